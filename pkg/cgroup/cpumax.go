@@ -1,0 +1,87 @@
+package cgroup
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/cgroups/v3/cgroup2"
+)
+
+// Unlimited is the quota of a cgroup without a limit.
+const Unlimited int64 = -1
+
+// What the kernel takes (kernel/sched/core.c: tg_set_cfs_bandwidth).
+const (
+	minQuotaUsec                 = 1000
+	minPeriodUsec, maxPeriodUsec = 1000, 1_000_000
+)
+
+// CPUMax is cpu.max: the time all of a cgroup's tasks together may run in each period, in microseconds.
+type CPUMax struct {
+	// QuotaUsec, or Unlimited.
+	QuotaUsec int64
+	// PeriodUsec is 100,000 unless the owner chose otherwise.
+	PeriodUsec uint64
+}
+
+// ParseCPUMax reads "$MAX $PERIOD" as the kernel prints it.
+func ParseCPUMax(text string) (CPUMax, error) {
+	quota, period, ok := strings.Cut(strings.TrimSpace(text), " ")
+	if !ok {
+		return CPUMax{}, fmt.Errorf("cpu.max %q: %w", text, ErrMalformed)
+	}
+
+	parsed := CPUMax{QuotaUsec: Unlimited}
+
+	var err error
+
+	if quota != "max" {
+		if parsed.QuotaUsec, err = strconv.ParseInt(quota, 10, 64); err != nil || parsed.QuotaUsec < minQuotaUsec {
+			return CPUMax{}, fmt.Errorf("cpu.max %q: %w", text, ErrMalformed)
+		}
+	}
+
+	parsed.PeriodUsec, err = strconv.ParseUint(period, 10, 64)
+	if err != nil || parsed.PeriodUsec < minPeriodUsec || parsed.PeriodUsec > maxPeriodUsec {
+		return CPUMax{}, fmt.Errorf("cpu.max %q: %w", text, ErrMalformed)
+	}
+
+	return parsed, nil
+}
+
+// String is what the kernel reads and prints.
+func (m CPUMax) String() string {
+	if m.QuotaUsec == Unlimited {
+		return string(cgroup2.NewCPUMax(nil, &m.PeriodUsec))
+	}
+
+	return string(cgroup2.NewCPUMax(&m.QuotaUsec, &m.PeriodUsec))
+}
+
+// Cores is the limit in cores; 0 for none.
+func (m CPUMax) Cores() float64 {
+	if m.QuotaUsec == Unlimited || m.PeriodUsec == 0 {
+		return 0
+	}
+
+	return float64(m.QuotaUsec) / float64(m.PeriodUsec)
+}
+
+// Limit is the ceiling to write over the owner's value: max(floor, min(ceiling, owner)), with the
+// owner's period. It is false when the owner's own limit is already that low: then nothing is written.
+//
+// The floor never raises a limit: an owner below the floor is left alone.
+func (m CPUMax) Limit(ceilingMillis, floorMillis int64) (CPUMax, bool) {
+	millis := max(ceilingMillis, floorMillis)
+	limited := CPUMax{
+		QuotaUsec:  max(minQuotaUsec, millis*int64(m.PeriodUsec)/1000),
+		PeriodUsec: m.PeriodUsec,
+	}
+
+	if m.QuotaUsec != Unlimited && m.QuotaUsec <= limited.QuotaUsec {
+		return m, false
+	}
+
+	return limited, true
+}

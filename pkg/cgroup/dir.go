@@ -1,0 +1,174 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// CheckRoot tells whether root is a mounted unified hierarchy; ErrNotUnified otherwise.
+func CheckRoot(root string) error {
+	var fs unix.Statfs_t
+
+	if err := unix.Statfs(root, &fs); err != nil {
+		return fmt.Errorf("%w: error looking at %s: %w", ErrNotUnified, root, err)
+	}
+
+	if fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return fmt.Errorf("%w: %s is not a cgroup2 file system", ErrNotUnified, root)
+	}
+
+	return nil
+}
+
+// ID identifies a cgroup for as long as it exists: a re-created path has another inode.
+type ID struct {
+	Device, Inode uint64
+}
+
+// Dir is an open cgroup. Its files are opened relative to it, so a path that is reused by another
+// container can never be hit.
+type Dir struct {
+	file *os.File
+	path string
+	id   ID
+}
+
+// Open opens the cgroup at a path relative to the root of the unified hierarchy.
+func Open(root, path string) (*Dir, error) {
+	name := filepath.Join(root, path)
+
+	// RESOLVE_BENEATH: whatever the path holds, nothing outside of the hierarchy is opened.
+	rootFD, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: error opening %s: %w", ErrNotUnified, root, err)
+	}
+
+	defer unix.Close(rootFD) //nolint:errcheck // only a path
+
+	fd, err := unix.Openat2(rootFD, path, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("error opening cgroup %s: %w", name, gone(err))
+	}
+
+	dir := &Dir{file: os.NewFile(uintptr(fd), name), path: path}
+
+	if err := dir.identify(); err != nil {
+		dir.Close() //nolint:errcheck // the other error counts
+
+		return nil, err
+	}
+
+	return dir, nil
+}
+
+func (d *Dir) identify() error {
+	var fs unix.Statfs_t
+
+	if err := unix.Fstatfs(d.fd(), &fs); err != nil {
+		return fmt.Errorf("error looking at cgroup %s: %w", d.path, err)
+	}
+
+	if fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return fmt.Errorf("%w: %s is not on a cgroup2 file system", ErrNotUnified, d.path)
+	}
+
+	var stat unix.Stat_t
+
+	if err := unix.Fstat(d.fd(), &stat); err != nil {
+		return fmt.Errorf("error looking at cgroup %s: %w", d.path, err)
+	}
+
+	d.id = ID{Device: uint64(stat.Dev), Inode: stat.Ino} //nolint:unconvert // Dev is 32 bits wide on some architectures
+
+	return nil
+}
+
+func (d *Dir) fd() int { return int(d.file.Fd()) }
+
+// Path relative to the root of the hierarchy.
+func (d *Dir) Path() string { return d.path }
+
+// ID of the cgroup.
+func (d *Dir) ID() ID { return d.id }
+
+// Close gives the directory up.
+func (d *Dir) Close() error { return d.file.Close() }
+
+// openFile opens one of the cgroup's files.
+func (d *Dir) openFile(name string, flags int) (*os.File, error) {
+	fd, err := unix.Openat(d.fd(), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("error opening %s of cgroup %s: %w", name, d.path, gone(err))
+	}
+
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// ReadFile reads one of the cgroup's files.
+func (d *Dir) ReadFile(name string) ([]byte, error) {
+	file, err := d.openFile(name, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+
+	defer file.Close() //nolint:errcheck // read only
+
+	buf := make([]byte, 4096)
+
+	n, err := unix.Pread(int(file.Fd()), buf, 0)
+	if err != nil {
+		return nil, fmt.Errorf("error reading %s of cgroup %s: %w", name, d.path, gone(err))
+	}
+
+	return buf[:n], nil
+}
+
+// writeFile writes one value. The kernel takes or refuses it as a whole.
+func (d *Dir) writeFile(name, value string) error {
+	file, err := d.openFile(name, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+
+	defer file.Close() //nolint:errcheck // a cgroup file has nothing to flush
+
+	if _, err := unix.Write(int(file.Fd()), []byte(value)); err != nil {
+		return fmt.Errorf("error writing %q to %s of cgroup %s: %w", value, name, d.path, gone(err))
+	}
+
+	return nil
+}
+
+// Writable tells whether cpu.max could be written, without writing it.
+func (d *Dir) Writable() error {
+	if err := unix.Faccessat(d.fd(), fileMax, unix.W_OK, unix.AT_EACCESS); err != nil {
+		return fmt.Errorf("%s of cgroup %s is not writable: %w", fileMax, d.path, gone(err))
+	}
+
+	return nil
+}
+
+// gone marks the errors by which the kernel says that the cgroup was removed: ENODEV on what is
+// open, ENOENT on what is not.
+func gone(err error) error {
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("%w: %w", ErrGone, err)
+	}
+
+	return err
+}
+
+// IsNotPermitted tells whether the machine does not let the guard write: a read-only mount, file
+// permissions, or a security module such as SELinux.
+func IsNotPermitted(err error) bool {
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
+}

@@ -1,0 +1,75 @@
+package cgroup
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"time"
+)
+
+// JournalVersion is written into each journal.
+const JournalVersion = 1
+
+// ErrBadJournal says that a journal is damaged or of an unknown version.
+var ErrBadJournal = errors.New("journal cannot be read")
+
+// Journal is what the guard must remember of a ceiling to take it back. It is kept on the cgroup
+// itself, so it survives the guard's end and goes when the cgroup goes.
+type Journal struct {
+	Version int `json:"version"`
+	// Target is the workload: <namespace>/<pod>/<container>.
+	Target string `json:"target"`
+	// Rule and Reason of the ceiling.
+	Rule   string `json:"rule"`
+	Reason string `json:"reason"`
+	// Original is the owner's cpu.max, OriginalBurstUsec the owner's cpu.max.burst.
+	Original          string `json:"original"`
+	OriginalBurstUsec uint64 `json:"originalBurstUsec,omitempty"`
+	// Applied is the ceiling.
+	Applied string `json:"applied"`
+	// Since and HoldUntil on CLOCK_BOOTTIME, which goes on over the guard's restarts.
+	Since     time.Duration `json:"since"`
+	HoldUntil time.Duration `json:"holdUntil"`
+	// BootID tells boots apart (/proc/sys/kernel/random/boot_id).
+	BootID string `json:"bootID"`
+}
+
+// EncodeJournal writes the journal as JSON behind its checksum.
+func EncodeJournal(j Journal) ([]byte, error) {
+	j.Version = JournalVersion
+
+	data, err := json.Marshal(j)
+	if err != nil {
+		return nil, fmt.Errorf("error encoding journal: %w", err)
+	}
+
+	return fmt.Appendf(nil, "%08x %s", crc32.ChecksumIEEE(data), data), nil
+}
+
+// DecodeJournal reads what EncodeJournal wrote; ErrBadJournal for anything else.
+func DecodeJournal(data []byte) (Journal, error) {
+	sum, body, ok := strings.Cut(string(data), " ")
+	if !ok || sum != fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(body))) {
+		return Journal{}, fmt.Errorf("%w: checksum does not match", ErrBadJournal)
+	}
+
+	var j Journal
+
+	if err := json.Unmarshal([]byte(body), &j); err != nil {
+		return Journal{}, fmt.Errorf("%w: %w", ErrBadJournal, err)
+	}
+
+	if j.Version != JournalVersion {
+		return Journal{}, fmt.Errorf("%w: version %d, wanted %d", ErrBadJournal, j.Version, JournalVersion)
+	}
+
+	for _, value := range []string{j.Original, j.Applied} {
+		if _, err := ParseCPUMax(value); err != nil {
+			return Journal{}, fmt.Errorf("%w: %w", ErrBadJournal, err)
+		}
+	}
+
+	return j, nil
+}

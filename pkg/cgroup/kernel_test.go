@@ -1,0 +1,236 @@
+//go:build linux
+
+package cgroup_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/containerd/cgroups/v3"
+	"github.com/containerd/cgroups/v3/cgroup2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/test/kernel"
+)
+
+const root = "/sys/fs/cgroup"
+
+// newCgroup makes a cgroup on the real kernel.
+func newCgroup(t *testing.T) (*cgroup.Dir, string) {
+	t.Helper()
+	kernel.Require(t)
+
+	path := filepath.Join("spegel-guard-test", t.Name())
+	name := filepath.Join(root, path)
+
+	require.NoError(t, os.MkdirAll(name, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "spegel-guard-test", "cgroup.subtree_control"), []byte("+cpu +memory"), 0o644))
+	t.Cleanup(func() { os.Remove(name) }) //nolint:errcheck // some tests remove it themselves
+
+	dir, err := cgroup.Open(root, path)
+	require.NoError(t, err)
+	t.Cleanup(func() { dir.Close() }) //nolint:errcheck
+
+	return dir, name
+}
+
+func write(t *testing.T, name, value string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(name, []byte(value), 0o644))
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+
+	data, err := os.ReadFile(name)
+	require.NoError(t, err)
+
+	return string(data[:len(data)-1])
+}
+
+func journal(original, applied string) cgroup.Journal {
+	return cgroup.Journal{Target: "a/b/c", Original: original, Applied: applied, BootID: "boot"}
+}
+
+func TestApplyAndRestore(t *testing.T) {
+	for _, original := range []string{"max 100000", "200000 100000", "max 20000"} {
+		dir, name := newCgroup(t)
+		write(t, name+"/cpu.max", original)
+
+		owner, err := dir.ReadCPUMax()
+		require.NoError(t, err)
+
+		limited, ok := owner.Limit(500, 100)
+		require.True(t, ok)
+
+		j := journal(owner.String(), limited.String())
+
+		got, err := dir.Apply(j)
+		require.NoError(t, err)
+		assert.Equal(t, limited, got)
+		assert.Equal(t, limited.String(), read(t, name+"/cpu.max"))
+
+		stored, err := dir.ReadJournal()
+		require.NoError(t, err)
+		assert.Equal(t, original, stored.Original)
+
+		found, err := cgroup.FindJournals(root)
+		require.NoError(t, err)
+		assert.Equal(t, []string{dir.Path()}, found)
+
+		_, err = dir.Restore(stored)
+		require.NoError(t, err)
+		assert.Equal(t, original, read(t, name+"/cpu.max"))
+
+		_, err = dir.ReadJournal()
+		assert.ErrorIs(t, err, cgroup.ErrNoJournal)
+		require.NoError(t, os.Remove(name))
+	}
+}
+
+func TestBurstStepsDownFirstAndComesBack(t *testing.T) {
+	dir, name := newCgroup(t)
+	write(t, name+"/cpu.max", "200000 100000")
+	write(t, name+"/cpu.max.burst", "150000")
+
+	j := journal("200000 100000", "50000 100000")
+	j.OriginalBurstUsec = dir.ReadBurst()
+	require.Equal(t, uint64(150000), j.OriginalBurstUsec)
+
+	_, err := dir.Apply(j)
+	require.NoError(t, err)
+	assert.Equal(t, "50000", read(t, name+"/cpu.max.burst"))
+
+	_, err = dir.Restore(j)
+	require.NoError(t, err)
+	assert.Equal(t, "200000 100000", read(t, name+"/cpu.max"))
+	assert.Equal(t, "150000", read(t, name+"/cpu.max.burst"))
+}
+
+func TestRestoreLeavesAForeignValue(t *testing.T) {
+	dir, name := newCgroup(t)
+
+	j := journal("max 100000", "50000 100000")
+	_, err := dir.Apply(j)
+	require.NoError(t, err)
+
+	write(t, name+"/cpu.max", "70000 100000")
+
+	_, err = dir.Restore(j)
+	require.NoError(t, err)
+	assert.Equal(t, "70000 100000", read(t, name+"/cpu.max"))
+}
+
+func TestAReCreatedPathIsAnotherCgroup(t *testing.T) {
+	dir, name := newCgroup(t)
+
+	reader, err := dir.NewReader()
+	require.NoError(t, err)
+
+	defer reader.Close() //nolint:errcheck
+
+	require.NoError(t, os.Remove(name))
+	require.NoError(t, os.Mkdir(name, 0o755))
+
+	_, err = reader.CPUStat()
+	require.ErrorIs(t, err, cgroup.ErrGone)
+
+	_, err = dir.Apply(journal("max 100000", "50000 100000"))
+	require.ErrorIs(t, err, cgroup.ErrGone)
+	assert.Equal(t, "max 100000", read(t, name+"/cpu.max"), "the new cgroup at the same path is untouched")
+
+	again, err := cgroup.Open(root, dir.Path())
+	require.NoError(t, err)
+
+	defer again.Close() //nolint:errcheck
+
+	assert.NotEqual(t, dir.ID(), again.ID())
+}
+
+func TestReadOnlyMountIsNotPermitted(t *testing.T) {
+	dir, _ := newCgroup(t)
+	require.NoError(t, dir.Writable())
+
+	mount := t.TempDir()
+	require.NoError(t, unix.Mount(root, mount, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) }) //nolint:errcheck
+	require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+
+	readOnly, err := cgroup.Open(mount, dir.Path())
+	require.NoError(t, err)
+
+	defer readOnly.Close() //nolint:errcheck
+
+	assert.True(t, cgroup.IsNotPermitted(readOnly.Writable()))
+
+	_, err = readOnly.Apply(journal("max 100000", "50000 100000"))
+	assert.True(t, cgroup.IsNotPermitted(err), err)
+}
+
+func TestOpenStaysInTheHierarchy(t *testing.T) {
+	kernel.Require(t)
+
+	for _, path := range []string{"../../../etc", "nowhere/at/all"} {
+		_, err := cgroup.Open(root, path)
+		assert.Error(t, err)
+	}
+
+	_, err := cgroup.Open("/proc", "sys/kernel")
+	assert.ErrorIs(t, err, cgroup.ErrNotUnified)
+	assert.ErrorIs(t, cgroup.CheckRoot("/proc"), cgroup.ErrNotUnified)
+	assert.NoError(t, cgroup.CheckRoot(root))
+}
+
+// TestReaderAgreesWithContainerdCgroups compares the hot path with the library the field uses.
+func TestReaderAgreesWithContainerdCgroups(t *testing.T) {
+	dir, _ := newCgroup(t)
+	require.Equal(t, cgroups.Unified, cgroups.Mode())
+
+	reader, err := dir.NewReader()
+	require.NoError(t, err)
+
+	defer reader.Close() //nolint:errcheck
+
+	manager, err := cgroup2.Load("/" + dir.Path())
+	require.NoError(t, err)
+
+	busy := kernel.StartBusy(t, filepath.Join(root, dir.Path()))
+
+	time.Sleep(500 * time.Millisecond)
+	busy.Stop(t)
+
+	stat, err := reader.CPUStat()
+	require.NoError(t, err)
+
+	metrics, err := manager.Stat()
+	require.NoError(t, err)
+
+	assert.NotZero(t, stat.UsageUsec)
+	assert.Equal(t, metrics.GetCPU().GetUsageUsec(), stat.UsageUsec)
+	assert.Equal(t, metrics.GetCPU().GetSystemUsec(), stat.SystemUsec)
+
+	memory, ok := reader.MemoryCurrent()
+	assert.True(t, ok)
+	// The kernel charges memory in batches per processor, so two readings need not be equal.
+	assert.InDelta(t, metrics.GetMemory().GetUsage(), memory, 1<<20)
+}
+
+func TestSamplingAllocatesNothing(t *testing.T) {
+	dir, _ := newCgroup(t)
+
+	reader, err := dir.NewReader()
+	require.NoError(t, err)
+
+	defer reader.Close() //nolint:errcheck
+
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, err := reader.CPUStat(); err != nil {
+			t.Error(err)
+		}
+	}))
+}

@@ -1,0 +1,106 @@
+// Package cgroup reads and limits one container's cgroup in the unified hierarchy.
+//
+// Facts: Documentation/admin-guide/cgroup-v2.rst and Documentation/scheduler/sched-bwc.rst of the
+// Linux kernel.
+package cgroup
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// ErrNoUnifiedEntry says that a process is in no cgroup of the unified hierarchy.
+var ErrNoUnifiedEntry = errors.New("no entry of the unified hierarchy (0::)")
+
+// ParseProcCgroup reads the unified hierarchy's entry of /proc/<pid>/cgroup.
+//
+// The path is as the reader's cgroup namespace shows it: a cgroup outside of the namespace's root
+// begins with one "/.." for each level up (cgroup_namespaces(7)).
+func ParseProcCgroup(data []byte) (string, error) {
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+
+		if entry, ok := bytes.CutPrefix(line, []byte("0::")); ok {
+			if len(entry) == 0 || entry[0] != '/' {
+				return "", fmt.Errorf("entry %q is not an absolute path", entry)
+			}
+
+			// The kernel appends this when the process's cgroup was removed.
+			if bytes.HasSuffix(entry, []byte(" (deleted)")) {
+				return "", fmt.Errorf("%w: cgroup was removed", ErrGone)
+			}
+
+			return string(entry), nil
+		}
+	}
+
+	return "", ErrNoUnifiedEntry
+}
+
+// ParseMountRoot finds the cgroup2 mount at mountPoint in /proc/self/mountinfo and returns which
+// cgroup is mounted there, again as the reader's cgroup namespace shows it: "/" for the namespace's
+// root, "/../../.." for the hierarchy's root seen from three levels below.
+func ParseMountRoot(mountinfo []byte, mountPoint string) (string, error) {
+	root := ""
+
+	for line := range strings.Lines(string(mountinfo)) {
+		// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
+		before, after, ok := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+
+		if ok && len(fields) >= 5 && fields[4] == mountPoint && strings.HasPrefix(after, "cgroup2 ") {
+			root = fields[3] // a later mount hides an earlier one
+		}
+	}
+
+	if root == "" {
+		return "", fmt.Errorf("%w: nothing of type cgroup2 is mounted at %s", ErrNotUnified, mountPoint)
+	}
+
+	return root, nil
+}
+
+// Resolve turns a path of /proc/<pid>/cgroup into one relative to the mounted root.
+//
+// Both are seen from the same cgroup namespace. A path that leaves the namespace's root by fewer
+// levels than the mount does shares a part of its way with the namespace's own root, whose name
+// cannot be known from inside; nothing a guard limits lies there, so it is refused rather than guessed.
+func Resolve(mountRoot, procPath string) (string, error) {
+	mountUps, mountRest := splitUps(mountRoot)
+	pathUps, pathRest := splitUps(procPath)
+
+	if pathUps != mountUps {
+		return "", fmt.Errorf("cgroup %s is not below the mounted root %s as this namespace sees it", procPath, mountRoot)
+	}
+
+	if mountRest != "" {
+		rest, ok := strings.CutPrefix(pathRest+"/", mountRest+"/")
+		if !ok {
+			return "", fmt.Errorf("cgroup %s is outside of the mounted root %s", procPath, mountRoot)
+		}
+
+		pathRest = strings.TrimSuffix(rest, "/")
+	}
+
+	if clean := path.Clean("/" + pathRest); pathRest == "" || clean != "/"+pathRest || strings.HasPrefix(clean, "/..") {
+		return "", fmt.Errorf("cgroup %s does not name a cgroup below the root", procPath)
+	}
+
+	return pathRest, nil
+}
+
+// splitUps counts the leading "/.." and returns the rest without its leading slash.
+func splitUps(p string) (int, string) {
+	ups := 0
+
+	for p == "/.." || strings.HasPrefix(p, "/../") {
+		ups++
+
+		p = p[len("/.."):]
+	}
+
+	return ups, strings.TrimPrefix(p, "/")
+}

@@ -1,0 +1,200 @@
+package cgroup_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+)
+
+func TestParseProcCgroup(t *testing.T) {
+	for data, want := range map[string]string{
+		"0::/kubepods/burstable/podx/y\n": "/kubepods/burstable/podx/y",
+		"0::/\n":                          "/",
+		"12:cpu:/v1\n1:name=systemd:/z\n0::/../../../a/b\n": "/../../../a/b",
+	} {
+		got, err := cgroup.ParseProcCgroup([]byte(data))
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+
+	for data, want := range map[string]error{
+		"":                    cgroup.ErrNoUnifiedEntry,
+		"4:cpu,cpuacct:/x\n":  cgroup.ErrNoUnifiedEntry,
+		"0::/x/y (deleted)\n": cgroup.ErrGone,
+	} {
+		_, err := cgroup.ParseProcCgroup([]byte(data))
+		assert.ErrorIs(t, err, want)
+	}
+}
+
+const mountinfo = `22 1 0:21 / /proc rw - proc proc rw
+30 22 0:26 /../../.. /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate
+31 22 0:27 / /sys/fs/bpf rw - bpf bpf rw
+`
+
+func TestParseMountRoot(t *testing.T) {
+	root, err := cgroup.ParseMountRoot([]byte(mountinfo), "/sys/fs/cgroup")
+	require.NoError(t, err)
+	assert.Equal(t, "/../../..", root)
+
+	for _, point := range []string{"/sys/fs/bpf", "/nowhere"} {
+		_, err = cgroup.ParseMountRoot([]byte(mountinfo), point)
+		assert.ErrorIs(t, err, cgroup.ErrNotUnified)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	for _, test := range []struct{ mount, path, want string }{
+		{"/", "/kubepods/a", "kubepods/a"},
+		{"/../../..", "/../../../kubepods/burstable/pod1/c", "kubepods/burstable/pod1/c"},
+		{"/docker/x", "/docker/x/kubepods/a", "kubepods/a"},
+		{"/", "/", ""},
+		{"/../../..", "/../../other", ""},
+		{"/../../..", "/", ""},
+		{"/", "/../x", ""},
+		{"/docker/x", "/docker/xy/a", ""},
+		{"/", "/a/../../etc", ""},
+	} {
+		got, err := cgroup.Resolve(test.mount, test.path)
+		assert.Equal(t, test.want, got, test.path)
+		assert.Equal(t, test.want == "", err != nil, test.path)
+	}
+}
+
+func TestParseCPUStat(t *testing.T) {
+	stat, err := cgroup.ParseCPUStat([]byte("usage_usec 100\nuser_usec 60\nsystem_usec 40\nnice_usec 1\n" +
+		"nr_periods 10\nnr_throttled 3\nthrottled_usec 7\nnr_bursts 0\nburst_usec 0\n"))
+	require.NoError(t, err)
+	assert.Equal(t, cgroup.CPUStat{
+		UsageUsec: 100, UserUsec: 60, SystemUsec: 40, Periods: 10, Throttled: 3, ThrottledUsec: 7,
+	}, stat)
+
+	for _, bad := range []string{"", "usage_usec", "usage_usec x\n", "usage_usec -1\n", "usage_usec 18446744073709551616\n", "nr_periods 1\n"} {
+		_, err := cgroup.ParseCPUStat([]byte(bad))
+		assert.ErrorIs(t, err, cgroup.ErrMalformed, bad)
+	}
+}
+
+func TestParseCPUStatAllocatesNothing(t *testing.T) {
+	data := []byte("usage_usec 123456789\nuser_usec 60\nsystem_usec 40\nnr_periods 10\nnr_throttled 3\nthrottled_usec 7\n")
+
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, err := cgroup.ParseCPUStat(data); err != nil {
+			t.Error(err)
+		}
+	}))
+}
+
+func TestParseCPUMax(t *testing.T) {
+	for _, text := range []string{"max 100000", "50000 100000", "1000 1000000"} {
+		value, err := cgroup.ParseCPUMax(text + "\n")
+		require.NoError(t, err)
+		assert.Equal(t, text, value.String())
+	}
+
+	for _, bad := range []string{"", "max", "max max", "-1 100000", "999 100000", "50000 0", "50000 1000001", "50000 1e5"} {
+		_, err := cgroup.ParseCPUMax(bad)
+		assert.ErrorIs(t, err, cgroup.ErrMalformed, bad)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	for _, test := range []struct {
+		owner          string
+		ceiling, floor int64
+		want           string
+		write          bool
+	}{
+		{"max 100000", 500, 100, "50000 100000", true},
+		{"max 20000", 500, 100, "10000 20000", true},
+		{"200000 100000", 500, 100, "50000 100000", true},
+		{"30000 100000", 500, 100, "30000 100000", false},
+		{"50000 100000", 500, 100, "50000 100000", false},
+		{"max 100000", 10, 100, "10000 100000", true},
+		{"5000 100000", 10, 100, "5000 100000", false},
+		{"max 5000", 100, 100, "1000 5000", true},
+	} {
+		owner, err := cgroup.ParseCPUMax(test.owner)
+		require.NoError(t, err)
+
+		limited, write := owner.Limit(test.ceiling, test.floor)
+		assert.Equal(t, test.want, limited.String(), test.owner)
+		assert.Equal(t, test.write, write, test.owner)
+	}
+}
+
+// TestLimitIsLeastHarm: never above the owner's value, never below the floor unless the owner is,
+// the owner's period, and always something the kernel takes.
+func TestLimitIsLeastHarm(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		owner := cgroup.CPUMax{
+			QuotaUsec:  rapid.OneOf(rapid.Just(cgroup.Unlimited), rapid.Int64Range(1000, 1e9)).Draw(t, "quota"),
+			PeriodUsec: rapid.Uint64Range(1000, 1e6).Draw(t, "period"),
+		}
+		ceiling, floor := rapid.Int64Range(10, 1e6).Draw(t, "ceiling"), rapid.Int64Range(10, 1e6).Draw(t, "floor")
+
+		limited, write := owner.Limit(ceiling, floor)
+
+		require.Equal(t, owner.PeriodUsec, limited.PeriodUsec)
+		require.Equal(t, write, limited != owner)
+
+		if owner.QuotaUsec != cgroup.Unlimited {
+			require.LessOrEqual(t, limited.QuotaUsec, owner.QuotaUsec)
+		}
+
+		if write {
+			require.GreaterOrEqual(t, limited.QuotaUsec, max(int64(1000), floor*int64(owner.PeriodUsec)/1000))
+		}
+
+		again, err := cgroup.ParseCPUMax(limited.String())
+		require.NoError(t, err)
+		require.Equal(t, limited, again)
+	})
+}
+
+func TestJournal(t *testing.T) {
+	j := cgroup.Journal{
+		Version: cgroup.JournalVersion, Target: "spegel/spegel-x/registry", Rule: "SpegelHighCPU",
+		Original: "max 100000", Applied: "50000 100000", Since: 1, HoldUntil: 2, BootID: "b",
+	}
+
+	data, err := cgroup.EncodeJournal(j)
+	require.NoError(t, err)
+
+	again, err := cgroup.DecodeJournal(data)
+	require.NoError(t, err)
+	assert.Equal(t, j, again)
+
+	for i := range data {
+		damaged := append([]byte(nil), data...)
+		damaged[i] ^= 1
+
+		_, err := cgroup.DecodeJournal(damaged)
+		assert.ErrorIs(t, err, cgroup.ErrBadJournal)
+	}
+}
+
+func FuzzParseCPUStat(f *testing.F) {
+	f.Add([]byte("usage_usec 1\nnr_periods 2\n"))
+	f.Fuzz(func(_ *testing.T, data []byte) { cgroup.ParseCPUStat(data) }) //nolint:errcheck // must not panic
+}
+
+func FuzzResolve(f *testing.F) {
+	f.Add("/../../..", "/../../../kubepods/x")
+	f.Fuzz(func(t *testing.T, mount, path string) {
+		got, err := cgroup.Resolve(mount, path)
+		if err == nil {
+			assert.NotContains(t, "/"+got+"/", "/../")
+			assert.NotEmpty(t, got)
+		}
+	})
+}
+
+func FuzzDecodeJournal(f *testing.F) {
+	f.Add([]byte("00000000 {}"))
+	f.Fuzz(func(_ *testing.T, data []byte) { cgroup.DecodeJournal(data) }) //nolint:errcheck // must not panic
+}

@@ -1,0 +1,121 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+)
+
+func TestEmptyDocumentIsTheDefaults(t *testing.T) {
+	for _, document := range []string{"", "\n", "# nothing\n"} {
+		cfg, err := config.Parse([]byte(document))
+		require.NoError(t, err)
+		assert.Equal(t, config.Default(), cfg)
+	}
+}
+
+func TestDefaultsRoundTrip(t *testing.T) {
+	document, err := config.Marshal(config.Default())
+	require.NoError(t, err)
+
+	cfg, err := config.Parse(document)
+	require.NoError(t, err, string(document))
+	assert.Equal(t, config.Default(), cfg)
+}
+
+func TestListsAndMapsReplaceTheirDefault(t *testing.T) {
+	cfg, err := config.Parse([]byte(`
+target: {podLabels: {app: mine}}
+rules: [{name: Only, signal: networkTx, threshold: 30M/min, for: 1m}]
+`))
+	require.NoError(t, err)
+
+	assert.Equal(t, map[string]string{"app": "mine"}, cfg.Target.PodLabels)
+	assert.Equal(t, "registry", cfg.Target.Container)
+	require.Len(t, cfg.Rules, 1)
+	assert.InDelta(t, 500e3, cfg.Rules[0].Threshold.Value, 1e-6)
+	assert.Equal(t, time.Minute, cfg.Rules[0].Window.Duration, "the window's default")
+}
+
+func TestQuantities(t *testing.T) {
+	for text, want := range map[string]float64{
+		"400m": 0.4, "1.8": 1.8, "500k/s": 500e3, "1G/min": 1e9 / 60, "1Mi/s": 1 << 20, "36M/h": 1e4,
+	} {
+		assert.InDelta(t, want, config.MustThreshold(text).Value, want/1e9, text)
+	}
+}
+
+func TestWrongFieldsAreNamedWithValueAndRange(t *testing.T) {
+	for _, test := range []struct{ document, want string }{
+		{"mode: kill", `line 1: mode: "kill" is not allowed, allowed is observe or enforce`},
+		{"interval: 5ms", `line 1: interval: "5ms" is not allowed, allowed is a duration of 100ms..1m0s`},
+		{"interval: fast", `line 1: interval: "fast" is not allowed, allowed is a duration of 100ms..1m0s`},
+		{"apiVersion: v2", `line 1: apiVersion: "v2" is not allowed, allowed is v1alpha1`},
+		{"ceiling: {cpu: 5m}", `line 1: ceiling.cpu: "5m" is not allowed, allowed is a quantity of 100m..1024 cores`},
+		{"ceiling:\n  floor: 1m", `line 2: ceiling.floor: "1m" is not allowed, allowed is a quantity of 10m..1024 cores`},
+		{"ceiling: {hold: 0s}", `line 1: ceiling.hold: "0s" is not allowed, allowed is a duration of 1s..24h0m0s`},
+		{"target: {podLabels: {}}", `line 1: target.podLabels: "" is not allowed, allowed is at least one label`},
+		{"rules: []", `line 1: rules: "0" is not allowed, allowed is 1..16 rules`},
+		{
+			"rules:\n- {name: A, signal: cpu, threshold: 400m}\n- {name: A, signal: cpu, threshold: 500k/s}",
+			`line 3: rules[1].name: "A" is not allowed, allowed is a name no other rule has; ` +
+				`line 3: rules[1].threshold: "500k/s" is not allowed, allowed is a quantity of 10m..1024 cores`,
+		},
+		{"rules: [{name: A, signal: networkTx, threshold: 500k}]", `allowed is a rate of 1k/s..100G/s bytes`},
+		{"rules: [{name: A, signal: networkTx, threshold: much}]", `rules[0].threshold: "much" is not allowed`},
+		{"rules: [{name: A, signal: smell, threshold: 1}]", `rules[0].signal: "smell" is not allowed, allowed is cpu or networkTx`},
+		{"api: {tls: {source: files, ca: x, cert: /c, key: /k}}", `api.tls.ca: "x" is not allowed`},
+		{"api: {listen: nowhere, tls: {source: files, ca: /a, cert: /c, key: /k}}", `api.listen: "nowhere" is not allowed`},
+		{"api: {tls: {source: talos}}", `api.tls.source: "talos" is not allowed, allowed is none or files`},
+		{"moode: enforce", `line 1: field moode is not a field of Config`},
+		{"ceiling: {cpu: {}}", `line 1`},
+		{"mode: enforce\n---\nmode: observe", `more than one document`},
+		{"a: [", `error parsing YAML`},
+	} {
+		_, err := config.Parse([]byte(test.document))
+		require.Error(t, err, test.document)
+		assert.Contains(t, err.Error(), test.want)
+		assert.NotContains(t, err.Error(), "\n", "one line")
+	}
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
+	_, err := config.Parse([]byte("mode: x\ninterval: y\nceiling: {onStop: z}"))
+
+	var errs config.Errors
+
+	require.True(t, errors.As(err, &errs))
+	assert.Len(t, errs, 3)
+}
+
+func FuzzParse(f *testing.F) {
+	document, err := config.Marshal(config.Default())
+	require.NoError(f, err)
+
+	f.Add(document)
+	f.Add([]byte("rules: [{name: A, signal: cpu, threshold: 1e400, for: 1h}]"))
+	f.Add([]byte("interval: .inf"))
+
+	f.Fuzz(func(t *testing.T, document []byte) {
+		cfg, err := config.Parse(document)
+		if err != nil {
+			return
+		}
+
+		// Whatever is accepted is within bounds and survives a round trip.
+		written, err := config.Marshal(cfg)
+		require.NoError(t, err)
+
+		again, err := config.Parse(written)
+		require.NoError(t, err, string(written))
+		assert.Equal(t, cfg, again)
+		assert.LessOrEqual(t, cfg.Ceiling.Floor.Millicores, cfg.Ceiling.CPU.Millicores)
+		assert.False(t, strings.Contains(cfg.API.Listen, "\n") && cfg.API.TLS.Source == config.TLSFiles)
+	})
+}

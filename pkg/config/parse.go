@@ -1,0 +1,126 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Parse reads a document strictly and fills in the defaults of the fields it leaves out.
+//
+// Lists and maps replace their default as a whole. An error is an Errors value that names every
+// wrong field at once; an empty document is the defaults.
+func Parse(document []byte) (Config, error) {
+	cfg := Default()
+	defaults := Default()
+
+	// A default map would be added to, not replaced.
+	cfg.Target.PodLabels, cfg.Rules = nil, nil
+
+	var root yaml.Node
+
+	decoder := yaml.NewDecoder(bytes.NewReader(document))
+
+	switch err := decoder.Decode(&root); {
+	case errors.Is(err, io.EOF):
+		return defaults, nil
+	case err != nil:
+		return Config{}, fmt.Errorf("error parsing YAML: %w", err)
+	}
+
+	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("error parsing YAML: more than one document, allowed is one " + Kind)
+	}
+
+	if err := yaml.Load(document, &cfg, yaml.WithKnownFields()); err != nil {
+		return Config{}, strictError(err)
+	}
+
+	if cfg.Target.PodLabels == nil {
+		cfg.Target.PodLabels = defaults.Target.PodLabels
+	}
+
+	if cfg.Rules == nil {
+		cfg.Rules = defaults.Rules
+	}
+
+	for i := range cfg.Rules {
+		if cfg.Rules[i].Window == (Duration{}) {
+			cfg.Rules[i].Window = defaults.Rules[0].Window
+		}
+	}
+
+	if errs := validate(cfg); len(errs) > 0 {
+		for i := range errs {
+			errs[i].Line = lineOf(&root, errs[i].Field)
+		}
+
+		return Config{}, errs
+	}
+
+	return cfg, nil
+}
+
+// Marshal writes the document that Parse reads back to the same value.
+func Marshal(cfg Config) ([]byte, error) {
+	return yaml.Marshal(cfg)
+}
+
+// strictError makes one line of what the YAML library says over several.
+func strictError(err error) error {
+	lines := strings.Fields(strings.ReplaceAll(err.Error(), "\n", " "))
+
+	text := strings.Join(lines, " ")
+	text = strings.TrimPrefix(text, "yaml: construct errors: ")
+	text = strings.ReplaceAll(text, "not found in type config.", "is not a field of ")
+
+	return fmt.Errorf("error parsing YAML: %s", text)
+}
+
+// lineOf finds the line a field such as rules[1].for is written in, or 0 when the document leaves it out.
+func lineOf(node *yaml.Node, field string) int {
+	if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {
+		node = node.Content[0]
+	}
+
+	line := 0
+
+	for part := range strings.SplitSeq(strings.ReplaceAll(field, "[", ".["), ".") {
+		child := childOf(node, part)
+		if child == nil {
+			return line
+		}
+
+		node, line = child, child.Line
+	}
+
+	return line
+}
+
+func childOf(node *yaml.Node, part string) *yaml.Node {
+	var index int
+
+	if _, err := fmt.Sscanf(part, "[%d]", &index); err == nil {
+		if node.Kind == yaml.SequenceNode && index < len(node.Content) {
+			return node.Content[index]
+		}
+
+		return nil
+	}
+
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == part {
+			return node.Content[i+1]
+		}
+	}
+
+	return nil
+}

@@ -1,0 +1,159 @@
+package discover
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// criTimeout bounds one question to the runtime.
+const criTimeout = 5 * time.Second
+
+// CRI asks a container runtime over its CRI socket (k8s.io/cri-api).
+type CRI struct {
+	socket string
+
+	mu   sync.Mutex
+	conn *grpc.ClientConn
+}
+
+// NewCRI returns a source for the runtime behind a unix socket. It connects when it is asked, and again after a loss.
+func NewCRI(socket string) *CRI {
+	return &CRI{socket: socket}
+}
+
+// Name implements Source.
+func (c *CRI) Name() string { return "cri" }
+
+// Close closes the connection.
+func (c *CRI) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if c.conn == nil {
+		return nil
+	}
+
+	return c.conn.Close()
+}
+
+func (c *CRI) client() (runtimeapi.RuntimeServiceClient, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if c.conn == nil {
+		conn, err := grpc.NewClient("unix://"+c.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return nil, err
+		}
+
+		c.conn = conn
+	}
+
+	return runtimeapi.NewRuntimeServiceClient(c.conn), nil
+}
+
+// Find implements Source. ErrUnreachable when the runtime does not answer.
+func (c *CRI) Find(ctx context.Context, selector Selector) ([]Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, criTimeout)
+	defer cancel()
+
+	client, err := c.client()
+	if err != nil {
+		return nil, fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
+	}
+
+	// Pod labels are on the sandbox; kubelet does not repeat them on the containers.
+	sandboxes, err := client.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{Filter: &runtimeapi.PodSandboxFilter{
+		State:         &runtimeapi.PodSandboxStateValue{State: runtimeapi.PodSandboxState_SANDBOX_READY},
+		LabelSelector: selector.PodLabels,
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
+	}
+
+	var found []Container
+
+	for _, sandbox := range sandboxes.GetItems() {
+		if selector.Namespace != "" && sandbox.GetMetadata().GetNamespace() != selector.Namespace {
+			continue
+		}
+
+		containers, err := c.findInSandbox(ctx, client, sandbox, selector.Container)
+		if err != nil {
+			return nil, err
+		}
+
+		found = append(found, containers...)
+	}
+
+	return found, nil
+}
+
+func (c *CRI) findInSandbox(
+	ctx context.Context, client runtimeapi.RuntimeServiceClient, sandbox *runtimeapi.PodSandbox, name string,
+) ([]Container, error) {
+	list, err := client.ListContainers(ctx, &runtimeapi.ListContainersRequest{Filter: &runtimeapi.ContainerFilter{
+		PodSandboxId: sandbox.GetId(),
+		State:        &runtimeapi.ContainerStateValue{State: runtimeapi.ContainerState_CONTAINER_RUNNING},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
+	}
+
+	var found []Container
+
+	for _, item := range list.GetContainers() {
+		if item.GetMetadata().GetName() != name {
+			continue
+		}
+
+		status, err := client.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: item.GetId(), Verbose: true})
+		if err != nil {
+			continue // it ended between the two questions
+		}
+
+		pid, err := pidOf(status)
+		if err != nil {
+			return nil, fmt.Errorf("container %s: %w", item.GetId(), err)
+		}
+
+		found = append(found, Container{
+			Namespace: sandbox.GetMetadata().GetNamespace(),
+			Pod:       sandbox.GetMetadata().GetName(),
+			Name:      name,
+			PodUID:    sandbox.GetMetadata().GetUid(),
+			ID:        item.GetId(),
+			PID:       pid,
+			Image:     status.GetStatus().GetImage().GetImage(),
+			Started:   time.Unix(0, status.GetStatus().GetStartedAt()),
+			Source:    c.Name(),
+		})
+	}
+
+	return found, nil
+}
+
+// pidOf reads the first process from the verbose status: the CRI itself has no field for it, but
+// containerd and CRI-O both put it there.
+func pidOf(status *runtimeapi.ContainerStatusResponse) (int, error) {
+	var info struct {
+		PID int `json:"pid"`
+	}
+
+	if err := json.Unmarshal([]byte(status.GetInfo()["info"]), &info); err != nil {
+		return 0, fmt.Errorf("error reading the runtime's verbose status: %w", err)
+	}
+
+	if info.PID <= 0 {
+		return 0, fmt.Errorf("the runtime's verbose status names no process")
+	}
+
+	return info.PID, nil
+}

@@ -1,0 +1,146 @@
+package discover_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/spegel-guard/spegel-guard/pkg/discover"
+)
+
+// runtime answers as containerd's CRI does, with the pods of a small node.
+type runtime struct {
+	runtimeapi.UnimplementedRuntimeServiceServer
+
+	filter *runtimeapi.PodSandboxFilter
+	info   string
+}
+
+func (r *runtime) ListPodSandbox(_ context.Context, req *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
+	r.filter = req.GetFilter()
+
+	return &runtimeapi.ListPodSandboxResponse{Items: []*runtimeapi.PodSandbox{
+		{Id: "s1", Metadata: &runtimeapi.PodSandboxMetadata{Name: "spegel-a", Namespace: "spegel", Uid: "u1"}},
+		{Id: "s2", Metadata: &runtimeapi.PodSandboxMetadata{Name: "spegel-b", Namespace: "other", Uid: "u2"}},
+	}}, nil
+}
+
+func (r *runtime) ListContainers(_ context.Context, req *runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
+	id := req.GetFilter().GetPodSandboxId()
+
+	return &runtimeapi.ListContainersResponse{Containers: []*runtimeapi.Container{
+		{Id: id + "-init", Metadata: &runtimeapi.ContainerMetadata{Name: "configuration"}},
+		{Id: id + "-main", Metadata: &runtimeapi.ContainerMetadata{Name: "registry"}},
+	}}, nil
+}
+
+func (r *runtime) ContainerStatus(context.Context, *runtimeapi.ContainerStatusRequest) (*runtimeapi.ContainerStatusResponse, error) {
+	return &runtimeapi.ContainerStatusResponse{
+		Status: &runtimeapi.ContainerStatus{Image: &runtimeapi.ImageSpec{Image: "spegel:v1"}, StartedAt: 5},
+		Info:   map[string]string{"info": r.info},
+	}, nil
+}
+
+func serve(t *testing.T, r *runtime) string {
+	t.Helper()
+
+	socket := filepath.Join(t.TempDir(), "cri.sock")
+
+	listener, err := net.Listen("unix", socket) //nolint:noctx // local
+	require.NoError(t, err)
+
+	server := grpc.NewServer()
+	runtimeapi.RegisterRuntimeServiceServer(server, r)
+
+	go server.Serve(listener) //nolint:errcheck // ended by Stop
+	t.Cleanup(server.Stop)
+
+	return socket
+}
+
+func selector() discover.Selector {
+	return discover.Selector{
+		PodLabels: map[string]string{"app.kubernetes.io/name": "spegel"}, Container: "registry", Process: "spegel",
+	}
+}
+
+func TestCRI(t *testing.T) {
+	r := &runtime{info: `{"pid": 42}`}
+	cri := discover.NewCRI(serve(t, r))
+
+	defer cri.Close() //nolint:errcheck
+
+	found, err := cri.Find(t.Context(), selector())
+	require.NoError(t, err)
+	require.Len(t, found, 2, "two matches are two targets")
+
+	assert.Equal(t, "spegel/spegel-a/registry", found[0].Workload())
+	assert.Equal(t, "s1-main", found[0].ID)
+	assert.Equal(t, 42, found[0].PID)
+	assert.Equal(t, "u1", found[0].PodUID)
+	assert.Equal(t, map[string]string{"app.kubernetes.io/name": "spegel"}, r.filter.GetLabelSelector())
+
+	one := selector()
+	one.Namespace = "other"
+
+	found, err = cri.Find(t.Context(), one)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Equal(t, "other/spegel-b/registry", found[0].Workload())
+}
+
+func TestCRIWithoutAProcessIsAnError(t *testing.T) {
+	for _, info := range []string{"", "{}", `{"pid": 0}`, "<html>"} {
+		cri := discover.NewCRI(serve(t, &runtime{info: info}))
+
+		_, err := cri.Find(t.Context(), selector())
+		assert.Error(t, err, info)
+		cri.Close() //nolint:errcheck
+	}
+}
+
+func TestCRIUnreachableAndBack(t *testing.T) {
+	cri := discover.NewCRI(filepath.Join(t.TempDir(), "none.sock"))
+
+	defer cri.Close() //nolint:errcheck
+
+	_, err := cri.Find(t.Context(), selector())
+	assert.ErrorIs(t, err, discover.ErrUnreachable)
+}
+
+type fake struct {
+	name  string
+	found []discover.Container
+	err   error
+}
+
+func (f fake) Name() string { return f.name }
+
+func (f fake) Find(context.Context, discover.Selector) ([]discover.Container, error) {
+	return f.found, f.err
+}
+
+func TestTheFirstSourceThatAnswersCounts(t *testing.T) {
+	broken := fake{err: errors.New("broken")}
+	empty := fake{}
+	full := fake{found: []discover.Container{{ID: "x"}}}
+
+	found, err := discover.Find(t.Context(), selector(), empty, full)
+	assert.NoError(t, err)
+	assert.Empty(t, found, "an empty answer is an answer")
+
+	found, err = discover.Find(t.Context(), selector(), broken, full)
+	assert.ErrorContains(t, err, "broken", "why the better source was not used")
+	assert.Len(t, found, 1)
+
+	found, err = discover.Find(t.Context(), selector(), broken, broken)
+	assert.Error(t, err)
+	assert.Empty(t, found)
+}

@@ -1,0 +1,141 @@
+package discover
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+)
+
+// Procfs finds containers by their process alone, for when no runtime answers.
+//
+// It knows no labels, so it goes by three facts together: the executable's name, a cgroup as kubelet
+// makes it for a pod's container, and the process being the first of its PID namespace.
+type Procfs struct {
+	root string
+}
+
+// NewProcfs returns a source for the procfs mounted at root.
+func NewProcfs(root string) *Procfs { return &Procfs{root: root} }
+
+// Name implements Source.
+func (p *Procfs) Name() string { return "procfs" }
+
+// kubepods matches the end of a container's cgroup path with kubelet's cgroupfs driver
+// (kubepods/burstable/pod<uid>/<id>) and its systemd driver
+// (kubepods-burstable-pod<uid>.slice/cri-containerd-<id>.scope).
+var kubepods = regexp.MustCompile(
+	`/kubepods(?:\.slice)?/(?:[^/]+/)?(?:kubepods[^/]*-)?pod([0-9a-f]{8}[-_][0-9a-f_-]{27})(?:\.slice)?/(?:[a-z-]+-)?([0-9a-f]{64})(?:\.scope)?$`)
+
+// Find implements Source.
+func (p *Procfs) Find(_ context.Context, selector Selector) ([]Container, error) {
+	entries, err := os.ReadDir(p.root)
+	if err != nil {
+		return nil, fmt.Errorf("procfs %s: %w: %w", p.root, ErrUnreachable, err)
+	}
+
+	var found []Container
+
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+
+		// A process that ends while it is looked at is no match.
+		if container, ok := p.inspect(pid, selector); ok {
+			found = append(found, container)
+		}
+	}
+
+	return found, nil
+}
+
+func (p *Procfs) inspect(pid int, selector Selector) (Container, bool) {
+	dir := filepath.Join(p.root, strconv.Itoa(pid))
+
+	exe, err := os.Readlink(filepath.Join(dir, "exe"))
+	if err != nil || filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != selector.Process {
+		return Container{}, false
+	}
+
+	data, err := os.ReadFile(filepath.Join(dir, "cgroup"))
+	if err != nil {
+		return Container{}, false
+	}
+
+	path, err := cgroup.ParseProcCgroup(data)
+	if err != nil {
+		return Container{}, false
+	}
+
+	match := kubepods.FindStringSubmatch(path)
+	if match == nil || !firstOfItsNamespace(dir) {
+		return Container{}, false
+	}
+
+	container := Container{
+		Name:   selector.Container,
+		PodUID: strings.ReplaceAll(match[1], "_", "-"),
+		ID:     match[2],
+		PID:    pid,
+		Source: p.Name(),
+	}
+
+	container.Pod, container.Namespace = podIdentity(dir)
+
+	if container.Pod == "" {
+		container.Pod = container.PodUID
+	}
+
+	if selector.Namespace != "" && container.Namespace != selector.Namespace {
+		return Container{}, false
+	}
+
+	return container, true
+}
+
+// firstOfItsNamespace reads the NSpid line of /proc/<pid>/status, whose last number is the pid in
+// the innermost namespace.
+func firstOfItsNamespace(dir string) bool {
+	data, err := os.ReadFile(filepath.Join(dir, "status"))
+	if err != nil {
+		return false
+	}
+
+	for line := range bytes.Lines(data) {
+		if value, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
+			fields := bytes.Fields(value)
+
+			return len(fields) > 1 && string(fields[len(fields)-1]) == "1"
+		}
+	}
+
+	return false
+}
+
+// podIdentity is what a container can tell of its pod: the host name is the pod's name, and the
+// service account's mount (where there is one) holds the namespace.
+func podIdentity(dir string) (pod, namespace string) {
+	environ, err := os.ReadFile(filepath.Join(dir, "environ"))
+	if err == nil {
+		for entry := range bytes.SplitSeq(environ, []byte{0}) {
+			if value, ok := bytes.CutPrefix(entry, []byte("HOSTNAME=")); ok {
+				pod = string(value)
+			}
+		}
+	}
+
+	data, err := os.ReadFile(filepath.Join(dir, "root/var/run/secrets/kubernetes.io/serviceaccount/namespace"))
+	if err == nil && len(data) <= 63 {
+		namespace = strings.TrimSpace(string(data))
+	}
+
+	return pod, namespace
+}

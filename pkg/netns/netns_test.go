@@ -1,0 +1,106 @@
+//go:build linux
+
+package netns_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	vns "github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/pkg/netns"
+	"github.com/spegel-guard/spegel-guard/test/kernel"
+)
+
+// TestCountersOfAnotherNamespace sends a known number of bytes from inside a namespace and reads
+// them from outside of it.
+func TestCountersOfAnotherNamespace(t *testing.T) {
+	kernel.Require(t)
+
+	// The namespace belongs to this thread, which is thrown away with the test's goroutine.
+	runtime.LockOSThread()
+
+	home, err := vns.Get()
+	require.NoError(t, err)
+
+	inside, err := vns.New()
+	require.NoError(t, err)
+
+	path := fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid())
+
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "peer0"}))
+
+	for name, addr := range map[string]string{"eth0": "10.9.0.1/24", "peer0": "", "lo": ""} {
+		link, err := netlink.LinkByName(name)
+		require.NoError(t, err)
+		require.NoError(t, netlink.LinkSetUp(link))
+
+		if addr != "" {
+			parsed, err := netlink.ParseAddr(addr)
+			require.NoError(t, err)
+			require.NoError(t, netlink.AddrAdd(link, parsed))
+		}
+	}
+
+	// No one answers ARP on the peer: tell the address.
+	mac, err := net.ParseMAC("02:00:00:00:00:02")
+	require.NoError(t, err)
+
+	eth0, err := netlink.LinkByName("eth0")
+	require.NoError(t, err)
+	require.NoError(t, netlink.NeighAdd(&netlink.Neigh{
+		LinkIndex: eth0.Attrs().Index, IP: net.ParseIP("10.9.0.2"), HardwareAddr: mac, State: netlink.NUD_PERMANENT,
+	}))
+
+	links, err := netns.Open(path)
+	require.NoError(t, err)
+
+	defer links.Close()
+
+	before, err := links.Counters()
+	require.NoError(t, err)
+
+	conn, err := net.Dial("udp", "10.9.0.2:9") //nolint:noctx // local
+	require.NoError(t, err)
+
+	const packets, payload, headers = 1000, 1000, 42
+
+	for range packets {
+		_, err := conn.Write(make([]byte, payload))
+		require.NoError(t, err)
+	}
+
+	loop, err := net.Dial("udp", "127.0.0.1:9") //nolint:noctx // local
+	require.NoError(t, err)
+	loop.Write(make([]byte, 50_000)) //nolint:errcheck // nobody listens
+
+	require.NoError(t, vns.Set(home))
+	inside.Close() //nolint:errcheck
+
+	time.Sleep(100 * time.Millisecond)
+
+	after, err := links.Counters()
+	require.NoError(t, err)
+
+	// Both ends of the pair are in the namespace: what one sends the other receives.
+	sent := after.TXBytes - before.TXBytes
+	assert.InDelta(t, packets*(payload+headers), sent, 0.02*packets*payload)
+	assert.GreaterOrEqual(t, after.RXBytes-before.RXBytes, uint64(packets*(payload+headers)))
+
+	own, err := netns.Inode("/proc/self/ns/net")
+	require.NoError(t, err)
+	assert.NotEqual(t, own, links.Inode())
+}
+
+func TestNoSuchNamespace(t *testing.T) {
+	_, err := netns.Open("/proc/0/ns/net")
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}

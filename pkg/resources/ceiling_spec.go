@@ -1,0 +1,52 @@
+package resources
+
+import (
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/resource/meta"
+	"github.com/cosi-project/runtime/pkg/resource/typed"
+)
+
+// CeilingSpecType is the type of CeilingSpec.
+const CeilingSpecType = resource.Type("CeilingSpecs.spegelguard.dev")
+
+// CeilingSpec is a wanted ceiling; its id is the target's.
+type CeilingSpec = typed.Resource[CeilingSpecSpec, CeilingSpecExtension]
+
+// NewCeilingSpec returns an empty CeilingSpec.
+func NewCeilingSpec(id resource.ID) *CeilingSpec {
+	return create[CeilingSpecSpec, CeilingSpecExtension](CeilingSpecType, id)
+}
+
+// CeilingSpecExtension gives CeilingSpec its definition.
+type CeilingSpecExtension struct{}
+
+// DeepCopy implements typed.DeepCopyable.
+func (s CeilingSpecSpec) DeepCopy() CeilingSpecSpec { return s }
+
+func init() { register[CeilingSpecSpec, CeilingSpecExtension](CeilingSpecType) }
+
+// CeilingSpecSpec is what the policy wants. Without a wanted ceiling there is no resource.
+type CeilingSpecSpec struct {
+	// Mode is observe or enforce; in observe nothing is written.
+	Mode string `yaml:"mode" protobuf:"1"`
+	// CeilingMillicores and FloorMillicores as configured; the owner's limit is not taken into account yet.
+	CeilingMillicores int64 `yaml:"ceilingMillicores" protobuf:"2"`
+	FloorMillicores   int64 `yaml:"floorMillicores" protobuf:"3"`
+	// Rule that tripped, and the figures it tripped on.
+	Rule   string `yaml:"rule" protobuf:"4"`
+	Reason string `yaml:"reason" protobuf:"5"`
+	// Since is when it tripped; HoldUntil is the earliest release.
+	Since     time.Time `yaml:"since" protobuf:"6"`
+	HoldUntil time.Time `yaml:"holdUntil" protobuf:"7"`
+	// SinceClock and HoldUntilClock are the same on CLOCK_BOOTTIME.
+	SinceClock     time.Duration `yaml:"sinceClock" protobuf:"8"`
+	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"9"`
+}
+
+// ResourceDefinition implements typed.Extension.
+func (CeilingSpecExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
+	return definition(CeilingSpecType, []resource.Type{"ceilingspec"},
+		column("Ceiling", ".ceilingMillicores"), column("Rule", ".rule"), column("Hold until", ".holdUntil"), column("Mode", ".mode"))
+}

@@ -1,0 +1,71 @@
+package resources
+
+import (
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/resource/meta"
+	"github.com/cosi-project/runtime/pkg/resource/typed"
+)
+
+// CeilingStatusType is the type of CeilingStatus.
+const CeilingStatusType = resource.Type("CeilingStatuses.spegelguard.dev")
+
+// CeilingStatus is a ceiling as the kernel has it; its id is the target's.
+type CeilingStatus = typed.Resource[CeilingStatusSpec, CeilingStatusExtension]
+
+// NewCeilingStatus returns an empty CeilingStatus.
+func NewCeilingStatus(id resource.ID) *CeilingStatus {
+	return create[CeilingStatusSpec, CeilingStatusExtension](CeilingStatusType, id)
+}
+
+// CeilingStatusExtension gives CeilingStatus its definition.
+type CeilingStatusExtension struct{}
+
+// DeepCopy implements typed.DeepCopyable.
+func (s CeilingStatusSpec) DeepCopy() CeilingStatusSpec { return s }
+
+func init() { register[CeilingStatusSpec, CeilingStatusExtension](CeilingStatusType) }
+
+// States of a ceiling.
+const (
+	// CeilingApplied: the guard's value is in force.
+	CeilingApplied = "applied"
+	// CeilingObserved: it would be applied, but the mode is observe.
+	CeilingObserved = "observed"
+	// CeilingOwnerLower: the owner's own limit is as low or lower; nothing was written.
+	CeilingOwnerLower = "owner-lower"
+	// CeilingYielded: somebody else changed cpu.max; their value is in force until the back-off is over.
+	CeilingYielded = "yielded"
+	// CeilingFailed: writing failed; LastError says why.
+	CeilingFailed = "failed"
+)
+
+// CeilingStatusSpec is what was done and what the kernel said.
+type CeilingStatusSpec struct {
+	State string `yaml:"state" protobuf:"1"`
+	// ContainerID the ceiling is on.
+	ContainerID string `yaml:"containerID" protobuf:"2"`
+	// Original is the owner's cpu.max, Applied what was written, ReadBack what the kernel shows.
+	Original string `yaml:"original" protobuf:"3"`
+	Applied  string `yaml:"applied" protobuf:"4"`
+	ReadBack string `yaml:"readBack" protobuf:"5"`
+	Rule     string `yaml:"rule" protobuf:"6"`
+	// AppliedAt is when.
+	AppliedAt time.Time `yaml:"appliedAt" protobuf:"7"`
+	// ForeignWrites counts how often somebody else changed cpu.max meanwhile.
+	ForeignWrites uint64 `yaml:"foreignWrites" protobuf:"8"`
+	LastError     string `yaml:"lastError" protobuf:"9"`
+	// Adopted tells that an earlier process of the guard had put it in force; Since and HoldUntil
+	// (CLOCK_BOOTTIME) are that one's.
+	Adopted        bool          `yaml:"adopted" protobuf:"10"`
+	SinceClock     time.Duration `yaml:"sinceClock" protobuf:"11"`
+	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"12"`
+}
+
+// ResourceDefinition implements typed.Extension.
+func (CeilingStatusExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
+	return definition(CeilingStatusType, []resource.Type{"ceilingstatus", "ceiling", "ceilings"},
+		column("State", ".state"), column("Original", ".original"), column("Applied", ".applied"),
+		column("Read back", ".readBack"), column("Rule", ".rule"), column("Last error", ".lastError"))
+}

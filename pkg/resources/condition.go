@@ -1,0 +1,62 @@
+package resources
+
+import (
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/resource/meta"
+	"github.com/cosi-project/runtime/pkg/resource/typed"
+)
+
+// ConditionType is the type of Condition.
+const ConditionType = resource.Type("Conditions.spegelguard.dev")
+
+// Condition is the health of one part of the guard; its id names the part.
+type Condition = typed.Resource[ConditionSpec, ConditionExtension]
+
+// NewCondition returns an empty Condition.
+func NewCondition(id resource.ID) *Condition {
+	return create[ConditionSpec, ConditionExtension](ConditionType, id)
+}
+
+// ConditionExtension gives Condition its definition.
+type ConditionExtension struct{}
+
+// DeepCopy implements typed.DeepCopyable.
+func (s ConditionSpec) DeepCopy() ConditionSpec { return s }
+
+func init() { register[ConditionSpec, ConditionExtension](ConditionType) }
+
+// Parts of the guard that report a condition.
+const (
+	ConditionConfig      resource.ID = "config"
+	ConditionDiscovery   resource.ID = "discovery"
+	ConditionSampling    resource.ID = "sampling"
+	ConditionEnforcement resource.ID = "enforcement"
+)
+
+// Reasons of a condition that is not well.
+const (
+	ReasonOK            = "OK"
+	ReasonBadConfig     = "BadConfig"
+	ReasonCRI           = "CRIUnreachable"
+	ReasonNoTarget      = "NoTarget"
+	ReasonNoCgroup2     = "NoCgroup2"
+	ReasonNotPermitted  = "NotPermitted"
+	ReasonSamplingError = "SamplingError"
+	ReasonWriteError    = "WriteError"
+)
+
+// ConditionSpec is well when its reason is ReasonOK.
+type ConditionSpec struct {
+	OK      bool      `yaml:"ok" protobuf:"1"`
+	Reason  string    `yaml:"reason" protobuf:"2"`
+	Message string    `yaml:"message" protobuf:"3"`
+	Since   time.Time `yaml:"since" protobuf:"4"`
+}
+
+// ResourceDefinition implements typed.Extension.
+func (ConditionExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
+	return definition(ConditionType, []resource.Type{"condition"},
+		column("OK", ".ok"), column("Reason", ".reason"), column("Message", ".message"), column("Since", ".since"))
+}

@@ -1,0 +1,65 @@
+package resources
+
+import (
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/resource/meta"
+	"github.com/cosi-project/runtime/pkg/resource/typed"
+)
+
+// GuardActionType is the type of GuardAction.
+const GuardActionType = resource.Type("GuardActions.spegelguard.dev")
+
+// GuardAction is one thing the guard did; its id is a sequence number. The last MaxGuardActions are kept.
+type GuardAction = typed.Resource[GuardActionSpec, GuardActionExtension]
+
+// NewGuardAction returns an empty GuardAction.
+func NewGuardAction(id resource.ID) *GuardAction {
+	return create[GuardActionSpec, GuardActionExtension](GuardActionType, id)
+}
+
+// GuardActionExtension gives GuardAction its definition.
+type GuardActionExtension struct{}
+
+// DeepCopy implements typed.DeepCopyable.
+func (s GuardActionSpec) DeepCopy() GuardActionSpec { return s }
+
+func init() { register[GuardActionSpec, GuardActionExtension](GuardActionType) }
+
+// MaxGuardActions is how many actions are kept.
+const MaxGuardActions = 50
+
+// Kinds of actions.
+const (
+	ActionApply   = "apply"
+	ActionRelease = "release"
+	ActionAdopt   = "adopt"
+	ActionForeign = "foreign-write"
+	ActionObserve = "would-apply"
+	ActionFail    = "fail"
+)
+
+// GuardActionSpec is the action with what led to it.
+type GuardActionSpec struct {
+	At     time.Time `yaml:"at" protobuf:"1"`
+	Action string    `yaml:"action" protobuf:"2"`
+	Mode   string    `yaml:"mode" protobuf:"3"`
+	Target string    `yaml:"target" protobuf:"4"`
+	// ContainerID and Cgroup acted upon.
+	ContainerID string `yaml:"containerID" protobuf:"5"`
+	Cgroup      string `yaml:"cgroup" protobuf:"6"`
+	Rule        string `yaml:"rule" protobuf:"7"`
+	Reason      string `yaml:"reason" protobuf:"8"`
+	// Before and After are cpu.max as the kernel showed it.
+	Before string `yaml:"before" protobuf:"9"`
+	After  string `yaml:"after" protobuf:"10"`
+	Error  string `yaml:"error,omitempty" protobuf:"11"`
+}
+
+// ResourceDefinition implements typed.Extension.
+func (GuardActionExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
+	return definition(GuardActionType, []resource.Type{"guardaction", "action", "actions"},
+		column("At", ".at"), column("Action", ".action"), column("Target", ".target"), column("Rule", ".rule"),
+		column("Before", ".before"), column("After", ".after"))
+}

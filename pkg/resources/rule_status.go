@@ -1,0 +1,50 @@
+package resources
+
+import (
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/resource/meta"
+	"github.com/cosi-project/runtime/pkg/resource/typed"
+)
+
+// RuleStatusType is the type of RuleStatus.
+const RuleStatusType = resource.Type("RuleStatuses.spegelguard.dev")
+
+// RuleStatus is a rule's state for a target; its id is <target>/<rule>.
+type RuleStatus = typed.Resource[RuleStatusSpec, RuleStatusExtension]
+
+// NewRuleStatus returns an empty RuleStatus.
+func NewRuleStatus(id resource.ID) *RuleStatus {
+	return create[RuleStatusSpec, RuleStatusExtension](RuleStatusType, id)
+}
+
+// RuleStatusExtension gives RuleStatus its definition.
+type RuleStatusExtension struct{}
+
+// DeepCopy implements typed.DeepCopyable.
+func (s RuleStatusSpec) DeepCopy() RuleStatusSpec { return s }
+
+func init() { register[RuleStatusSpec, RuleStatusExtension](RuleStatusType) }
+
+// RuleStatusSpec is the outcome of one rule.
+type RuleStatusSpec struct {
+	Signal string `yaml:"signal" protobuf:"1"`
+	// State is ok, pending, firing, releasing or blind.
+	State string `yaml:"state" protobuf:"2"`
+	// Value is the average over the window, Threshold what it is compared with; cores or bytes per second.
+	Value     float64 `yaml:"value" protobuf:"3"`
+	Threshold float64 `yaml:"threshold" protobuf:"4"`
+	// Since is when the state began.
+	Since time.Time `yaml:"since" protobuf:"5"`
+	// TripsIn is the time until a pending rule fires if nothing changes.
+	TripsIn time.Duration `yaml:"tripsIn" protobuf:"6"`
+	// Reason a blind rule cannot be judged.
+	Reason string `yaml:"reason,omitempty" protobuf:"7"`
+}
+
+// ResourceDefinition implements typed.Extension.
+func (RuleStatusExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
+	return definition(RuleStatusType, []resource.Type{"rulestatus", "rule", "rules"},
+		column("State", ".state"), column("Value", ".value"), column("Threshold", ".threshold"), column("Trips in", ".tripsIn"))
+}

@@ -1,0 +1,143 @@
+//go:build linux
+
+// Package controllers moves the guard's resources on: configuration, targets, samples, decisions, ceilings.
+//
+// Each controller reads some types and owns others; they meet in the COSI state alone.
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// Paths on the node, as the service sees them.
+type Paths struct {
+	// Proc is the node's procfs, Cgroup the root of its unified hierarchy.
+	Proc, Cgroup string
+}
+
+// Clock reads CLOCK_BOOTTIME: it never jumps, goes on in suspend and over the guard's restarts.
+func Clock() time.Duration {
+	var ts unix.Timespec
+
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		// The kernel has had it since 2.6.39; only a broken seccomp profile gets here.
+		panic(fmt.Sprintf("error reading CLOCK_BOOTTIME: %v", err))
+	}
+
+	return time.Duration(ts.Nano())
+}
+
+// wallTime is when the clock showed the given value.
+func wallTime(clock time.Duration) time.Time {
+	return time.Now().Add(clock - Clock()).UTC()
+}
+
+// activeConfig reads the configuration in force; false before there is one.
+func activeConfig(ctx context.Context, r controller.Reader) (config.Config, string, bool, error) {
+	guardConfig, err := safe.ReaderGetByID[*resources.GuardConfig](ctx, r, resources.GuardConfigID)
+	if err != nil {
+		if state.IsNotFoundError(err) {
+			return config.Config{}, "", false, nil
+		}
+
+		return config.Config{}, "", false, fmt.Errorf("error reading the active configuration: %w", err)
+	}
+
+	document := guardConfig.TypedSpec().Document
+
+	cfg, err := config.Parse([]byte(document))
+	if err != nil {
+		return config.Config{}, "", false, fmt.Errorf("error parsing the active configuration: %w", err)
+	}
+
+	return cfg, document, true, nil
+}
+
+// setCondition reports how a part of the guard is. It tells whether anything changed.
+func setCondition(ctx context.Context, w controller.Writer, id resource.ID, reason, message string) (bool, error) {
+	changed := false
+
+	err := safe.WriterModify(ctx, w, resources.NewCondition(id), func(r *resources.Condition) error {
+		spec := r.TypedSpec()
+
+		if spec.Reason == reason && spec.Message == message {
+			return nil
+		}
+
+		if spec.Reason != reason {
+			spec.Since = time.Now().UTC()
+		}
+
+		spec.OK, spec.Reason, spec.Message = reason == resources.ReasonOK, reason, message
+		changed = true
+
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("error setting condition %s: %w", id, err)
+	}
+
+	return changed, nil
+}
+
+// ignoreNotFound is for resources that may be gone already.
+func ignoreNotFound(err error) error {
+	if state.IsNotFoundError(err) {
+		return nil
+	}
+
+	return err
+}
+
+// weak is an input that triggers a reconcile.
+func weak(t resource.Type) controller.Input {
+	return controller.Input{Namespace: resources.Namespace, Type: t, Kind: controller.InputWeak}
+}
+
+// every calls reconcile at each event and each tick until the context ends. The interval is asked
+// for again after each call, so a new configuration takes effect at once.
+func every(ctx context.Context, r controller.Runtime, interval func() time.Duration, reconcile func(tick bool) error) error {
+	current := interval()
+
+	ticker := time.NewTicker(current)
+	defer ticker.Stop()
+
+	for {
+		tick := false
+
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.EventCh():
+		case <-ticker.C:
+			tick = true
+		}
+
+		if err := reconcile(tick); err != nil {
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+
+			return err
+		}
+
+		r.ResetRestartBackoff()
+
+		if next := interval(); next != current {
+			current = next
+			ticker.Reset(current)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+//go:build linux
+
+package controllers
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/discover"
+	"github.com/spegel-guard/spegel-guard/pkg/netns"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// inspect looks up in the kernel what a found container is there.
+func inspect(paths Paths, container discover.Container) (resources.TargetSpec, error) {
+	start, err := processStart(paths.Proc, container.PID)
+	if err != nil {
+		return resources.TargetSpec{}, err
+	}
+
+	path, err := cgroupOf(paths, container.PID)
+	if err != nil {
+		return resources.TargetSpec{}, err
+	}
+
+	// The last line of defence against a wrong cgroup: both drivers of kubelet name it after the container.
+	if !strings.Contains(filepath.Base(path), container.ID) {
+		return resources.TargetSpec{}, fmt.Errorf("cgroup %s is not named after container %s", path, container.ID)
+	}
+
+	dir, err := cgroup.Open(paths.Cgroup, path)
+	if err != nil {
+		return resources.TargetSpec{}, err
+	}
+
+	defer dir.Close() //nolint:errcheck // read only
+
+	own, err := netns.Inode(netnsPath(paths.Proc, container.PID))
+	if err != nil {
+		return resources.TargetSpec{}, err
+	}
+
+	host, err := netns.Inode(netnsPath(paths.Proc, 1))
+	if err != nil {
+		return resources.TargetSpec{}, err
+	}
+
+	// A pid that was given to another process between the questions has another start time.
+	if again, err := processStart(paths.Proc, container.PID); err != nil || again != start {
+		return resources.TargetSpec{}, fmt.Errorf("process %d ended while it was looked at", container.PID)
+	}
+
+	return resources.TargetSpec{
+		ContainerID: container.ID, PodUID: container.PodUID,
+		PID: int64(container.PID), PIDStartTime: start,
+		Cgroup: path, CgroupInode: dir.ID().Inode,
+		NetNSInode: own, HostNetwork: own == host,
+		Image: container.Image, Started: container.Started.UTC(), Source: container.Source,
+	}, nil
+}
+
+// alive tells whether the target's first process still runs.
+func alive(paths Paths, spec resources.TargetSpec) bool {
+	start, err := processStart(paths.Proc, int(spec.PID))
+
+	return err == nil && start == spec.PIDStartTime
+}
+
+func netnsPath(proc string, pid int) string {
+	return filepath.Join(proc, strconv.Itoa(pid), "ns", "net")
+}
+
+// cgroupOf reads a process's cgroup, relative to the mounted root.
+func cgroupOf(paths Paths, pid int) (string, error) {
+	data, err := os.ReadFile(filepath.Join(paths.Proc, strconv.Itoa(pid), "cgroup"))
+	if err != nil {
+		return "", fmt.Errorf("error reading the cgroup of process %d: %w", pid, err)
+	}
+
+	procPath, err := cgroup.ParseProcCgroup(data)
+	if err != nil {
+		return "", fmt.Errorf("error reading the cgroup of process %d: %w", pid, err)
+	}
+
+	// Our own procfs: paths and mounts must be seen from the same cgroup namespace.
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("error reading the mounts: %w", err)
+	}
+
+	mountRoot, err := cgroup.ParseMountRoot(mountinfo, paths.Cgroup)
+	if err != nil {
+		return "", err
+	}
+
+	return cgroup.Resolve(mountRoot, procPath)
+}
+
+// processStart reads when a process started, in clock ticks after boot (proc_pid_stat(5), field 22).
+func processStart(proc string, pid int) (uint64, error) {
+	data, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, fmt.Errorf("error looking at process %d: %w", pid, err)
+	}
+
+	// The second field is the command in parentheses, which may itself hold blanks and parentheses.
+	end := bytes.LastIndexByte(data, ')')
+	fields := strings.Fields(string(data[end+1:]))
+
+	const startTime = 22 - 3
+
+	if end < 0 || len(fields) <= startTime {
+		return 0, fmt.Errorf("error looking at process %d: malformed stat", pid)
+	}
+
+	return strconv.ParseUint(fields[startTime], 10, 64)
+}

@@ -1,0 +1,137 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/safe"
+	"go.uber.org/zap"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// SampleController reads the kernel's counters of each target at each interval.
+type SampleController struct {
+	Paths Paths
+
+	interval time.Duration
+	samplers map[string]*sampler
+}
+
+// Name implements controller.Controller.
+func (*SampleController) Name() string { return "guard.SampleController" }
+
+// Inputs implements controller.Controller.
+func (*SampleController) Inputs() []controller.Input {
+	return []controller.Input{weak(resources.GuardConfigType), weak(resources.TargetType)}
+}
+
+// Outputs implements controller.Controller.
+func (*SampleController) Outputs() []controller.Output {
+	return []controller.Output{
+		{Type: resources.TargetStatsType, Kind: controller.OutputExclusive},
+		{Type: resources.ConditionType, Kind: controller.OutputShared},
+	}
+}
+
+// Run implements controller.Controller.
+func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+	c.interval = config.Default().Interval.Duration
+	c.samplers = map[string]*sampler{}
+
+	defer func() {
+		for _, s := range c.samplers {
+			s.close()
+		}
+	}()
+
+	return every(ctx, r, func() time.Duration { return c.interval }, func(tick bool) error {
+		if tick {
+			return c.sample(ctx, r, logger)
+		}
+
+		return c.sync(ctx, r)
+	})
+}
+
+// sync opens what is new and closes what is gone.
+func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error {
+	cfg, _, ok, err := activeConfig(ctx, r)
+	if err != nil || !ok {
+		return err
+	}
+
+	c.interval = cfg.Interval.Duration
+
+	targets, err := safe.ReaderListAll[*resources.Target](ctx, r)
+	if err != nil {
+		return fmt.Errorf("error listing targets: %w", err)
+	}
+
+	wanted := map[string]bool{}
+
+	for target := range targets.All() {
+		id := target.Metadata().ID()
+		wanted[id] = true
+
+		if s, ok := c.samplers[id]; ok {
+			if s.target.ContainerID == target.TypedSpec().ContainerID {
+				continue
+			}
+
+			s.close()
+		}
+
+		c.samplers[id] = newSampler(c.Paths, *target.TypedSpec())
+	}
+
+	for id, s := range c.samplers {
+		if wanted[id] {
+			continue
+		}
+
+		s.close()
+		delete(c.samplers, id)
+
+		if err := ignoreNotFound(r.Destroy(ctx, resources.NewTargetStats(id).Metadata())); err != nil {
+			return fmt.Errorf("error removing the stats of %s: %w", id, err)
+		}
+	}
+
+	return nil
+}
+
+func (c *SampleController) sample(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+	reason, message := resources.ReasonOK, ""
+
+	for id, s := range c.samplers {
+		stats := s.sample(Clock())
+
+		for _, reading := range []resources.Reading{stats.CPU, stats.TXBytesPerSecond} {
+			if reading.Provenance == resources.Blind && reading.Reason != warmingUp && !s.target.HostNetwork {
+				reason, message = resources.ReasonSamplingError, id+": "+reading.Reason
+			}
+		}
+
+		err := safe.WriterModify(ctx, r, resources.NewTargetStats(id), func(t *resources.TargetStats) error {
+			*t.TypedSpec() = stats
+
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("error publishing the stats of %s: %w", id, err)
+		}
+	}
+
+	changed, err := setCondition(ctx, r, resources.ConditionSampling, reason, message)
+	if changed && reason != resources.ReasonOK {
+		logger.Warn("sampling", zap.String("reason", reason), zap.String("message", message))
+	}
+
+	return err
+}

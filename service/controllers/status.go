@@ -1,0 +1,196 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/dustin/go-humanize"
+	"go.uber.org/zap"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// severity orders the states of a target; the worst is shown.
+var severity = []string{
+	resources.StateOK, resources.StateBlind, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateThrottled,
+}
+
+// publishStatus writes the one-line answer.
+func (c *PolicyController) publishStatus(ctx context.Context, r controller.Runtime, present map[string]bool, logger *zap.Logger) error {
+	// Wanted ceilings of targets that are gone have nothing to act on.
+	specs, err := safe.ReaderListAll[*resources.CeilingSpec](ctx, r)
+	if err != nil {
+		return fmt.Errorf("error listing wanted ceilings: %w", err)
+	}
+
+	for spec := range specs.All() {
+		if !present[spec.Metadata().ID()] {
+			if err := ignoreNotFound(r.Destroy(ctx, spec.Metadata())); err != nil {
+				return fmt.Errorf("error removing the wanted ceiling of %s: %w", spec.Metadata().ID(), err)
+			}
+		}
+	}
+
+	ceilings, err := safe.ReaderListAll[*resources.CeilingStatus](ctx, r)
+	if err != nil {
+		return fmt.Errorf("error listing ceilings: %w", err)
+	}
+
+	applied := map[string]resources.CeilingStatusSpec{}
+
+	for ceiling := range ceilings.All() {
+		applied[ceiling.Metadata().ID()] = *ceiling.TypedSpec()
+	}
+
+	conditions, err := safe.ReaderListAll[*resources.Condition](ctx, r)
+	if err != nil {
+		return fmt.Errorf("error listing conditions: %w", err)
+	}
+
+	status := c.worst(present, applied)
+	status.Mode, status.Targets = string(c.config.Mode), int64(len(present))
+
+	for condition := range conditions.All() {
+		overrule(&status, condition.TypedSpec())
+	}
+
+	return safe.WriterModify(ctx, r, resources.NewGuardStatus(resources.GuardStatusID), func(res *resources.GuardStatus) error {
+		spec := res.TypedSpec()
+
+		status.Since = spec.Since
+
+		if spec.State != status.State {
+			status.Since = time.Now().UTC()
+
+			logger.Info("state", zap.String("state", status.State), zap.String("before", spec.State), zap.String("message", status.Message))
+		}
+
+		*spec = status
+
+		return nil
+	})
+}
+
+// worst is the status of the target that is worst off.
+func (c *PolicyController) worst(present map[string]bool, applied map[string]resources.CeilingStatusSpec) resources.GuardStatusSpec {
+	worst := resources.GuardStatusSpec{State: resources.StateNoTarget, CPU: "-", TX: "-", Ceiling: "-", Rule: "-"}
+	rank := -1
+
+	ids := make([]string, 0, len(present))
+
+	for id := range present {
+		ids = append(ids, id)
+	}
+
+	slices.Sort(ids)
+
+	for _, id := range ids {
+		status := targetStatus(id, c.workloads[id].decision, applied[id])
+
+		if r := slices.Index(severity, status.State); r > rank {
+			worst, rank = status, r
+		}
+	}
+
+	return worst
+}
+
+func targetStatus(id string, decision policy.Decision, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
+	status := resources.GuardStatusSpec{
+		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: decision.ReleasesIn.Round(time.Second),
+	}
+
+	for _, rule := range decision.Rules {
+		state := resources.StateOK
+
+		switch rule.State {
+		case policy.StateBlind:
+			state, status.Message = resources.StateBlind, rule.Rule.Name+": "+rule.Blind
+		case policy.StatePending:
+			state = resources.StatePending
+		case policy.StateFiring:
+			state = resources.StateFiring
+		}
+
+		if slices.Index(severity, state) > slices.Index(severity, status.State) {
+			status.State, status.Rule = state, rule.Rule.Name
+		}
+
+		if rule.State != policy.StateBlind {
+			switch rule.Rule.Signal {
+			case config.SignalCPU:
+				status.CPU = display(rule.Rule.Signal, rule.Value)
+			case config.SignalNetworkTX:
+				status.TX = display(rule.Rule.Signal, rule.Value)
+			}
+		}
+	}
+
+	if decision.Hold == nil || ceiling.State != resources.CeilingApplied {
+		if ceiling.LastError != "" {
+			status.Message = ceiling.LastError
+		}
+
+		return status
+	}
+
+	calm := status.State == resources.StateOK
+	status.State, status.Rule, status.Ceiling = resources.StateThrottled, decision.Hold.Rule, displayCeiling(ceiling.ReadBack)
+
+	if calm {
+		status.State = resources.StateReleasing
+	}
+
+	return status
+}
+
+// overrule: what keeps the guard from working comes before what it sees.
+func overrule(status *resources.GuardStatusSpec, condition *resources.ConditionSpec) {
+	switch condition.Reason {
+	case resources.ReasonNoCgroup2:
+		status.State, status.Message = resources.StateNoCgroup2, condition.Message
+	case resources.ReasonCRI:
+		if status.Targets == 0 {
+			status.State = resources.StateNoCRI
+		}
+
+		status.Message = condition.Message
+	case resources.ReasonNoTarget:
+		if status.Targets == 0 {
+			status.State, status.Message = resources.StateNoTarget, condition.Message
+		}
+	case resources.ReasonNotPermitted:
+		status.State, status.Message = resources.StateNoPermission, condition.Message
+	case resources.ReasonBadConfig:
+		status.Message = condition.Message
+	}
+}
+
+// display writes a signal's value for people: 1803m, 1.4 MB/s.
+func display(signal config.Signal, value float64) string {
+	if signal == config.SignalCPU {
+		return fmt.Sprintf("%.0fm", value*1000)
+	}
+
+	return humanize.Bytes(uint64(math.Round(max(0, value)))) + "/s"
+}
+
+// displayCeiling writes a cpu.max for people: 500m.
+func displayCeiling(cpuMax string) string {
+	value, err := cgroup.ParseCPUMax(cpuMax)
+	if err != nil || value.QuotaUsec == cgroup.Unlimited {
+		return "-"
+	}
+
+	return display(config.SignalCPU, value.Cores())
+}

@@ -1,0 +1,210 @@
+//go:build linux
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+const (
+	unlimited = "max 100000"
+	capped    = "50000 100000"
+	cappedAt  = 0.5
+	period    = 100 * time.Millisecond
+)
+
+// TestClosedLoop is the project's main job: seen, capped, calmed down, released.
+func TestClosedLoop(t *testing.T) {
+	l := newLoop(t, fast, nil)
+	ctx := t.Context()
+
+	_, err := l.guard.WaitState(ctx, patience, resources.StateOK)
+	require.NoError(t, err)
+	require.Equal(t, unlimited, cpuMax(t, l.spegel))
+
+	before, err := node.AllCPUMax()
+	require.NoError(t, err)
+
+	// Two equally busy containers; only one of them is spegel.
+	start := time.Now()
+
+	l.runAway(t, l.spegel, l.peer)
+	l.runAway(t, l.peer, l.spegel)
+
+	_, err = l.guard.WaitState(ctx, patience, resources.StatePending)
+	require.NoError(t, err)
+
+	freeUsage, err := node.Usage(l.spegel.Cgroup, time.Second)
+	require.NoError(t, err)
+	freeTX := txRate(t, l.spegel, time.Second)
+
+	trippedAt := waitCPUMax(t, l, l.spegel, capped, patience)
+	assert.GreaterOrEqual(t, trippedAt.Sub(start), tripsAfter, "not before `for`")
+
+	// From two periods after the write on, no more than the quota: one period's more for where the window falls.
+	time.Sleep(2 * period)
+
+	const over = 3 * time.Second
+
+	usage, err := node.Usage(l.spegel.Cgroup, over)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, usage, cappedAt*(1+float64(period)/float64(over)), "usage under the ceiling")
+	assert.Greater(t, freeUsage, 0.4, "the breach was one")
+
+	cappedTX := txRate(t, l.spegel, 2*time.Second)
+	t.Logf("free: %.2f cores, %.0f B/s; capped: %.2f cores, %.0f B/s", freeUsage, freeTX, usage, cappedTX)
+	assert.Less(t, cappedTX, freeTX, "network follows CPU")
+
+	status, err := l.guard.WaitState(ctx, patience, resources.StateThrottled)
+	require.NoError(t, err)
+	assert.Equal(t, "500m", status.Ceiling)
+	assert.Equal(t, "spegel/spegel-x7k2p/registry", status.Target)
+
+	// Demand keeps pressing: nothing is released, however long the hold is over.
+	time.Sleep(hold + 4*time.Second)
+	assert.Equal(t, capped, cpuMax(t, l.spegel), "still demanding")
+
+	// Nothing but the target was written to.
+	during, err := node.AllCPUMax()
+	require.NoError(t, err)
+
+	for name, value := range during {
+		if name != l.spegel.Cgroup && before[name] != "" {
+			assert.Equal(t, before[name], value, name)
+		}
+	}
+
+	l.calm(t, l.spegel)
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+
+	found, err := cgroup.FindJournals(node.CgroupRoot)
+	require.NoError(t, err)
+	assert.Empty(t, found, "no journal is left behind")
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "the equally busy bystander")
+
+	_, err = l.guard.WaitState(ctx, patience, resources.StateOK)
+	require.NoError(t, err)
+}
+
+// TestOwnersLimitComesBack: the owner had a limit above the ceiling.
+func TestOwnersLimitComesBack(t *testing.T) {
+	l := newLoop(t, fast, func(spec *node.PodSpec) { spec.CPUQuota = 150_000 })
+	require.Equal(t, "150000 100000", cpuMax(t, l.spegel))
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	l.calm(t, l.spegel)
+	waitCPUMax(t, l, l.spegel, "150000 100000", patience)
+}
+
+// TestOwnersLowerLimitIsLeftAlone: nothing is written, and the status says so.
+func TestOwnersLowerLimitIsLeftAlone(t *testing.T) {
+	l := newLoop(t, `
+interval: 200ms
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 200m, for: 1s, window: 1s}]
+ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s}
+`, func(spec *node.PodSpec) { spec.CPUQuota = 30_000 })
+
+	l.runAway(t, l.spegel, l.peer)
+
+	_, err := l.guard.WaitState(t.Context(), patience, resources.StateFiring)
+	require.NoError(t, err)
+
+	time.Sleep(2 * time.Second)
+	assert.Equal(t, "30000 100000", cpuMax(t, l.spegel))
+
+	found, err := cgroup.FindJournals(node.CgroupRoot)
+	require.NoError(t, err)
+	assert.Empty(t, found)
+
+	ceiling := ceilingStatus(t, l.guard)
+	assert.Equal(t, resources.CeilingOwnerLower, ceiling.State)
+	assert.Equal(t, "30000 100000", ceiling.Original)
+}
+
+// TestNetworkAloneTrips: the CPU rule is out of reach, the traffic is what trips.
+func TestNetworkAloneTrips(t *testing.T) {
+	l := newLoop(t, `
+interval: 200ms
+rules:
+  - {name: SpegelHighCPU, signal: cpu, threshold: "8", for: 1s, window: 1s}
+  - {name: SpegelHighNetworkTX, signal: networkTx, threshold: 100k/s, for: 1s, window: 1s}
+ceiling: {cpu: 200m, floor: 100m, hold: 3s, releaseAfter: 2s}
+`, nil)
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, "20000 100000", patience)
+	assert.Equal(t, "SpegelHighNetworkTX", ceilingStatus(t, l.guard).Rule)
+
+	l.calm(t, l.spegel)
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+}
+
+// TestARestartedContainerIsCappedAtOnce: the decision belongs to the workload.
+func TestARestartedContainerIsCappedAtOnce(t *testing.T) {
+	l := newLoop(t, `
+interval: 200ms
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10s, window: 2s}]
+ceiling: {cpu: 500m, floor: 100m, hold: 5m, releaseAfter: 5s}
+`, nil)
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	old := l.spegel.Cgroup
+	require.NoError(t, l.spegel.StopContainer(t.Context()))
+	require.NoError(t, l.spegel.StartContainer(t.Context()))
+	require.NotEqual(t, old, l.spegel.Cgroup)
+
+	// Well before the rule's 10 seconds could have passed again.
+	waitCPUMax(t, l, l.spegel, capped, 8*time.Second)
+}
+
+// TestObserveWritesNothing: everything is decided and shown, nothing done.
+func TestObserveWritesNothing(t *testing.T) {
+	l := newLoop(t, "mode: observe\n"+fast, nil)
+
+	l.runAway(t, l.spegel, l.peer)
+
+	_, err := l.guard.WaitState(t.Context(), patience, resources.StateFiring)
+	require.NoError(t, err)
+
+	time.Sleep(2 * time.Second)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+	assert.Equal(t, resources.CeilingObserved, ceilingStatus(t, l.guard).State)
+}
+
+// TestStopReleases and a crash does not: the next process takes the ceiling over.
+func TestStopReleasesAndACrashIsTakenOver(t *testing.T) {
+	l := newLoop(t, `
+interval: 200ms
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 2s, window: 2s}]
+ceiling: {cpu: 500m, floor: 100m, hold: 20s, releaseAfter: 2s}
+`, nil)
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	l.crashAndRestart(t)
+	assert.Equal(t, capped, cpuMax(t, l.spegel), "held over the crash")
+
+	status, err := l.guard.WaitState(t.Context(), patience, resources.StateThrottled)
+	require.NoError(t, err)
+	assert.Equal(t, "SpegelHighCPU", status.Rule)
+	assert.True(t, ceilingStatus(t, l.guard).Adopted)
+
+	code, took, err := l.guard.Stop(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, code)
+	assert.Less(t, took, 5*time.Second, "well inside Talos' ten seconds")
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "a stop leaves nothing behind")
+}

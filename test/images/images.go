@@ -1,0 +1,118 @@
+// Package images makes the OCI images of the test node's pods from locally built binaries.
+package images
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"io"
+)
+
+// Image is a single static binary as a container image.
+type Image struct {
+	// Name of the image and of the binary in it.
+	Name string
+	// Package is the binary's Go package, relative to the module.
+	Package string
+	// Entrypoint of the image.
+	Entrypoint string
+}
+
+// All images of the test node.
+//
+// The workload's binary is called spegel, as the one it stands for: the guard's procfs discovery goes by that name.
+var (
+	Pause  = Image{Name: "pause", Package: "test/pause", Entrypoint: "/pause"}
+	Spegel = Image{Name: "spegel", Package: "test/runaway", Entrypoint: "/app/spegel"}
+	All    = []Image{Pause, Spegel}
+)
+
+// Reference is the name containerd knows the image under.
+func (i Image) Reference() string {
+	return "registry.test/" + i.Name + ":v1"
+}
+
+// GuestPath is where the image's archive stands in the test machine.
+func GuestPath(image string) string {
+	return path.Join("/usr/share/spegel-guard/images", image+".tar")
+}
+
+// Write makes the image from the binary and stores it as an archive that containerd imports.
+func (i Image) Write(binary, archive string) error {
+	data, err := os.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+
+	layer, err := singleFileLayer(i.Entrypoint, data)
+	if err != nil {
+		return err
+	}
+
+	image, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return err
+	}
+
+	image, err = mutate.ConfigFile(image, &v1.ConfigFile{
+		Architecture: "amd64",
+		OS:           "linux",
+		Config:       v1.Config{Entrypoint: []string{i.Entrypoint}, Env: []string{"PATH=/"}},
+		RootFS:       rootFS(image),
+	})
+	if err != nil {
+		return err
+	}
+
+	tag, err := name.NewTag(i.Reference())
+	if err != nil {
+		return err
+	}
+
+	return tarball.WriteToFile(archive, tag, image)
+}
+
+func rootFS(image v1.Image) v1.RootFS {
+	config, err := image.ConfigFile()
+	if err != nil {
+		return v1.RootFS{Type: "layers"}
+	}
+
+	return config.RootFS
+}
+
+func singleFileLayer(target string, data []byte) (v1.Layer, error) {
+	var buf bytes.Buffer
+
+	w := tar.NewWriter(&buf)
+
+	for dir := path.Dir(target)[1:]; dir != "" && dir != "."; dir = path.Dir(dir) {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755}); err != nil {
+			return nil, err
+		}
+	}
+
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: target[1:], Mode: 0o755, Size: int64(len(data))}); err != nil {
+		return nil, err
+	}
+
+	if _, err := w.Write(data); err != nil {
+		return nil, err
+	}
+
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("error closing the layer: %w", err)
+	}
+
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
+	})
+}

@@ -1,0 +1,120 @@
+//go:build linux
+
+// Package kernel is for tests that need a real kernel with a usable unified cgroup hierarchy: the
+// test machine of test/vm, or any machine that has one.
+package kernel
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/containerd/cgroups/v3"
+
+	"github.com/spegel-guard/spegel-guard/test/vm"
+)
+
+// Require skips the test where the kernel cannot serve it; inside the test machine it never skips.
+func Require(t testing.TB) {
+	t.Helper()
+
+	reason := unusable()
+
+	switch {
+	case reason == "":
+	case os.Getenv(vm.GuestEnv) != "":
+		t.Fatalf("the test machine must serve this test, but: %s", reason)
+	default:
+		t.Skipf("needs a real unified cgroup hierarchy (make test-vm gives it one): %s", reason)
+	}
+}
+
+func unusable() string {
+	switch {
+	case os.Geteuid() != 0:
+		return "not root"
+	case cgroups.Mode() != cgroups.Unified:
+		return "/sys/fs/cgroup is not the unified hierarchy"
+	}
+
+	controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.subtree_control")
+	if err != nil {
+		return err.Error()
+	}
+
+	for _, want := range []string{"cpu", "memory"} {
+		if !strings.Contains(" "+strings.TrimSpace(string(controllers))+" ", " "+want+" ") {
+			return "controller " + want + " is not on"
+		}
+	}
+
+	return ""
+}
+
+// Busy is a process that uses a processor.
+type Busy struct {
+	cmd *exec.Cmd
+}
+
+// busyEnv turns a test binary into a busy process.
+const busyEnv = "SPEGEL_GUARD_BUSY"
+
+func init() {
+	if os.Getenv(busyEnv) == "" {
+		return
+	}
+
+	// Wait for the parent to have moved us into the cgroup.
+	var token [1]byte
+
+	os.Stdin.Read(token[:]) //nolint:errcheck
+
+	for i := uint64(0); ; i++ {
+		sink = i
+	}
+}
+
+var sink uint64
+
+// StartBusy starts a busy process in the cgroup with the given absolute path.
+func StartBusy(t testing.TB, cgroup string) *Busy {
+	t.Helper()
+
+	busy := &Busy{cmd: exec.Command("/proc/self/exe")} //nolint:noctx // ended by Stop
+	busy.cmd.Env = append(os.Environ(), busyEnv+"=1")
+
+	stdin, err := busy.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := busy.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { busy.cmd.Process.Kill() }) //nolint:errcheck // may have ended
+
+	if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(busy.cmd.Process.Pid)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := stdin.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+
+	return busy
+}
+
+// Stop ends the process and waits for it.
+func (b *Busy) Stop(t testing.TB) {
+	t.Helper()
+
+	if err := b.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+
+	b.cmd.Wait() //nolint:errcheck // killed
+}

@@ -1,0 +1,117 @@
+//go:build linux
+
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// CgroupRoot is where the guest mounts the unified hierarchy.
+const CgroupRoot = "/sys/fs/cgroup"
+
+const controllers = "+cpu +memory +io +pids"
+
+// createQoSCgroups makes the hierarchy kubelet makes with the cgroupfs driver.
+func createQoSCgroups() error {
+	for _, dir := range []string{"kubepods", "kubepods/burstable", "kubepods/besteffort", "system", "system/extensions"} {
+		if err := createInnerCgroup(dir); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// createInnerCgroup makes a cgroup whose children have all controllers.
+func createInnerCgroup(path string) error {
+	dir := filepath.Join(CgroupRoot, path)
+
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(controllers), 0o644); err != nil {
+		return fmt.Errorf("error delegating controllers below %s: %w", path, err)
+	}
+
+	return nil
+}
+
+// CPUMax reads a cgroup's cpu.max as the kernel prints it.
+func CPUMax(cgroup string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(CgroupRoot, cgroup, "cpu.max"))
+
+	return strings.TrimSpace(string(data)), err
+}
+
+// CPUStat reads one value of a cgroup's cpu.stat.
+func CPUStat(cgroup, key string) (uint64, error) {
+	data, err := os.ReadFile(filepath.Join(CgroupRoot, cgroup, "cpu.stat"))
+	if err != nil {
+		return 0, err
+	}
+
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == key {
+			return strconv.ParseUint(value, 10, 64)
+		}
+	}
+
+	return 0, fmt.Errorf("%s: cpu.stat has no %s", cgroup, key)
+}
+
+// Usage measures the cores a cgroup uses over a time, from the kernel's own counter.
+func Usage(cgroup string, over time.Duration) (float64, error) {
+	before, err := CPUStat(cgroup, "usage_usec")
+	if err != nil {
+		return 0, err
+	}
+
+	start := time.Now()
+
+	time.Sleep(over)
+
+	after, err := CPUStat(cgroup, "usage_usec")
+	if err != nil {
+		return 0, err
+	}
+
+	return float64(after-before) / float64(time.Since(start).Microseconds()), nil
+}
+
+// AllCPUMax reads cpu.max of every cgroup on the node.
+func AllCPUMax() (map[string]string, error) {
+	all := map[string]string{}
+
+	err := filepath.WalkDir(CgroupRoot, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			if os.IsNotExist(err) {
+				return nil // removed meanwhile
+			}
+
+			return err
+		}
+
+		if !entry.IsDir() || path == CgroupRoot {
+			return nil
+		}
+
+		cgroup := strings.TrimPrefix(path, CgroupRoot)
+
+		value, err := CPUMax(cgroup)
+		if os.IsNotExist(err) {
+			return nil
+		}
+
+		all[cgroup] = value
+
+		return err
+	})
+
+	return all, err
+}

@@ -1,0 +1,214 @@
+//go:build linux
+
+// Package node is a Kubernetes node without a kubelet, for tests inside the VM: a real containerd
+// with its CRI plugin, pods made as kubelet makes them, and extension services run as Talos runs them.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/spegel-guard/spegel-guard/test/images"
+)
+
+// Socket is containerd's address, the same as on Talos.
+const Socket = "/run/containerd/containerd.sock"
+
+const containerdConfig = `version = 3
+root = "/var/lib/containerd"
+state = "/run/containerd"
+
+[grpc]
+  address = "` + Socket + `"
+
+[plugins.'io.containerd.cri.v1.images']
+  snapshotter = "overlayfs"
+
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+  sandbox = "registry.test/pause:v1"
+
+[plugins.'io.containerd.cri.v1.runtime'.cni]
+  bin_dirs = ["/opt/cni/bin"]
+  conf_dir = "/etc/cni/net.d"
+`
+
+// No masquerading: the pods only talk to each other, and the guest's kernel has no netfilter loaded.
+const cniConfig = `{
+  "cniVersion": "1.0.0",
+  "name": "pods",
+  "plugins": [{
+    "type": "bridge",
+    "bridge": "cni0",
+    "isGateway": true,
+    "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/16"}]]}
+  }]
+}
+`
+
+// Node is a running containerd.
+type Node struct {
+	// Client speaks containerd's own API, Runtime and Images its CRI.
+	Client  *containerd.Client
+	Runtime runtimeapi.RuntimeServiceClient
+
+	conn *grpc.ClientConn
+	cmd  *exec.Cmd
+	log  *os.File
+	done chan error
+}
+
+// ContainerdLog is where containerd's own log goes.
+const ContainerdLog = "/tmp/containerd.log"
+
+// Start writes the node's configuration, starts containerd and imports the pods' images.
+func Start(ctx context.Context) (*Node, error) {
+	for name, content := range map[string]string{
+		"/etc/containerd/config.toml":     containerdConfig,
+		"/etc/cni/net.d/10-pods.conflist": cniConfig,
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return nil, err
+		}
+
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			return nil, err
+		}
+	}
+
+	if err := createQoSCgroups(); err != nil {
+		return nil, err
+	}
+
+	n := &Node{}
+
+	if err := n.StartContainerd(ctx); err != nil {
+		return nil, err
+	}
+
+	for _, image := range images.All {
+		if err := n.importImage(ctx, images.GuestPath(image.Name)); err != nil {
+			return nil, fmt.Errorf("error importing image %s: %w", image.Name, err)
+		}
+	}
+
+	return n, nil
+}
+
+// StartContainerd starts containerd and waits until its CRI answers. Pods of an earlier run are picked up again.
+func (n *Node) StartContainerd(ctx context.Context) error {
+	log, err := os.OpenFile(ContainerdLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+
+	// Its own cgroup, as on Talos (podruntime/runtime), so that stopping it leaves the shims alone.
+	n.log = log
+	n.cmd = exec.Command("/usr/bin/containerd", "--config", "/etc/containerd/config.toml") //nolint:noctx // outlives ctx
+	n.cmd.Stdout, n.cmd.Stderr = log, log
+
+	if err := n.cmd.Start(); err != nil {
+		return fmt.Errorf("error starting containerd: %w", err)
+	}
+
+	n.done = make(chan error, 1)
+
+	go func(cmd *exec.Cmd, done chan<- error) { done <- cmd.Wait() }(n.cmd, n.done)
+
+	if n.conn, err = grpc.NewClient("unix://"+Socket, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+		return err
+	}
+
+	n.Runtime = runtimeapi.NewRuntimeServiceClient(n.conn)
+
+	if err := n.waitReady(ctx); err != nil {
+		tail, _ := os.ReadFile(ContainerdLog) //nolint:errcheck // best effort: it is there to explain err
+
+		return fmt.Errorf("%w\n--- containerd ---\n%s", err, tail)
+	}
+
+	n.Client, err = containerd.New(Socket)
+
+	return err
+}
+
+func (n *Node) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+
+	for {
+		status, err := n.Runtime.Status(ctx, &runtimeapi.StatusRequest{})
+		if err == nil && allTrue(status.GetStatus().GetConditions()) {
+			return nil
+		}
+
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("containerd's CRI did not become ready: %w (%v)", ctx.Err(), errors.Join(err))
+		case err := <-n.done:
+			n.done <- err
+
+			return fmt.Errorf("containerd ended: %w", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func allTrue(conditions []*runtimeapi.RuntimeCondition) bool {
+	for _, condition := range conditions {
+		if !condition.GetStatus() {
+			return false
+		}
+	}
+
+	return len(conditions) > 0
+}
+
+// StopContainerd stops containerd; the containers go on under their shims.
+func (n *Node) StopContainerd() error {
+	n.Client.Close() //nolint:errcheck // going away
+	n.conn.Close()   //nolint:errcheck // going away
+
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+
+	<-n.done
+
+	return n.log.Close()
+}
+
+func (n *Node) importImage(ctx context.Context, archive string) error {
+	file, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+
+	defer file.Close() //nolint:errcheck
+
+	ctx = namespaces.WithNamespace(ctx, "k8s.io")
+
+	imported, err := n.Client.Import(ctx, file)
+	if err != nil {
+		return err
+	}
+
+	for _, image := range imported {
+		if err := containerd.NewImage(n.Client, image).Unpack(ctx, "overlayfs"); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}

@@ -1,0 +1,135 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/siderolabs/talos/pkg/machinery/client"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// GuardEndpoint is where the guard's API listens in the test machine.
+const GuardEndpoint = "127.0.0.1:50321"
+
+// Guard is the extension service under test with a client of its API.
+type Guard struct {
+	*Extension
+
+	PKI    *PKI
+	Client *client.Client
+	// Document it was started with.
+	Document string
+}
+
+// apiDocument is added to every guard's configuration.
+const apiDocument = `
+api:
+  listen: "` + GuardEndpoint + `"
+  tls: {source: files, ca: /usr/local/etc/spegel-guard/ca.crt, cert: /usr/local/etc/spegel-guard/tls.crt, key: /usr/local/etc/spegel-guard/tls.key}
+`
+
+// StartGuard runs the installed extension with a configuration document and waits until its API answers.
+func (n *Node) StartGuard(ctx context.Context, document string) (*Guard, error) {
+	pki, err := NewPKI()
+	if err != nil {
+		return nil, err
+	}
+
+	ca, cert, key, err := pki.ServerFiles("127.0.0.1")
+	if err != nil {
+		return nil, err
+	}
+
+	ext, err := n.RunExtension(ctx, extension.ServicePath, []ConfigFile{
+		{Content: document + apiDocument, MountPath: config.Path},
+		{Content: ca, MountPath: "/usr/local/etc/spegel-guard/ca.crt"},
+		{Content: cert, MountPath: "/usr/local/etc/spegel-guard/tls.crt"},
+		{Content: key, MountPath: "/usr/local/etc/spegel-guard/tls.key"},
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	guard := &Guard{Extension: ext, PKI: pki, Document: document}
+
+	if guard.Client, err = guard.NewClient(ctx, pki, role.Reader); err != nil {
+		return nil, err
+	}
+
+	if err := guard.waitServing(ctx); err != nil {
+		return nil, fmt.Errorf("%w\n--- guard ---\n%s", err, ext.Log)
+	}
+
+	return guard, nil
+}
+
+// NewClient returns a client as talosctl makes it, with a certificate of the given CA.
+func (g *Guard) NewClient(ctx context.Context, pki *PKI, roles ...role.Role) (*client.Client, error) {
+	clientContext, err := pki.ClientContext(GuardEndpoint, roles...)
+	if err != nil {
+		return nil, err
+	}
+
+	return client.New(ctx, client.WithConfigContext(clientContext))
+}
+
+func (g *Guard) waitServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the guard's API does not answer"))
+	defer cancel()
+
+	for {
+		_, err := g.Client.Version(ctx)
+		if err == nil {
+			return nil
+		}
+
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Status asks for the one-line answer.
+func (g *Guard) Status(ctx context.Context) (resources.GuardStatusSpec, error) {
+	status, err := safe.StateGetByID[*resources.GuardStatus](ctx, g.Client.COSI, resources.GuardStatusID)
+	if err != nil {
+		return resources.GuardStatusSpec{}, err
+	}
+
+	return *status.TypedSpec(), nil
+}
+
+// WaitState waits for one of the guard's states.
+func (g *Guard) WaitState(ctx context.Context, timeout time.Duration, states ...string) (resources.GuardStatusSpec, error) {
+	deadline := time.Now().Add(timeout)
+
+	var (
+		last resources.GuardStatusSpec
+		err  error
+	)
+
+	for time.Now().Before(deadline) {
+		if last, err = g.Status(ctx); err == nil {
+			for _, state := range states {
+				if last.State == state {
+					return last, nil
+				}
+			}
+		}
+
+		time.Sleep(100 * time.Millisecond)
+	}
+
+	return last, fmt.Errorf("state is %q (%s, %v) after %s, wanted %v\n--- guard ---\n%s", last.State, last.Message, err, timeout, states, g.Log)
+}

@@ -1,0 +1,283 @@
+//go:build linux
+
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/spegel-guard/spegel-guard/test/images"
+)
+
+// PodSpec is the part of a pod that the tests vary.
+type PodSpec struct {
+	Name, Namespace string
+	// Labels of the pod; kubelet hands them to the sandbox, not to the containers.
+	Labels map[string]string
+	// Container's name.
+	Container string
+	// CPUQuota per period of 100 ms, in microseconds; 0 is no limit.
+	CPUQuota int64
+	// Args of the workload.
+	Args []string
+	// HostNetwork gives the pod the node's network namespace.
+	HostNetwork bool
+}
+
+// Pod is a running pod of one container.
+type Pod struct {
+	Spec        PodSpec
+	UID         string
+	SandboxID   string
+	ContainerID string
+	// IP of the sandbox.
+	IP string
+	// Cgroup of the container, relative to the root of the hierarchy.
+	Cgroup string
+	// PID of the container's first process.
+	PID int
+
+	node    *Node
+	sandbox *runtimeapi.PodSandboxConfig
+}
+
+// SpegelPod is the pod of spegel's chart: its labels, and the container name it uses.
+func SpegelPod(name string) PodSpec {
+	return PodSpec{
+		Name: name, Namespace: "spegel", Container: "registry",
+		Labels: map[string]string{"app.kubernetes.io/name": "spegel", "app.kubernetes.io/instance": "spegel"},
+	}
+}
+
+// RunPod makes the sandbox, then the container, as kubelet does: cgroup parent, labels, own network.
+func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
+	uid, err := newUID()
+	if err != nil {
+		return nil, err
+	}
+
+	parent := "/kubepods/burstable/pod" + uid
+
+	if err := createInnerCgroup(parent); err != nil {
+		return nil, err
+	}
+
+	network := runtimeapi.NamespaceMode_POD
+	if spec.HostNetwork {
+		network = runtimeapi.NamespaceMode_NODE
+	}
+
+	labels := map[string]string{
+		"io.kubernetes.pod.name": spec.Name, "io.kubernetes.pod.namespace": spec.Namespace, "io.kubernetes.pod.uid": uid,
+	}
+
+	for key, value := range spec.Labels {
+		labels[key] = value
+	}
+
+	pod := &Pod{
+		Spec: spec, UID: uid, node: n,
+		sandbox: &runtimeapi.PodSandboxConfig{
+			Metadata:     &runtimeapi.PodSandboxMetadata{Name: spec.Name, Namespace: spec.Namespace, Uid: uid},
+			Hostname:     spec.Name,
+			LogDirectory: "/var/log/pods/" + uid,
+			Labels:       labels,
+			Linux: &runtimeapi.LinuxPodSandboxConfig{
+				CgroupParent:    parent,
+				SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Network: network}},
+			},
+		},
+	}
+
+	sandbox, err := n.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: pod.sandbox})
+	if err != nil {
+		return nil, fmt.Errorf("error running sandbox %s: %w", spec.Name, err)
+	}
+
+	pod.SandboxID = sandbox.GetPodSandboxId()
+
+	status, err := n.Runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: pod.SandboxID})
+	if err != nil {
+		return nil, err
+	}
+
+	pod.IP = status.GetStatus().GetNetwork().GetIp()
+
+	return pod, pod.StartContainer(ctx)
+}
+
+// StartContainer starts a (new) container in the pod, as kubelet does at first and at each restart.
+func (p *Pod) StartContainer(ctx context.Context) error {
+	// Kubelet leaves the whole node's weight to the spec; only the quota matters here.
+	resources := &runtimeapi.LinuxContainerResources{CpuShares: 102}
+
+	if p.Spec.CPUQuota > 0 {
+		resources.CpuPeriod, resources.CpuQuota = 100_000, p.Spec.CPUQuota
+	}
+
+	network := p.sandbox.GetLinux().GetSecurityContext().GetNamespaceOptions()
+
+	created, err := p.node.Runtime.CreateContainer(ctx, &runtimeapi.CreateContainerRequest{
+		PodSandboxId:  p.SandboxID,
+		SandboxConfig: p.sandbox,
+		Config: &runtimeapi.ContainerConfig{
+			Metadata: &runtimeapi.ContainerMetadata{Name: p.Spec.Container, Attempt: uint32(time.Now().Unix())},
+			Image:    &runtimeapi.ImageSpec{Image: images.Spegel.Reference()},
+			Args:     p.Spec.Args,
+			Labels: map[string]string{
+				"io.kubernetes.container.name": p.Spec.Container,
+				"io.kubernetes.pod.name":       p.Spec.Name,
+				"io.kubernetes.pod.namespace":  p.Spec.Namespace,
+				"io.kubernetes.pod.uid":        p.UID,
+			},
+			LogPath: p.Spec.Container + ".log",
+			Linux: &runtimeapi.LinuxContainerConfig{
+				Resources:       resources,
+				SecurityContext: &runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: network},
+			},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("error creating container %s: %w", p.Spec.Container, err)
+	}
+
+	p.ContainerID = created.GetContainerId()
+
+	if _, err := p.node.Runtime.StartContainer(ctx, &runtimeapi.StartContainerRequest{ContainerId: p.ContainerID}); err != nil {
+		return fmt.Errorf("error starting container %s: %w", p.Spec.Container, err)
+	}
+
+	return p.locate(ctx)
+}
+
+// locate learns the container's process and cgroup from the CRI and procfs.
+func (p *Pod) locate(ctx context.Context) error {
+	status, err := p.node.Runtime.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: p.ContainerID, Verbose: true})
+	if err != nil {
+		return err
+	}
+
+	var info struct {
+		PID int `json:"pid"`
+	}
+
+	if err := json.Unmarshal([]byte(status.GetInfo()["info"]), &info); err != nil {
+		return err
+	}
+
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", info.PID))
+	if err != nil {
+		return err
+	}
+
+	p.PID = info.PID
+	p.Cgroup = strings.TrimPrefix(strings.TrimSpace(string(data)), "0::")
+
+	return nil
+}
+
+// StopContainer stops and removes the container; the pod stays.
+func (p *Pod) StopContainer(ctx context.Context) error {
+	if _, err := p.node.Runtime.StopContainer(ctx, &runtimeapi.StopContainerRequest{ContainerId: p.ContainerID}); err != nil {
+		return err
+	}
+
+	_, err := p.node.Runtime.RemoveContainer(ctx, &runtimeapi.RemoveContainerRequest{ContainerId: p.ContainerID})
+
+	return err
+}
+
+// Remove ends the pod.
+func (p *Pod) Remove(ctx context.Context) error {
+	if _, err := p.node.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: p.SandboxID}); err != nil {
+		return err
+	}
+
+	_, err := p.node.Runtime.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.SandboxID})
+
+	return err
+}
+
+// Steer changes the workload's load; fields left out stay as they are.
+func (p *Pod) Steer(ctx context.Context, load map[string]any) error {
+	body, err := json.Marshal(load)
+	if err != nil {
+		return err
+	}
+
+	// A capped workload may take its time to answer.
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.IP+":9090/steer", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+
+	defer response.Body.Close() //nolint:errcheck
+
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(response.Body) //nolint:errcheck // best effort: it explains the status
+
+		return fmt.Errorf("workload refused %s: %s: %s", body, response.Status, text)
+	}
+
+	return nil
+}
+
+// WaitServing waits until the workload answers.
+func (p *Pod) WaitServing(ctx context.Context) error {
+	for {
+		err := p.Steer(ctx, map[string]any{})
+		if err == nil {
+			return nil
+		}
+
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// TXBytes reads what the pod sent over its link, from its own procfs.
+func (p *Pod) TXBytes() (uint64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", p.PID))
+	if err != nil {
+		return 0, err
+	}
+
+	// After the name and a colon: eight receive counters, then the bytes sent.
+	for line := range strings.Lines(string(data)) {
+		name, counters, ok := strings.Cut(line, ":")
+		fields := strings.Fields(counters)
+
+		if ok && strings.TrimSpace(name) == "eth0" && len(fields) > 8 {
+			return strconv.ParseUint(fields[8], 10, 64)
+		}
+	}
+
+	return 0, fmt.Errorf("pod %s has no link eth0", p.Spec.Name)
+}
+
+func newUID() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/uuid")
+
+	return strings.TrimSpace(string(data)), err
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// Mode says when the workload advertises.
+type Mode string
+
+// Modes of the workload.
+const (
+	// ModeIdle advertises nothing.
+	ModeIdle Mode = "idle"
+	// ModeHealthy spreads one sweep over the blobs evenly over SweepPeriod, as spegel since v0.6.0 does.
+	ModeHealthy Mode = "healthy"
+	// ModeSustained starts the next sweep as soon as one ends: the incident.
+	ModeSustained Mode = "sustained"
+	// ModePeriodic sweeps without rest for On, then rests for Off: spegel up to v0.5.x.
+	ModePeriodic Mode = "periodic"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Mode) UnmarshalText(text []byte) error {
+	switch mode := Mode(text); mode {
+	case ModeIdle, ModeHealthy, ModeSustained, ModePeriodic:
+		*m = mode
+
+		return nil
+	default:
+		return fmt.Errorf("mode %q is none of idle, healthy, sustained, periodic", text)
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m), nil }
+
+// SweepPeriod is spegel's reprovide interval in the healthy mode.
+const SweepPeriod = 10 * time.Minute
+
+// Load is what the workload can be steered to.
+type Load struct {
+	Mode Mode `json:"mode"`
+	// Blobs on the node: the keys of one sweep.
+	Blobs int `json:"blobs"`
+	// Workers sweep side by side and so bound the cores that can be used.
+	Workers int `json:"workers"`
+	// Peers are host:port addresses that advertisements go to.
+	Peers []string `json:"peers"`
+	// Payload is the size of one advertisement in bytes.
+	Payload int `json:"payload"`
+	// On and Off are the two halves of the periodic mode.
+	On  time.Duration `json:"on"`
+	Off time.Duration `json:"off"`
+}
+
+// DefaultLoad is a healthy node of the incident's cluster.
+func DefaultLoad() Load {
+	return Load{
+		Mode: ModeHealthy, Blobs: 800, Workers: 2, Payload: 1200,
+		On: 5 * time.Minute, Off: 4 * time.Minute,
+	}
+}
+
+// advertising tells whether the load sweeps at the given time since it was set, and how long to
+// wait before each key.
+func (l Load) advertising(since time.Duration) (bool, time.Duration) {
+	switch l.Mode {
+	case ModeHealthy:
+		if l.Blobs == 0 {
+			return false, 0
+		}
+
+		return true, SweepPeriod / time.Duration(l.Blobs)
+	case ModeSustained:
+		return true, 0
+	case ModePeriodic:
+		return since%(l.On+l.Off) < l.On, 0
+	default:
+		return false, 0
+	}
+}

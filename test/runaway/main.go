@@ -1,0 +1,69 @@
+// Command runaway stands in for spegel in the test machine. It behaves like the incident: it
+// advertises every content blob to its peers over UDP, which costs processor time, allocations
+// and packets in proportion to the number of blobs, and serves Go's own metrics.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "runaway:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	load := DefaultLoad()
+
+	listen := flag.String("listen", ":9090", "address of /metrics, /steer and /stats")
+	gossip := flag.String("gossip", ":5001", "UDP address that peers' advertisements arrive at")
+	flag.TextVar(&load.Mode, "mode", load.Mode, "idle, healthy, sustained or periodic")
+	flag.IntVar(&load.Blobs, "blobs", load.Blobs, "content blobs on this node")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	conn, err := net.ListenPacket("udp", *gossip)
+	if err != nil {
+		return fmt.Errorf("error listening for peers: %w", err)
+	}
+
+	defer conn.Close() //nolint:errcheck
+
+	advertiser := NewAdvertiser(conn, load)
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.Handler())
+	mux.HandleFunc("POST /steer", advertiser.handleSteer)
+	mux.HandleFunc("GET /stats", advertiser.handleStats)
+
+	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+
+	go advertiser.Drain()
+	go advertiser.Run(ctx)
+
+	go func() {
+		<-ctx.Done()
+		server.Close() //nolint:errcheck // the process ends
+	}()
+
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("error serving HTTP: %w", err)
+	}
+
+	return nil
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/test/images"
+	"github.com/spegel-guard/spegel-guard/test/vm"
+	"github.com/spegel-guard/spegel-guard/test/vm/plan"
+)
+
+const module = "github.com/spegel-guard/spegel-guard"
+
+type bootOptions struct {
+	timeout   time.Duration
+	memoryMiB int
+}
+
+// builder makes what goes into the guest, in a folder that lives as long as the run.
+type builder struct {
+	dir   string
+	init  string
+	files map[string]string
+}
+
+// newBuilder builds the guest's init, the images of its pods and the extension under test.
+func newBuilder(ctx context.Context) (*builder, error) {
+	dir, err := os.MkdirTemp("", "spegel-guard-build-")
+	if err != nil {
+		return nil, err
+	}
+
+	b := &builder{dir: dir, init: filepath.Join(dir, "init"), files: map[string]string{}}
+
+	if err := b.fill(ctx); err != nil {
+		b.close()
+
+		return nil, err
+	}
+
+	return b, nil
+}
+
+func (b *builder) close() {
+	os.RemoveAll(b.dir) //nolint:errcheck // a temporary folder
+}
+
+func (b *builder) fill(ctx context.Context) error {
+	if err := b.goBuild(ctx, b.init, module+"/test/vm/guest"); err != nil {
+		return err
+	}
+
+	for _, image := range images.All {
+		binary := filepath.Join(b.dir, image.Name)
+
+		if err := b.goBuild(ctx, binary, module+"/"+image.Package); err != nil {
+			return err
+		}
+
+		archive := binary + ".tar"
+
+		if err := image.Write(binary, archive); err != nil {
+			return fmt.Errorf("error making image %s: %w", image.Name, err)
+		}
+
+		b.files[images.GuestPath(image.Name)] = archive
+	}
+
+	guard := filepath.Join(b.dir, "spegel-guard")
+
+	if err := b.goBuild(ctx, guard, module+"/service"); err != nil {
+		return err
+	}
+
+	for target, source := range extension.Files(guard, ".") {
+		b.files[target] = source
+	}
+
+	return nil
+}
+
+// goBuild makes a static binary: the guest has no C library.
+func (b *builder) goBuild(ctx context.Context, out, pkg string) error {
+	return goTool(ctx, "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+}
+
+func goTool(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("error running go %v: %w", args, err)
+	}
+
+	return nil
+}
+
+func (b *builder) runTests(ctx context.Context, boot bootOptions, packages []string, pattern string, verbose bool) (int, error) {
+	var programs []plan.Program
+
+	for _, pkg := range packages {
+		name := filepath.Base(pkg) + ".test"
+		binary := filepath.Join(b.dir, name)
+
+		if err := goTool(ctx, "test", "-c", "-ldflags", "-s -w", "-o", binary, pkg); err != nil {
+			return 0, err
+		}
+
+		program := plan.Program{
+			Path: path.Join("/tests", name),
+			Dir:  "/tests",
+			Args: []string{"-test.timeout=" + boot.timeout.String(), "-test.failfast"},
+			Env:  []string{vm.GuestEnv + "=1"},
+		}
+
+		if pattern != "" {
+			program.Args = append(program.Args, "-test.run="+pattern)
+		}
+
+		if verbose {
+			program.Args = append(program.Args, "-test.v")
+		}
+
+		b.files[program.Path] = binary
+		programs = append(programs, program)
+	}
+
+	return b.boot(ctx, boot, programs, os.Stdout)
+}
+
+func (b *builder) runProgram(ctx context.Context, boot bootOptions, pkg string, args []string) (int, error) {
+	name := filepath.Base(pkg)
+	binary := filepath.Join(b.dir, "program-"+name)
+
+	if err := b.goBuild(ctx, binary, pkg); err != nil {
+		return 0, err
+	}
+
+	target := path.Join("/tests", name)
+	b.files[target] = binary
+
+	return b.boot(ctx, boot, []plan.Program{
+		{Path: target, Args: args, Dir: "/tests", Env: []string{vm.GuestEnv + "=1"}},
+	}, os.Stdout)
+}
+
+func (b *builder) boot(ctx context.Context, boot bootOptions, programs []plan.Program, out io.Writer) (int, error) {
+	return vm.Run(ctx, vm.Options{
+		Init:      b.init,
+		Files:     b.files,
+		Programs:  programs,
+		MemoryMiB: boot.memoryMiB,
+		Timeout:   boot.timeout,
+		Out:       out,
+	})
+}

@@ -1,0 +1,68 @@
+// Command vmrun runs Go tests or a program of this project inside the test machine.
+//
+//	vmrun test [-run REGEXP] PACKAGE...   build each package's tests and run them in one boot
+//	vmrun exec PROGRAM [ARG...]           build and run a main package in the guest
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	code, err := run(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "vmrun:", err)
+
+		code = 1
+	}
+
+	os.Exit(code)
+}
+
+func run(args []string) (int, error) {
+	if len(args) == 0 {
+		return 0, errors.New("usage: vmrun test|exec ...")
+	}
+
+	flags := flag.NewFlagSet("vmrun "+args[0], flag.ContinueOnError)
+	timeout := flags.Duration("timeout", 15*time.Minute, "time-out of the whole boot")
+	memory := flags.Int("memory", 3072, "memory of the guest in MiB")
+	pattern := flags.String("run", "", "run only tests matching the regular expression")
+	verbose := flags.Bool("v", false, "print every test")
+
+	if err := flags.Parse(args[1:]); err != nil {
+		return 0, err
+	}
+
+	if flags.NArg() == 0 {
+		return 0, errors.New("nothing to run")
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	build, err := newBuilder(ctx)
+	if err != nil {
+		return 0, err
+	}
+
+	defer build.close()
+
+	boot := bootOptions{timeout: *timeout, memoryMiB: *memory}
+
+	switch args[0] {
+	case "test":
+		return build.runTests(ctx, boot, flags.Args(), *pattern, *verbose)
+	case "exec":
+		return build.runProgram(ctx, boot, flags.Arg(0), flags.Args()[1:])
+	default:
+		return 0, fmt.Errorf("unknown command %q, wanted test or exec", args[0])
+	}
+}

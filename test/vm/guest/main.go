@@ -1,0 +1,117 @@
+//go:build linux
+
+// Command guest is the first process of the test machine: it sets up what an init has to, runs
+// the programs of its plan and powers off.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/test/vm/plan"
+)
+
+func main() {
+	code := 1
+	marker := "guest"
+
+	if err := run(&code, &marker); err != nil {
+		fmt.Fprintf(os.Stdout, "guest init: %v\n", err)
+	}
+
+	fmt.Fprintf(os.Stdout, "\n%s exit %d\n", marker, code)
+
+	// Let the port drain before the machine goes.
+	unix.IoctlSetInt(int(os.Stdout.Fd()), unix.TCSBRK, 1) //nolint:errcheck
+	unix.Sync()
+	time.Sleep(200 * time.Millisecond)
+	unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) //nolint:errcheck
+}
+
+func run(code *int, marker *string) error {
+	if err := mountAll(); err != nil {
+		return err
+	}
+
+	if err := openPorts(); err != nil {
+		return err
+	}
+
+	data, err := os.ReadFile(plan.Path)
+	if err != nil {
+		return err
+	}
+
+	var p plan.Plan
+
+	if err := json.Unmarshal(data, &p); err != nil {
+		return fmt.Errorf("error reading the plan: %w", err)
+	}
+
+	*marker = p.Marker
+
+	for _, step := range []func() error{
+		func() error { return loadModules(p.Modules) },
+		setUpNetwork,
+		setUpCgroups,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+
+	*code = 0
+
+	for _, program := range p.Programs {
+		exit, err := runProgram(program)
+		if err != nil {
+			fmt.Fprintf(os.Stdout, "guest init: %v\n", err)
+
+			exit = 1
+		}
+
+		if exit != 0 && *code == 0 {
+			*code = exit
+		}
+	}
+
+	return nil
+}
+
+// runProgram waits for the program and, as every init must, for whatever orphans end meanwhile.
+func runProgram(program plan.Program) (int, error) {
+	pid, err := syscall.ForkExec(program.Path, append([]string{program.Path}, program.Args...), &syscall.ProcAttr{
+		Dir:   program.Dir,
+		Env:   append(os.Environ(), program.Env...),
+		Files: []uintptr{0, os.Stdout.Fd(), os.Stdout.Fd()},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("error starting %s: %w", program.Path, err)
+	}
+
+	for {
+		var status syscall.WaitStatus
+
+		ended, err := syscall.Wait4(-1, &status, 0, nil)
+
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("error waiting for %s: %w", program.Path, err)
+		case ended != pid:
+			continue
+		case status.Signaled():
+			fmt.Fprintf(os.Stdout, "guest init: %s ended by %s\n", program.Path, status.Signal())
+
+			return 128 + int(status.Signal()), nil
+		default:
+			return status.ExitStatus(), nil
+		}
+	}
+}

@@ -1,0 +1,88 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+type mountPoint struct {
+	source, target, fstype, data string
+	flags                        uintptr
+}
+
+// mountAll mounts what a Talos node has mounted; cgroup2 with nsdelegate, as Talos does.
+func mountAll() error {
+	if err := moveRoot(); err != nil {
+		return err
+	}
+
+	const noexec = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
+	for _, m := range []mountPoint{
+		{"devtmpfs", "/dev", "devtmpfs", "", unix.MS_NOSUID},
+		{"devpts", "/dev/pts", "devpts", "ptmxmode=0666,mode=620,gid=5", unix.MS_NOSUID | unix.MS_NOEXEC},
+		{"tmpfs", "/dev/shm", "tmpfs", "", unix.MS_NOSUID | unix.MS_NODEV},
+		{"proc", "/proc", "proc", "", noexec},
+		{"sysfs", "/sys", "sysfs", "", noexec},
+		{"cgroup2", "/sys/fs/cgroup", "cgroup2", "nsdelegate", noexec},
+		{"bpf", "/sys/fs/bpf", "bpf", "", noexec},
+		{"tmpfs", "/run", "tmpfs", "mode=0755", unix.MS_NOSUID | unix.MS_NODEV},
+		{"tmpfs", "/tmp", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV},
+		{"tmpfs", "/var", "tmpfs", "mode=0755", unix.MS_NOSUID | unix.MS_NODEV},
+	} {
+		if err := os.MkdirAll(m.target, 0o755); err != nil {
+			return err
+		}
+
+		if err := unix.Mount(m.source, m.target, m.fstype, m.flags, m.data); err != nil {
+			return fmt.Errorf("error mounting %s: %w", m.target, err)
+		}
+	}
+
+	// The environment every program of the plan inherits.
+	for key, value := range map[string]string{"PATH": "/usr/bin:/opt/cni/bin", "HOME": "/root", "TMPDIR": "/tmp"} {
+		if err := os.Setenv(key, value); err != nil {
+			return err
+		}
+	}
+
+	return os.MkdirAll("/var/lib", 0o755)
+}
+
+// moveRoot puts a bind mount of the initial root over itself.
+//
+// pivot_root(2), which runc uses, refuses to work on the initial ramfs; on a mount above it it does.
+// The new root is shared, as systemd and machined leave it, because container mounts propagate.
+func moveRoot() error {
+	const target = "/.root"
+
+	if err := os.MkdirAll(target, 0o755); err != nil {
+		return err
+	}
+
+	if err := unix.Mount("/", target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("error binding the root: %w", err)
+	}
+
+	if err := os.Chdir(target); err != nil {
+		return err
+	}
+
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("error moving the root: %w", err)
+	}
+
+	if err := unix.Chroot("."); err != nil {
+		return err
+	}
+
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+
+	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
+}

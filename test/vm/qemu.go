@@ -1,0 +1,114 @@
+package vm
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrNoQEMU says that the emulator is not installed.
+var ErrNoQEMU = errors.New("qemu-system-x86_64 not found (Debian: apt-get install qemu-system-x86)")
+
+// kernelArgs: a panic ends the machine at once (with -no-reboot), which the host sees as an early end.
+const kernelArgs = "console=ttyS0 panic=-1 reboot=t quiet loglevel=4 mitigations=off tsc=reliable"
+
+// machine is one boot.
+type machine struct {
+	kernel     string
+	initrd     string
+	memoryMiB  int
+	consoleLog string
+	marker     string
+	out        io.Writer
+}
+
+// run boots the machine and copies the guest's output port to out until the guest says it is done.
+//
+// It returns the guest's exit code. A guest that panics, hangs past ctx or ends early is an error.
+func (m machine) run(ctx context.Context) (int, error) {
+	path, err := exec.LookPath("qemu-system-x86_64")
+	if err != nil {
+		return 0, ErrNoQEMU
+	}
+
+	// The kernel talks on the first port, into a file; the programs on the second, raw.
+	cmd := exec.CommandContext(ctx, path,
+		"-M", "microvm,rtc=on",
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", strconv.Itoa(m.memoryMiB)+"M",
+		"-kernel", m.kernel, "-initrd", m.initrd, "-append", kernelArgs,
+		"-chardev", "file,id=console,path="+m.consoleLog, "-device", "isa-serial,chardev=console",
+		"-chardev", "stdio,id=out,signal=off", "-device", "isa-serial,chardev=out",
+	)
+
+	// SIGTERM first: QEMU then closes its files.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+
+	var stderr strings.Builder
+
+	cmd.Stderr = &stderr
+
+	// QEMU reads its standard input as the port's; an empty pipe keeps it quiet.
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return 0, err
+	}
+
+	defer stdin.Close() //nolint:errcheck
+
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("error starting QEMU: %w", err)
+	}
+
+	code, copyErr := m.copyOutput(stdout)
+
+	if copyErr == nil {
+		// The guest is done; its own power-off may take longer than we want to wait.
+		cmd.Process.Signal(os.Interrupt) //nolint:errcheck
+	}
+
+	waitErr := cmd.Wait()
+
+	switch {
+	case copyErr == nil:
+		return code, nil
+	case ctx.Err() != nil:
+		return 0, fmt.Errorf("guest did not finish: %w", context.Cause(ctx))
+	default:
+		return 0, fmt.Errorf("guest ended early (%w, qemu: %v): %s", copyErr, waitErr, strings.TrimSpace(stderr.String()))
+	}
+}
+
+// copyOutput streams lines until the marker's exit line.
+func (m machine) copyOutput(in io.Reader) (int, error) {
+	reader := bufio.NewReader(in)
+
+	for {
+		line, err := reader.ReadString('\n')
+
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), m.marker+" exit "); ok {
+			return strconv.Atoi(rest)
+		}
+
+		if _, writeErr := io.WriteString(m.out, line); writeErr != nil {
+			return 0, writeErr
+		}
+
+		if err != nil {
+			return 0, fmt.Errorf("no exit line: %w", err)
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/test/vm/plan"
+)
+
+// Options describe one boot.
+type Options struct {
+	// Init is the guest's first process, built from test/vm/guest.
+	Init string
+	// Files are copied into the guest: path in the guest to path here. They keep the executable bit.
+	Files map[string]string
+	// Programs run in the guest, in order.
+	Programs []plan.Program
+	// MemoryMiB of the guest; 2048 unless set. The root file system lives in it.
+	MemoryMiB int
+	// Timeout of the whole boot; 10 minutes unless set.
+	Timeout time.Duration
+	// Out receives the programs' output as it comes.
+	Out io.Writer
+}
+
+// Run boots a guest and returns the first non-zero exit code of its programs.
+func Run(ctx context.Context, opts Options) (int, error) {
+	if opts.MemoryMiB == 0 {
+		opts.MemoryMiB = 2048
+	}
+
+	if opts.Timeout == 0 {
+		opts.Timeout = 10 * time.Minute
+	}
+
+	cache, err := CacheDir()
+	if err != nil {
+		return 0, err
+	}
+
+	kernel, err := FetchKernel(ctx, cache)
+	if err != nil {
+		return 0, err
+	}
+
+	base, modules, err := baseArchive(ctx, cache, kernel)
+	if err != nil {
+		return 0, err
+	}
+
+	work, err := os.MkdirTemp("", "spegel-guard-vm-")
+	if err != nil {
+		return 0, err
+	}
+
+	defer os.RemoveAll(work) //nolint:errcheck
+
+	marker, err := newMarker()
+	if err != nil {
+		return 0, err
+	}
+
+	initrd := filepath.Join(work, "initrd")
+
+	if err := writeInitrd(initrd, base, opts, plan.Plan{Marker: marker, Modules: modules, Programs: opts.Programs}); err != nil {
+		return 0, err
+	}
+
+	ctx, cancel := context.WithTimeoutCause(ctx, opts.Timeout, fmt.Errorf("time-out of %s", opts.Timeout))
+	defer cancel()
+
+	m := machine{
+		kernel:     kernel.Image,
+		initrd:     initrd,
+		memoryMiB:  opts.MemoryMiB,
+		consoleLog: filepath.Join(work, "console.log"),
+		marker:     marker,
+		out:        opts.Out,
+	}
+
+	for attempt := 1; ; attempt++ {
+		code, err := m.run(ctx)
+		if err == nil {
+			return code, nil
+		}
+
+		console, _ := os.ReadFile(m.consoleLog) //nolint:errcheck // best effort: it is there to explain err
+
+		if !emulatorFault(console) || attempt == maxAttempts {
+			return 0, fmt.Errorf("%w\n--- guest console ---\n%s", err, tail(console, 8192))
+		}
+
+		fmt.Fprintf(os.Stderr, "vm: the emulator ran a breakpoint of the kernel's own code patching (attempt %d of %d); booting again\n",
+			attempt, maxAttempts)
+	}
+}
+
+const maxAttempts = 3
+
+// emulatorFault recognises a crash that is QEMU's alone: its multi-threaded TCG may execute the
+// breakpoint by which the kernel patches its own code (text_poke_bp) after the kernel has taken it
+// away again. No processor does that and nothing of this project can cause it, so the boot is
+// repeated. Every other crash of the guest is a failure.
+func emulatorFault(console []byte) bool {
+	return bytes.Contains(console, []byte("Oops: int3:"))
+}
+
+// baseArchive caches the large, rarely changing part of the root file system.
+//
+// The kernel unpacks archives that follow one another, so the small part is appended at each run.
+func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []string, error) {
+	modules, err := loadModules(ctx, kernel, guestModules)
+	if err != nil {
+		return "", nil, err
+	}
+
+	binaries, err := BuildTools(ctx, cache)
+	if err != nil {
+		return "", nil, err
+	}
+
+	archive := newInitramfs()
+	loadOrder := make([]string, 0, len(modules))
+	key := sha256.New()
+
+	for _, m := range modules {
+		name := path.Join("/lib/modules", m.name+".ko")
+		archive.addData(name, m.data, 0o644)
+		loadOrder = append(loadOrder, name)
+		key.Write(m.data)
+	}
+
+	names := make([]string, 0, len(binaries))
+
+	for name := range binaries {
+		names = append(names, name)
+	}
+
+	sort.Strings(names)
+
+	for _, name := range names {
+		archive.addFile(guestBinary(name), binaries[name], 0o755)
+		fmt.Fprintln(key, binaries[name])
+	}
+
+	dir := filepath.Join(cache, "base", hex.EncodeToString(key.Sum(nil))[:16])
+
+	err = buildOnce(dir, func(tmp string) error {
+		file, err := os.Create(filepath.Join(tmp, "base.cpio"))
+		if err != nil {
+			return err
+		}
+
+		if err := archive.write(file); err != nil {
+			return err
+		}
+
+		return file.Close()
+	})
+
+	return filepath.Join(dir, "base.cpio"), loadOrder, err
+}
+
+func guestBinary(name string) string {
+	switch name {
+	case "bridge", "loopback", "host-local":
+		return path.Join("/opt/cni/bin", name)
+	default:
+		return path.Join("/usr/bin", name)
+	}
+}
+
+func writeInitrd(name, base string, opts Options, p plan.Plan) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+
+	defer file.Close() //nolint:errcheck
+
+	in, err := os.Open(base)
+	if err != nil {
+		return err
+	}
+
+	defer in.Close() //nolint:errcheck
+
+	if _, err := io.Copy(file, in); err != nil {
+		return err
+	}
+
+	encoded, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+
+	archive := newInitramfs()
+	archive.addFile("/init", opts.Init, 0o755)
+	archive.addData(plan.Path, encoded, 0o644)
+	archive.addData("/etc/passwd", []byte("root:x:0:0:root:/root:/bin/false\n"), 0o644)
+	archive.addData("/etc/group", []byte("root:x:0:\n"), 0o644)
+	archive.addData("/etc/hosts", []byte("127.0.0.1 localhost\n::1 localhost\n"), 0o644)
+	archive.addData("/etc/resolv.conf", nil, 0o644)
+
+	for _, dir := range []string{"/dev", "/proc", "/sys", "/run", "/tmp", "/var/lib", "/root", "/usr/local/etc"} {
+		archive.addDir(dir)
+	}
+
+	for target, source := range opts.Files {
+		archive.addFile(target, source, 0o755)
+	}
+
+	if err := archive.write(file); err != nil {
+		return err
+	}
+
+	return file.Close()
+}
+
+func newMarker() (string, error) {
+	var nonce [8]byte
+
+	if _, err := rand.Read(nonce[:]); err != nil {
+		return "", err
+	}
+
+	return "guest-" + hex.EncodeToString(nonce[:]), nil
+}
+
+func tail(data []byte, n int) []byte {
+	if len(data) > n {
+		return data[len(data)-n:]
+	}
+
+	return data
+}
