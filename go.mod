@@ -3,6 +3,7 @@ module github.com/spegel-guard/spegel-guard
 go 1.26.6
 
 require (
+	github.com/blang/semver/v4 v4.0.0
 	github.com/cavaliergopher/cpio v1.0.1
 	github.com/containerd/cgroups/v3 v3.1.3
 	github.com/containerd/containerd/v2 v2.4.2

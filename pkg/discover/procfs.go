@@ -16,7 +16,7 @@ import (
 // Procfs finds containers by their process alone, for when no runtime answers.
 //
 // It knows no labels, so it goes by three facts together: the executable's name, a cgroup as kubelet
-// makes it for a pod's container, and the process being the first of its PID namespace.
+// makes it for a pod's container, and the process being the container's first.
 type Procfs struct {
 	root string
 }
@@ -76,7 +76,7 @@ func (p *Procfs) inspect(pid int, selector Selector) (Container, bool) {
 	}
 
 	match := kubepods.FindStringSubmatch(path)
-	if match == nil || !firstOfItsNamespace(dir) {
+	if match == nil || p.parentIn(dir, path) {
 		return Container{}, false
 	}
 
@@ -101,23 +101,30 @@ func (p *Procfs) inspect(pid int, selector Selector) (Container, bool) {
 	return container, true
 }
 
-// firstOfItsNamespace reads the NSpid line of /proc/<pid>/status, whose last number is the pid in
-// the innermost namespace.
-func firstOfItsNamespace(dir string) bool {
+// parentIn tells whether a process's parent is in the same cgroup: then it is not the container's first.
+func (p *Procfs) parentIn(dir, path string) bool {
 	data, err := os.ReadFile(filepath.Join(dir, "status"))
 	if err != nil {
-		return false
+		return true // it ended
 	}
 
 	for line := range bytes.Lines(data) {
-		if value, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
-			fields := bytes.Fields(value)
-
-			return len(fields) > 1 && string(fields[len(fields)-1]) == "1"
+		value, ok := bytes.CutPrefix(line, []byte("PPid:"))
+		if !ok {
+			continue
 		}
+
+		parent, err := os.ReadFile(filepath.Join(p.root, string(bytes.TrimSpace(value)), "cgroup"))
+		if err != nil {
+			return false // the parent is out of sight, and so no part of the container
+		}
+
+		parentPath, err := cgroup.ParseProcCgroup(parent)
+
+		return err == nil && parentPath == path
 	}
 
-	return false
+	return true
 }
 
 // podIdentity is what a container can tell of its pod: the host name is the pod's name, and the

@@ -29,6 +29,8 @@ type TargetController struct {
 	Sources []discover.Source
 
 	known map[string]resources.TargetSpec
+	// answered tells that the first source has answered before.
+	answered bool
 }
 
 // Name implements controller.Controller.
@@ -88,7 +90,16 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 	found := map[string]resources.TargetSpec{}
 	seen := map[string]bool{}
 
-	// Without the preferred source, what it had found stays as long as it lives: the others know less of it.
+	switch {
+	case err == nil:
+		c.answered = true
+	case c.answered:
+		// While the runtime is away nobody can start a container, so there is none to discover; but the
+		// other sources would offer some that the runtime, which knows the labels, had passed over.
+		containers = nil
+	}
+
+	// Without the preferred source, what was known stays as long as it lives.
 	if err != nil {
 		for id, spec := range c.known {
 			if alive(c.Paths, spec) {

@@ -93,8 +93,10 @@ func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
 			LogDirectory: "/var/log/pods/" + uid,
 			Labels:       labels,
 			Linux: &runtimeapi.LinuxPodSandboxConfig{
-				CgroupParent:    parent,
-				SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Network: network}},
+				CgroupParent: parent,
+				SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{
+					Network: network, Pid: runtimeapi.NamespaceMode_CONTAINER,
+				}},
 			},
 		},
 	}
@@ -125,7 +127,7 @@ func (p *Pod) StartContainer(ctx context.Context) error {
 		resources.CpuPeriod, resources.CpuQuota = 100_000, p.Spec.CPUQuota
 	}
 
-	network := p.sandbox.GetLinux().GetSecurityContext().GetNamespaceOptions()
+	namespaces := p.sandbox.GetLinux().GetSecurityContext().GetNamespaceOptions()
 
 	created, err := p.node.Runtime.CreateContainer(ctx, &runtimeapi.CreateContainerRequest{
 		PodSandboxId:  p.SandboxID,
@@ -143,7 +145,7 @@ func (p *Pod) StartContainer(ctx context.Context) error {
 			LogPath: p.Spec.Container + ".log",
 			Linux: &runtimeapi.LinuxContainerConfig{
 				Resources:       resources,
-				SecurityContext: &runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: network},
+				SecurityContext: &runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: namespaces},
 			},
 		},
 	})

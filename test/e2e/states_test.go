@@ -1,0 +1,244 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/cosi-project/runtime/pkg/state/protobuf/client"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// process is the guard run by hand, so that what it needs of the node can be taken from it and given back.
+type process struct {
+	cmd *exec.Cmd
+	log *node.LogBuffer
+	st  state.State
+}
+
+func startProcess(t *testing.T, args ...string) *process {
+	t.Helper()
+
+	dir := t.TempDir()
+	document := filepath.Join(dir, "config.yaml")
+	socket := filepath.Join(dir, "guard.sock")
+
+	require.NoError(t, os.WriteFile(document, []byte(fast), 0o600))
+
+	p := &process{log: &node.LogBuffer{}}
+	p.cmd = exec.Command(extension.BinaryPath, append([]string{"-config", document, "-socket", socket}, args...)...) //nolint:noctx
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+
+	require.NoError(t, p.cmd.Start())
+
+	t.Cleanup(func() {
+		p.cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // Wait tells
+		assert.NoError(t, p.cmd.Wait(), "the guard ends well: %s", p.log)
+
+		if t.Failed() {
+			t.Logf("--- guard ---\n%s", p.log)
+		}
+	})
+
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() }) //nolint:errcheck
+
+	p.st = state.WrapCore(client.NewAdapter(v1alpha1.NewStateClient(conn)))
+
+	return p
+}
+
+func (p *process) waitState(t *testing.T, want string) resources.GuardStatusSpec {
+	t.Helper()
+
+	var last resources.GuardStatusSpec
+
+	require.Eventually(t, func() bool {
+		status, err := safe.StateGetByID[*resources.GuardStatus](t.Context(), p.st, resources.GuardStatusID)
+		if err != nil {
+			return false
+		}
+
+		last = *status.TypedSpec()
+
+		return last.State == want
+	}, patience, 100*time.Millisecond, "wanted %s\n%s", want, p.log)
+
+	return last
+}
+
+// TestNoContainer: a state of its own, and the guard goes on once there is one.
+func TestNoContainer(t *testing.T) {
+	n := theTestNode(t)
+	p := startProcess(t)
+
+	status := p.waitState(t, resources.StateNoTarget)
+	assert.Contains(t, status.Message, `no running container "registry"`)
+
+	pod := runPod(t, n, node.SpegelPod("spegel-late"))
+	status = p.waitState(t, resources.StateOK)
+	assert.Equal(t, "spegel/spegel-late/registry", status.Target)
+
+	require.NoError(t, pod.Remove(t.Context()))
+	p.waitState(t, resources.StateNoTarget)
+}
+
+// TestNoCRI: without a runtime and without a target there is nothing to see; with a target procfs
+// shows it; and the runtime is used as soon as it is there.
+func TestNoCRI(t *testing.T) {
+	n := theTestNode(t)
+	socket := filepath.Join(t.TempDir(), "cri.sock")
+	p := startProcess(t, "-cri", socket)
+
+	status := p.waitState(t, resources.StateNoCRI)
+	assert.Contains(t, status.Message, socket)
+
+	pod := runPod(t, n, node.SpegelPod("spegel-seen"))
+	status = p.waitState(t, resources.StateOK)
+	assert.Contains(t, status.Message, socket, "still said")
+
+	target := theTarget(t, p)
+	assert.Equal(t, "procfs", target.Source)
+	assert.Equal(t, pod.ContainerID, target.ContainerID)
+	assert.Equal(t, strings.TrimPrefix(pod.Cgroup, "/"), target.Cgroup)
+
+	require.NoError(t, os.Symlink(node.Socket, socket))
+
+	require.Eventually(t, func() bool { return theTarget(t, p).Source == "cri" }, patience, 100*time.Millisecond)
+	assert.Empty(t, p.waitState(t, resources.StateOK).Message)
+}
+
+func theTarget(t *testing.T, p *process) resources.TargetSpec {
+	t.Helper()
+
+	targets, err := safe.StateListAll[*resources.Target](t.Context(), p.st)
+	require.NoError(t, err)
+
+	if targets.Len() != 1 {
+		return resources.TargetSpec{}
+	}
+
+	return *targets.Get(0).TypedSpec()
+}
+
+// TestNoCgroup2: another file system where the hierarchy should be.
+func TestNoCgroup2(t *testing.T) {
+	n := theTestNode(t)
+	root := t.TempDir()
+
+	require.NoError(t, unix.Mount("tmpfs", root, "tmpfs", 0, ""))
+	t.Cleanup(func() { unix.Unmount(root, unix.MNT_DETACH) }) //nolint:errcheck
+
+	runPod(t, n, node.SpegelPod("spegel-nocg"))
+
+	p := startProcess(t, "-cgroup", root)
+	status := p.waitState(t, resources.StateNoCgroup2)
+	assert.Contains(t, status.Message, "not a cgroup2 file system")
+
+	require.NoError(t, unix.Unmount(root, 0))
+	require.NoError(t, unix.Mount(node.CgroupRoot, root, "", unix.MS_BIND, ""))
+	p.waitState(t, resources.StateOK)
+}
+
+// TestNoPermission: a read-only hierarchy makes the guard observe and say so, before and during a
+// breach; writable again, it acts.
+func TestNoPermission(t *testing.T) {
+	n := theTestNode(t)
+	root := t.TempDir()
+
+	require.NoError(t, unix.Mount(node.CgroupRoot, root, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { unix.Unmount(root, unix.MNT_DETACH) }) //nolint:errcheck
+	require.NoError(t, unix.Mount("", root, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+
+	l := &loop{
+		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-ro")),
+		peer: runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"}),
+	}
+
+	p := startProcess(t, "-cgroup", root)
+	status := p.waitState(t, resources.StateNoPermission)
+	assert.Contains(t, status.Message, "only observing")
+
+	l.runAway(t, l.spegel, l.peer)
+
+	require.Eventually(t, func() bool {
+		specs, err := safe.StateListAll[*resources.CeilingSpec](t.Context(), p.st)
+
+		return err == nil && specs.Len() == 1
+	}, patience, 100*time.Millisecond, "decided all the same")
+
+	time.Sleep(2 * time.Second)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+	assert.Equal(t, resources.StateNoPermission, p.waitState(t, resources.StateNoPermission).State)
+
+	require.NoError(t, unix.Mount("", root, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
+
+	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == capped }, patience, 100*time.Millisecond, "%s", p.log)
+	p.waitState(t, resources.StateThrottled)
+}
+
+// TestContainerdRestart: the loop goes on without the runtime, and with it again.
+func TestContainerdRestart(t *testing.T) {
+	n := theTestNode(t)
+	pod := runPod(t, n, node.SpegelPod("spegel-cri-gone"))
+	bystander := runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"})
+	l := &loop{node: n, spegel: pod, peer: bystander}
+
+	p := startProcess(t)
+	p.waitState(t, resources.StateOK)
+
+	require.NoError(t, n.StopContainerd())
+
+	l.runAway(t, pod, bystander)
+	require.Eventually(t, func() bool { return cpuMax(t, pod) == capped }, patience, 100*time.Millisecond, "capped without the runtime\n%s", p.log)
+	assert.Equal(t, "cri", theTarget(t, p).Source, "what the runtime had told is kept")
+
+	require.NoError(t, n.StartContainerd(context.Background()))
+	l.calm(t, pod)
+	require.Eventually(t, func() bool { return cpuMax(t, pod) == unlimited }, patience, 100*time.Millisecond, "%s", p.log)
+}
+
+// TestBadConfigStopsTheStart with one line that names field, value and allowed range.
+func TestBadConfigStopsTheStart(t *testing.T) {
+	n := theTestNode(t)
+
+	for document, want := range map[string]string{
+		"interval: 5ms":                  `interval: "5ms" is not allowed, allowed is a duration of 100ms..1m0s`,
+		"mode: [":                        `error parsing YAML`,
+		"ceiling: {cpu: 50m}":            `ceiling.cpu: "50m" is not allowed, allowed is a quantity of 100m..1024 cores`,
+		"rules: [{name: X, signal: io}]": `rules[0].signal: "io" is not allowed, allowed is cpu or networkTx`,
+	} {
+		ext, err := n.RunExtension(t.Context(), extension.ServicePath, []node.ConfigFile{{Content: document, MountPath: config.Path}})
+		require.NoError(t, err)
+
+		code, err := ext.Wait(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, uint32(1), code)
+
+		lines := bytes.Split(bytes.TrimSpace([]byte(ext.Log.String())), []byte("\n"))
+		assert.Len(t, lines, 1, "%s", ext.Log)
+		assert.Contains(t, string(lines[0]), want)
+		assert.Contains(t, string(lines[0]), config.Path)
+	}
+}
