@@ -1,51 +1,95 @@
+//go:build linux
+
+// Command demo plays the incident in the test machine and shows what the guard makes of it, second by second.
+//
+// Every figure it prints as a fact is read from the kernel by the demo itself (cpu.stat, cpu.max,
+// /proc/<pid>/net/dev); rule and guard states come from the guard's API over mutual TLS.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Println("ERR", err)
-		b, _ := os.ReadFile(node.ContainerdLog)
-		fmt.Println(string(b))
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stdout, "demo:", err)
 		os.Exit(1)
 	}
 }
-func run() error {
-	ctx := context.Background()
-	t := time.Now()
+
+// document is the incident's configuration with seconds for minutes.
+const document = `
+interval: 500ms
+rules:
+  - {name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10s, window: 4s}
+  - {name: SpegelHighNetworkTX, signal: networkTx, threshold: 500k/s, for: 10s, window: 4s}
+ceiling: {cpu: 500m, floor: 100m, hold: 10s, releaseAfter: 5s}
+`
+
+const (
+	calmBefore = 4 * time.Second
+	burst      = 32 * time.Second
+	timeout    = 2 * time.Minute
+)
+
+func run(ctx context.Context) error {
+	fmt.Println("Starting containerd and its CRI, two pods, and the guard as a Talos extension service ...")
+
 	n, err := node.Start(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Println("node up", time.Since(t))
-	p, err := n.RunPod(ctx, node.SpegelPod("spegel-abcde"))
+
+	bystander, err := startPod(ctx, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"})
 	if err != nil {
 		return err
 	}
-	fmt.Println("pod", time.Since(t), p.IP, p.Cgroup, p.PID)
-	q, err := n.RunPod(ctx, node.PodSpec{Name: "other", Namespace: "default", Container: "app"})
+
+	spegel, err := startPod(ctx, n, node.SpegelPod("spegel-x7k2p"))
 	if err != nil {
 		return err
 	}
-	if err := p.WaitServing(ctx); err != nil {
+
+	guard, err := n.StartGuard(ctx, document)
+	if err != nil {
 		return err
 	}
-	if err := p.Steer(ctx, map[string]any{"mode": "sustained", "blobs": 1053, "peers": []string{q.IP + ":5001"}}); err != nil {
+
+	fmt.Printf("  spegel     %s, cgroup %s\n", spegel.IP, spegel.Cgroup)
+	fmt.Printf("  bystander  %s, as busy as spegel, but no spegel\n", bystander.IP)
+	fmt.Println("  guard      cgroup", guard.CgroupPath)
+	fmt.Println("Rules, with seconds for the incident's minutes:")
+	fmt.Println("  " + strings.ReplaceAll(strings.TrimSpace(document), "\n", "\n  "))
+	fmt.Println()
+
+	story := &story{spegel: spegel, bystander: bystander, guard: guard}
+
+	if err := story.play(ctx); err != nil {
+		return fmt.Errorf("%w\n--- guard ---\n%s", err, guard.Log)
+	}
+
+	if _, _, err := guard.Stop(ctx); err != nil {
 		return err
 	}
-	for range 3 {
-		u, err := node.Usage(p.Cgroup, 2*time.Second)
-		m, _ := node.CPUMax(p.Cgroup)
-		fmt.Println(u, m, err)
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", p.PID))
-		fmt.Println(string(b))
+
+	return story.sumUp()
+}
+
+func startPod(ctx context.Context, n *node.Node, spec node.PodSpec) (*node.Pod, error) {
+	pod, err := n.RunPod(ctx, spec)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+
+	if err := pod.WaitServing(ctx); err != nil {
+		return nil, err
+	}
+
+	return pod, pod.Steer(ctx, map[string]any{"mode": "idle"})
 }

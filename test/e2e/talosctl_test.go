@@ -166,8 +166,8 @@ func checkRefusals(t *testing.T, guard *node.Guard) {
 	require.NoError(t, err)
 
 	err = c.COSI.Create(ctx, resources.NewGuardStatus("mine"))
-	assert.Equal(t, codes.PermissionDenied, status.Code(err), "%v", err)
+	assert.ErrorContains(t, err, "read-only")
 
 	err = c.COSI.Destroy(ctx, resources.NewGuardStatus(resources.GuardStatusID).Metadata())
-	assert.Equal(t, codes.PermissionDenied, status.Code(err), "%v", err)
+	assert.ErrorContains(t, err, "read-only")
 }

@@ -54,7 +54,7 @@ func (a *Advertiser) Run(ctx context.Context) {
 
 const (
 	maxWorkers = 8
-	restPeriod = 50 * time.Millisecond
+	restPeriod = 250 * time.Millisecond
 )
 
 func (a *Advertiser) work(ctx context.Context, worker int) {

@@ -1,0 +1,271 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/dustin/go-humanize"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// story is one run of the incident.
+type story struct {
+	spegel, bystander *node.Pod
+	guard             *node.Guard
+
+	start     time.Time
+	runsAway  bool
+	seen      map[string]bool
+	original  string
+	ceiling   string
+	last      reading
+	free      average
+	capped    average
+	after     string
+	throttled [2]uint64 // nr_throttled and nr_periods under the ceiling
+}
+
+// reading is what the kernel says at one moment.
+type reading struct {
+	at                  time.Time
+	usageUsec, tx       uint64
+	periods, nThrottled uint64
+	cpuMax              string
+}
+
+// average collects the rates of a phase.
+type average struct {
+	seconds, coreSeconds, bytes float64
+}
+
+func (a average) cores() float64 { return a.coreSeconds / max(a.seconds, 1e-9) }
+func (a average) tx() string     { return humanize.Bytes(uint64(a.bytes/max(a.seconds, 1e-9))) + "/s" }
+
+func (s *story) play(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errors.New("the loop did not close in time"))
+	defer cancel()
+
+	var err error
+
+	if s.last, err = s.read(); err != nil {
+		return err
+	}
+
+	s.start, s.seen, s.original = time.Now(), map[string]bool{}, s.last.cpuMax
+
+	fmt.Printf("%5s  %9s  %11s  %-14s  %-12s  %-12s  %s\n", "time", "CPU", "TX", "cpu.max", "HighCPU", "HighTX", "guard")
+
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+
+		if err := s.runAwayWhenDue(ctx); err != nil {
+			return err
+		}
+
+		done, err := s.tick(ctx)
+		if err != nil {
+			return err
+		}
+
+		if done {
+			return nil
+		}
+	}
+}
+
+// runAwayWhenDue lets both pods burst; they stop by themselves when the burst is over.
+func (s *story) runAwayWhenDue(ctx context.Context) error {
+	if s.runsAway || time.Since(s.start) < calmBefore {
+		return nil
+	}
+
+	s.runsAway = true
+
+	s.event(fmt.Sprintf("spegel runs away: 1,053 blobs advertised over and over, for the next %s; the bystander does the same", burst))
+
+	for from, to := range map[*node.Pod]*node.Pod{s.spegel: s.bystander, s.bystander: s.spegel} {
+		err := from.Steer(ctx, map[string]any{
+			"mode": "periodic", "on": burst, "off": time.Hour, "blobs": 1053, "workers": 2, "peers": []string{to.IP + ":5001"},
+		})
+		if err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+func (s *story) event(text string) {
+	fmt.Printf("%4.0fs  >>> %s\n", time.Since(s.start).Seconds(), text)
+}
+
+// tick reads, prints and collects one second.
+func (s *story) tick(ctx context.Context) (bool, error) {
+	now, err := s.read()
+	if err != nil {
+		return false, err
+	}
+
+	seconds := now.at.Sub(s.last.at).Seconds()
+	step := average{
+		seconds:     seconds,
+		coreSeconds: float64(now.usageUsec-s.last.usageUsec) / 1e6,
+		bytes:       float64(now.tx - s.last.tx),
+	}
+
+	status, err := s.guard.Status(ctx)
+	if err != nil {
+		return false, err
+	}
+
+	rules, err := s.rules(ctx)
+	if err != nil {
+		return false, err
+	}
+
+	if err := s.actions(ctx); err != nil {
+		return false, err
+	}
+
+	fmt.Printf("%4.0fs  %6.2f c  %11s  %-14s  %-12s  %-12s  %s\n", time.Since(s.start).Seconds(), step.cores(), step.tx(), now.cpuMax,
+		rules["SpegelHighCPU"], rules["SpegelHighNetworkTX"], status.State)
+
+	s.collect(step, now, status.State)
+	s.last = now
+
+	released := s.ceiling != "" && now.cpuMax == s.original && status.State == resources.StateOK
+	if released {
+		s.after = now.cpuMax
+	}
+
+	return released, nil
+}
+
+// collect adds a second to the phase it wholly belongs to.
+func (s *story) collect(step average, now reading, state string) {
+	var phase *average
+
+	switch {
+	case now.cpuMax != s.last.cpuMax:
+		return
+	case now.cpuMax == s.original && (state == resources.StatePending || state == resources.StateFiring) && step.cores() > 0.4:
+		phase = &s.free
+	case now.cpuMax != s.original && state == resources.StateThrottled && now.nThrottled > s.last.nThrottled:
+		phase = &s.capped
+		s.ceiling = now.cpuMax
+		s.throttled[0] += now.nThrottled - s.last.nThrottled
+		s.throttled[1] += now.periods - s.last.periods
+	default:
+		return
+	}
+
+	phase.seconds += step.seconds
+	phase.coreSeconds += step.coreSeconds
+	phase.bytes += step.bytes
+}
+
+func (s *story) rules(ctx context.Context) (map[string]string, error) {
+	list, err := safe.StateListAll[*resources.RuleStatus](ctx, s.guard.Client.COSI)
+	if err != nil {
+		return nil, err
+	}
+
+	states := map[string]string{}
+
+	for rule := range list.All() {
+		id, spec := rule.Metadata().ID(), rule.TypedSpec()
+		text := spec.State
+
+		if spec.State == "pending" {
+			text = fmt.Sprintf("pending %.0fs", spec.TripsIn.Seconds())
+		}
+
+		for _, name := range []string{"SpegelHighCPU", "SpegelHighNetworkTX"} {
+			if id[max(0, len(id)-len(name)):] == name {
+				states[name] = text
+			}
+		}
+	}
+
+	return states, nil
+}
+
+// actions prints what the guard did since the last second.
+func (s *story) actions(ctx context.Context) error {
+	list, err := safe.StateListAll[*resources.GuardAction](ctx, s.guard.Client.COSI)
+	if err != nil {
+		return err
+	}
+
+	for action := range list.All() {
+		if id := action.Metadata().ID(); !s.seen[id] {
+			s.seen[id] = true
+			spec := action.TypedSpec()
+			s.event(fmt.Sprintf("guard: %s, %s (%s): cpu.max %q -> %q", spec.Action, spec.Rule, spec.Reason, spec.Before, spec.After))
+		}
+	}
+
+	return nil
+}
+
+func (s *story) read() (reading, error) {
+	r := reading{at: time.Now()}
+
+	var errs [5]error
+
+	r.usageUsec, errs[0] = node.CPUStat(s.spegel.Cgroup, "usage_usec")
+	r.periods, errs[1] = node.CPUStat(s.spegel.Cgroup, "nr_periods")
+	r.nThrottled, errs[2] = node.CPUStat(s.spegel.Cgroup, "nr_throttled")
+	r.cpuMax, errs[3] = node.CPUMax(s.spegel.Cgroup)
+	r.tx, errs[4] = s.spegel.TXBytes()
+
+	return r, errors.Join(errs[:]...)
+}
+
+// sumUp says what happened, and is an error when it is not what should have.
+func (s *story) sumUp() error {
+	bystander, err := node.CPUMax(s.bystander.Cgroup)
+	if err != nil {
+		return err
+	}
+
+	guardUsec, err := node.CPUStat(s.spegel.Cgroup, "throttled_usec")
+	if err != nil {
+		return err
+	}
+
+	fmt.Println()
+	fmt.Println("What happened, from the kernel's own counters:")
+	fmt.Printf("  running away    %.2f cores, %s TX (cpu.max %q)\n", s.free.cores(), s.free.tx(), s.original)
+	fmt.Printf("  under ceiling   %.2f cores, %s TX (cpu.max %q), %d of %d periods throttled, %.1f s held back\n",
+		s.capped.cores(), s.capped.tx(), s.ceiling, s.throttled[0], s.throttled[1], float64(guardUsec)/1e6)
+	fmt.Printf("  after release   cpu.max %q, as it was\n", s.after)
+	fmt.Printf("  bystander       cpu.max %q, never touched\n", bystander)
+
+	switch {
+	case s.capped.seconds == 0 || s.free.seconds == 0:
+		return errors.New("a phase is missing")
+	case s.capped.cores() > 0.55 || s.capped.cores() >= s.free.cores():
+		return errors.New("the ceiling did not hold")
+	case s.after != s.original || bystander != s.original:
+		return errors.New("something was left behind")
+	}
+
+	fmt.Println("The loop closed: seen, capped, calmed down, released.")
+
+	return nil
+}
