@@ -30,11 +30,11 @@ func newCgroup(t *testing.T) (*cgroup.Dir, string) {
 
 	require.NoError(t, os.MkdirAll(name, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "spegel-guard-test", "cgroup.subtree_control"), []byte("+cpu +memory"), 0o644))
-	t.Cleanup(func() { os.Remove(name) }) //nolint:errcheck // some tests remove it themselves
+	t.Cleanup(func() { os.Remove(name) })
 
 	dir, err := cgroup.Open(root, path)
 	require.NoError(t, err)
-	t.Cleanup(func() { dir.Close() }) //nolint:errcheck
+	t.Cleanup(func() { dir.Close() })
 
 	return dir, name
 }
@@ -132,7 +132,7 @@ func TestAReCreatedPathIsAnotherCgroup(t *testing.T) {
 	reader, err := dir.NewReader()
 	require.NoError(t, err)
 
-	defer reader.Close() //nolint:errcheck
+	defer reader.Close()
 
 	require.NoError(t, os.Remove(name))
 	require.NoError(t, os.Mkdir(name, 0o755))
@@ -147,7 +147,7 @@ func TestAReCreatedPathIsAnotherCgroup(t *testing.T) {
 	again, err := cgroup.Open(root, dir.Path())
 	require.NoError(t, err)
 
-	defer again.Close() //nolint:errcheck
+	defer again.Close()
 
 	assert.NotEqual(t, dir.ID(), again.ID())
 }
@@ -158,13 +158,13 @@ func TestReadOnlyMountIsNotPermitted(t *testing.T) {
 
 	mount := t.TempDir()
 	require.NoError(t, unix.Mount(root, mount, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) }) //nolint:errcheck
+	t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) })
 	require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 
 	readOnly, err := cgroup.Open(mount, dir.Path())
 	require.NoError(t, err)
 
-	defer readOnly.Close() //nolint:errcheck
+	defer readOnly.Close()
 
 	assert.True(t, cgroup.IsNotPermitted(readOnly.Writable()))
 
@@ -194,7 +194,7 @@ func TestReaderAgreesWithContainerdCgroups(t *testing.T) {
 	reader, err := dir.NewReader()
 	require.NoError(t, err)
 
-	defer reader.Close() //nolint:errcheck
+	defer reader.Close()
 
 	manager, err := cgroup2.Load("/" + dir.Path())
 	require.NoError(t, err)
@@ -226,7 +226,7 @@ func TestSamplingAllocatesNothing(t *testing.T) {
 	reader, err := dir.NewReader()
 	require.NoError(t, err)
 
-	defer reader.Close() //nolint:errcheck
+	defer reader.Close()
 
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		if _, err := reader.CPUStat(); err != nil {

@@ -27,7 +27,7 @@ func (d *Dir) NewReader() (*Reader, error) {
 	}
 
 	// The memory controller may be off; memory is shown, not decided upon.
-	r.memory, _ = d.openFile("memory.current", unix.O_RDONLY) //nolint:errcheck
+	r.memory, _ = d.openFile("memory.current", unix.O_RDONLY)
 
 	return r, nil
 }

@@ -53,13 +53,13 @@ func serve(t *testing.T, r *runtime) string {
 
 	socket := filepath.Join(t.TempDir(), "cri.sock")
 
-	listener, err := net.Listen("unix", socket) //nolint:noctx // local
+	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
 
 	server := grpc.NewServer()
 	runtimeapi.RegisterRuntimeServiceServer(server, r)
 
-	go server.Serve(listener) //nolint:errcheck // ended by Stop
+	go server.Serve(listener)
 	t.Cleanup(server.Stop)
 
 	return socket
@@ -75,7 +75,7 @@ func TestCRI(t *testing.T) {
 	r := &runtime{info: `{"pid": 42}`}
 	cri := discover.NewCRI(serve(t, r))
 
-	defer cri.Close() //nolint:errcheck
+	defer cri.Close()
 
 	found, err := cri.Find(t.Context(), selector())
 	require.NoError(t, err)
@@ -102,14 +102,14 @@ func TestCRIWithoutAProcessIsAnError(t *testing.T) {
 
 		_, err := cri.Find(t.Context(), selector())
 		assert.Error(t, err, info)
-		cri.Close() //nolint:errcheck
+		cri.Close()
 	}
 }
 
 func TestCRIUnreachableAndBack(t *testing.T) {
 	cri := discover.NewCRI(filepath.Join(t.TempDir(), "none.sock"))
 
-	defer cri.Close() //nolint:errcheck
+	defer cri.Close()
 
 	_, err := cri.Find(t.Context(), selector())
 	assert.ErrorIs(t, err, discover.ErrUnreachable)

@@ -68,7 +68,7 @@ func TestCountersOfAnotherNamespace(t *testing.T) {
 	before, err := links.Counters()
 	require.NoError(t, err)
 
-	conn, err := net.Dial("udp", "10.9.0.2:9") //nolint:noctx // local
+	conn, err := net.Dial("udp", "10.9.0.2:9")
 	require.NoError(t, err)
 
 	const packets, payload, headers = 1000, 1000, 42
@@ -78,12 +78,12 @@ func TestCountersOfAnotherNamespace(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	loop, err := net.Dial("udp", "127.0.0.1:9") //nolint:noctx // local
+	loop, err := net.Dial("udp", "127.0.0.1:9")
 	require.NoError(t, err)
-	loop.Write(make([]byte, 50_000)) //nolint:errcheck // nobody listens
+	loop.Write(make([]byte, 50_000))
 
 	require.NoError(t, vns.Set(home))
-	inside.Close() //nolint:errcheck
+	inside.Close()
 
 	time.Sleep(100 * time.Millisecond)
 

@@ -82,7 +82,7 @@ func Serve(ctx context.Context, st state.CoreState, opts Options, logger *zap.Lo
 
 func newServer(st state.CoreState, opts ...grpc.ServerOption) *grpc.Server {
 	// Requests are a few names; a watch stays open for as long as its client likes.
-	opts = append(opts, grpc.MaxRecvMsgSize(64<<10), grpc.MaxConcurrentStreams(128), grpc.SharedWriteBuffer(true))
+	opts = append(opts, grpc.MaxRecvMsgSize(64<<10), grpc.MaxConcurrentStreams(128))
 
 	s := grpc.NewServer(opts...)
 

@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -74,8 +75,8 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 		}
 
 		if err := c.reconcile(ctx, r, logger); err != nil {
-			if ctx.Err() != nil {
-				return nil
+			if errors.Is(err, context.Canceled) {
+				return nil // the service stops
 			}
 
 			return err

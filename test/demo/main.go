@@ -18,7 +18,7 @@ import (
 
 func main() {
 	if err := run(context.Background()); err != nil {
-		fmt.Fprintln(os.Stdout, "demo:", err)
+		fmt.Println("demo:", err)
 		os.Exit(1)
 	}
 }

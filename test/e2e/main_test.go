@@ -86,7 +86,7 @@ func newLoop(t *testing.T, document string, vary func(*node.PodSpec)) *loop {
 	l.guard = guard
 
 	t.Cleanup(func() {
-		guard.Client.Close() //nolint:errcheck
+		guard.Client.Close()
 
 		_, _, err := guard.Stop(context.Background())
 		if err != nil {
@@ -106,7 +106,7 @@ func runPod(t *testing.T, n *node.Node, spec node.PodSpec) *node.Pod {
 
 	pod, err := n.RunPod(t.Context(), spec)
 	require.NoError(t, err)
-	t.Cleanup(func() { pod.Remove(context.Background()) }) //nolint:errcheck
+	t.Cleanup(func() { pod.Remove(context.Background()) })
 	require.NoError(t, pod.WaitServing(t.Context()))
 	require.NoError(t, pod.Steer(t.Context(), map[string]any{"mode": "idle"}))
 

@@ -46,13 +46,13 @@ func startProcess(t *testing.T, args ...string) *process {
 	require.NoError(t, os.WriteFile(document, []byte(fast), 0o600))
 
 	p := &process{log: &node.LogBuffer{}}
-	p.cmd = exec.Command(extension.BinaryPath, append([]string{"-config", document, "-socket", socket}, args...)...) //nolint:noctx
+	p.cmd = exec.Command(extension.BinaryPath, append([]string{"-config", document, "-socket", socket}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 
 	require.NoError(t, p.cmd.Start())
 
 	t.Cleanup(func() {
-		p.cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // Wait tells
+		p.cmd.Process.Signal(syscall.SIGTERM)
 		assert.NoError(t, p.cmd.Wait(), "the guard ends well: %s", p.log)
 
 		if t.Failed() {
@@ -62,7 +62,7 @@ func startProcess(t *testing.T, args ...string) *process {
 
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() }) //nolint:errcheck
+	t.Cleanup(func() { conn.Close() })
 
 	p.st = state.WrapCore(client.NewAdapter(v1alpha1.NewStateClient(conn)))
 
@@ -148,7 +148,7 @@ func TestNoCgroup2(t *testing.T) {
 	root := t.TempDir()
 
 	require.NoError(t, unix.Mount("tmpfs", root, "tmpfs", 0, ""))
-	t.Cleanup(func() { unix.Unmount(root, unix.MNT_DETACH) }) //nolint:errcheck
+	t.Cleanup(func() { unix.Unmount(root, unix.MNT_DETACH) })
 
 	runPod(t, n, node.SpegelPod("spegel-nocg"))
 
@@ -168,7 +168,7 @@ func TestNoPermission(t *testing.T) {
 	root := t.TempDir()
 
 	require.NoError(t, unix.Mount(node.CgroupRoot, root, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { unix.Unmount(root, unix.MNT_DETACH) }) //nolint:errcheck
+	t.Cleanup(func() { unix.Unmount(root, unix.MNT_DETACH) })
 	require.NoError(t, unix.Mount("", root, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 
 	l := &loop{

@@ -133,7 +133,7 @@ func (n *Node) StartContainerd(ctx context.Context) error {
 	n.Runtime = runtimeapi.NewRuntimeServiceClient(n.conn)
 
 	if err := n.waitReady(ctx); err != nil {
-		tail, _ := os.ReadFile(ContainerdLog) //nolint:errcheck // best effort: it is there to explain err
+		tail, _ := os.ReadFile(ContainerdLog) // best effort: it is there to explain err
 
 		return fmt.Errorf("%w\n--- containerd ---\n%s", err, tail)
 	}
@@ -155,7 +155,7 @@ func (n *Node) waitReady(ctx context.Context) error {
 
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("containerd's CRI did not become ready: %w (%v)", ctx.Err(), errors.Join(err))
+			return fmt.Errorf("containerd's CRI did not become ready: %w", errors.Join(ctx.Err(), err))
 		case err := <-n.done:
 			n.done <- err
 

@@ -131,5 +131,7 @@ func (g *Guard) WaitState(ctx context.Context, timeout time.Duration, states ...
 		time.Sleep(100 * time.Millisecond)
 	}
 
-	return last, fmt.Errorf("state is %q (%s, %v) after %s, wanted %v\n--- guard ---\n%s", last.State, last.Message, err, timeout, states, g.Log)
+	wrong := fmt.Errorf("state is %q (%s) after %s, wanted %v", last.State, last.Message, timeout, states)
+
+	return last, fmt.Errorf("%w\n--- guard ---\n%s", errors.Join(wrong, err), g.Log)
 }

@@ -234,7 +234,7 @@ func (p *Pod) Steer(ctx context.Context, load map[string]any) error {
 	defer response.Body.Close() //nolint:errcheck
 
 	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(response.Body) //nolint:errcheck // best effort: it explains the status
+		text, _ := io.ReadAll(response.Body) // best effort: it explains the status
 
 		return fmt.Errorf("workload refused %s: %s: %s", body, response.Status, text)
 	}

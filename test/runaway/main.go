@@ -37,7 +37,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	conn, err := net.ListenPacket("udp", *gossip)
+	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", *gossip)
 	if err != nil {
 		return fmt.Errorf("error listening for peers: %w", err)
 	}

@@ -5,6 +5,7 @@
 package vm
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,7 +73,9 @@ func command(cmd *exec.Cmd) ([]byte, error) {
 		return out, nil
 	}
 
-	if exitErr, ok := err.(*exec.ExitError); ok && len(exitErr.Stderr) > 0 {
+	var exitErr *exec.ExitError
+
+	if errors.As(err, &exitErr) && len(exitErr.Stderr) > 0 {
 		return nil, fmt.Errorf("error running %v: %w: %s", cmd.Args, err, exitErr.Stderr)
 	}
 

@@ -30,8 +30,8 @@ func (a *initramfs) addFile(name, source string, mode cpio.FileMode) {
 	a.add(name, initramfsFile{mode: cpio.TypeReg | mode, source: source})
 }
 
-func (a *initramfs) addData(name string, data []byte, mode cpio.FileMode) {
-	a.add(name, initramfsFile{mode: cpio.TypeReg | mode, data: data})
+func (a *initramfs) addData(name string, data []byte) {
+	a.add(name, initramfsFile{mode: cpio.TypeReg | 0o644, data: data})
 }
 
 func (a *initramfs) addDir(name string) {

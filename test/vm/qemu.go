@@ -88,7 +88,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 	case ctx.Err() != nil:
 		return 0, fmt.Errorf("guest did not finish: %w", context.Cause(ctx))
 	default:
-		return 0, fmt.Errorf("guest ended early (%w, qemu: %v): %s", copyErr, waitErr, strings.TrimSpace(stderr.String()))
+		return 0, fmt.Errorf("guest ended early: %w: %s", errors.Join(copyErr, waitErr), strings.TrimSpace(stderr.String()))
 	}
 }
 

@@ -95,7 +95,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 			return code, nil
 		}
 
-		console, _ := os.ReadFile(m.consoleLog) //nolint:errcheck // best effort: it is there to explain err
+		console, _ := os.ReadFile(m.consoleLog) // best effort: it is there to explain err
 
 		if !emulatorFault(console) || attempt == maxAttempts {
 			return 0, fmt.Errorf("%w\n--- guest console ---\n%s", err, tail(console, 8192))
@@ -136,7 +136,7 @@ func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []st
 
 	for _, m := range modules {
 		name := path.Join("/lib/modules", m.name+".ko")
-		archive.addData(name, m.data, 0o644)
+		archive.addData(name, m.data)
 		loadOrder = append(loadOrder, name)
 		key.Write(m.data)
 	}
@@ -151,7 +151,7 @@ func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []st
 
 	for _, name := range names {
 		archive.addFile(guestBinary(name), binaries[name], 0o755)
-		fmt.Fprintln(key, binaries[name])
+		key.Write([]byte(binaries[name]))
 	}
 
 	dir := filepath.Join(cache, "base", hex.EncodeToString(key.Sum(nil))[:16])
@@ -207,11 +207,11 @@ func writeInitrd(name, base string, opts Options, p plan.Plan) error {
 
 	archive := newInitramfs()
 	archive.addFile("/init", opts.Init, 0o755)
-	archive.addData(plan.Path, encoded, 0o644)
-	archive.addData("/etc/passwd", []byte("root:x:0:0:root:/root:/bin/false\n"), 0o644)
-	archive.addData("/etc/group", []byte("root:x:0:\n"), 0o644)
-	archive.addData("/etc/hosts", []byte("127.0.0.1 localhost\n::1 localhost\n"), 0o644)
-	archive.addData("/etc/resolv.conf", nil, 0o644)
+	archive.addData(plan.Path, encoded)
+	archive.addData("/etc/passwd", []byte("root:x:0:0:root:/root:/bin/false\n"))
+	archive.addData("/etc/group", []byte("root:x:0:\n"))
+	archive.addData("/etc/hosts", []byte("127.0.0.1 localhost\n::1 localhost\n"))
+	archive.addData("/etc/resolv.conf", nil)
 
 	for _, dir := range []string{"/dev", "/proc", "/sys", "/run", "/tmp", "/var/lib", "/root", "/usr/local/etc"} {
 		archive.addDir(dir)

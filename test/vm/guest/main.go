@@ -21,16 +21,23 @@ func main() {
 	marker := "guest"
 
 	if err := run(&code, &marker); err != nil {
-		fmt.Fprintf(os.Stdout, "guest init: %v\n", err)
+		say("guest init: %v\n", err)
 	}
 
-	fmt.Fprintf(os.Stdout, "\n%s exit %d\n", marker, code)
+	say("\n%s exit %d\n", marker, code)
 
 	// Let the port drain before the machine goes.
 	unix.IoctlSetInt(int(os.Stdout.Fd()), unix.TCSBRK, 1) //nolint:errcheck
 	unix.Sync()
 	time.Sleep(200 * time.Millisecond)
 	unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) //nolint:errcheck
+}
+
+// say writes to the output port and, before that is open or when it fails, to the kernel's log.
+func say(format string, args ...any) {
+	if _, err := fmt.Fprintf(os.Stdout, format, args...); err != nil {
+		os.WriteFile("/dev/kmsg", fmt.Appendf(nil, format, args...), 0) //nolint:errcheck // nowhere left to say it
+	}
 }
 
 func run(code *int, marker *string) error {
@@ -70,7 +77,7 @@ func run(code *int, marker *string) error {
 	for _, program := range p.Programs {
 		exit, err := runProgram(program)
 		if err != nil {
-			fmt.Fprintf(os.Stdout, "guest init: %v\n", err)
+			say("guest init: %v\n", err)
 
 			exit = 1
 		}
@@ -107,7 +114,7 @@ func runProgram(program plan.Program) (int, error) {
 		case ended != pid:
 			continue
 		case status.Signaled():
-			fmt.Fprintf(os.Stdout, "guest init: %s ended by %s\n", program.Path, status.Signal())
+			say("guest init: %s ended by %s\n", program.Path, status.Signal())
 
 			return 128 + int(status.Signal()), nil
 		default:

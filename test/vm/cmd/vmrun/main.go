@@ -28,7 +28,7 @@ func main() {
 
 func run(args []string) (int, error) {
 	if len(args) == 0 {
-		return 0, errors.New("usage: vmrun test|exec ...")
+		return 0, errors.New("no command given, wanted test or exec")
 	}
 
 	flags := flag.NewFlagSet("vmrun "+args[0], flag.ContinueOnError)
