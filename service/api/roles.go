@@ -27,6 +27,8 @@ var methodRoles = map[string]role.Set{
 
 	"/machine.MachineService/Version": anyone,
 
+	"/spegelguard.v1alpha1.GuardService/Status": readers,
+
 	"/grpc.health.v1.Health/Check": anyone,
 	"/grpc.health.v1.Health/List":  anyone,
 	"/grpc.health.v1.Health/Watch": anyone,

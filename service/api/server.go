@@ -23,6 +23,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
+
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 // Options of the API. An empty address is not served.
@@ -88,6 +90,7 @@ func newServer(st state.CoreState, opts ...grpc.ServerOption) *grpc.Server {
 
 	v1alpha1.RegisterStateServer(s, server.NewState(st))
 	machine.RegisterMachineServiceServer(s, &versionService{})
+	guardv1alpha1.RegisterGuardServiceServer(s, &guardService{state: state.WrapCore(st)})
 	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
 	reflection.Register(s)
 

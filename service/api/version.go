@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"os"
 	"runtime"
 
-	"github.com/siderolabs/talos/pkg/machinery/api/common"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	talosversion "github.com/siderolabs/talos/pkg/machinery/version"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -24,13 +22,8 @@ type versionService struct {
 
 // Version implements machine.MachineServiceServer.
 func (*versionService) Version(context.Context, *emptypb.Empty) (*machine.VersionResponse, error) {
-	hostname, err := os.Hostname()
-	if err != nil {
-		hostname = ""
-	}
-
 	return &machine.VersionResponse{Messages: []*machine.Version{{
-		Metadata: &common.Metadata{Hostname: hostname},
+		Metadata: nodeMetadata(),
 		Version: &machine.VersionInfo{
 			Tag:       talosversion.Tag,
 			GoVersion: runtime.Version(),

@@ -21,6 +21,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/node"
+	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
 // TestTalosClient goes through what talosctl does, with the library it is made of.
@@ -130,7 +131,7 @@ func checkRefusals(t *testing.T, guard *node.Guard) {
 
 	// Another CA: the client would take the server for a stranger too, so it is told to trust it and
 	// the refusal is the server's.
-	other, err := node.NewPKI()
+	other, err := pki.New()
 	require.NoError(t, err)
 
 	stranger, err := other.ClientContext(node.GuardEndpoint, role.Admin)

@@ -15,6 +15,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
 // GuardEndpoint is where the guard's API listens in the test machine.
@@ -24,7 +25,7 @@ const GuardEndpoint = "127.0.0.1:50321"
 type Guard struct {
 	*Extension
 
-	PKI    *PKI
+	PKI    *pki.PKI
 	Client *client.Client
 	// Document it was started with.
 	Document string
@@ -39,12 +40,12 @@ api:
 
 // StartGuard runs the installed extension with a configuration document and waits until its API answers.
 func (n *Node) StartGuard(ctx context.Context, document string) (*Guard, error) {
-	pki, err := NewPKI()
+	authority, err := pki.New()
 	if err != nil {
 		return nil, err
 	}
 
-	ca, cert, key, err := pki.ServerFiles("127.0.0.1")
+	ca, cert, key, err := authority.ServerFiles("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +60,9 @@ func (n *Node) StartGuard(ctx context.Context, document string) (*Guard, error) 
 		return nil, err
 	}
 
-	guard := &Guard{Extension: ext, PKI: pki, Document: document}
+	guard := &Guard{Extension: ext, PKI: authority, Document: document}
 
-	if guard.Client, err = guard.NewClient(ctx, pki, role.Reader); err != nil {
+	if guard.Client, err = guard.NewClient(ctx, authority, role.Reader); err != nil {
 		return nil, err
 	}
 
@@ -73,8 +74,8 @@ func (n *Node) StartGuard(ctx context.Context, document string) (*Guard, error) 
 }
 
 // NewClient returns a client as talosctl makes it, with a certificate of the given CA.
-func (g *Guard) NewClient(ctx context.Context, pki *PKI, roles ...role.Role) (*client.Client, error) {
-	clientContext, err := pki.ClientContext(GuardEndpoint, roles...)
+func (g *Guard) NewClient(ctx context.Context, authority *pki.PKI, roles ...role.Role) (*client.Client, error) {
+	clientContext, err := authority.ClientContext(GuardEndpoint, roles...)
 	if err != nil {
 		return nil, err
 	}

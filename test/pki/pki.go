@@ -1,6 +1,5 @@
-//go:build linux
-
-package node
+// Package pki makes certificates as Talos does, for tests.
+package pki
 
 import (
 	stdx509 "crypto/x509"
@@ -14,13 +13,13 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 )
 
-// PKI is a certificate authority as Talos makes them.
+// PKI is a certificate authority.
 type PKI struct {
 	ca *x509.CertificateAuthority
 }
 
-// NewPKI makes a new certificate authority.
-func NewPKI() (*PKI, error) {
+// New makes a new certificate authority.
+func New() (*PKI, error) {
 	ca, err := x509.NewSelfSignedCertificateAuthority(
 		x509.Organization("talos"), x509.NotAfter(time.Now().Add(24*time.Hour)),
 	)

@@ -1,0 +1,75 @@
+# spegel-guard. `make help` lists what can be made.
+
+VERSION  ?= v0.1.0
+CACHE    ?= $(or $(SPEGEL_GUARD_CACHE),$(HOME)/.cache/spegel-guard)
+MODULE   := github.com/spegel-guard/spegel-guard
+LDFLAGS  := -s -w -X $(MODULE)/service/api.Version=$(VERSION)
+FUZZTIME ?= 60s
+
+GOLANGCI_VERSION := v2.6.0
+GOLANGCI         := $(CACHE)/lint/$(GOLANGCI_VERSION)/golangci-lint
+
+# Tests that need a real kernel. The same binaries run without the VM where the machine has a usable
+# unified cgroup hierarchy; test/e2e needs the VM's containerd as well.
+KERNEL_PACKAGES := ./pkg/cgroup ./pkg/netns ./test/e2e
+
+VMRUN := go run ./test/vm/cmd/vmrun
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the daemon into bin/.
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/spegel-guard ./service
+
+.PHONY: deps
+deps: ## Install what the VM needs and is not there (Debian packages, as root or with sudo).
+	@./test/vm/install-deps
+
+.PHONY: demo
+demo: deps ## Boot a node, let spegel run away, and watch the guard deal with it.
+	@$(VMRUN) exec -timeout 10m ./test/demo
+
+.PHONY: test
+test: test-unit test-vm ## Run all tests.
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no special kernel, with the race detector.
+	go test -race ./...
+
+.PHONY: test-vm
+test-vm: deps ## Run the tests that need a real kernel, in the VM.
+	$(VMRUN) test -v -timeout 20m $(KERNEL_PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME each.
+	@set -e; for target in \
+		./pkg/config:FuzzParse \
+		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzResolve ./pkg/cgroup:FuzzDecodeJournal; \
+	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
+
+.PHONY: bench
+bench: ## Run the benchmarks that need no special kernel.
+	go test -run '^$$' -bench . -benchmem ./pkg/...
+
+.PHONY: generate
+generate: ## Generate the Go code of the protobuf files.
+	go run ./proto/generate
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run golangci-lint.
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	GOBIN=$(dir $@) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: check
+check: lint generate ## Lint, and fail when generated code is stale.
+	@git diff --exit-code --stat -- proto || (echo "generated code is stale: commit what 'make generate' writes" && exit 1)
+
+.PHONY: clean
+clean: ## Remove bin/. The cache of VM artefacts stays: see SPEGEL_GUARD_CACHE.
+	rm -rf bin

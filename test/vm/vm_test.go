@@ -1,0 +1,94 @@
+package vm
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cavaliergopher/cpio"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestModuleDepends(t *testing.T) {
+	for data, want := range map[string][]string{
+		"\x00license=GPL\x00depends=stp,llc\x00name=bridge\x00": {"stp", "llc"},
+		"\x00depends=\x00name=veth\x00":                         nil,
+		"no modinfo":                                            nil,
+	} {
+		assert.Equal(t, want, moduleDepends([]byte(data)), data)
+	}
+}
+
+func TestModulesComeBehindWhatTheyNeed(t *testing.T) {
+	dir := t.TempDir()
+
+	for name, depends := range map[string]string{
+		"net/bridge/bridge.ko": "stp,llc", "net/802/stp.ko": "llc", "net/llc/llc.ko": "", "drivers/un-used.ko": "",
+	} {
+		path := filepath.Join(dir, "kernel", name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte("\x00depends="+depends+"\x00"), 0o644))
+	}
+
+	modules, err := loadModules(t.Context(), Kernel{Modules: dir}, []string{"bridge", "builtin", "bridge"})
+	require.NoError(t, err)
+
+	var names []string
+
+	for _, m := range modules {
+		names = append(names, m.name)
+	}
+
+	assert.Equal(t, []string{"llc", "stp", "bridge"}, names)
+}
+
+func TestInitramfsHasParentsBeforeChildren(t *testing.T) {
+	archive := newInitramfs()
+	archive.addData("/a/b/c", []byte("content"))
+	archive.addDir("/d")
+
+	var buf bytes.Buffer
+
+	require.NoError(t, archive.write(&buf))
+
+	var names []string
+
+	for reader := cpio.NewReader(&buf); ; {
+		header, err := reader.Next()
+		if err != nil {
+			break
+		}
+
+		names = append(names, header.Name)
+	}
+
+	assert.Equal(t, []string{"a", "a/b", "a/b/c", "d"}, names)
+}
+
+func TestCopyOutputStopsAtItsOwnMarkerAlone(t *testing.T) {
+	var out strings.Builder
+
+	m := machine{marker: "guest-1", out: &out}
+
+	code, err := m.copyOutput(strings.NewReader("PASS\nguest-2 exit 0\nguest-1 exit 3\nmore"))
+	require.NoError(t, err)
+	assert.Equal(t, 3, code)
+	assert.Equal(t, "PASS\nguest-2 exit 0\n", out.String())
+
+	_, err = m.copyOutput(strings.NewReader("PASS\n"))
+	assert.Error(t, err, "a guest that ends without its exit line failed")
+}
+
+func TestAFailedBuildLeavesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache", "thing")
+
+	require.Error(t, buildOnce(dir, func(string) error { return os.ErrInvalid }))
+	assert.NoDirExists(t, dir)
+
+	require.NoError(t, buildOnce(dir, func(tmp string) error { return os.WriteFile(filepath.Join(tmp, "x"), nil, 0o644) }))
+	assert.FileExists(t, filepath.Join(dir, "x"))
+	require.NoError(t, buildOnce(dir, func(string) error { return os.ErrInvalid }), "built once")
+}
