@@ -2,6 +2,7 @@
 
 VERSION  ?= v0.1.0
 CACHE    ?= $(or $(SPEGEL_GUARD_CACHE),$(HOME)/.cache/spegel-guard)
+export SPEGEL_GUARD_CACHE := $(CACHE)
 MODULE   := github.com/spegel-guard/spegel-guard
 LDFLAGS  := -s -w -X $(MODULE)/service/api.Version=$(VERSION)
 FUZZTIME ?= 60s
