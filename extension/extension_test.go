@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/blang/semver/v4"
+	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/extensions"
 	"github.com/siderolabs/talos/pkg/machinery/extensions/services"
@@ -17,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
 // TestTalosTakesTheExtension lays the extension out and puts it before Talos' own loader and checks.
@@ -79,4 +81,21 @@ func TestTheServiceFileIsTalos(t *testing.T) {
 
 	assert.False(t, spec.Container.Security.WriteableRootfs)
 	assert.False(t, spec.Container.Security.WriteableSysfs)
+}
+
+// TestTheExampleIsAMachineConfiguration puts the example through Talos' configuration loader, and the
+// document in it through ours.
+func TestTheExampleIsAMachineConfiguration(t *testing.T) {
+	provider, err := configloader.NewFromFile("machine-config.yaml")
+	require.NoError(t, err)
+
+	documents := provider.ExtensionServiceConfigs()
+	require.Len(t, documents, 1)
+	assert.Equal(t, extension.Name, documents[0].Name())
+	require.Len(t, documents[0].ConfigFiles(), 1)
+	assert.Equal(t, config.Path, documents[0].ConfigFiles()[0].MountPath())
+
+	parsed, err := config.Parse([]byte(documents[0].ConfigFiles()[0].Content()))
+	require.NoError(t, err)
+	assert.Equal(t, config.ModeObserve, parsed.Mode)
 }

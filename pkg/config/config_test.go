@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,22 @@ func TestDefaultsRoundTrip(t *testing.T) {
 
 	cfg, err := config.Parse(document)
 	require.NoError(t, err, string(document))
+	assert.Equal(t, config.Default(), cfg)
+}
+
+// TestTheREADMEShowsTheDefaults: the document printed there is the one in force without a document.
+func TestTheREADMEShowsTheDefaults(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+
+	_, rest, ok := strings.Cut(string(readme), "```yaml\n")
+	require.True(t, ok)
+
+	document, _, ok := strings.Cut(rest, "```")
+	require.True(t, ok)
+
+	cfg, err := config.Parse([]byte(document))
+	require.NoError(t, err)
 	assert.Equal(t, config.Default(), cfg)
 }
 

@@ -208,3 +208,35 @@ ceiling: {cpu: 500m, floor: 100m, hold: 20s, releaseAfter: 2s}
 	assert.Less(t, took, 5*time.Second, "well inside Talos' ten seconds")
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "a stop leaves nothing behind")
 }
+
+// TestTheOwnersNewValueIsWhatReleaseRestores: an in-place resize through the CRI while a ceiling holds.
+func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
+	l := newLoop(t, fast, nil)
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	require.NoError(t, l.spegel.Resize(t.Context(), 80_000))
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	ceiling := ceilingStatus(t, l.guard)
+	assert.Equal(t, uint64(1), ceiling.ForeignWrites)
+	assert.Equal(t, "80000 100000", ceiling.Original)
+
+	// Lower than the ceiling: the owner's own value is the lower of the two, and stays.
+	require.NoError(t, l.spegel.Resize(t.Context(), 30_000))
+	require.Eventually(t, func() bool {
+		return ceilingStatus(t, l.guard).State == resources.CeilingOwnerLower
+	}, patience, 100*time.Millisecond)
+	assert.Equal(t, "30000 100000", cpuMax(t, l.spegel))
+
+	require.NoError(t, l.spegel.Resize(t.Context(), 90_000))
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	l.calm(t, l.spegel)
+	waitCPUMax(t, l, l.spegel, "90000 100000", patience)
+
+	found, err := cgroup.FindJournals(node.CgroupRoot)
+	require.NoError(t, err)
+	assert.Empty(t, found)
+}

@@ -199,6 +199,16 @@ func (p *Pod) StopContainer(ctx context.Context) error {
 	return err
 }
 
+// Resize changes the container's quota in place, as kubelet does for a resized pod.
+func (p *Pod) Resize(ctx context.Context, quotaUsec int64) error {
+	_, err := p.node.Runtime.UpdateContainerResources(ctx, &runtimeapi.UpdateContainerResourcesRequest{
+		ContainerId: p.ContainerID,
+		Linux:       &runtimeapi.LinuxContainerResources{CpuPeriod: 100_000, CpuQuota: quotaUsec, CpuShares: 102},
+	})
+
+	return err
+}
+
 // Remove ends the pod.
 func (p *Pod) Remove(ctx context.Context) error {
 	if _, err := p.node.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: p.SandboxID}); err != nil {

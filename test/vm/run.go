@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"time"
 
@@ -101,12 +102,15 @@ func Run(ctx context.Context, opts Options) (int, error) {
 			return 0, fmt.Errorf("%w\n--- guest console ---\n%s", err, tail(console, 8192))
 		}
 
-		fmt.Fprintf(os.Stderr, "vm: the emulator ran a breakpoint of the kernel's own code patching (attempt %d of %d); booting again\n",
-			attempt, maxAttempts)
+		fmt.Fprintf(os.Stderr, "vm: the emulator ran a breakpoint of the kernel's own code patching (attempt %d of %d, %s); booting again\n",
+			attempt, maxAttempts, faultSite.Find(console))
 	}
 }
 
 const maxAttempts = 3
+
+// faultSite is where in the kernel a crash was.
+var faultSite = regexp.MustCompile(`RIP: \S+`)
 
 // emulatorFault recognises a crash that is QEMU's alone: its multi-threaded TCG may execute the
 // breakpoint by which the kernel patches its own code (text_poke_bp) after the kernel has taken it
