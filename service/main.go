@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/controller/runtime"
@@ -100,7 +101,11 @@ func run() error {
 	group, ctx := errgroup.WithContext(ctx)
 
 	group.Go(func() error { return engine.Run(ctx) })
-	group.Go(func() error { return api.Serve(ctx, st, apiOptions, logger) })
+
+	// Side by side, so that one that cannot be served does not take the other with it.
+	for _, opts := range apiOptions {
+		group.Go(func() error { return serveAPI(ctx, st, opts, logger) })
+	}
 
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -109,6 +114,25 @@ func run() error {
 	logger.Info("stopped", zap.String("mode", string(cfg.Mode)))
 
 	return nil
+}
+
+// apiRetry is how long a server that failed waits.
+const apiRetry = 10 * time.Second
+
+// serveAPI serves until the context ends. Guarding does not depend on being seen: a server that fails,
+// for instance because its port is taken, is tried again.
+func serveAPI(ctx context.Context, st state.CoreState, opts api.Options, logger *zap.Logger) error {
+	for {
+		if err := api.Serve(ctx, st, opts, logger); err != nil && ctx.Err() == nil {
+			logger.Error("API failed, it is tried again", zap.Duration("after", apiRetry), zap.Error(err))
+		}
+
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(apiRetry):
+		}
+	}
 }
 
 func newLogger() (*zap.Logger, error) {
@@ -127,8 +151,8 @@ func newLogger() (*zap.Logger, error) {
 	return logger, nil
 }
 
-func apiOptions(cfg config.API, socket string, logger *zap.Logger) (api.Options, error) {
-	opts := api.Options{Socket: socket}
+func apiOptions(cfg config.API, socket string, logger *zap.Logger) ([]api.Options, error) {
+	opts := []api.Options{{Socket: socket}}
 
 	if cfg.TLS.Source != config.TLSFiles {
 		logger.Info("API on TCP is off: api.tls.source is none")
@@ -138,12 +162,10 @@ func apiOptions(cfg config.API, socket string, logger *zap.Logger) (api.Options,
 
 	tlsConfig, err := api.TLSFromFiles(cfg.TLS)
 	if err != nil {
-		return api.Options{}, err
+		return nil, err
 	}
 
-	opts.Listen, opts.TLS = cfg.Listen, tlsConfig
-
-	return opts, nil
+	return append(opts, api.Options{Listen: cfg.Listen, TLS: tlsConfig}), nil
 }
 
 // newEngine registers the controllers, after it has taken over what an earlier process left.

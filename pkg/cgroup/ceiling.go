@@ -118,12 +118,15 @@ func (d *Dir) Apply(j Journal) (CPUMax, error) {
 	}
 
 	read, err := d.ReadCPUMax()
-	if err != nil {
-		return CPUMax{}, err
+	if err == nil && read != value {
+		err = fmt.Errorf("cpu.max of cgroup %s reads %q after writing %q", d.path, read, value)
 	}
 
-	if read != value {
-		return read, fmt.Errorf("cpu.max of cgroup %s reads %q after writing %q", d.path, read, value)
+	if err != nil {
+		// A ceiling that cannot be seen must not be left in force.
+		_, restoreErr := d.Restore(j)
+
+		return read, errors.Join(err, restoreErr)
 	}
 
 	return read, nil

@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // criTimeout bounds one question to the runtime.
 const criTimeout = 5 * time.Second
+
+// reconnect: gRPC's own back-off grows to two minutes, which is too long to miss a runtime that is back.
+var reconnect = backoff.Config{BaseDelay: 500 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second}
 
 // CRI asks a container runtime over its CRI socket (k8s.io/cri-api).
 type CRI struct {
@@ -48,7 +52,10 @@ func (c *CRI) client() (runtimeapi.RuntimeServiceClient, error) {
 	defer c.mu.Unlock()
 
 	if c.conn == nil {
-		conn, err := grpc.NewClient("unix://"+c.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient("unix://"+c.socket,
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect}),
+		)
 		if err != nil {
 			return nil, err
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/state/protobuf/server"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -27,9 +26,9 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// Options of the API. An empty address is not served.
+// Options of one server.
 type Options struct {
-	// Socket is the path of the unix socket: for root on the node itself, without TLS.
+	// Socket is the path of a unix socket: for root on the node itself, without TLS. Without one it is TCP.
 	Socket string
 	// Listen is the TCP address; it is served with TLS or not at all.
 	Listen string
@@ -46,8 +45,6 @@ func Serve(ctx context.Context, st state.CoreState, opts Options, logger *zap.Lo
 		return status.Error(codes.PermissionDenied, "the guard's resources are read-only")
 	})
 
-	group, ctx := errgroup.WithContext(ctx)
-
 	if opts.Socket != "" {
 		listener, err := listenUnix(opts.Socket)
 		if err != nil {
@@ -55,31 +52,26 @@ func Serve(ctx context.Context, st state.CoreState, opts Options, logger *zap.Lo
 		}
 
 		logger.Info("API on unix socket", zap.String("path", opts.Socket))
-		group.Go(func() error { return serve(ctx, listener, newServer(readOnly)) })
+
+		return serve(ctx, listener, newServer(readOnly))
 	}
 
-	if opts.Listen != "" {
-		if opts.TLS == nil {
-			return errors.New("the API on TCP needs TLS")
-		}
-
-		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Listen)
-		if err != nil {
-			return fmt.Errorf("error listening on api.listen: %w", err)
-		}
-
-		logger.Info("API on TCP with mutual TLS", zap.Stringer("address", listener.Addr()))
-
-		group.Go(func() error {
-			return serve(ctx, listener, newServer(readOnly,
-				grpc.Creds(credentials.NewTLS(opts.TLS)),
-				grpc.UnaryInterceptor(authorizeUnary),
-				grpc.StreamInterceptor(authorizeStream),
-			))
-		})
+	if opts.TLS == nil {
+		return errors.New("the API on TCP needs TLS")
 	}
 
-	return group.Wait()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Listen)
+	if err != nil {
+		return fmt.Errorf("error listening on api.listen: %w", err)
+	}
+
+	logger.Info("API on TCP with mutual TLS", zap.Stringer("address", listener.Addr()))
+
+	return serve(ctx, listener, newServer(readOnly,
+		grpc.Creds(credentials.NewTLS(opts.TLS)),
+		grpc.UnaryInterceptor(authorizeUnary),
+		grpc.StreamInterceptor(authorizeStream),
+	))
 }
 
 func newServer(st state.CoreState, opts ...grpc.ServerOption) *grpc.Server {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -69,15 +70,15 @@ func newServer(t *testing.T) *server {
 	s := &server{pki: authority, endpoint: listener.Addr().String(), socket: filepath.Join(dir, "run", "guard.sock")}
 	require.NoError(t, listener.Close())
 
-	done := make(chan error, 1)
+	var group errgroup.Group
 
-	go func() {
-		done <- api.Serve(ctx, st, api.Options{Socket: s.socket, Listen: s.endpoint, TLS: tlsConfig}, zaptest.NewLogger(t))
-	}()
+	for _, opts := range []api.Options{{Socket: s.socket}, {Listen: s.endpoint, TLS: tlsConfig}} {
+		group.Go(func() error { return api.Serve(ctx, st, opts, zaptest.NewLogger(t)) })
+	}
 
 	t.Cleanup(func() {
 		cancel()
-		assert.NoError(t, <-done)
+		assert.NoError(t, group.Wait())
 	})
 
 	return s

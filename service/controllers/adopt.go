@@ -100,9 +100,13 @@ func (c *ceiling) adopt(orphan *ceiling) {
 		return
 	}
 
-	journal := *orphan.journal
-	c.journal = &journal
 	c.claimBy = Clock() + orphanGrace
+	c.adoptJournal(*orphan.journal)
+}
+
+// adoptJournal takes the ceiling on the cgroup for what it is: one of ours, in force.
+func (c *ceiling) adoptJournal(journal cgroup.Journal) {
+	c.err, c.journal = nil, &journal
 	c.status = resources.CeilingStatusSpec{
 		State: resources.CeilingApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: wallTime(journal.Since),
 		Original: journal.Original, Applied: journal.Applied, ReadBack: journal.Applied,

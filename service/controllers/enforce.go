@@ -30,9 +30,11 @@ type ceiling struct {
 	status  resources.CeilingStatusSpec
 	err     error
 
-	// retryAt ends a back-off. claimBy is until when an adopted ceiling waits for the policy's first word.
+	// retryAt ends a back-off, probeAt is when writability is asked for again, and until claimBy an
+	// adopted ceiling waits for the policy's first word.
 	retryAt time.Duration
 	backoff time.Duration
+	probeAt time.Duration
 	claimBy time.Duration
 }
 
@@ -103,9 +105,9 @@ func (c *ceiling) reconcile(wanted *resources.CeilingSpecSpec, now time.Duration
 
 // probe learns whether a ceiling could be written, before one is needed.
 func (c *ceiling) probe(now time.Duration) {
-	if now >= c.retryAt {
+	if now >= c.probeAt {
 		c.err = c.dir.Writable()
-		c.retryAt = now + minBackoff
+		c.probeAt = now + minBackoff
 	}
 
 	if errors.Is(c.err, cgroup.ErrGone) {
@@ -134,6 +136,13 @@ func (c *ceiling) apply(wanted *resources.CeilingSpecSpec, now time.Duration) []
 	owner, err := c.dir.ReadCPUMax()
 	if err != nil {
 		return c.failed(wanted, "", err, now)
+	}
+
+	// Never take a ceiling of ours for the owner's value.
+	if journal, err := c.dir.ReadJournal(); err == nil && journal.Applied == owner.String() {
+		c.adoptJournal(journal)
+
+		return nil
 	}
 
 	limited, write := owner.Limit(wanted.CeilingMillicores, wanted.FloorMillicores)
