@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"math"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
@@ -194,6 +195,9 @@ func rate(before, after uint64, passed float64, first bool) resources.Reading {
 	case after < before || passed <= 0:
 		return resources.Reading{Provenance: resources.Measured}
 	default:
-		return resources.Reading{Value: float64(after-before) / passed, Provenance: resources.Measured}
+		return resources.Reading{Value: round(float64(after-before) / passed), Provenance: resources.Measured}
 	}
 }
+
+// round keeps three decimals: a thousandth of a core, and more than enough of a byte.
+func round(value float64) float64 { return math.Round(value*1000) / 1000 }

@@ -30,6 +30,7 @@ type story struct {
 	capped    average
 	after     string
 	throttled [2]uint64 // nr_throttled and nr_periods under the ceiling
+	guardCost string
 }
 
 // reading is what the kernel says at one moment.
@@ -148,11 +149,14 @@ func (s *story) tick(ctx context.Context) (bool, error) {
 	s.last = now
 
 	released := s.ceiling != "" && now.cpuMax == s.original && status.State == resources.StateOK
-	if released {
-		s.after = now.cpuMax
+	if !released {
+		return false, nil
 	}
 
-	return released, nil
+	s.after = now.cpuMax
+	s.guardCost, err = s.cost()
+
+	return true, err
 }
 
 // collect adds a second to the phase it wholly belongs to.
@@ -222,6 +226,21 @@ func (s *story) actions(ctx context.Context) error {
 	return nil
 }
 
+// cost is what the guard itself has used since its start; it must be read while it runs.
+func (s *story) cost() (string, error) {
+	usec, err := node.CPUStat(s.guard.CgroupPath, "usage_usec")
+	if err != nil {
+		return "", err
+	}
+
+	peak, err := node.MemoryPeak(s.guard.CgroupPath)
+	if err != nil {
+		return "", err
+	}
+
+	return fmt.Sprintf("%.1f core-seconds on the emulated processor, %s of memory at the most", float64(usec)/1e6, humanize.Bytes(peak)), nil
+}
+
 func (s *story) read() (reading, error) {
 	r := reading{at: time.Now()}
 
@@ -243,7 +262,7 @@ func (s *story) sumUp() error {
 		return err
 	}
 
-	guardUsec, err := node.CPUStat(s.spegel.Cgroup, "throttled_usec")
+	heldBack, err := node.CPUStat(s.spegel.Cgroup, "throttled_usec")
 	if err != nil {
 		return err
 	}
@@ -252,9 +271,10 @@ func (s *story) sumUp() error {
 	fmt.Println("What happened, from the kernel's own counters:")
 	fmt.Printf("  running away    %.2f cores, %s TX (cpu.max %q)\n", s.free.cores(), s.free.tx(), s.original)
 	fmt.Printf("  under ceiling   %.2f cores, %s TX (cpu.max %q), %d of %d periods throttled, %.1f s held back\n",
-		s.capped.cores(), s.capped.tx(), s.ceiling, s.throttled[0], s.throttled[1], float64(guardUsec)/1e6)
+		s.capped.cores(), s.capped.tx(), s.ceiling, s.throttled[0], s.throttled[1], float64(heldBack)/1e6)
 	fmt.Printf("  after release   cpu.max %q, as it was\n", s.after)
 	fmt.Printf("  bystander       cpu.max %q, never touched\n", bystander)
+	fmt.Printf("  the guard       %s\n", s.guardCost)
 
 	switch {
 	case s.capped.seconds == 0 || s.free.seconds == 0:

@@ -240,3 +240,18 @@ func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, found)
 }
+
+// TestHostNetworkIsBlindForTraffic: the pod's traffic cannot be told from the node's; the other rule works on.
+func TestHostNetworkIsBlindForTraffic(t *testing.T) {
+	l := newLoop(t, fast, func(spec *node.PodSpec) { spec.HostNetwork = true })
+
+	status, err := l.guard.WaitState(t.Context(), patience, resources.StateBlind)
+	require.NoError(t, err)
+	assert.Contains(t, status.Message, "uses the node's network")
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	l.calm(t, l.spegel)
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+}

@@ -65,6 +65,16 @@ func CPUStat(cgroup, key string) (uint64, error) {
 	return 0, fmt.Errorf("%s: cpu.stat has no %s", cgroup, key)
 }
 
+// MemoryPeak reads a cgroup's memory.peak in bytes.
+func MemoryPeak(cgroup string) (uint64, error) {
+	data, err := os.ReadFile(filepath.Join(CgroupRoot, cgroup, "memory.peak"))
+	if err != nil {
+		return 0, err
+	}
+
+	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+}
+
 // Usage measures the cores a cgroup uses over a time, from the kernel's own counter.
 func Usage(cgroup string, over time.Duration) (float64, error) {
 	before, err := CPUStat(cgroup, "usage_usec")

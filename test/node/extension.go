@@ -43,10 +43,10 @@ type Extension struct {
 	// CgroupPath of the service.
 	CgroupPath string
 
-	node *Node
-	task containerd.Task
-	exit <-chan containerd.ExitStatus
-	ctr  containerd.Container
+	task    containerd.Task
+	exit    <-chan containerd.ExitStatus
+	ctr     containerd.Container
+	removed bool
 }
 
 // LogBuffer collects output and may be read while it grows.
@@ -107,7 +107,7 @@ func (n *Node) RunExtension(ctx context.Context, serviceFile string, configFiles
 	// The service outlives the caller's context: a test's ends before its clean-up.
 	ctx = namespaces.WithNamespace(context.WithoutCancel(ctx), "system")
 	id := "ext-" + spec.Name
-	ext := &Extension{Log: &LogBuffer{}, CgroupPath: "/system/extensions/" + spec.Name, node: n}
+	ext := &Extension{Log: &LogBuffer{}, CgroupPath: "/system/extensions/" + spec.Name}
 
 	if old, err := n.Client.LoadContainer(ctx, id); err == nil {
 		if err := old.Delete(ctx); err != nil {
@@ -207,8 +207,12 @@ func withOOMScoreAdj(score int) oci.SpecOpts {
 func (e *Extension) PID() int { return int(e.task.Pid()) }
 
 // Stop ends the service as machined does: SIGTERM, ten seconds, SIGKILL. It returns the exit code
-// and how long the service took.
+// and how long the service took. Stopping a service that has ended does nothing.
 func (e *Extension) Stop(ctx context.Context) (uint32, time.Duration, error) {
+	if e.removed {
+		return 0, 0, nil
+	}
+
 	start := time.Now()
 
 	if err := e.Signal(ctx, syscall.SIGTERM); err != nil {
@@ -244,6 +248,7 @@ func (e *Extension) Signal(ctx context.Context, sig syscall.Signal) error {
 }
 
 func (e *Extension) remove(ctx context.Context) error {
+	e.removed = true
 	ctx = namespaces.WithNamespace(ctx, "system")
 
 	if _, err := e.task.Delete(ctx); err != nil && !errdefs.IsNotFound(err) {

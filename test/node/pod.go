@@ -115,6 +115,10 @@ func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
 
 	pod.IP = status.GetStatus().GetNetwork().GetIp()
 
+	if spec.HostNetwork {
+		pod.IP = "127.0.0.1"
+	}
+
 	return pod, pod.StartContainer(ctx)
 }
 
