@@ -14,27 +14,43 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-func txRate(t *testing.T, pod *node.Pod, over time.Duration) float64 {
+// measure reads a pod's cores and bytes sent per second from the kernel, not by the guard's way.
+func measure(t *testing.T, pod *node.Pod, over time.Duration) (cores, tx float64) {
 	t.Helper()
 
-	before, start := txBytes(t, pod), time.Now()
+	before, err := pod.TXBytes()
+	require.NoError(t, err)
 
-	time.Sleep(over)
+	start := time.Now()
 
-	return float64(txBytes(t, pod)-before) / time.Since(start).Seconds()
+	cores, err = node.Usage(pod.Cgroup, over)
+	require.NoError(t, err)
+
+	after, err := pod.TXBytes()
+	require.NoError(t, err)
+
+	return cores, float64(after-before) / time.Since(start).Seconds()
 }
 
-// ceilingStatus asks the guard for the only target's ceiling.
-func ceilingStatus(t *testing.T, guard *node.Guard) resources.CeilingStatusSpec {
+// waitCeiling waits until the only target's ceiling is in the given state with the given owner's value.
+// The guard publishes what it did after it did it, so the kernel may show it a moment earlier.
+func waitCeiling(t *testing.T, guard *node.Guard, state, original string) resources.CeilingStatusSpec {
 	t.Helper()
 
-	ceilings, err := safe.StateListAll[*resources.CeilingStatus](t.Context(), guard.Client.COSI)
-	require.NoError(t, err)
-	require.Equal(t, 1, ceilings.Len())
+	var spec resources.CeilingStatusSpec
 
-	ceiling := ceilings.Get(0)
+	require.Eventually(t, func() bool {
+		ceilings, err := safe.StateListAll[*resources.CeilingStatus](t.Context(), guard.Client.COSI)
+		if err != nil || ceilings.Len() != 1 {
+			return false
+		}
 
-	return *ceiling.TypedSpec()
+		spec = *ceilings.Get(0).TypedSpec()
+
+		return spec.State == state && spec.Original == original
+	}, patience, 100*time.Millisecond, "wanted %s over %q\n%s", state, original, guard.Log)
+
+	return spec
 }
 
 // crashAndRestart kills the guard and starts it again with the same document, as machined does.

@@ -42,9 +42,7 @@ func TestClosedLoop(t *testing.T) {
 	_, err = l.guard.WaitState(ctx, patience, resources.StatePending)
 	require.NoError(t, err)
 
-	freeUsage, err := node.Usage(l.spegel.Cgroup, time.Second)
-	require.NoError(t, err)
-	freeTX := txRate(t, l.spegel, time.Second)
+	freeUsage, freeTX := measure(t, l.spegel, time.Second)
 
 	trippedAt := waitCPUMax(t, l, l.spegel, capped, patience)
 	assert.GreaterOrEqual(t, trippedAt.Sub(start), tripsAfter, "not before `for`")
@@ -54,12 +52,10 @@ func TestClosedLoop(t *testing.T) {
 
 	const over = 3 * time.Second
 
-	usage, err := node.Usage(l.spegel.Cgroup, over)
-	require.NoError(t, err)
+	usage, cappedTX := measure(t, l.spegel, over)
 	assert.LessOrEqual(t, usage, cappedAt*(1+float64(period)/float64(over)), "usage under the ceiling")
 	assert.Greater(t, freeUsage, 0.4, "the breach was one")
 
-	cappedTX := txRate(t, l.spegel, 2*time.Second)
 	t.Logf("free: %.2f cores, %.0f B/s; capped: %.2f cores, %.0f B/s", freeUsage, freeTX, usage, cappedTX)
 	assert.Less(t, cappedTX, freeTX, "network follows CPU")
 
@@ -126,9 +122,7 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s}
 	require.NoError(t, err)
 	assert.Empty(t, found)
 
-	ceiling := ceilingStatus(t, l.guard)
-	assert.Equal(t, resources.CeilingOwnerLower, ceiling.State)
-	assert.Equal(t, "30000 100000", ceiling.Original)
+	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "30000 100000")
 }
 
 // TestNetworkAloneTrips: the CPU rule is out of reach, the traffic is what trips.
@@ -143,7 +137,7 @@ ceiling: {cpu: 200m, floor: 100m, hold: 3s, releaseAfter: 2s}
 
 	l.runAway(t, l.spegel, l.peer)
 	waitCPUMax(t, l, l.spegel, "20000 100000", patience)
-	assert.Equal(t, "SpegelHighNetworkTX", ceilingStatus(t, l.guard).Rule)
+	assert.Equal(t, "SpegelHighNetworkTX", waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Rule)
 
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
@@ -180,7 +174,7 @@ func TestObserveWritesNothing(t *testing.T) {
 
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
-	assert.Equal(t, resources.CeilingObserved, ceilingStatus(t, l.guard).State)
+	waitCeiling(t, l.guard, resources.CeilingObserved, "")
 }
 
 // TestStopReleases and a crash does not: the next process takes the ceiling over.
@@ -200,7 +194,7 @@ ceiling: {cpu: 500m, floor: 100m, hold: 20s, releaseAfter: 2s}
 	status, err := l.guard.WaitState(t.Context(), patience, resources.StateThrottled)
 	require.NoError(t, err)
 	assert.Equal(t, "SpegelHighCPU", status.Rule)
-	assert.True(t, ceilingStatus(t, l.guard).Adopted)
+	assert.True(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Adopted)
 
 	code, took, err := l.guard.Stop(t.Context())
 	require.NoError(t, err)
@@ -219,15 +213,11 @@ func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
 	require.NoError(t, l.spegel.Resize(t.Context(), 80_000))
 	waitCPUMax(t, l, l.spegel, capped, patience)
 
-	ceiling := ceilingStatus(t, l.guard)
-	assert.Equal(t, uint64(1), ceiling.ForeignWrites)
-	assert.Equal(t, "80000 100000", ceiling.Original)
+	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingApplied, "80000 100000").ForeignWrites)
 
 	// Lower than the ceiling: the owner's own value is the lower of the two, and stays.
 	require.NoError(t, l.spegel.Resize(t.Context(), 30_000))
-	require.Eventually(t, func() bool {
-		return ceilingStatus(t, l.guard).State == resources.CeilingOwnerLower
-	}, patience, 100*time.Millisecond)
+	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "30000 100000")
 	assert.Equal(t, "30000 100000", cpuMax(t, l.spegel))
 
 	require.NoError(t, l.spegel.Resize(t.Context(), 90_000))

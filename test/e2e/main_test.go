@@ -156,13 +156,3 @@ func waitCPUMax(t *testing.T, l *loop, pod *node.Pod, want string, timeout time.
 
 	return time.Time{}
 }
-
-// txBytes reads the pod's own counter of its link, from procfs and so not by the guard's way.
-func txBytes(t *testing.T, pod *node.Pod) uint64 {
-	t.Helper()
-
-	bytes, err := pod.TXBytes()
-	require.NoError(t, err)
-
-	return bytes
-}

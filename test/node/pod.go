@@ -72,9 +72,10 @@ func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
 		return nil, err
 	}
 
-	network := runtimeapi.NamespaceMode_POD
+	network, hostname := runtimeapi.NamespaceMode_POD, spec.Name
 	if spec.HostNetwork {
-		network = runtimeapi.NamespaceMode_NODE
+		// With the node's network comes the node's name.
+		network, hostname = runtimeapi.NamespaceMode_NODE, ""
 	}
 
 	labels := map[string]string{
@@ -89,7 +90,7 @@ func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
 		Spec: spec, UID: uid, node: n,
 		sandbox: &runtimeapi.PodSandboxConfig{
 			Metadata:     &runtimeapi.PodSandboxMetadata{Name: spec.Name, Namespace: spec.Namespace, Uid: uid},
-			Hostname:     spec.Name,
+			Hostname:     hostname,
 			LogDirectory: "/var/log/pods/" + uid,
 			Labels:       labels,
 			Linux: &runtimeapi.LinuxPodSandboxConfig{
