@@ -43,6 +43,7 @@ test-unit: ## Run the tests that need no special kernel, with the race detector.
 
 .PHONY: test-vm
 test-vm: deps ## Run the tests that need a real kernel, in the VM.
+	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run TestTheHarness ./test/vm
 	$(VMRUN) test -v -timeout 20m $(KERNEL_PACKAGES)
 
 .PHONY: fuzz

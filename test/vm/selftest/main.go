@@ -1,0 +1,23 @@
+// Command selftest ends in the way it is told to, to see what the harness makes of it.
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+func main() {
+	switch how := os.Args[1]; how {
+	case "well":
+		fmt.Println("ends well")
+	case "badly":
+		os.Exit(3)
+	case "crash": // the kernel, not this program
+		if err := os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0); err != nil {
+			fmt.Println(err)
+		}
+	case "never":
+		time.Sleep(time.Hour)
+	}
+}

@@ -1,0 +1,49 @@
+package vm
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheHarnessFailsWhenTheGuestDoes: a harness that cannot fail proves nothing about what runs in it.
+func TestTheHarnessFailsWhenTheGuestDoes(t *testing.T) {
+	if os.Getenv("SPEGEL_GUARD_SELFTEST") == "" {
+		t.Skip("boots the VM four times (make test-vm)")
+	}
+
+	for _, test := range []struct {
+		how     string
+		timeout string
+		code    int
+		says    string
+	}{
+		{"well", "2m", 0, "ends well"},
+		{"badly", "2m", 3, ""},
+		{"crash", "2m", 1, "sysrq triggered crash"},
+		{"never", "20s", 1, "time-out of 20s"},
+	} {
+		cmd := exec.CommandContext(t.Context(), "go", "run", "./test/vm/cmd/vmrun", "exec", "-timeout", test.timeout, "./test/vm/selftest", test.how)
+		cmd.Dir = "../.."
+		out, err := cmd.CombinedOutput()
+
+		var exit *exec.ExitError
+
+		// `go run` tells a program's exit code on standard error and ends with 1 itself.
+		if test.code == 0 {
+			require.NoError(t, err, "%s", out)
+		} else {
+			require.True(t, errors.As(err, &exit), test.how)
+		}
+
+		if test.code > 1 {
+			assert.Contains(t, string(out), "exit status 3")
+		}
+
+		assert.Contains(t, string(out), test.says, test.how)
+	}
+}
