@@ -25,7 +25,7 @@ type CeilingController struct {
 	// BootID of this boot.
 	BootID string
 
-	config   config.Config
+	config   activeConfig
 	ceilings map[string]*ceiling
 	sequence uint64
 	// orphans are ceilings of an earlier process whose target has not shown up yet.
@@ -53,7 +53,7 @@ func (*CeilingController) Outputs() []controller.Output {
 func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	if c.ceilings == nil {
 		c.ceilings = map[string]*ceiling{}
-		c.config = config.Default()
+		c.config.Config = config.Default()
 	}
 
 	interval := func() time.Duration { return c.config.Interval.Duration }
@@ -69,13 +69,11 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 }
 
 func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	cfg, _, ok, err := activeConfig(ctx, r)
-	if err != nil || !ok {
+	if _, ok, err := c.config.read(ctx, r); err != nil || !ok {
 		return err
 	}
 
-	c.config = cfg
-	logger = logger.With(zap.String("mode", string(cfg.Mode)))
+	logger = logger.With(zap.String("mode", string(c.config.Mode)))
 
 	targets, err := safe.ReaderListAll[*resources.Target](ctx, r)
 	if err != nil {

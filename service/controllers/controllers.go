@@ -44,25 +44,38 @@ func wallTime(clock time.Duration) time.Time {
 	return time.Now().Add(clock - Clock()).UTC()
 }
 
-// activeConfig reads the configuration in force; false before there is one.
-func activeConfig(ctx context.Context, r controller.Reader) (config.Config, string, bool, error) {
+// activeConfig is the configuration in force. It is parsed when it changes, not at each look.
+type activeConfig struct {
+	config.Config
+
+	document string
+}
+
+// read brings it up to date and tells whether it changed; ok is false before there is one.
+func (a *activeConfig) read(ctx context.Context, r controller.Reader) (changed, ok bool, err error) {
 	guardConfig, err := safe.ReaderGetByID[*resources.GuardConfig](ctx, r, resources.GuardConfigID)
 	if err != nil {
 		if state.IsNotFoundError(err) {
-			return config.Config{}, "", false, nil
+			return false, false, nil
 		}
 
-		return config.Config{}, "", false, fmt.Errorf("error reading the active configuration: %w", err)
+		return false, false, fmt.Errorf("error reading the active configuration: %w", err)
 	}
 
+	// Before the first good document there is none; ConfigController has said why.
 	document := guardConfig.TypedSpec().Document
+	if document == "" || document == a.document {
+		return false, document != "", nil
+	}
 
 	cfg, err := config.Parse([]byte(document))
 	if err != nil {
-		return config.Config{}, "", false, fmt.Errorf("error parsing the active configuration: %w", err)
+		return false, false, fmt.Errorf("error parsing the active configuration: %w", err)
 	}
 
-	return cfg, document, true, nil
+	a.Config, a.document = cfg, document
+
+	return true, true, nil
 }
 
 // setCondition reports how a part of the guard is. It tells whether anything changed.

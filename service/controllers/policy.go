@@ -12,7 +12,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -25,8 +24,7 @@ type PolicyController struct {
 	// Adopted are holds that an earlier process left in force, by workload.
 	Adopted map[string]policy.Hold
 
-	config    config.Config
-	document  string
+	config    activeConfig
 	workloads map[string]*workload
 }
 
@@ -76,16 +74,16 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 }
 
 func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	cfg, document, ok, err := activeConfig(ctx, r)
+	changed, ok, err := c.config.read(ctx, r)
 	if err != nil || !ok {
 		return err
 	}
 
-	if document != c.document {
-		c.reconfigure(cfg, document)
+	if changed {
+		c.reconfigure()
 	}
 
-	logger = logger.With(zap.String("mode", string(cfg.Mode)))
+	logger = logger.With(zap.String("mode", string(c.config.Mode)))
 
 	stats, err := safe.ReaderListAll[*resources.TargetStats](ctx, r)
 	if err != nil {
@@ -121,11 +119,9 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 }
 
 // reconfigure starts every history anew under the new rules; a hold in force stays.
-func (c *PolicyController) reconfigure(cfg config.Config, document string) {
-	c.config, c.document = cfg, document
-
+func (c *PolicyController) reconfigure() {
 	for _, w := range c.workloads {
-		w.engine = policy.New(cfg, w.decision.Hold)
+		w.engine = policy.New(c.config.Config, w.decision.Hold)
 		w.clock = 0
 	}
 }

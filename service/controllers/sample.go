@@ -19,7 +19,7 @@ import (
 type SampleController struct {
 	Paths Paths
 
-	interval time.Duration
+	config   activeConfig
 	samplers map[string]*sampler
 }
 
@@ -41,7 +41,7 @@ func (*SampleController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	c.interval = config.Default().Interval.Duration
+	c.config.Config = config.Default()
 	c.samplers = map[string]*sampler{}
 
 	defer func() {
@@ -50,7 +50,7 @@ func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger
 		}
 	}()
 
-	return every(ctx, r, func() time.Duration { return c.interval }, func(tick bool) error {
+	return every(ctx, r, func() time.Duration { return c.config.Interval.Duration }, func(tick bool) error {
 		if tick {
 			return c.sample(ctx, r, logger)
 		}
@@ -61,12 +61,9 @@ func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger
 
 // sync opens what is new and closes what is gone.
 func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error {
-	cfg, _, ok, err := activeConfig(ctx, r)
-	if err != nil || !ok {
+	if _, ok, err := c.config.read(ctx, r); err != nil || !ok {
 		return err
 	}
-
-	c.interval = cfg.Interval.Duration
 
 	targets, err := safe.ReaderListAll[*resources.Target](ctx, r)
 	if err != nil {
@@ -130,7 +127,7 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 
 	changed, err := setCondition(ctx, r, resources.ConditionSampling, reason, message)
 	if changed && reason != resources.ReasonOK {
-		logger.Warn("sampling", zap.String("reason", reason), zap.String("message", message))
+		logger.Warn("sampling", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message))
 	}
 
 	return err

@@ -28,7 +28,8 @@ type TargetController struct {
 	// Sources in order of preference; one that cannot answer is passed over.
 	Sources []discover.Source
 
-	known map[string]resources.TargetSpec
+	config activeConfig
+	known  map[string]resources.TargetSpec
 	// answered tells that the first source has answered before.
 	answered bool
 }
@@ -57,20 +58,19 @@ func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger
 }
 
 func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	cfg, _, ok, err := activeConfig(ctx, r)
-	if err != nil || !ok {
+	if _, ok, err := c.config.read(ctx, r); err != nil || !ok {
 		return err
 	}
 
-	found, reason, message := c.discover(ctx, cfg.Target)
+	found, reason, message := c.discover(ctx, c.config.Target)
 
-	if err := c.publish(ctx, r, logger, string(cfg.Mode), found); err != nil {
+	if err := c.publish(ctx, r, logger, string(c.config.Mode), found); err != nil {
 		return err
 	}
 
 	changed, err := setCondition(ctx, r, resources.ConditionDiscovery, reason, message)
 	if changed {
-		logger.Info("discovery", zap.String("mode", string(cfg.Mode)), zap.String("reason", reason), zap.String("message", message),
+		logger.Info("discovery", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message),
 			zap.Int("targets", len(found)))
 	}
 

@@ -36,7 +36,7 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, logg
 			delete(c.Adopted, id)
 		}
 
-		w.engine = policy.New(c.config, w.decision.Hold)
+		w.engine = policy.New(c.config.Config, w.decision.Hold)
 		c.workloads[id] = w
 	}
 

@@ -113,7 +113,6 @@ func (n *Node) StartContainerd(ctx context.Context) error {
 		return err
 	}
 
-	// Its own cgroup, as on Talos (podruntime/runtime), so that stopping it leaves the shims alone.
 	n.log = log
 	n.cmd = exec.Command("/usr/bin/containerd", "--config", "/etc/containerd/config.toml") //nolint:noctx // outlives ctx
 	n.cmd.Stdout, n.cmd.Stderr = log, log
