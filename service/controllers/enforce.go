@@ -193,7 +193,7 @@ func (c *ceiling) watch(wanted *resources.CeilingSpecSpec, now time.Duration) []
 	c.status.ReadBack = current.String()
 
 	if current.String() == c.journal.Applied {
-		return nil
+		return c.adjust(wanted, now)
 	}
 
 	foreign := c.action(resources.ActionForeign, wanted.Rule, "cpu.max was changed by somebody else: taken as the owner's new value",
@@ -212,6 +212,27 @@ func (c *ceiling) watch(wanted *resources.CeilingSpecSpec, now time.Duration) []
 	c.backOff(now)
 
 	return []resources.GuardActionSpec{foreign}
+}
+
+// adjust follows a ceiling that was configured anew. It goes over the owner's value: a journal that
+// named the new ceiling while the old one is in force would, after a crash, take the old one for
+// somebody else's.
+func (c *ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) []resources.GuardActionSpec {
+	owner, err := cgroup.ParseCPUMax(c.journal.Original)
+	if err != nil {
+		return c.failed(wanted, c.journal.Applied, err, now)
+	}
+
+	if limited, _ := owner.Limit(wanted.CeilingMillicores, wanted.FloorMillicores); limited.String() == c.journal.Applied {
+		return nil
+	}
+
+	actions := c.lift("the configured ceiling changed")
+	if c.journal != nil {
+		return actions // could not be lifted: tried again
+	}
+
+	return append(actions, c.apply(wanted, now)...)
 }
 
 // lift takes the ceiling back.

@@ -107,6 +107,10 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 
 	c.forget(present)
 
+	if err := withdraw(ctx, r, present); err != nil {
+		return err
+	}
+
 	if err := c.publishStatus(ctx, r, present, logger); err != nil {
 		return err
 	}
@@ -171,6 +175,26 @@ func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id
 	})
 	if err != nil {
 		return fmt.Errorf("error publishing the wanted ceiling of %s: %w", id, err)
+	}
+
+	return nil
+}
+
+// withdraw removes the wanted ceilings of targets that are gone: there is nothing to act on.
+func withdraw(ctx context.Context, r controller.Runtime, present map[string]bool) error {
+	specs, err := safe.ReaderListAll[*resources.CeilingSpec](ctx, r)
+	if err != nil {
+		return fmt.Errorf("error listing wanted ceilings: %w", err)
+	}
+
+	for spec := range specs.All() {
+		if present[spec.Metadata().ID()] {
+			continue
+		}
+
+		if err := ignoreNotFound(r.Destroy(ctx, spec.Metadata())); err != nil {
+			return fmt.Errorf("error removing the wanted ceiling of %s: %w", spec.Metadata().ID(), err)
+		}
 	}
 
 	return nil

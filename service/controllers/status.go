@@ -27,20 +27,6 @@ var severity = []string{
 
 // publishStatus writes the one-line answer.
 func (c *PolicyController) publishStatus(ctx context.Context, r controller.Runtime, present map[string]bool, logger *zap.Logger) error {
-	// Wanted ceilings of targets that are gone have nothing to act on.
-	specs, err := safe.ReaderListAll[*resources.CeilingSpec](ctx, r)
-	if err != nil {
-		return fmt.Errorf("error listing wanted ceilings: %w", err)
-	}
-
-	for spec := range specs.All() {
-		if !present[spec.Metadata().ID()] {
-			if err := ignoreNotFound(r.Destroy(ctx, spec.Metadata())); err != nil {
-				return fmt.Errorf("error removing the wanted ceiling of %s: %w", spec.Metadata().ID(), err)
-			}
-		}
-	}
-
 	ceilings, err := safe.ReaderListAll[*resources.CeilingStatus](ctx, r)
 	if err != nil {
 		return fmt.Errorf("error listing ceilings: %w", err)

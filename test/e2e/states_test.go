@@ -34,6 +34,8 @@ type process struct {
 	cmd *exec.Cmd
 	log *node.LogBuffer
 	st  state.State
+	// document is the path of its configuration.
+	document string
 }
 
 func startProcess(t *testing.T, args ...string) *process {
@@ -45,7 +47,7 @@ func startProcess(t *testing.T, args ...string) *process {
 
 	require.NoError(t, os.WriteFile(document, []byte(fast), 0o600))
 
-	p := &process{log: &node.LogBuffer{}}
+	p := &process{log: &node.LogBuffer{}, document: document}
 	p.cmd = exec.Command(extension.BinaryPath, append([]string{"-config", document, "-socket", socket}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 
@@ -196,6 +198,35 @@ func TestNoPermission(t *testing.T) {
 
 	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == capped }, patience, 100*time.Millisecond, "%s", p.log)
 	p.waitState(t, resources.StateThrottled)
+}
+
+// TestConfigurationChangesUnderACeiling: a new ceiling replaces the one in force; observe takes it back;
+// a document with a mistake changes nothing.
+func TestConfigurationChangesUnderACeiling(t *testing.T) {
+	n := theTestNode(t)
+	l := &loop{
+		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-cfg")),
+		peer: runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"}),
+	}
+	p := startProcess(t)
+
+	becomes := func(want string) {
+		require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == want }, patience, 50*time.Millisecond, "%s\n%s", want, p.log)
+	}
+
+	p.waitState(t, resources.StateOK)
+	l.runAway(t, l.spegel, l.peer)
+	becomes(capped)
+
+	require.NoError(t, os.WriteFile(p.document, []byte(strings.Replace(fast, "cpu: 500m", "cpu: 300m", 1)), 0o600))
+	becomes("30000 100000")
+
+	require.NoError(t, os.WriteFile(p.document, []byte("mode: destroy"+fast), 0o600))
+	time.Sleep(5 * time.Second)
+	assert.Equal(t, "30000 100000", cpuMax(t, l.spegel), "the last good configuration stays in force")
+
+	require.NoError(t, os.WriteFile(p.document, []byte("mode: observe\n"+fast), 0o600))
+	becomes(unlimited)
 }
 
 // TestContainerdRestart: the loop goes on without the runtime, and with it again.
