@@ -90,8 +90,18 @@ func TestWrongFieldsAreNamedWithValueAndRange(t *testing.T) {
 		{"api: {tls: {source: files, ca: x, cert: /c, key: /k}}", `api.tls.ca: "x" is not allowed`},
 		{"api: {listen: nowhere, tls: {source: files, ca: /a, cert: /c, key: /k}}", `api.listen: "nowhere" is not allowed`},
 		{"api: {tls: {source: talos}}", `api.tls.source: "talos" is not allowed, allowed is none or files`},
-		{"moode: enforce", `line 1: field moode is not a field of Config`},
-		{"ceiling: {cpu: {}}", `line 1`},
+		{
+			"moode: enforce",
+			`line 1: moode: "enforce" is not allowed, allowed is one of the fields apiVersion, kind, mode, interval, target, rules, ceiling, api`,
+		},
+		{"mode: observe\nceiling: {cpuu: 1, hold: [1]}", `line 2: ceiling.cpuu: "1" is not allowed, allowed is one of the fields cpu, floor, ` +
+			`hold, releaseAfter, onStop; line 2: ceiling.hold: "a list" is not allowed, allowed is a single value`},
+		{"ceiling: {cpu: {}}", `line 1: ceiling.cpu: "a mapping" is not allowed, allowed is a single value`},
+		{"rules: 5", `line 1: rules: "5" is not allowed, allowed is a list`},
+		{"rules: [5]", `line 1: rules[0]: "5" is not allowed, allowed is a mapping`},
+		{"target: {podLabels: [a]}", `line 1: target.podLabels: "a list" is not allowed, allowed is a mapping`},
+		{"just text", `line 1: the document: "just text" is not allowed, allowed is a mapping`},
+		{"mode: enforce\nmode: observe", `already defined`},
 		{"mode: enforce\n---\nmode: observe", `more than one document`},
 		{"a: [", `error parsing YAML`},
 	} {

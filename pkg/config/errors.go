@@ -19,7 +19,12 @@ type FieldError struct {
 
 // Error implements error, in one line.
 func (e FieldError) Error() string {
-	text := fmt.Sprintf("%s: %q is not allowed, allowed is %s", e.Field, e.Value, e.Allowed)
+	field := e.Field
+	if field == "" {
+		field = "the document"
+	}
+
+	text := fmt.Sprintf("%s: %q is not allowed, allowed is %s", field, e.Value, e.Allowed)
 
 	if e.Line > 0 {
 		return fmt.Sprintf("line %d: %s", e.Line, text)

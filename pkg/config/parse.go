@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -29,15 +30,23 @@ func Parse(document []byte) (Config, error) {
 	case errors.Is(err, io.EOF):
 		return defaults, nil
 	case err != nil:
-		return Config{}, fmt.Errorf("error parsing YAML: %w", err)
+		return Config{}, fmt.Errorf("error parsing YAML: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
 
 	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
 		return Config{}, errors.New("error parsing YAML: more than one document, allowed is one " + Kind)
 	}
 
-	if err := yaml.Load(document, &cfg, yaml.WithKnownFields()); err != nil {
-		return Config{}, strictError(err)
+	if len(root.Content) == 0 {
+		return defaults, nil
+	}
+
+	if errs := checkShape(root.Content[0], reflect.TypeFor[Config](), ""); len(errs) > 0 {
+		return Config{}, errs
+	}
+
+	if err := root.Decode(&cfg); err != nil {
+		return Config{}, fmt.Errorf("error parsing YAML: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
 
 	if cfg.Target.PodLabels == nil {
@@ -68,17 +77,6 @@ func Parse(document []byte) (Config, error) {
 // Marshal writes the document that Parse reads back to the same value.
 func Marshal(cfg Config) ([]byte, error) {
 	return yaml.Marshal(cfg)
-}
-
-// strictError makes one line of what the YAML library says over several.
-func strictError(err error) error {
-	lines := strings.Fields(strings.ReplaceAll(err.Error(), "\n", " "))
-
-	text := strings.Join(lines, " ")
-	text = strings.TrimPrefix(text, "yaml: construct errors: ")
-	text = strings.ReplaceAll(text, "not found in type config.", "is not a field of ")
-
-	return fmt.Errorf("error parsing YAML: %s", text)
 }
 
 // lineOf finds the line a field such as rules[1].for is written in, or 0 when the document leaves it out.
