@@ -37,10 +37,10 @@ func checkShape(node *yaml.Node, t reflect.Type, field string) Errors {
 		return Errors{{Line: node.Line, Field: field, Value: written(node), Allowed: allowed}}
 	}
 
-	switch {
-	case kind == yaml.MappingNode:
+	switch kind {
+	case yaml.MappingNode:
 		return checkMapping(node, t, field)
-	case kind == yaml.SequenceNode:
+	case yaml.SequenceNode:
 		var errs Errors
 
 		for i, item := range node.Content {
