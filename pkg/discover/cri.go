@@ -9,7 +9,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -121,12 +123,16 @@ func (c *CRI) findInSandbox(
 			continue
 		}
 
-		status, err := client.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: item.GetId(), Verbose: true})
-		if err != nil {
+		response, err := client.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: item.GetId(), Verbose: true})
+		if status.Code(err) == codes.NotFound {
 			continue // it ended between the two questions
 		}
 
-		pid, err := pidOf(status)
+		if err != nil {
+			return nil, fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
+		}
+
+		pid, err := pidOf(response)
 		if err != nil {
 			return nil, fmt.Errorf("container %s: %w", item.GetId(), err)
 		}
@@ -138,8 +144,8 @@ func (c *CRI) findInSandbox(
 			PodUID:    sandbox.GetMetadata().GetUid(),
 			ID:        item.GetId(),
 			PID:       pid,
-			Image:     status.GetStatus().GetImage().GetImage(),
-			Started:   time.Unix(0, status.GetStatus().GetStartedAt()),
+			Image:     response.GetStatus().GetImage().GetImage(),
+			Started:   time.Unix(0, response.GetStatus().GetStartedAt()),
 			Source:    c.Name(),
 		})
 	}

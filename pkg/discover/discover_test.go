@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -21,6 +23,8 @@ type runtime struct {
 
 	filter *runtimeapi.PodSandboxFilter
 	info   string
+	// failing is what the status of a container answers.
+	failing error
 }
 
 func (r *runtime) ListPodSandbox(_ context.Context, req *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
@@ -42,6 +46,10 @@ func (r *runtime) ListContainers(_ context.Context, req *runtimeapi.ListContaine
 }
 
 func (r *runtime) ContainerStatus(context.Context, *runtimeapi.ContainerStatusRequest) (*runtimeapi.ContainerStatusResponse, error) {
+	if r.failing != nil {
+		return nil, r.failing
+	}
+
 	return &runtimeapi.ContainerStatusResponse{
 		Status: &runtimeapi.ContainerStatus{Image: &runtimeapi.ImageSpec{Image: "spegel:v1"}, StartedAt: 5},
 		Info:   map[string]string{"info": r.info},
@@ -104,6 +112,24 @@ func TestCRIWithoutAProcessIsAnError(t *testing.T) {
 		assert.Error(t, err, info)
 		cri.Close()
 	}
+}
+
+// TestAContainerIsGoneOnlyWhenTheRuntimeSaysSo: a runtime too slow to answer must not look like an
+// ended container, or its ceiling would be lifted.
+func TestAContainerIsGoneOnlyWhenTheRuntimeSaysSo(t *testing.T) {
+	r := &runtime{info: `{"pid": 42}`, failing: status.Error(codes.NotFound, "no such container")}
+	cri := discover.NewCRI(serve(t, r))
+
+	defer cri.Close()
+
+	found, err := cri.Find(t.Context(), selector())
+	assert.NoError(t, err)
+	assert.Empty(t, found)
+
+	r.failing = status.Error(codes.DeadlineExceeded, "busy")
+
+	_, err = cri.Find(t.Context(), selector())
+	assert.ErrorIs(t, err, discover.ErrUnreachable)
 }
 
 func TestCRIUnreachableAndBack(t *testing.T) {

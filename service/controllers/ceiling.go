@@ -28,7 +28,8 @@ type CeilingController struct {
 	config   activeConfig
 	ceilings map[string]*ceiling
 	sequence uint64
-	// orphans are ceilings of an earlier process whose target has not shown up yet.
+	// orphans are ceilings without a target: an earlier process's that wait for theirs to show up, and
+	// such as could not be taken back when their target went.
 	orphans map[string]*ceiling
 }
 
@@ -54,6 +55,10 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 	if c.ceilings == nil {
 		c.ceilings = map[string]*ceiling{}
 		c.config.Config = config.Default()
+	}
+
+	if c.orphans == nil {
+		c.orphans = map[string]*ceiling{}
 	}
 
 	interval := func() time.Duration { return c.config.Interval.Duration }
@@ -113,8 +118,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 	for id, ceiling := range c.ceilings {
 		if !present[id] {
 			// The container is gone, and with it its cgroup; if only the process is, the ceiling is lifted.
-			actions = append(actions, ceiling.lift("target gone")...)
-			ceiling.close()
+			actions = append(actions, c.abandon(ceiling, "target gone")...)
 			delete(c.ceilings, id)
 		}
 	}
@@ -141,8 +145,7 @@ func (c *CeilingController) ceilingOf(id string, target resources.TargetSpec) (*
 			return known, nil
 		}
 
-		actions = known.lift("container replaced")
-		known.close()
+		actions = c.abandon(known, "container replaced")
 	}
 
 	created := newCeiling(c.Paths, c.BootID, id, target)
@@ -155,6 +158,19 @@ func (c *CeilingController) ceilingOf(id string, target resources.TargetSpec) (*
 	c.ceilings[id] = created
 
 	return created, actions
+}
+
+// abandon takes a ceiling back for good. One that cannot be taken back now is kept and tried again.
+func (c *CeilingController) abandon(gone *ceiling, reason string) []resources.GuardActionSpec {
+	actions := gone.lift(reason)
+
+	if gone.journal != nil {
+		c.orphans[gone.target.Cgroup] = gone
+	} else {
+		gone.close()
+	}
+
+	return actions
 }
 
 func publishCeiling(ctx context.Context, r controller.Runtime, id string, ceiling *ceiling) error {
