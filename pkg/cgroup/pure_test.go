@@ -178,6 +178,26 @@ func TestJournal(t *testing.T) {
 	}
 }
 
+func TestParsePressure(t *testing.T) {
+	const text = "some avg10=12.34 avg60=1.00 avg300=0.00 total=987654\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n"
+
+	pressure, err := cgroup.ParsePressure([]byte(text))
+	require.NoError(t, err)
+	assert.Equal(t, uint64(987654), pressure.TotalUsec)
+
+	for _, malformed := range []string{"", "full total=1", "some", "some avg10=1", "some total=", "some total=-1"} {
+		_, err := cgroup.ParsePressure([]byte(malformed))
+		assert.ErrorIs(t, err, cgroup.ErrMalformed, malformed)
+	}
+
+	assert.Zero(t, testing.AllocsPerRun(100, func() { cgroup.ParsePressure([]byte(text)) }))
+}
+
+func FuzzParsePressure(f *testing.F) {
+	f.Add([]byte("some avg10=12.34 avg60=1.00 avg300=0.00 total=987654\n"))
+	f.Fuzz(func(_ *testing.T, data []byte) { cgroup.ParsePressure(data) })
+}
+
 func FuzzParseCPUStat(f *testing.F) {
 	f.Add([]byte("usage_usec 1\nnr_periods 2\n"))
 	f.Fuzz(func(_ *testing.T, data []byte) { cgroup.ParseCPUStat(data) })
