@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/signal"
 	"syscall"
@@ -168,6 +169,14 @@ func apiOptions(cfg config.API, socket string, logger *zap.Logger) ([]api.Option
 	return append(opts, api.Options{Listen: cfg.Listen, TLS: tlsConfig}), nil
 }
 
+// seedOf draws where the credits start: another place on each node, and in each of its boots.
+func seedOf(bootID string) uint64 {
+	hash := fnv.New64a()
+	hash.Write([]byte(bootID))
+
+	return hash.Sum64()
+}
+
 // newEngine registers the controllers, after it has taken over what an earlier process left.
 func newEngine(f flags, cfg config.Config, st state.State, logger *zap.Logger) (controller.Engine, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
@@ -193,7 +202,7 @@ func newEngine(f flags, cfg config.Config, st state.State, logger *zap.Logger) (
 		&controllers.ConfigController{Path: f.config},
 		&controllers.TargetController{Paths: paths, Sources: []discover.Source{discover.NewCRI(f.cri), discover.NewProcfs(f.proc)}},
 		&controllers.SampleController{Paths: paths},
-		&controllers.PolicyController{Adopted: adopted},
+		&controllers.PolicyController{Adopted: adopted, Seed: seedOf(string(bootID))},
 		ceilings,
 	} {
 		if err := engine.RegisterController(c); err != nil {

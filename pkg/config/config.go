@@ -35,6 +35,35 @@ const (
 	SignalCPU Signal = "cpu"
 	// SignalNetworkTX is what the pod sends in bytes per second (all links of its network namespace but loopback).
 	SignalNetworkTX Signal = "networkTx"
+	// SignalNetworkRX is what the pod receives in bytes per second.
+	SignalNetworkRX Signal = "networkRx"
+	// SignalAllocation is what the Go program allocates in bytes per second (go_memstats_alloc_bytes_total).
+	SignalAllocation Signal = "allocation"
+	// SignalThrottled is the share of enforcement periods with throttling, 0..1 (cpu.stat nr_throttled of nr_periods).
+	SignalThrottled Signal = "throttled"
+	// SignalCPUPressure is the share of time in which some task waited for a processor, 0..1 (cpu.pressure "some").
+	SignalCPUPressure Signal = "cpuPressure"
+)
+
+// Signals are all of them.
+func Signals() []Signal {
+	return []Signal{SignalCPU, SignalNetworkTX, SignalNetworkRX, SignalAllocation, SignalThrottled, SignalCPUPressure}
+}
+
+// Bytes tells that the signal is a rate of bytes.
+func (s Signal) Bytes() bool {
+	return s == SignalNetworkTX || s == SignalNetworkRX || s == SignalAllocation
+}
+
+// Strategy says how a ceiling is found.
+type Strategy string
+
+// Strategies.
+const (
+	// StrategyFixed writes ceiling.cpu and leaves it there.
+	StrategyFixed Strategy = "fixed"
+	// StrategyAdaptive starts there and steps down while a rule about bytes stays above its threshold.
+	StrategyAdaptive Strategy = "adaptive"
 )
 
 // StopAction says what happens to a ceiling when the service stops.
@@ -68,6 +97,7 @@ type Config struct {
 	Target     Target   `yaml:"target"`
 	Rules      []Rule   `yaml:"rules"`
 	Ceiling    Ceiling  `yaml:"ceiling"`
+	Trace      Trace    `yaml:"trace"`
 	API        API      `yaml:"api"`
 }
 
@@ -83,13 +113,58 @@ type Target struct {
 	Process string `yaml:"process"`
 }
 
-// Rule trips when the signal's average over Window stays above Threshold for For.
+// Rule says when a ceiling is due, in one of three ways: a signal's average over Window stays above
+// Threshold for For; a signal uses up its Credit; or Expression stays true for For.
 type Rule struct {
-	Name      string    `yaml:"name"`
-	Signal    Signal    `yaml:"signal"`
-	Threshold Threshold `yaml:"threshold"`
-	For       Duration  `yaml:"for"`
-	Window    Duration  `yaml:"window"`
+	Name   string `yaml:"name"`
+	Signal Signal `yaml:"signal,omitempty"`
+	// Mode of this rule alone; empty is the document's. A rule in observe never leads to a ceiling.
+	Mode      Mode      `yaml:"mode,omitempty"`
+	Threshold Threshold `yaml:"threshold,omitempty"`
+	// Release is the value at or under which the rule is quiet again; left out, 70 % of the threshold.
+	Release Threshold `yaml:"release,omitempty"`
+	// For is how long the average must have been above the threshold.
+	For Duration `yaml:"for,omitempty"`
+	// Dip is the share of the time that may be under the threshold without For beginning anew:
+	// For above it within For/(1-Dip).
+	Dip    Share    `yaml:"dip,omitempty"`
+	Window Duration `yaml:"window"`
+	Credit Credit   `yaml:"credit,omitempty"`
+	// Expression in CEL over the signals' averages, by their names: cpu > 0.4 && networkTx > 500000.0.
+	Expression Expression `yaml:"expression,omitempty"`
+}
+
+// Credit is a token bucket. It earns at a steady rate what the signal may use in the long run, and
+// holds what a burst may use beyond that; the rule fires when it is empty.
+type Credit struct {
+	// Earn is what comes in: cores, or bytes per second.
+	Earn Threshold `yaml:"earn"`
+	// Capacity of the bucket: core-time (10m is 10 core-minutes), or bytes (2G).
+	Capacity Amount `yaml:"capacity"`
+}
+
+// IsZero tells that there is none.
+func (c Credit) IsZero() bool { return c == Credit{} }
+
+// DefaultRelease is the share of the threshold at which a rule is quiet again.
+const DefaultRelease = 0.7
+
+// Limit is what the signal is compared with: the threshold, or what the credit earns. 0 for an expression.
+func (r Rule) Limit() float64 {
+	if !r.Credit.IsZero() {
+		return r.Credit.Earn.Value
+	}
+
+	return r.Threshold.Value
+}
+
+// ReleaseAt is the value at or under which the rule is quiet again.
+func (r Rule) ReleaseAt() float64 {
+	if !r.Release.IsZero() {
+		return r.Release.Value
+	}
+
+	return DefaultRelease * r.Limit()
 }
 
 // Ceiling is what a tripped rule leads to.
@@ -98,12 +173,36 @@ type Ceiling struct {
 	CPU CPU `yaml:"cpu"`
 	// Floor is the least the guard ever writes, in cores.
 	Floor CPU `yaml:"floor"`
+	// Strategy: fixed or adaptive.
+	Strategy Strategy `yaml:"strategy"`
+	// Step is what one step of the adaptive strategy leaves of the ceiling.
+	Step Share `yaml:"step"`
 	// Hold is the least time a ceiling stays.
 	Hold Duration `yaml:"hold"`
 	// ReleaseAfter is how long every rule must be quiet, with no demand pressing on the ceiling.
 	ReleaseAfter Duration `yaml:"releaseAfter"`
+	// Probe is how long the ceiling is lifted, after the hold, to see what demand that presses on it
+	// is like without it; 0 never lifts it while demand presses.
+	Probe Duration `yaml:"probe"`
+	// Backoff is how the hold grows.
+	Backoff Backoff `yaml:"backoff"`
 	// OnStop: release or keep.
 	OnStop StopAction `yaml:"onStop"`
+}
+
+// Backoff of the hold: each trip multiplies the next one's hold by Factor, up to Max; each Max
+// without a trip takes one factor back.
+type Backoff struct {
+	Factor Share    `yaml:"factor"`
+	Max    Duration `yaml:"max"`
+}
+
+// Trace records what the policy sees, for replay.
+type Trace struct {
+	// Path of the file, empty for none. One older file is kept beside it, with .1 at its end.
+	Path string `yaml:"path"`
+	// Limit of each of the two files in bytes.
+	Limit Amount `yaml:"limit"`
 }
 
 // API is the gRPC server on TCP.
@@ -121,7 +220,8 @@ type TLS struct {
 	Key    string    `yaml:"key"`
 }
 
-// Default is the document in force when there is none: the alerts of the incident.
+// Default is the document in force when there is none: the alerts of the incident, as far as they are
+// measured, and a credit for bursty load that never stays above a threshold for long.
 func Default() Config {
 	return Config{
 		APIVersion: APIVersion,
@@ -142,14 +242,23 @@ func Default() Config {
 				Name: "SpegelHighNetworkTX", Signal: SignalNetworkTX, Threshold: MustThreshold("500k/s"),
 				For: Duration{Duration: 10 * time.Minute}, Window: Duration{Duration: time.Minute},
 			},
+			{
+				Name: "SpegelCPUCredit", Signal: SignalCPU, Window: Duration{Duration: time.Minute},
+				Credit: Credit{Earn: MustThreshold("400m"), Capacity: MustAmount("10m")},
+			},
 		},
 		Ceiling: Ceiling{
 			CPU:          CPU{Millicores: 500},
 			Floor:        CPU{Millicores: 100},
+			Strategy:     StrategyFixed,
+			Step:         Share{Value: 0.75},
 			Hold:         Duration{Duration: 10 * time.Minute},
 			ReleaseAfter: Duration{Duration: 5 * time.Minute},
+			Probe:        Duration{Duration: time.Minute},
+			Backoff:      Backoff{Factor: Share{Value: 2}, Max: Duration{Duration: 2 * time.Hour}},
 			OnStop:       StopRelease,
 		},
-		API: API{Listen: ":50321", TLS: TLS{Source: TLSNone}},
+		Trace: Trace{Limit: MustAmount("16M")},
+		API:   API{Listen: ":50321", TLS: TLS{Source: TLSNone}},
 	}
 }

@@ -85,17 +85,23 @@ func yamlFields(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
 
 	for i := range t.NumField() {
-		fields[t.Field(i).Tag.Get("yaml")] = t.Field(i).Type
+		fields[yamlName(t.Field(i))] = t.Field(i).Type
 	}
 
 	return fields
+}
+
+func yamlName(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+
+	return name
 }
 
 func fieldNames(t reflect.Type) string {
 	names := make([]string, t.NumField())
 
 	for i := range names {
-		names[i] = t.Field(i).Tag.Get("yaml")
+		names[i] = yamlName(t.Field(i))
 	}
 
 	return strings.Join(names, ", ")

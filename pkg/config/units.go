@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,16 +66,31 @@ func (c CPU) String() string {
 	return resource.NewMilliQuantity(c.Millicores, resource.DecimalSI).String()
 }
 
-// Threshold is an amount (400m cores) or a rate (500k/s, 1G/min).
+// Threshold is an amount (400m cores), a rate (500k/s, 1G/min) or a share (50%).
 type Threshold struct {
-	// Value is in cores, or per second for a rate.
+	// Value is in cores, per second for a rate, and 0..1 for a share.
 	Value float64
-	// Rate tells that the text had a unit of time.
-	Rate bool
+	Unit  Unit
 
 	text    string
 	invalid string
 }
+
+// IsZero tells that there is none.
+func (t Threshold) IsZero() bool { return t == Threshold{} }
+
+// Unit of a threshold's number.
+type Unit int
+
+// Units.
+const (
+	// UnitNumber: 400m, 2.
+	UnitNumber Unit = iota
+	// UnitRate: 500k/s.
+	UnitRate
+	// UnitShare: 50%.
+	UnitShare
+)
 
 var rateUnits = map[string]float64{"s": 1, "min": 60, "h": 3600}
 
@@ -108,15 +124,24 @@ func MustThreshold(text string) Threshold {
 
 func parseThreshold(text string) (Threshold, error) {
 	amount, unit, isRate := strings.Cut(text, "/")
+	amount, isShare := strings.CutSuffix(amount, "%")
+
+	if isRate && isShare {
+		return Threshold{}, fmt.Errorf("error parsing %q: a share has no unit of time", text)
+	}
 
 	quantity, err := resource.ParseQuantity(amount)
 	if err != nil {
 		return Threshold{}, fmt.Errorf("error parsing %q: %w", text, err)
 	}
 
-	value := quantity.AsApproximateFloat64()
+	value, kind := quantity.AsApproximateFloat64(), UnitNumber
 
-	if isRate {
+	switch {
+	case isShare:
+		value, kind = value/100, UnitShare
+	case isRate:
+		kind = UnitRate
 		seconds, ok := rateUnits[unit]
 		if !ok {
 			return Threshold{}, fmt.Errorf("error parsing %q: unit %q is none of s, min, h", text, unit)
@@ -129,5 +154,88 @@ func parseThreshold(text string) (Threshold, error) {
 		return Threshold{}, fmt.Errorf("error parsing %q: out of range", text)
 	}
 
-	return Threshold{Value: value, Rate: isRate, text: text}, nil
+	return Threshold{Value: value, Unit: kind, text: text}, nil
+}
+
+// Share is a part of a whole, written 10% or 0.1.
+type Share struct {
+	Value float64
+
+	invalid string
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Share) UnmarshalText(text []byte) error {
+	number, percent := strings.CutSuffix(string(text), "%")
+
+	value, err := strconv.ParseFloat(number, 64)
+	if percent {
+		value /= 100
+	}
+
+	*s = Share{Value: value}
+
+	if err != nil {
+		s.invalid = string(text)
+	}
+
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Share) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// String is the share as a number.
+func (s Share) String() string { return strconv.FormatFloat(s.Value, 'g', -1, 64) }
+
+// IsZero tells that it is nothing.
+func (s Share) IsZero() bool { return s == Share{} }
+
+// Amount is an amount of time or of bytes, whichever its text can be read as: 10m is ten minutes, 10M ten megabytes.
+type Amount struct {
+	// Duration is set for an amount of time, Bytes for one of bytes.
+	Duration time.Duration
+	Bytes    float64
+
+	text    string
+	invalid string
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *Amount) UnmarshalText(text []byte) error {
+	*a = Amount{text: string(text)}
+
+	if duration, err := time.ParseDuration(a.text); err == nil {
+		a.Duration = duration
+
+		return nil
+	}
+
+	quantity, err := resource.ParseQuantity(a.text)
+	if err != nil {
+		a.invalid = a.text
+
+		return nil //nolint:nilerr // reported by validate
+	}
+
+	a.Bytes = quantity.AsApproximateFloat64()
+
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (a Amount) MarshalText() ([]byte, error) { return []byte(a.text), nil }
+
+// String is the amount as it was written.
+func (a Amount) String() string { return a.text }
+
+// MustAmount is for amounts in source code; it panics on a text that does not parse.
+func MustAmount(text string) Amount {
+	var a Amount
+
+	if a.UnmarshalText([]byte(text)); a.invalid != "" { //nolint:errcheck // it has none
+		panic(fmt.Sprintf("error parsing amount %q", text))
+	}
+
+	return a
 }

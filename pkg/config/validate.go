@@ -22,6 +22,14 @@ const (
 	// 10m is the least the kernel takes with the usual period: 1 ms of quota in 100 ms.
 	minCPU, maxCPU   = 10, 1024_000
 	minRate, maxRate = 1e3, 1e11
+	maxCapacity      = 24 * time.Hour
+	minDip, maxDip   = 0.01, 0.5
+	minShare         = 0.01
+	minStep, maxStep = 0.1, 0.95
+	maxFactor        = 10
+	minTrace         = 64 << 10
+	maxTrace         = 1 << 30
+	maxExpression    = 1024
 )
 
 var ruleName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
@@ -79,6 +87,7 @@ func validate(cfg Config) Errors {
 	v.target(cfg.Target)
 	v.rules(cfg.Rules, cfg.Interval.Duration)
 	v.ceiling(cfg.Ceiling)
+	v.trace(cfg.Trace)
 	v.api(cfg.API)
 
 	return v.errs
@@ -118,11 +127,90 @@ func (v *validator) rules(rules []Rule, interval time.Duration) {
 
 		seen[rule.Name] = true
 
-		oneOf(v, field+"signal", rule.Signal, SignalCPU, SignalNetworkTX)
-		v.threshold(field+"threshold", rule.Signal, rule.Threshold)
-		v.duration(field+"for", rule.For, 0, maxFor)
-		v.duration(field+"window", rule.Window, max(time.Second, 2*interval), maxWindow)
+		v.rule(field, rule, interval)
 	}
+}
+
+// rule checks the one of the three ways that the rule is written in.
+func (v *validator) rule(field string, rule Rule, interval time.Duration) {
+	if rule.Mode != "" {
+		oneOf(v, field+"mode", rule.Mode, ModeObserve, ModeEnforce)
+	}
+
+	v.duration(field+"window", rule.Window, max(time.Second, 2*interval), maxWindow)
+
+	switch {
+	case !rule.Expression.IsZero() || rule.Expression.invalid != "":
+		v.expression(field, rule)
+	case !rule.Credit.IsZero():
+		oneOf(v, field+"signal", rule.Signal, Signals()...)
+		v.credit(field, rule)
+	default:
+		oneOf(v, field+"signal", rule.Signal, Signals()...)
+		v.threshold(field+"threshold", rule.Signal, rule.Threshold)
+	}
+
+	if !rule.Release.IsZero() {
+		v.threshold(field+"release", rule.Signal, rule.Release)
+
+		if rule.Release.Value > rule.Limit() {
+			v.reject(field+"release", rule.Release, "at most the threshold")
+		}
+	}
+
+	v.duration(field+"for", rule.For, 0, maxFor)
+	v.share(field+"dip", rule.Dip, 0, maxDip)
+
+	// Less could not be told apart over the time that `for` looks back.
+	if rule.Dip.Value > 0 && rule.Dip.Value < minDip {
+		v.reject(field+"dip", rule.Dip, fmt.Sprintf("0 or a share of %v..%v", minDip, maxDip))
+	}
+}
+
+func (v *validator) expression(field string, rule Rule) {
+	if rule.Expression.invalid != "" || len(rule.Expression.text) > maxExpression {
+		v.reject(field+"expression", rule.Expression, "a condition in CEL over "+signalNames()+" ("+rule.Expression.invalid+")")
+	}
+
+	v.unused(field+"signal", string(rule.Signal), "an expression")
+	v.unused(field+"threshold", rule.Threshold.text+rule.Threshold.invalid, "an expression")
+	v.unused(field+"release", rule.Release.text+rule.Release.invalid, "an expression")
+	v.unused(field+"credit", rule.Credit.Earn.text+rule.Credit.Capacity.text, "an expression")
+}
+
+func (v *validator) credit(field string, rule Rule) {
+	v.threshold(field+"credit.earn", rule.Signal, rule.Credit.Earn)
+	v.unused(field+"threshold", rule.Threshold.text+rule.Threshold.invalid, "a credit")
+
+	capacity := rule.Credit.Capacity
+
+	switch {
+	case rule.Signal.Bytes() && (capacity.invalid != "" || capacity.Bytes < minRate || capacity.Bytes > maxRate*60):
+		v.reject(field+"credit.capacity", capacity, "an amount of 1k..6T bytes")
+	case !rule.Signal.Bytes() && (capacity.invalid != "" || capacity.Duration < time.Second || capacity.Duration > maxCapacity):
+		v.reject(field+"credit.capacity", capacity, fmt.Sprintf("an amount of time of 1s..%s", maxCapacity))
+	}
+
+	if rule.For.Duration != 0 || rule.Dip.Value != 0 {
+		v.reject(field+"for", rule.For, "nothing: a credit has its own time")
+	}
+}
+
+// unused rejects a field that means nothing beside another.
+func (v *validator) unused(field, text, beside string) {
+	if text != "" {
+		v.reject(field, text, "nothing beside "+beside)
+	}
+}
+
+func signalNames() string {
+	names := make([]string, len(Signals()))
+
+	for i, signal := range Signals() {
+		names[i] = string(signal)
+	}
+
+	return strings.Join(names, ", ")
 }
 
 func (v *validator) threshold(field string, signal Signal, t Threshold) {
@@ -131,10 +219,13 @@ func (v *validator) threshold(field string, signal Signal, t Threshold) {
 	switch signal {
 	case SignalCPU:
 		allowed = fmt.Sprintf("a quantity of %s..%s cores", CPU{Millicores: minCPU}, CPU{Millicores: maxCPU})
-		ok = !t.Rate && t.Value >= minCPU/1e3 && t.Value <= maxCPU/1e3
-	case SignalNetworkTX:
+		ok = t.Unit == UnitNumber && t.Value >= minCPU/1e3 && t.Value <= maxCPU/1e3
+	case SignalNetworkTX, SignalNetworkRX, SignalAllocation:
 		allowed = "a rate of 1k/s..100G/s bytes"
-		ok = t.Rate && t.Value >= minRate && t.Value <= maxRate
+		ok = t.Unit == UnitRate && t.Value >= minRate && t.Value <= maxRate
+	case SignalThrottled, SignalCPUPressure:
+		allowed = "a share of 1%..100%"
+		ok = t.Unit == UnitShare && t.Value >= minShare && t.Value <= 1
 	}
 
 	switch {
@@ -145,12 +236,44 @@ func (v *validator) threshold(field string, signal Signal, t Threshold) {
 	}
 }
 
+func (v *validator) share(field string, value Share, low, high float64) {
+	allowed := fmt.Sprintf("a share of %v..%v", low, high)
+
+	switch {
+	case value.invalid != "":
+		v.reject(field, value.invalid, allowed)
+	case !(value.Value >= low && value.Value <= high): // also what is not a number
+		v.reject(field, value, allowed)
+	}
+}
+
 func (v *validator) ceiling(ceiling Ceiling) {
 	v.cpu("ceiling.floor", ceiling.Floor, minCPU)
 	v.cpu("ceiling.cpu", ceiling.CPU, max(minCPU, ceiling.Floor.Millicores))
+	oneOf(v, "ceiling.strategy", ceiling.Strategy, StrategyFixed, StrategyAdaptive)
+	v.share("ceiling.step", ceiling.Step, minStep, maxStep)
 	v.duration("ceiling.hold", ceiling.Hold, minHold, maxHold)
 	v.duration("ceiling.releaseAfter", ceiling.ReleaseAfter, minHold, maxHold)
+	v.duration("ceiling.backoff.max", ceiling.Backoff.Max, max(minHold, ceiling.Hold.Duration), maxHold)
 	oneOf(v, "ceiling.onStop", ceiling.OnStop, StopRelease, StopKeep)
+
+	if ceiling.Probe.Duration != 0 || ceiling.Probe.invalid != "" {
+		v.duration("ceiling.probe", ceiling.Probe, minHold, maxWindow)
+	}
+
+	if factor := ceiling.Backoff.Factor; factor.invalid != "" || !(factor.Value >= 1 && factor.Value <= maxFactor) {
+		v.reject("ceiling.backoff.factor", factor, fmt.Sprintf("a number of 1..%d", maxFactor))
+	}
+}
+
+func (v *validator) trace(trace Trace) {
+	if trace.Path != "" && !filepath.IsAbs(trace.Path) {
+		v.reject("trace.path", trace.Path, "an absolute path, or nothing")
+	}
+
+	if trace.Limit.invalid != "" || trace.Limit.Bytes < minTrace || trace.Limit.Bytes > maxTrace {
+		v.reject("trace.limit", trace.Limit, "an amount of 64Ki..1Gi bytes")
+	}
 }
 
 func (v *validator) api(api API) {

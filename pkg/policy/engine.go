@@ -1,69 +1,118 @@
 package policy
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// pressing is the share of enforcement periods with throttling above which demand presses on the ceiling.
-//
-// Usage under a quota is censored: it cannot show how much more the workload wants. The throttled
-// share does; what a calm Go program has of it (a short garbage collection now and then) stays below this.
-const pressing = 0.1
+// Event is what a sample led to.
+type Event string
 
-// Hold is a ceiling in force.
-type Hold struct {
-	// Rule that tripped.
-	Rule string
-	// Since is when it tripped, Until the earliest release.
-	Since, Until time.Duration
-}
+// Events.
+const (
+	// EventTrip: a ceiling is wanted from now on.
+	EventTrip Event = "trip"
+	// EventStepDown and EventRelax: the wanted ceiling is another one.
+	EventStepDown Event = "step-down"
+	EventRelax    Event = "relax"
+	// EventProbe: the hold is over and demand presses on; the ceiling is lifted to see what it is like.
+	EventProbe Event = "probe"
+	// EventRetrip: the probe found the breach going on, or nothing at all; the ceiling is wanted again.
+	EventRetrip Event = "retrip"
+	// EventRelease: no ceiling is wanted any more.
+	EventRelease Event = "release"
+)
 
 // Decision is the outcome of one sample.
 type Decision struct {
-	// Hold is the wanted ceiling, nil for none.
-	Hold *Hold
-	// Tripped and Released mark the sample at which the hold began or ended.
-	Tripped, Released bool
-	// Pressure is the share of throttled periods over the tripped rule's window.
-	Pressure float64
+	// Held tells that there is a Hold.
+	Held bool
+	Hold Hold
+	// Event is empty when nothing changed.
+	Event Event
+	// Throttled is the share of enforcement periods with throttling, and Pressing tells that demand
+	// presses on a ceiling.
+	Throttled float64
+	Pressing  bool
 	// ReleasesIn is the time left until release if all stays quiet; 0 without a hold.
 	ReleasesIn time.Duration
-	// Rules in the configuration's order.
+	// Rules in the configuration's order. The slice is the engine's and valid until the next step.
 	Rules []RuleStatus
+	// Verdict on the ceiling that was lifted, or nil. A release by quiet has two: at once, and again
+	// when there is an afterwards to compare with.
+	Verdict *Verdict
+}
+
+// Options of an engine.
+type Options struct {
+	// Seed draws where the credits start. Different nodes should have different ones.
+	Seed uint64
+	// InForce is a hold left by an earlier process, that is to go on; the zero Hold is none.
+	InForce Hold
 }
 
 // Engine decides for one workload.
 type Engine struct {
 	ceiling config.Ceiling
 	rules   []rule
+	status  []RuleStatus
 
-	periods, throttled series
+	demand   demand
+	odometer odometer
+	history  history
+	backoff  backoff
+	trial    trial
 
 	started  bool
 	last     time.Duration
-	hold     *Hold
-	quietAt  time.Duration
-	quiet    bool
-	decision Decision
+	held     bool
+	hold     Hold
+	quietFor time.Duration
+	// underFor is how long nothing is above its threshold and nothing presses, which is less than quiet.
+	underFor time.Duration
+	// changedAt is when the wanted ceiling last changed, probeEnd when the probe ends, and judgeAt
+	// when the verdict on a release is due.
+	changedAt, probeEnd, judgeAt time.Duration
+	decision                     Decision
 }
 
 // New returns an engine with an empty history.
-//
-// A hold that is already in force (left by an earlier process) is taken over; nil for none.
-func New(cfg config.Config, inForce *Hold) *Engine {
-	e := &Engine{ceiling: cfg.Ceiling, hold: inForce}
+func New(cfg config.Config, options Options) *Engine {
+	e := &Engine{
+		ceiling: cfg.Ceiling, held: options.InForce.Rule != "", hold: options.InForce,
+		backoff: backoff{hold: cfg.Ceiling.Hold.Duration, config: cfg.Ceiling.Backoff},
+	}
+
+	random := rand.New(rand.NewPCG(options.Seed, 0)) //nolint:gosec // no secret: it must come out the same again
 
 	var longest time.Duration
 
 	for _, ruleConfig := range cfg.Rules {
-		e.rules = append(e.rules, newRule(ruleConfig))
+		enforced := cfg.Mode != config.ModeObserve && ruleConfig.Mode != config.ModeObserve
+		e.rules = append(e.rules, newRule(ruleConfig, enforced, random.Float64()))
 		longest = max(longest, ruleConfig.Window.Duration)
 	}
 
-	e.periods.keep, e.throttled.keep = longest, longest
-	e.decision = Decision{Hold: inForce}
+	e.status = make([]RuleStatus, len(e.rules))
+	e.demand = newDemand(longest)
+	e.history.span = longest
+
+	if e.held {
+		e.backoff.takeOver(e.hold.Until - e.hold.Since)
+		e.hold.Probing = false
+
+		if e.hold.Millicores == 0 || cfg.Ceiling.Strategy == config.StrategyFixed {
+			e.hold.Millicores = cfg.Ceiling.CPU.Millicores
+		}
+	}
+
+	if e.held {
+		e.try(e.ruleNamed(e.hold.Rule))
+	}
+
+	e.decision = Decision{Held: e.held, Hold: e.hold}
 
 	return e
 }
@@ -71,116 +120,138 @@ func New(cfg config.Config, inForce *Hold) *Engine {
 // Restart forgets the counters but no decision: the workload has a new container, whose counters begin at zero.
 func (e *Engine) Restart() {
 	for i := range e.rules {
-		e.rules[i].series.reset()
+		e.rules[i].reset()
 	}
 
-	e.periods.reset()
-	e.throttled.reset()
-
-	e.quiet = false
+	e.demand.reset()
+	e.odometer.known = false
+	e.quietFor, e.underFor = 0, 0
 }
 
 // Step takes the next sample. One that is not newer than the last changes nothing.
 func (e *Engine) Step(sample Sample) Decision {
 	if e.started && sample.At <= e.last {
 		unchanged := e.decision
-		unchanged.Tripped, unchanged.Released = false, false
+		unchanged.Event, unchanged.Verdict = "", nil
 
 		return unchanged
 	}
 
-	e.started, e.last = true, sample.At
-
-	firing := e.stepRules(sample)
-	pressure := e.pressure(sample)
-	decision := Decision{Pressure: pressure, Rules: make([]RuleStatus, len(e.rules))}
-
-	for i := range e.rules {
-		decision.Rules[i] = e.rules[i].status(sample.At)
+	passed := sample.At - e.last
+	if !e.started {
+		passed = 0
 	}
+
+	e.started, e.last = true, sample.At
+	e.decision = Decision{}
+
+	firing := e.stepRules(&sample)
+	e.account(&sample, passed)
 
 	switch {
-	case e.hold == nil && firing != "":
-		e.hold = &Hold{Rule: firing, Since: sample.At, Until: sample.At + e.ceiling.Hold.Duration}
-		e.quiet = false
-		decision.Tripped = true
-	case e.hold != nil && e.releasable(sample, pressure):
-		e.hold = nil
-		decision.Released = true
+	case !e.held || e.hold.Observe && firing != nil && firing.enforced:
+		if firing != nil {
+			e.trip(&sample, firing)
+		}
+	case e.hold.Probing:
+		e.probe(sample.At)
+	default:
+		e.keep(&sample)
 	}
 
-	if e.hold != nil {
-		hold := *e.hold
-		decision.Hold = &hold
-		decision.ReleasesIn = e.releasesIn(sample.At)
-	}
+	e.judge(sample.At)
 
-	e.decision = decision
-
-	return decision
+	return e.conclude(sample.At)
 }
 
-// stepRules moves every rule and returns the first that fires.
-func (e *Engine) stepRules(sample Sample) string {
-	firing := ""
+// stepRules moves every rule and returns the first that fires, one that is enforced before one that is not.
+func (e *Engine) stepRules(sample *Sample) *rule {
+	var firing *rule
 
 	for i := range e.rules {
 		r := &e.rules[i]
-		r.step(sample.At, sample.counter(r.config.Signal), e.ceiling.ReleaseAfter.Duration)
+		r.step(sample, e.ceiling.ReleaseAfter.Duration)
 
-		if firing == "" && r.state == StateFiring && r.blind == "" {
-			firing = r.config.Name
+		if r.state == StateFiring && r.blind == "" && (firing == nil || r.enforced && !firing.enforced) {
+			firing = r
 		}
 	}
 
 	return firing
 }
 
-func (e *Engine) pressure(sample Sample) float64 {
-	e.periods.add(sample.At, float64(sample.Periods))
-	e.throttled.add(sample.At, float64(sample.Throttled))
-
-	window := e.periods.keep
-
-	for i := range e.rules {
-		if e.hold != nil && e.rules[i].config.Name == e.hold.Rule {
-			window = e.rules[i].config.Window.Duration
-		}
+// account brings demand, quiet time and totals up to date.
+func (e *Engine) account(sample *Sample, passed time.Duration) {
+	if sample.CPU.Blind == "" {
+		e.demand.add(sample)
+	} else {
+		e.demand.reset()
 	}
 
-	periods, _ := e.periods.delta(window)
-	throttled, _ := e.throttled.delta(window)
+	e.odometer.add(sample)
+	e.history.add(e.odometer.total)
 
-	if periods <= 0 {
+	// Time that nobody saw was not quiet.
+	passed = min(passed, e.history.span)
+	e.quietFor = lengthen(e.quietFor, passed, e.quiet(sample))
+	e.underFor = lengthen(e.underFor, passed, e.under(sample))
+
+	if e.held && e.hold.Enforced() {
+		floor := e.hold.Millicores <= e.ceiling.Floor.Millicores
+		e.trial.watch(sample, passed, floor && e.demand.presses())
+	}
+}
+
+func lengthen(d, by time.Duration, on bool) time.Duration {
+	if !on {
 		return 0
 	}
 
-	return min(1, throttled/periods)
+	return d + by
 }
 
-// releasable: the hold is over, and since releaseAfter every rule is quiet with nothing pressing on the ceiling.
-func (e *Engine) releasable(sample Sample, pressure float64) bool {
-	quiet := pressure < pressing && sample.CPU.Blind == ""
+// under: no rule is above its threshold, and nothing presses.
+func (e *Engine) under(sample *Sample) bool {
+	if sample.CPU.Blind != "" || e.demand.presses() {
+		return false
+	}
 
 	for i := range e.rules {
-		quiet = quiet && e.rules[i].quiet()
+		if r := &e.rules[i]; r.enforced && r.blind == "" && r.isAbove() {
+			return false
+		}
 	}
 
-	if quiet && !e.quiet {
-		e.quietAt = sample.At
-	}
-
-	e.quiet = quiet
-
-	return quiet && sample.At >= e.hold.Until && sample.At-e.quietAt >= e.ceiling.ReleaseAfter.Duration
+	return true
 }
 
-func (e *Engine) releasesIn(at time.Duration) time.Duration {
-	left := e.ceiling.ReleaseAfter.Duration
-
-	if e.quiet {
-		left -= at - e.quietAt
+// quiet: no rule has a reason for the ceiling, and nothing presses on it.
+func (e *Engine) quiet(sample *Sample) bool {
+	if sample.CPU.Blind != "" || e.held && e.hold.Enforced() && e.demand.presses() {
+		return false
 	}
 
-	return max(0, left, e.hold.Until-at)
+	for i := range e.rules {
+		if r := &e.rules[i]; (r.enforced || e.hold.Observe) && !r.quiet() {
+			return false
+		}
+	}
+
+	return true
+}
+
+func (e *Engine) conclude(at time.Duration) Decision {
+	for i := range e.rules {
+		e.status[i] = e.rules[i].status()
+	}
+
+	e.decision.Held, e.decision.Hold = e.held, e.hold
+	e.decision.Throttled, e.decision.Pressing = e.demand.share(), e.demand.presses()
+	e.decision.Rules = e.status
+
+	if e.held {
+		e.decision.ReleasesIn = max(0, e.ceiling.ReleaseAfter.Duration-e.quietFor, e.hold.Until-at)
+	}
+
+	return e.decision
 }

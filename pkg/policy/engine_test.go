@@ -1,273 +1,383 @@
 package policy_test
 
 import (
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/test/plant"
 )
 
-// workload turns rates into the cumulative counters a kernel would show.
-type workload struct {
-	sample policy.Sample
+// change is an event and when it was.
+type change struct {
+	at       time.Duration
+	event    policy.Event
+	decision policy.Decision
 }
 
-func (w *workload) run(e *policy.Engine, d, step time.Duration, cores, tx, throttled float64) []policy.Decision {
-	var decisions []policy.Decision
+// recorder keeps what happened.
+type recorder struct {
+	changes  []change
+	verdicts []policy.Verdict
+	last     policy.Decision
+}
 
-	for end := w.sample.At + d; w.sample.At < end; {
-		w.sample.At += step
-		w.sample.CPU.Total += cores * step.Seconds()
-		w.sample.TX.Total += tx * step.Seconds()
+func (r *recorder) see(sample policy.Sample, decision policy.Decision) {
+	r.last = decision
 
-		periods := uint64(step / (100 * time.Millisecond))
-		w.sample.Periods += periods
-		w.sample.Throttled += uint64(throttled * float64(periods))
-
-		decisions = append(decisions, e.Step(w.sample))
+	if decision.Event != "" {
+		r.changes = append(r.changes, change{at: sample.At, event: decision.Event, decision: decision})
 	}
 
-	return decisions
+	if decision.Verdict != nil {
+		r.verdicts = append(r.verdicts, *decision.Verdict)
+	}
 }
 
-func tripped(decisions []policy.Decision) int {
-	for i, d := range decisions {
-		if d.Tripped {
-			return i
-		}
+func (r *recorder) events() []policy.Event {
+	var events []policy.Event
+
+	for _, c := range r.changes {
+		events = append(events, c.event)
 	}
 
-	return -1
+	return events
 }
 
-func released(decisions []policy.Decision) int {
-	for i, d := range decisions {
-		if d.Released {
-			return i
-		}
-	}
+func newLoop(t testing.TB, document string) *plant.Loop {
+	t.Helper()
 
-	return -1
+	cfg, err := config.Parse([]byte(document))
+	require.NoError(t, err)
+
+	return &plant.Loop{Engine: policy.New(cfg, policy.Options{Seed: 1}), Step: time.Second}
 }
+
+const cpuRule = "rules: [{name: CPU, signal: cpu, threshold: 400m, for: 10m, window: 1m}]\n"
 
 func TestTheIncidentTripsAfterForAndNotBefore(t *testing.T) {
-	e := policy.New(config.Default(), nil)
-	w := &workload{}
+	l, r := newLoop(t, cpuRule), &recorder{}
 
-	assert.Equal(t, -1, tripped(w.run(e, 5*time.Minute, time.Second, 0.25, 800, 0)))
+	l.Run(5*time.Minute, 0.25, r.see)
+	require.Empty(t, r.changes)
 
 	// The window's average passes 0.4 cores a few seconds into the breach: (0.4-0.25)/(1.8-0.25) of a minute.
-	decisions := w.run(e, 15*time.Minute, time.Second, 1.8, 1.4e6, 0)
-	at := time.Duration(tripped(decisions)+1) * time.Second
-
-	assert.Greater(t, at, 10*time.Minute)
-	assert.Less(t, at, 10*time.Minute+10*time.Second)
-	assert.Equal(t, "SpegelHighCPU", decisions[len(decisions)-1].Hold.Rule)
+	l.Run(15*time.Minute, 1.8, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip}, r.events())
+	assert.GreaterOrEqual(t, r.changes[0].at, 15*time.Minute)
+	assert.Less(t, r.changes[0].at, 15*time.Minute+10*time.Second)
+	assert.Equal(t, policy.Hold{Rule: "CPU", Since: r.changes[0].at, Until: r.changes[0].at + 10*time.Minute, Millicores: 500}, r.last.Hold)
 }
 
-func TestAPullStormDoesNotTrip(t *testing.T) {
-	e := policy.New(config.Default(), nil)
-	w := &workload{}
+func TestReleaseNeedsHoldAndQuiet(t *testing.T) {
+	l, r := newLoop(t, cpuRule), &recorder{}
 
-	for range 5 {
-		assert.Equal(t, -1, tripped(w.run(e, 3*time.Minute, time.Second, 1.8, 50e6, 0)))
-		assert.Equal(t, -1, tripped(w.run(e, 10*time.Minute, time.Second, 0.05, 100, 0)))
+	l.Run(11*time.Minute, 1.8, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip}, r.events())
+
+	l.Run(time.Hour, 0.05, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease}, r.events())
+	assert.Equal(t, 10*time.Minute, r.changes[1].at-r.changes[0].at, "the hold is the longer of the two")
+}
+
+// TestDemandThatPressesOnIsProbed: usage is censored, so it is never taken for calm; after the hold
+// the ceiling is lifted for as long as it takes to be certain, and each hold is longer.
+func TestDemandThatPressesOnIsProbed(t *testing.T) {
+	l, r := newLoop(t, cpuRule+"ceiling: {cpu: 300m}"), &recorder{}
+
+	l.Run(5*time.Hour, 1.8, r.see)
+
+	require.GreaterOrEqual(t, len(r.changes), 9)
+
+	hold := 10 * time.Minute
+
+	for i := 1; i+1 < 9; i += 2 {
+		probe, retrip := r.changes[i], r.changes[i+1]
+		require.Equal(t, policy.EventProbe, probe.event)
+		require.Equal(t, policy.EventRetrip, retrip.event)
+		assert.Equal(t, hold, probe.at-r.changes[i-1].at)
+		assert.Less(t, retrip.at-probe.at, 15*time.Second, "0.4 cores for a minute are 24 core-seconds, spent in 13.3 s")
+
+		hold = min(2*hold, 2*time.Hour)
+	}
+
+	for _, v := range r.verdicts {
+		assert.False(t, v.Ended, "the spin goes on")
+		assert.InDelta(t, 1.8, v.Before.Cores(), 0.01)
+		assert.InDelta(t, 0.3, v.During.Cores(), 0.02)
 	}
 }
 
-func TestReleaseNeedsHoldAndQuietAndNoPressure(t *testing.T) {
-	cfg := config.Default()
-	e := policy.New(cfg, nil)
-	w := &workload{}
+func TestAProbeThatFindsNothingReleases(t *testing.T) {
+	l, r := newLoop(t, cpuRule+"ceiling: {cpu: 100m, floor: 100m}"), &recorder{}
 
-	require.NotEqual(t, -1, tripped(w.run(e, 12*time.Minute, time.Second, 1.8, 1.4e6, 0)))
+	l.Run(12*time.Minute, 1.8, r.see)
+	// It presses on the ceiling, and would be no breach without it.
+	l.Run(time.Hour, 0.2, r.see)
 
-	// Capped and still demanding: usage sits at a ceiling below the threshold, every period throttled.
-	assert.Equal(t, -1, released(w.run(e, 2*time.Hour, time.Second, 0.3, 1e5, 1)))
-
-	// The window has to empty before pressure is gone, then releaseAfter runs.
-	decisions := w.run(e, 20*time.Minute, time.Second, 0.05, 100, 0)
-	at := time.Duration(released(decisions)+1) * time.Second
-
-	assert.GreaterOrEqual(t, at, cfg.Ceiling.ReleaseAfter.Duration)
-	assert.LessOrEqual(t, at, cfg.Ceiling.ReleaseAfter.Duration+time.Minute+time.Second)
+	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventProbe, policy.EventRelease}, r.events())
+	assert.Equal(t, time.Minute, r.changes[2].at-r.changes[1].at)
+	require.NotEmpty(t, r.verdicts)
+	assert.True(t, r.verdicts[0].Ended)
+	assert.InDelta(t, 0.2, r.verdicts[0].After.Cores(), 0.01)
 }
 
-func TestHoldIsTheLeastTime(t *testing.T) {
-	cfg := config.Default()
-	e := policy.New(cfg, nil)
-	w := &workload{}
+// TestBetweenTheTwoThresholds: never down at the release threshold, nor above the threshold any more.
+func TestBetweenTheTwoThresholds(t *testing.T) {
+	l, r := newLoop(t, cpuRule), &recorder{}
 
-	decisions := w.run(e, 12*time.Minute, time.Second, 1.8, 0, 0)
-	since := decisions[tripped(decisions)].Hold.Since
+	l.Run(11*time.Minute, 1.8, r.see)
+	l.Run(time.Hour, 0.35, r.see)
+	assert.Equal(t, []policy.Event{policy.EventTrip, policy.EventProbe, policy.EventRelease}, r.events())
 
-	decisions = w.run(e, time.Hour, time.Second, 0, 0, 0)
-	at := released(decisions)
-	require.NotEqual(t, -1, at)
-	assert.GreaterOrEqual(t, 12*time.Minute+time.Duration(at+1)*time.Second-since, cfg.Ceiling.Hold.Duration)
+	// Once down, what is between the two is no reason to begin anew.
+	l, r = newLoop(t, cpuRule), &recorder{}
+
+	l.Run(11*time.Minute, 1.8, r.see)
+	l.Run(2*time.Minute, 0.1, r.see)
+	l.Run(time.Hour, 0.35, r.see)
+	assert.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease}, r.events())
+}
+
+func TestWithoutAProbeItStaysCapped(t *testing.T) {
+	l, r := newLoop(t, cpuRule+"ceiling: {cpu: 300m, probe: 0s}"), &recorder{}
+
+	l.Run(24*time.Hour, 1.8, r.see)
+	assert.Equal(t, []policy.Event{policy.EventTrip}, r.events())
+}
+
+func TestBackoffDecaysWhenQuiet(t *testing.T) {
+	l, r := newLoop(t, cpuRule), &recorder{}
+
+	holdOf := func() time.Duration {
+		last := r.changes[len(r.changes)-1].decision.Hold
+
+		return last.Until - last.Since
+	}
+
+	for _, want := range []time.Duration{10 * time.Minute, 20 * time.Minute, 40 * time.Minute} {
+		l.Run(11*time.Minute, 1.8, r.see)
+		require.Equal(t, policy.EventTrip, r.changes[len(r.changes)-1].event)
+		assert.Equal(t, want, holdOf())
+		l.Run(time.Hour, 0.01, r.see)
+	}
+
+	// 2 quiet hours and a bit take one doubling back: 40m again, not 80m.
+	l.Run(2*time.Hour, 0.01, r.see)
+	l.Run(11*time.Minute, 1.8, r.see)
+	assert.Equal(t, 40*time.Minute, holdOf())
 }
 
 func TestAHoldInForceIsTakenOver(t *testing.T) {
 	until := 7 * time.Minute
-	e := policy.New(config.Default(), &policy.Hold{Rule: "SpegelHighCPU", Since: -time.Minute, Until: until})
-	w := &workload{}
+	hold := policy.Hold{Rule: "SpegelHighCPU", Since: -13 * time.Minute, Until: until}
+	l := &plant.Loop{Engine: policy.New(config.Default(), policy.Options{InForce: hold}), Step: time.Second}
+	r := &recorder{}
 
-	decisions := w.run(e, 10*time.Minute, time.Second, 0.01, 0, 0)
-	assert.Equal(t, int(until/time.Second)-1, released(decisions))
-	assert.Equal(t, -1, tripped(decisions))
+	l.Run(10*time.Minute, 0.01, r.see)
+	require.Equal(t, []policy.Event{policy.EventRelease}, r.events())
+	assert.Equal(t, until, r.changes[0].at)
+	assert.Equal(t, policy.OutcomeUnknown, r.verdicts[0].Outcome)
+
+	// It had been the second: the next is the third.
+	l.Run(12*time.Minute, 1.8, r.see)
+	assert.Equal(t, 40*time.Minute, r.last.Hold.Until-r.last.Hold.Since)
 }
 
 func TestBlindNeverTripsAndNeverReleases(t *testing.T) {
-	e := policy.New(config.Default(), nil)
-	w := &workload{}
+	l, r := newLoop(t, cpuRule), &recorder{}
 
-	w.run(e, 9*time.Minute, time.Second, 1.8, 1.4e6, 0)
+	l.Run(9*time.Minute, 1.8, r.see)
 
-	w.sample.CPU.Blind, w.sample.TX.Blind = "gone", "gone"
-	decisions := w.run(e, time.Hour, time.Second, 0, 0, 0)
-	assert.Equal(t, -1, tripped(decisions))
-	assert.Equal(t, policy.StateBlind, decisions[0].Rules[0].State)
-	assert.Equal(t, "gone", decisions[0].Rules[0].Blind)
+	blind := func(d time.Duration) {
+		for range d / time.Second {
+			l.Plant.Sample.At += time.Second
+			sample := l.Plant.Sample
+			sample.CPU = policy.Counter{Blind: "gone"}
+			r.see(sample, l.Engine.Step(sample))
+		}
+	}
+
+	blind(time.Hour)
+	assert.Empty(t, r.changes)
+	assert.Equal(t, policy.StateBlind, r.last.Rules[0].State)
+	assert.Equal(t, "gone", r.last.Rules[0].Blind)
 
 	// Unseen time does not count: `for` starts again.
-	w.sample.CPU.Blind, w.sample.TX.Blind = "", ""
-	assert.Equal(t, -1, tripped(w.run(e, 9*time.Minute, time.Second, 1.8, 1.4e6, 0)))
-	assert.NotEqual(t, -1, tripped(w.run(e, 3*time.Minute, time.Second, 1.8, 1.4e6, 0)))
+	l.Run(10*time.Minute, 1.8, r.see)
+	assert.Empty(t, r.changes)
+	l.Run(2*time.Minute, 1.8, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip}, r.events())
 
-	w.sample.CPU.Blind, w.sample.TX.Blind = "gone", "gone"
-	assert.Equal(t, -1, released(w.run(e, 5*time.Hour, time.Second, 0, 0, 0)))
+	blind(5 * time.Hour)
+	assert.True(t, r.last.Held)
+	assert.Equal(t, []policy.Event{policy.EventTrip}, r.events())
 }
 
+// TestARestartedContainerStaysCapped: the decision belongs to the workload.
 func TestARestartedContainerStaysCapped(t *testing.T) {
-	e := policy.New(config.Default(), nil)
-	w := &workload{}
+	l, r := newLoop(t, cpuRule), &recorder{}
 
-	require.NotEqual(t, -1, tripped(w.run(e, 12*time.Minute, time.Second, 1.8, 1.4e6, 0)))
+	l.Run(11*time.Minute, 1.8, r.see)
+	require.True(t, r.last.Held)
 
-	e.Restart()
+	l.Engine.Restart()
 
-	w.sample = policy.Sample{At: w.sample.At}
-	decisions := w.run(e, 10*time.Second, time.Second, 0.5, 1.4e6, 1)
-	assert.NotNil(t, decisions[0].Hold)
-	assert.NotNil(t, decisions[len(decisions)-1].Hold)
+	l.Plant.Sample = policy.Sample{At: l.Plant.Sample.At}
+
+	l.Run(10*time.Second, 1.8, func(_ policy.Sample, d policy.Decision) { assert.True(t, d.Held && d.Hold.Enforced()) })
 }
 
-// TestAnySequence: whatever the samples, no rule trips before its time, nothing is released before
-// the hold, and duplicate, late or reset samples neither trip nor divide by zero.
-func TestAnySequence(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		cfg := config.Default()
-		cfg.Rules[0].For = config.Duration{Duration: time.Duration(rapid.IntRange(0, 30).Draw(t, "for")) * time.Second}
-		cfg.Rules[0].Window = config.Duration{Duration: time.Duration(rapid.IntRange(1, 30).Draw(t, "window")) * time.Second}
-		cfg.Ceiling.Hold = config.Duration{Duration: time.Duration(rapid.IntRange(1, 60).Draw(t, "hold")) * time.Second}
-		cfg.Ceiling.ReleaseAfter = config.Duration{Duration: time.Duration(rapid.IntRange(1, 20).Draw(t, "releaseAfter")) * time.Second}
+func TestAdaptiveFollowsTheTraffic(t *testing.T) {
+	const document = `
+rules: [{name: TX, signal: networkTx, threshold: 150k/s, for: 5m, window: 1m}]
+ceiling: {strategy: adaptive, step: 75%, hold: 30m}
+`
 
-		e := policy.New(cfg, nil)
-		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+	l, r := newLoop(t, document), &recorder{}
 
-		var (
-			sample    policy.Sample
-			newest    time.Duration
-			trippedAt time.Duration
-			// notAbove is the last time the first rule was seen in the state ok.
-			notAbove time.Duration
-		)
+	// 150 kB/s are 193m: 500, 375, 281, 210, 157.
+	l.Run(30*time.Minute, 1.8, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventStepDown, policy.EventStepDown, policy.EventStepDown, policy.EventStepDown}, r.events())
+	assert.Equal(t, int64(157), r.last.Hold.Millicores)
+	assert.LessOrEqual(t, r.last.Rules[0].Value, 150e3)
 
-		for range 400 {
-			switch random.IntN(12) {
-			case 0: // late or duplicate
-				late := sample
-				late.At -= time.Duration(random.IntN(3)) * time.Second
-				d := e.Step(late)
-				require.False(t, d.Tripped || d.Released)
+	for i := 1; i < len(r.changes); i++ {
+		assert.GreaterOrEqual(t, r.changes[i].at-r.changes[i-1].at, time.Minute, "a window to see what a step did")
+	}
 
-				continue
-			case 1: // counters reset
-				sample.CPU.Total, sample.TX.Total, sample.Periods, sample.Throttled = 0, 0, 0, 0
-			}
+	// The hold over, it presses on: probed, found going on, and back where it was, not at the top.
+	l.Run(30*time.Minute, 1.8, r.see)
+	assert.Equal(t, policy.EventRetrip, r.changes[len(r.changes)-1].event)
+	assert.Equal(t, int64(157), r.last.Hold.Millicores)
+	assert.Equal(t, policy.OutcomeHelped, r.verdicts[0].Outcome)
+}
 
-			step := time.Duration(1+random.IntN(2000)) * time.Millisecond
-			sample.At += step
-			newest = sample.At
-			busy := random.IntN(4) > 0
+func TestAdaptiveStopsAtTheFloorAndAtTheOwnersLimit(t *testing.T) {
+	l, r := newLoop(t, `
+rules: [{name: TX, signal: networkTx, threshold: 1k/s, for: 1m, window: 10s}]
+ceiling: {strategy: adaptive, floor: 150m, hold: 5m}
+`), &recorder{}
+	l.Owner = 0.3
 
-			if busy {
-				sample.CPU.Total += 1.5 * step.Seconds()
-			}
+	l.Run(5*time.Minute, 1.8, r.see)
+	require.NotEmpty(t, r.changes)
+	assert.Equal(t, int64(300), r.changes[0].decision.Hold.Millicores, "the owner's limit is the top")
+	assert.Equal(t, int64(150), r.last.Hold.Millicores)
 
-			d := e.Step(sample)
+	// On the floor, and still pressing: that is no help any more.
+	l.Run(time.Hour, 1.8, r.see)
+	require.NotEmpty(t, r.verdicts)
+	assert.Equal(t, policy.OutcomeHarmed, r.verdicts[0].Outcome)
+	assert.Contains(t, r.verdicts[0].Reason, "floor")
+}
 
-			require.False(t, d.Tripped && d.Released)
-			require.GreaterOrEqual(t, d.Pressure, 0.0)
-			require.LessOrEqual(t, d.Pressure, 1.0)
+func TestAdaptiveRelaxesStepwise(t *testing.T) {
+	l, r := newLoop(t, `
+rules: [{name: TX, signal: networkTx, threshold: 150k/s, for: 1m, window: 10s}]
+ceiling: {strategy: adaptive, hold: 10m, probe: 0s}
+`), &recorder{}
 
-			for _, r := range d.Rules {
-				require.GreaterOrEqual(t, r.Value, 0.0)
-				require.False(t, r.Value > 1.5001, "an average above every rate it is made of: %v", r.Value)
-			}
+	l.Run(5*time.Minute, 1.8, r.see)
+	require.Equal(t, int64(157), r.last.Hold.Millicores)
 
-			if d.Tripped {
-				trippedAt = newest
-				require.GreaterOrEqual(t, newest-notAbove, cfg.Rules[0].For.Duration)
-			}
+	// A core sends less from here on: 100 kB/s, so every ceiling up to the top is fine, and it presses.
+	var tx float64
 
-			if d.Rules[0].State == policy.StateOK {
-				notAbove = newest
-			}
+	tx = l.Plant.Sample.TX.Total
 
-			if d.Released {
-				require.GreaterOrEqual(t, newest-trippedAt, cfg.Ceiling.Hold.Duration)
-			}
-		}
+	for range 20 * 60 {
+		sample := l.Plant.Run(time.Second, 1.8, float64(r.last.Hold.Millicores)/1000)
+		tx += 100e3 * float64(r.last.Hold.Millicores) / 1000
+		sample.TX.Total = tx
+		r.see(sample, l.Engine.Step(sample))
+	}
+
+	assert.Equal(t, policy.EventRelax, r.changes[len(r.changes)-1].event)
+	assert.Equal(t, int64(500), r.last.Hold.Millicores)
+}
+
+func TestARuleInObserveNeverLeadsToACeiling(t *testing.T) {
+	l, r := newLoop(t, `
+rules:
+  - {name: Seen, signal: cpu, threshold: 400m, for: 1m, window: 10s, mode: observe}
+  - {name: Done, signal: cpu, threshold: 400m, for: 5m, window: 10s}
+`), &recorder{}
+
+	l.Run(3*time.Minute, 1.8, r.see)
+	require.True(t, r.last.Held)
+	assert.False(t, r.last.Hold.Enforced())
+
+	l.Run(3*time.Minute, 1.8, r.see)
+	assert.True(t, r.last.Hold.Enforced(), "the other rule's time came")
+	assert.Equal(t, "Done", r.last.Hold.Rule)
+
+	l, r = newLoop(t, "mode: observe\n"+cpuRule), &recorder{}
+	l.Run(3*time.Hour, 1.8, func(s policy.Sample, d policy.Decision) {
+		r.see(s, d)
+		assert.False(t, d.Hold.Enforced())
 	})
+	assert.Equal(t, []policy.Event{policy.EventTrip}, r.events(), "would apply, said once")
 }
 
-// TestALowerThresholdNeverTripsLater compares two engines over the same samples.
-func TestALowerThresholdNeverTripsLater(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		low, high := config.Default(), config.Default()
-		low.Rules, high.Rules = low.Rules[:1], high.Rules[:1]
-		low.Rules[0].Threshold = config.MustThreshold("300m")
-		low.Rules[0].For = config.Duration{Duration: 20 * time.Second}
-		high.Rules[0].For = low.Rules[0].For
+func TestExpression(t *testing.T) {
+	l, r := newLoop(t, `
+rules: [{name: Both, expression: cpu > 0.4 && networkTx > 500000.0, for: 1m, window: 10s}]
+`), &recorder{}
 
-		a, b := policy.New(low, nil), policy.New(high, nil)
-		lowTripped := false
+	l.Run(5*time.Minute, 0.5, r.see)
+	assert.Empty(t, r.changes, "0.5 cores send 389 kB/s")
 
-		var sample policy.Sample
-
-		for range 300 {
-			sample.At += time.Second
-			sample.CPU.Total += rapid.Float64Range(0, 1).Draw(t, "cores")
-
-			lowTripped = a.Step(sample).Hold != nil || lowTripped
-
-			if b.Step(sample).Tripped {
-				require.True(t, lowTripped)
-
-				return
-			}
-		}
-	})
+	l.Run(time.Minute+20*time.Second, 1.8, r.see)
+	assert.Equal(t, []policy.Event{policy.EventTrip}, r.events())
 }
 
-func BenchmarkStep(b *testing.B) {
-	e := policy.New(config.Default(), nil)
-	sample := policy.Sample{}
+func TestAdvertisingSlowerThanTheRecordsLastIsHarm(t *testing.T) {
+	l, r := newLoop(t, cpuRule), &recorder{}
 
-	b.ReportAllocs()
+	l.Run(11*time.Minute, 1.8, r.see)
 
-	for b.Loop() {
-		sample.At += time.Second
-		sample.CPU.Total += 0.25
-		sample.Periods += 10
+	l.Plant.Sample.AdvertiseCycle, l.Plant.Sample.AdvertiseTTL = 17*time.Minute, 15*time.Minute
+	l.Run(time.Hour, 0.01, r.see)
 
-		e.Step(sample)
+	require.Len(t, r.verdicts, 2, "at the release, and again when there is an afterwards")
+	assert.Equal(t, policy.OutcomeHarmed, r.verdicts[0].Outcome)
+	assert.Zero(t, r.verdicts[0].After.Over)
+	assert.Equal(t, 5*time.Minute, r.verdicts[1].After.Over)
+	assert.True(t, r.verdicts[1].Ended)
+}
+
+func TestSeedDrawsTheStartOfTheCredit(t *testing.T) {
+	start := func(seed uint64) float64 {
+		e := policy.New(config.Default(), policy.Options{Seed: seed})
+
+		return e.Step(policy.Sample{}).Rules[2].Credit
+	}
+
+	assert.InDelta(t, start(7), start(7), 0)
+	assert.NotEqual(t, start(7), start(8))
+	assert.GreaterOrEqual(t, start(7), 0.75)
+}
+
+// TestTimeThatNobodySawDoesNotCount: a clock that jumps ahead, or a guard that was stopped, is no evidence.
+func TestTimeThatNobodySawDoesNotCount(t *testing.T) {
+	for _, busy := range []float64{0, 1.8} {
+		l, r := newLoop(t, cpuRule), &recorder{}
+
+		l.Run(5*time.Minute, 1.8, r.see)
+
+		l.Plant.Sample.At += time.Hour
+		l.Plant.Sample.CPU.Total += busy * 3600
+
+		// An average speaks for its own window, and for nothing before.
+		l.Run(9*time.Minute-time.Second, 1.8, r.see)
+		assert.Empty(t, r.changes, "%v cores in the gap", busy)
+
+		l.Run(3*time.Minute, 1.8, r.see)
+		assert.Equal(t, []policy.Event{policy.EventTrip}, r.events())
 	}
 }

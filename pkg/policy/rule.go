@@ -3,6 +3,8 @@ package policy
 import (
 	"time"
 
+	"github.com/google/cel-go/interpreter"
+
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
@@ -13,11 +15,12 @@ type State string
 const (
 	// StateOK: the average is at or under the threshold.
 	StateOK State = "ok"
-	// StatePending: above the threshold, but not for long enough.
+	// StatePending: above the threshold, but not for long enough, or with credit left.
 	StatePending State = "pending"
-	// StateFiring: above the threshold for the rule's time.
+	// StateFiring: above the threshold for the rule's time, and not yet down at the release threshold.
 	StateFiring State = "firing"
-	// StateReleasing: it fired and is back under the threshold, but not for long enough.
+	// StateReleasing: it fired, was at or under the release threshold and not above the threshold since,
+	// but not for long enough.
 	StateReleasing State = "releasing"
 	// StateBlind: the signal cannot be read. A blind rule never trips and never releases.
 	StateBlind State = "blind"
@@ -25,58 +28,96 @@ const (
 
 // RuleStatus is a rule's outcome for one sample.
 type RuleStatus struct {
-	Rule  config.Rule
+	Rule  *config.Rule
 	State State
-	// Value is the average over the window, in the threshold's unit; 0 while blind.
+	// Value is the average over the window, in the threshold's unit; 1 or 0 for an expression that is
+	// true or not; 0 while blind.
 	Value float64
 	// Since is when the state began.
 	Since time.Duration
-	// TripsIn is the time left until a pending rule fires, if it stays above its threshold.
+	// TripsIn is the time left until a pending rule fires, if it goes on as it is.
 	TripsIn time.Duration
+	// Credit is what is left in the bucket of a rule with credit, 0..1.
+	Credit float64
 	// Blind is why the signal cannot be read.
 	Blind string
 }
 
 // rule is a rule's state machine.
 type rule struct {
-	config config.Rule
-	series series
+	config   config.Rule
+	enforced bool
+	meters   []meter
+	credit   credit
+	lasting  endurance
 
 	state State
 	since time.Duration
 	blind string
 	value float64
+	above bool
+	last  time.Duration
 }
 
-func newRule(cfg config.Rule) rule {
-	return rule{config: cfg, series: series{keep: cfg.Window.Duration}, state: StateOK}
+func newRule(cfg config.Rule, enforced bool, random float64) rule {
+	r := rule{config: cfg, enforced: enforced, state: StateOK, lasting: newEndurance(cfg.For.Duration, cfg.Dip.Value)}
+
+	signals := []config.Signal{cfg.Signal}
+	if !cfg.Expression.IsZero() {
+		signals = cfg.Expression.Signals()
+	}
+
+	for _, signal := range signals {
+		r.meters = append(r.meters, newMeter(signal, cfg.Window.Duration))
+	}
+
+	if !cfg.Credit.IsZero() {
+		r.credit = newCredit(cfg, random)
+	}
+
+	return r
+}
+
+// reset forgets the counters.
+func (r *rule) reset() {
+	for i := range r.meters {
+		r.meters[i].reset()
+	}
+}
+
+// acquit returns the rule to ok, after a release: what it saw before is settled.
+func (r *rule) acquit(at time.Duration) {
+	r.lasting.clear()
+	r.credit.refill()
+	r.above = false
+
+	if r.state != StateOK {
+		r.enter(StateOK, at)
+	}
 }
 
 // step moves the machine by one sample.
-func (r *rule) step(at time.Duration, counter Counter, releaseAfter time.Duration) {
-	if counter.Blind != "" {
-		if r.blind == "" && r.state == StatePending {
-			// Unseen time does not count towards tripping.
-			r.enter(StateOK, at)
-		}
+func (r *rule) step(sample *Sample, releaseAfter time.Duration) {
+	at, passed := sample.At, sample.At-r.last
+	r.last = at
 
-		r.blind, r.value = counter.Blind, 0
-		r.series.reset()
+	covered := r.measure(sample)
+
+	if r.blind != "" {
+		r.goBlind(at)
 
 		return
 	}
 
-	r.blind = ""
-	r.series.add(at, counter.Total)
-
-	value, covered := r.series.rate(r.config.Window.Duration)
 	if covered == 0 {
 		// One point is no rate: after a reset or a blind spell the state stays as it was.
 		return
 	}
 
-	r.value = value
-	above := value > r.config.Threshold.Value
+	above := r.isAbove()
+	r.last = at
+	r.endure(at, passed, above)
+	r.above = above
 
 	switch r.state {
 	case StateOK:
@@ -85,28 +126,112 @@ func (r *rule) step(at time.Duration, counter Counter, releaseAfter time.Duratio
 			r.trip(at, covered)
 		}
 	case StatePending:
-		if !above {
-			r.enter(StateOK, at)
-		} else {
+		switch {
+		case above:
 			r.trip(at, covered)
+		case r.lasting.sum == 0:
+			r.enter(StateOK, at)
 		}
 	case StateFiring:
-		if !above {
+		if r.down() {
 			r.enter(StateReleasing, at)
 		}
 	case StateReleasing:
+		// Between the two thresholds it stays what it is, or it would be noise at the edge.
 		if above {
 			r.enter(StateFiring, at)
 		} else if at-r.since >= releaseAfter {
+			r.lasting.clear()
 			r.enter(StateOK, at)
 		}
+	}
+}
+
+// measure reads the meters; the time covered is that of the least covered one.
+func (r *rule) measure(sample *Sample) time.Duration {
+	r.blind = ""
+	covered := r.config.Window.Duration
+
+	for i := range r.meters {
+		m := &r.meters[i]
+		m.add(sample)
+
+		covered = min(covered, m.covered)
+
+		if m.blind != "" {
+			r.blind = m.blind
+		}
+	}
+
+	r.value = r.meters[0].value
+
+	if r.blind == "" && !r.config.Expression.IsZero() && covered > 0 {
+		r.value = r.evaluate(windowValues{r.meters})
+	}
+
+	if r.blind == "" && !r.config.Credit.IsZero() {
+		r.credit.step(r.meters[0].spent, r.meters[0].elapsed)
+	}
+
+	return covered
+}
+
+// evaluate is 1 when the expression is true, 0 when not; an expression that fails is blind.
+func (r *rule) evaluate(values interpreter.Activation) float64 {
+	result, err := r.config.Expression.Eval(values)
+	if err != nil {
+		r.blind = err.Error()
+	}
+
+	if result {
+		return 1
+	}
+
+	return 0
+}
+
+func (r *rule) goBlind(at time.Duration) {
+	// Unseen time does not count towards tripping.
+	r.lasting.clear()
+	r.above, r.value = false, 0
+
+	if r.state == StatePending {
+		r.enter(StateOK, at)
+	}
+}
+
+func (r *rule) isAbove() bool { return r.value > r.config.Limit() }
+
+// down tells that the value is as low as it must be after the rule fired.
+func (r *rule) down() bool { return r.value <= r.config.ReleaseAt() }
+
+// endure counts the time above. An average speaks for no more than its window: what lies before it
+// in a gap between samples was not seen.
+func (r *rule) endure(at, passed time.Duration, above bool) {
+	seen := min(passed, r.config.Window.Duration)
+
+	if !above {
+		r.lasting.step(at, 0, passed)
+
+		return
+	}
+
+	r.lasting.step(at, 0, passed-seen)
+
+	if r.above {
+		r.lasting.step(at, seen, 0)
 	}
 }
 
 // trip fires a pending rule whose time has come. The window must be full, or one busy moment right
 // after a start would count as a whole window of it.
 func (r *rule) trip(at, covered time.Duration) {
-	if at-r.since >= r.config.For.Duration && covered >= r.config.Window.Duration {
+	due := r.lasting.reached()
+	if !r.config.Credit.IsZero() {
+		due = r.credit.empty()
+	}
+
+	if due && covered >= r.config.Window.Duration {
 		r.enter(StateFiring, at)
 	}
 }
@@ -127,11 +252,15 @@ func (r *rule) quiet() bool {
 	}
 }
 
-func (r *rule) status(at time.Duration) RuleStatus {
-	status := RuleStatus{Rule: r.config, State: r.state, Value: r.value, Since: r.since, Blind: r.blind}
+func (r *rule) status() RuleStatus {
+	status := RuleStatus{Rule: &r.config, State: r.state, Value: r.value, Since: r.since, Blind: r.blind}
+
+	if r.credit.capacity > 0 {
+		status.Credit = r.credit.level / r.credit.capacity
+	}
 
 	if r.state == StatePending {
-		status.TripsIn = max(0, r.config.For.Duration-(at-r.since))
+		status.TripsIn = r.tripsIn()
 	}
 
 	if r.blind != "" {
@@ -140,3 +269,18 @@ func (r *rule) status(at time.Duration) RuleStatus {
 
 	return status
 }
+
+func (r *rule) tripsIn() time.Duration {
+	if r.config.Credit.IsZero() {
+		return r.lasting.left()
+	}
+
+	if spending := r.value - r.credit.earn; spending > 0 {
+		return time.Duration(min(r.credit.level/spending, maxTripsIn.Seconds()) * float64(time.Second))
+	}
+
+	return maxTripsIn
+}
+
+// maxTripsIn stands for never.
+const maxTripsIn = 24 * time.Hour

@@ -31,7 +31,8 @@ func init() { register[CeilingSpecSpec, CeilingSpecExtension](CeilingSpecType) }
 type CeilingSpecSpec struct {
 	// Mode is observe or enforce; in observe nothing is written.
 	Mode string `yaml:"mode" protobuf:"1"`
-	// CeilingMillicores and FloorMillicores as configured; the owner's limit is not taken into account yet.
+	// CeilingMillicores is what the strategy asks for, FloorMillicores as configured; the owner's limit
+	// is not taken into account yet.
 	CeilingMillicores int64 `yaml:"ceilingMillicores" protobuf:"2"`
 	FloorMillicores   int64 `yaml:"floorMillicores" protobuf:"3"`
 	// Rule that tripped, and the figures it tripped on.
@@ -43,6 +44,8 @@ type CeilingSpecSpec struct {
 	// SinceClock and HoldUntilClock are the same on CLOCK_BOOTTIME.
 	SinceClock     time.Duration `yaml:"sinceClock" protobuf:"8"`
 	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"9"`
+	// Probing: the hold is over and demand pressed on; the ceiling is lifted to see what it is like.
+	Probing bool `yaml:"probing" protobuf:"10"`
 }
 
 // ResourceDefinition implements typed.Extension.

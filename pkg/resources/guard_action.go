@@ -34,6 +34,10 @@ const MaxGuardActions = 50
 const (
 	ActionApply   = "apply"
 	ActionRelease = "release"
+	// ActionAdjust puts another ceiling in the place of one in force.
+	ActionAdjust = "adjust"
+	// ActionProbe lifts a ceiling for a while, to see what demand is like without it.
+	ActionProbe   = "probe"
 	ActionAdopt   = "adopt"
 	ActionForeign = "foreign-write"
 	ActionObserve = "would-apply"

@@ -52,6 +52,8 @@ const (
 	StateThrottled = "throttled"
 	// StateReleasing: a ceiling is in force and its cause has gone.
 	StateReleasing = "releasing"
+	// StateProbing: a ceiling is lifted for a moment, because demand pressed on it to the end of its hold.
+	StateProbing = "probing"
 )
 
 // GuardStatusSpec is what a person wants to know first. With several targets it is the worst one's.

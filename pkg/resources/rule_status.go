@@ -32,7 +32,8 @@ type RuleStatusSpec struct {
 	Signal string `yaml:"signal" protobuf:"1"`
 	// State is ok, pending, firing, releasing or blind.
 	State string `yaml:"state" protobuf:"2"`
-	// Value is the average over the window, Threshold what it is compared with; cores or bytes per second.
+	// Value is the average over the window, Threshold what it is compared with: cores, bytes per second,
+	// or a share of 1. A rule with credit is compared with what it earns; an expression is 1 or 0.
 	Value     float64 `yaml:"value" protobuf:"3"`
 	Threshold float64 `yaml:"threshold" protobuf:"4"`
 	// Since is when the state began.
@@ -41,6 +42,10 @@ type RuleStatusSpec struct {
 	TripsIn time.Duration `yaml:"tripsIn" protobuf:"6"`
 	// Reason a blind rule cannot be judged.
 	Reason string `yaml:"reason,omitempty" protobuf:"7"`
+	// Credit is what is left in the bucket of a rule with credit, 0..1.
+	Credit float64 `yaml:"credit,omitempty" protobuf:"8"`
+	// Mode of the rule: observe or enforce.
+	Mode string `yaml:"mode" protobuf:"9"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -53,6 +53,7 @@ type Counters struct {
 	ThrottledUsec uint64 `yaml:"throttledUsec" protobuf:"4"`
 	TXBytes       uint64 `yaml:"txBytes" protobuf:"5"`
 	RXBytes       uint64 `yaml:"rxBytes" protobuf:"6"`
+	PressureUsec  uint64 `yaml:"pressureUsec" protobuf:"7"`
 }
 
 // TargetStatsSpec is one sample.
@@ -72,6 +73,8 @@ type TargetStatsSpec struct {
 	TXBytesPerSecond Reading  `yaml:"txBytesPerSecond" protobuf:"7"`
 	RXBytesPerSecond Reading  `yaml:"rxBytesPerSecond" protobuf:"8"`
 	Counters         Counters `yaml:"counters" protobuf:"9"`
+	// CPUPressure is the share of time in which some task waited for a processor, 0..1.
+	CPUPressure Reading `yaml:"cpuPressure" protobuf:"10"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -86,6 +86,7 @@ func (s *guardService) targetStatus(ctx context.Context, id string, stats *resou
 		target.Rules = append(target.Rules, &guardv1alpha1.RuleStatus{
 			Name: name, Signal: spec.Signal, State: spec.State, Value: spec.Value, Threshold: spec.Threshold,
 			Since: timestamppb.New(spec.Since), TripsIn: durationpb.New(spec.TripsIn), Reason: spec.Reason,
+			Credit: spec.Credit, Mode: spec.Mode,
 		})
 	}
 

@@ -5,6 +5,7 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,7 +52,7 @@ func (c *CeilingController) Adopt(cfg config.Config, logger *zap.Logger) (map[st
 			zap.String("original", journal.Original), zap.String("applied", journal.Applied))
 
 		if cfg.Mode == config.ModeObserve || journal.BootID != c.BootID || Clock() >= journal.HoldUntil {
-			orphan.lift("left by an earlier process")
+			orphan.lift(resources.ActionRelease, "left by an earlier process")
 			orphan.close()
 
 			if orphan.err != nil {
@@ -65,12 +66,24 @@ func (c *CeilingController) Adopt(cfg config.Config, logger *zap.Logger) (map[st
 
 		orphan.claimBy = Clock() + orphanGrace
 		c.orphans[path] = orphan
-		holds[journal.Target] = policy.Hold{Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil}
+		holds[journal.Target] = policy.Hold{
+			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: millicores(journal.Applied),
+		}
 
 		log.Info("ceiling of an earlier process taken over", zap.Duration("holdLeft", journal.HoldUntil-Clock()))
 	}
 
 	return holds, errs
+}
+
+// millicores is a cpu.max as the policy counts; a journal's are checked when it is read.
+func millicores(cpuMax string) int64 {
+	value, err := cgroup.ParseCPUMax(cpuMax)
+	if err != nil {
+		return 0
+	}
+
+	return int64(math.Round(value.Cores() * 1000))
 }
 
 func openOrphan(paths Paths, bootID, path string) (*ceiling, error) {
@@ -124,7 +137,7 @@ func (c *CeilingController) reconcileOrphans(now time.Duration) []resources.Guar
 			continue
 		}
 
-		actions = append(actions, orphan.lift("its target was not found again")...)
+		actions = append(actions, orphan.lift(resources.ActionRelease, "its target was not found again")...)
 
 		if orphan.journal == nil {
 			orphan.close()

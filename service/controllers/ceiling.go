@@ -162,7 +162,7 @@ func (c *CeilingController) ceilingOf(id string, target resources.TargetSpec) (*
 
 // abandon takes a ceiling back for good. One that cannot be taken back now is kept and tried again.
 func (c *CeilingController) abandon(gone *ceiling, reason string) []resources.GuardActionSpec {
-	actions := gone.lift(reason)
+	actions := gone.lift(resources.ActionRelease, reason)
 
 	if gone.journal != nil {
 		c.orphans[gone.target.Cgroup] = gone
@@ -259,7 +259,7 @@ func (c *CeilingController) stop(logger *zap.Logger) {
 
 	for _, ceiling := range left {
 		if c.config.Ceiling.OnStop == config.StopRelease {
-			for _, action := range ceiling.lift("service stopped") {
+			for _, action := range ceiling.lift(resources.ActionRelease, "service stopped") {
 				logger.Info("action", zap.String("mode", string(c.config.Mode)), zap.String("action", action.Action),
 					zap.String("target", action.Target), zap.String("reason", action.Reason), zap.String("before", action.Before), zap.String("after", action.After),
 					zap.String("error", action.Error))

@@ -95,7 +95,9 @@ func (c *ceiling) reconcile(wanted *resources.CeilingSpecSpec, now time.Duration
 	case now < c.retryAt, wanted == nil && now < c.claimBy:
 		return nil
 	case wanted == nil:
-		return c.lift("quiet")
+		return c.lift(resources.ActionRelease, "quiet")
+	case wanted.Probing:
+		return c.lift(resources.ActionProbe, "the hold is over and demand presses on")
 	case c.journal != nil:
 		return c.watch(wanted, now)
 	default:
@@ -119,7 +121,7 @@ func (c *ceiling) observe(wanted *resources.CeilingSpecSpec) []resources.GuardAc
 	var actions []resources.GuardActionSpec
 
 	if c.journal != nil {
-		actions = c.lift("mode is observe")
+		actions = c.lift(resources.ActionRelease, "mode is observe")
 	}
 
 	if c.status.State == resources.CeilingObserved && c.status.SinceClock == wanted.SinceClock {
@@ -214,7 +216,7 @@ func (c *ceiling) watch(wanted *resources.CeilingSpecSpec, now time.Duration) []
 	return []resources.GuardActionSpec{foreign}
 }
 
-// adjust follows a ceiling that was configured anew. It goes over the owner's value: a journal that
+// adjust follows a wanted ceiling that changed: a step, or another configuration. It goes over the owner's value: a journal that
 // named the new ceiling while the old one is in force would, after a crash, take the old one for
 // somebody else's.
 func (c *ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) []resources.GuardActionSpec {
@@ -227,16 +229,26 @@ func (c *ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) [
 		return nil
 	}
 
-	actions := c.lift("the configured ceiling changed")
+	before, foreign := c.journal.Applied, c.status.ForeignWrites
+
+	lifted := c.lift(resources.ActionRelease, "the wanted ceiling changed")
 	if c.journal != nil {
-		return actions // could not be lifted: tried again
+		return lifted // could not be lifted: tried again
 	}
 
-	return append(actions, c.apply(wanted, now)...)
+	c.status.ForeignWrites = foreign
+	applied := c.apply(wanted, now)
+
+	if c.journal == nil {
+		return append(lifted, applied...)
+	}
+
+	// One thing was done, not two.
+	return []resources.GuardActionSpec{c.action(resources.ActionAdjust, wanted.Rule, wanted.Reason, before, c.status.ReadBack, nil)}
 }
 
 // lift takes the ceiling back.
-func (c *ceiling) lift(reason string) []resources.GuardActionSpec {
+func (c *ceiling) lift(kind, reason string) []resources.GuardActionSpec {
 	if c.journal == nil || c.dir == nil {
 		return nil
 	}
@@ -269,7 +281,7 @@ func (c *ceiling) lift(reason string) []resources.GuardActionSpec {
 	c.status = resources.CeilingStatusSpec{}
 	c.retryAt, c.backoff = 0, 0
 
-	return []resources.GuardActionSpec{c.action(resources.ActionRelease, journal.Rule, reason, journal.Applied, restored.String(), nil)}
+	return []resources.GuardActionSpec{c.action(kind, journal.Rule, reason, journal.Applied, restored.String(), nil)}
 }
 
 func (c *ceiling) failed(wanted *resources.CeilingSpecSpec, before string, err error, now time.Duration) []resources.GuardActionSpec {

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,11 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/pkg/trace"
 )
 
 // retention is how long a decision waits for its workload's next container.
@@ -23,8 +27,11 @@ const retention = time.Hour
 type PolicyController struct {
 	// Adopted are holds that an earlier process left in force, by workload.
 	Adopted map[string]policy.Hold
+	// Seed of the credits, another one on each node.
+	Seed uint64
 
 	config    activeConfig
+	recorder  recorder
 	workloads map[string]*workload
 }
 
@@ -45,6 +52,7 @@ func (*PolicyController) Outputs() []controller.Output {
 		{Type: resources.RuleStatusType, Kind: controller.OutputExclusive},
 		{Type: resources.CeilingSpecType, Kind: controller.OutputExclusive},
 		{Type: resources.GuardStatusType, Kind: controller.OutputExclusive},
+		{Type: resources.VerdictType, Kind: controller.OutputExclusive},
 	}
 }
 
@@ -53,6 +61,8 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 	if c.workloads == nil {
 		c.workloads = map[string]*workload{}
 	}
+
+	defer c.recorder.close()
 
 	for {
 		select {
@@ -90,6 +100,17 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		return fmt.Errorf("error listing target stats: %w", err)
 	}
 
+	ceilings, err := safe.ReaderListAll[*resources.CeilingStatus](ctx, r)
+	if err != nil {
+		return fmt.Errorf("error listing ceilings: %w", err)
+	}
+
+	applied := map[string]resources.CeilingStatusSpec{}
+
+	for ceiling := range ceilings.All() {
+		applied[ceiling.Metadata().ID()] = *ceiling.TypedSpec()
+	}
+
 	r.StartTrackingOutputs()
 
 	present := map[string]bool{}
@@ -98,7 +119,7 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		id := s.Metadata().ID()
 		present[id] = true
 
-		w := c.step(id, *s.TypedSpec(), logger)
+		w := c.step(id, *s.TypedSpec(), ownerOf(applied[id]), logger)
 
 		if err := c.publish(ctx, r, id, w); err != nil {
 			return err
@@ -111,7 +132,7 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		return err
 	}
 
-	if err := c.publishStatus(ctx, r, present, logger); err != nil {
+	if err := c.publishStatus(ctx, r, present, applied, logger); err != nil {
 		return err
 	}
 
@@ -125,9 +146,21 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 // reconfigure starts every history anew under the new rules; a hold in force stays.
 func (c *PolicyController) reconfigure() {
 	for _, w := range c.workloads {
-		w.engine = policy.New(c.config.Config, w.decision.Hold)
+		w.engine = policy.New(c.config.Config, policy.Options{Seed: c.Seed, InForce: w.decision.Hold})
 		w.clock = 0
 	}
+
+	c.recorder.configure(c.config.Trace, trace.Header{Version: trace.Version, Config: c.config.document, Seed: c.Seed})
+}
+
+// ownerOf is the owner's limit in cores under a ceiling of the guard's; 0 for none, or while it is not known.
+func ownerOf(ceiling resources.CeilingStatusSpec) float64 {
+	owner, err := cgroup.ParseCPUMax(ceiling.Original)
+	if err != nil {
+		return 0
+	}
+
+	return owner.Cores()
 }
 
 func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id string, w *workload) error {
@@ -139,8 +172,9 @@ func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id
 				spec.State, spec.Since = string(status.State), wallTime(status.Since)
 			}
 
-			spec.Signal, spec.Value, spec.Threshold = string(status.Rule.Signal), round(status.Value), status.Rule.Threshold.Value
+			spec.Signal, spec.Value, spec.Threshold = signalName(status.Rule), round(status.Value), status.Rule.Limit()
 			spec.TripsIn, spec.Reason = status.TripsIn, status.Blind
+			spec.Credit, spec.Mode = round(status.Credit), string(cmp.Or(status.Rule.Mode, c.config.Mode))
 
 			return nil
 		})
@@ -149,8 +183,12 @@ func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id
 		}
 	}
 
+	if err := publishVerdict(ctx, r, id, w.verdict); err != nil {
+		return err
+	}
+
 	hold := w.decision.Hold
-	if hold == nil {
+	if !w.decision.Held {
 		if err := ignoreNotFound(r.Destroy(ctx, resources.NewCeilingSpec(id).Metadata())); err != nil {
 			return fmt.Errorf("error removing the wanted ceiling of %s: %w", id, err)
 		}
@@ -166,8 +204,13 @@ func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id
 			spec.Reason = reasonOf(w.decision, hold.Rule)
 		}
 
-		spec.Mode = string(c.config.Mode)
-		spec.CeilingMillicores, spec.FloorMillicores = c.config.Ceiling.CPU.Millicores, c.config.Ceiling.Floor.Millicores
+		spec.Mode, spec.Probing = string(c.config.Mode), hold.Probing
+
+		if hold.Observe {
+			spec.Mode = string(config.ModeObserve)
+		}
+
+		spec.CeilingMillicores, spec.FloorMillicores = hold.Millicores, c.config.Ceiling.Floor.Millicores
 		spec.Rule = hold.Rule
 		spec.SinceClock, spec.HoldUntilClock = hold.Since, hold.Until
 
@@ -208,7 +251,7 @@ func (c *PolicyController) forget(present map[string]bool) {
 	for id, w := range c.workloads {
 		switch {
 		case present[id]:
-		case w.decision.Hold == nil:
+		case !w.decision.Held:
 			delete(c.workloads, id)
 		case w.lostAt == 0:
 			w.lostAt = now

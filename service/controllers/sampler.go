@@ -123,7 +123,7 @@ func (s *sampler) sampleCPU(next *resources.TargetStatsSpec) {
 
 	blind := func(reason string) {
 		next.CPU = resources.Reading{Provenance: resources.Blind, Reason: reason}
-		next.ThrottledRatio, next.MemoryBytes = next.CPU, next.CPU
+		next.ThrottledRatio, next.MemoryBytes, next.CPUPressure = next.CPU, next.CPU, next.CPU
 	}
 
 	if s.reader == nil {
@@ -149,11 +149,25 @@ func (s *sampler) sampleCPU(next *resources.TargetStatsSpec) {
 	next.CPU = rate(before.UsageUsec, stat.UsageUsec, 1e6*elapsed, first)
 	next.ThrottledRatio = rate(before.Throttled, stat.Throttled, float64(stat.Periods-min(before.Periods, stat.Periods)), first)
 
+	s.samplePressure(next, before.PressureUsec, elapsed, first)
+
 	if memory, ok := s.reader.MemoryCurrent(); ok {
 		next.MemoryBytes = resources.Reading{Value: float64(memory), Provenance: resources.Measured}
 	} else {
 		next.MemoryBytes = resources.Reading{Provenance: resources.Blind, Reason: "the memory controller is off"}
 	}
+}
+
+func (s *sampler) samplePressure(next *resources.TargetStatsSpec, before uint64, elapsed float64, first bool) {
+	pressure, err := s.reader.CPUPressure()
+	if err != nil {
+		next.CPUPressure = resources.Reading{Provenance: resources.Blind, Reason: err.Error()}
+
+		return
+	}
+
+	next.Counters.PressureUsec = pressure.TotalUsec
+	next.CPUPressure = rate(before, pressure.TotalUsec, 1e6*elapsed, first)
 }
 
 func (s *sampler) sampleLinks(next *resources.TargetStatsSpec) {

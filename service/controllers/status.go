@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -22,22 +23,13 @@ import (
 
 // severity orders the states of a target; the worst is shown.
 var severity = []string{
-	resources.StateOK, resources.StateBlind, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateThrottled,
+	resources.StateOK, resources.StateBlind, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled,
 }
 
 // publishStatus writes the one-line answer.
-func (c *PolicyController) publishStatus(ctx context.Context, r controller.Runtime, present map[string]bool, logger *zap.Logger) error {
-	ceilings, err := safe.ReaderListAll[*resources.CeilingStatus](ctx, r)
-	if err != nil {
-		return fmt.Errorf("error listing ceilings: %w", err)
-	}
-
-	applied := map[string]resources.CeilingStatusSpec{}
-
-	for ceiling := range ceilings.All() {
-		applied[ceiling.Metadata().ID()] = *ceiling.TypedSpec()
-	}
-
+func (c *PolicyController) publishStatus(
+	ctx context.Context, r controller.Runtime, present map[string]bool, applied map[string]resources.CeilingStatusSpec, logger *zap.Logger,
+) error {
 	conditions, err := safe.ReaderListAll[*resources.Condition](ctx, r)
 	if err != nil {
 		return fmt.Errorf("error listing conditions: %w", err)
@@ -122,7 +114,13 @@ func targetStatus(id string, decision policy.Decision, ceiling resources.Ceiling
 		}
 	}
 
-	if decision.Hold == nil || ceiling.State != resources.CeilingApplied {
+	if decision.Hold.Probing {
+		status.State, status.Rule = resources.StateProbing, decision.Hold.Rule
+
+		return status
+	}
+
+	if !decision.Held || ceiling.State != resources.CeilingApplied {
 		if ceiling.LastError != "" {
 			status.Message = ceiling.LastError
 		}
@@ -162,13 +160,18 @@ func overrule(status *resources.GuardStatusSpec, condition *resources.ConditionS
 	}
 }
 
-// display writes a signal's value for people: 1803m, 1.4 MB/s.
+// display writes a signal's value for people: 1803m, 1.4 MB/s, 37 %. An expression's is true or false.
 func display(signal config.Signal, value float64) string {
-	if signal == config.SignalCPU {
+	switch {
+	case signal == config.SignalCPU:
 		return fmt.Sprintf("%.0fm", value*1000)
+	case signal.Bytes():
+		return humanize.Bytes(uint64(math.Round(max(0, value)))) + "/s"
+	case signal == "":
+		return strconv.FormatBool(value > 0)
+	default:
+		return fmt.Sprintf("%.0f %%", value*100)
 	}
-
-	return humanize.Bytes(uint64(math.Round(max(0, value)))) + "/s"
 }
 
 // displayCeiling writes a cpu.max for people: 500m.

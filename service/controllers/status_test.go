@@ -18,7 +18,7 @@ func decision(states ...policy.State) policy.Decision {
 	var d policy.Decision
 
 	for i, state := range states {
-		d.Rules = append(d.Rules, policy.RuleStatus{Rule: config.Default().Rules[i], State: state, Value: 1, Blind: "why"})
+		d.Rules = append(d.Rules, policy.RuleStatus{Rule: &config.Default().Rules[i], State: state, Value: 1, Blind: "why"})
 	}
 
 	return d
@@ -26,7 +26,7 @@ func decision(states ...policy.State) policy.Decision {
 
 func TestTargetStatus(t *testing.T) {
 	held := func(d policy.Decision) policy.Decision {
-		d.Hold, d.ReleasesIn = &policy.Hold{Rule: "SpegelHighCPU"}, 1500*time.Millisecond
+		d.Held, d.Hold, d.ReleasesIn = true, policy.Hold{Rule: "SpegelHighCPU"}, 1500*time.Millisecond
 
 		return d
 	}

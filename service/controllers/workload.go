@@ -8,8 +8,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/pkg/trace"
 )
 
 // workload is one decision: it belongs to the workload, not to the container that runs it now.
@@ -17,13 +19,16 @@ type workload struct {
 	engine      *policy.Engine
 	containerID string
 	clock       time.Duration
-	decision    policy.Decision
+	// decision owns its rules; before is what they were at the step before.
+	decision policy.Decision
+	before   []policy.RuleStatus
+	verdict  *policy.Verdict
 	// lostAt is when its container went; 0 while it runs.
 	lostAt time.Duration
 }
 
 // step takes the workload's newest sample.
-func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, logger *zap.Logger) *workload {
+func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, owner float64, logger *zap.Logger) *workload {
 	logger = logger.With(zap.String("target", id))
 
 	w, ok := c.workloads[id]
@@ -31,12 +36,12 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, logg
 		w = &workload{containerID: stats.ContainerID}
 
 		if hold, ok := c.Adopted[id]; ok {
-			w.decision.Hold = &hold
+			w.decision.Held, w.decision.Hold = true, hold
 
 			delete(c.Adopted, id)
 		}
 
-		w.engine = policy.New(c.config.Config, w.decision.Hold)
+		w.engine = policy.New(c.config.Config, policy.Options{Seed: c.Seed, InForce: w.decision.Hold})
 		c.workloads[id] = w
 	}
 
@@ -51,22 +56,35 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, logg
 		return w
 	}
 
-	before := w.decision
-	w.clock = stats.Clock
-	w.decision = w.engine.Step(policySample(stats))
+	sample := policySample(stats, owner)
+	c.recorder.record(trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, logger)
 
-	logDecision(logger, before, w.decision)
+	// The engine writes over its rules at each step.
+	w.before = append(w.before[:0], w.decision.Rules...)
+	w.clock = stats.Clock
+	w.decision = w.engine.Step(sample)
+
+	if w.decision.Verdict != nil {
+		w.verdict = w.decision.Verdict
+	}
+
+	logDecision(logger, w.before, w.decision)
 
 	return w
 }
 
-func policySample(stats resources.TargetStatsSpec) policy.Sample {
+func policySample(stats resources.TargetStatsSpec, owner float64) policy.Sample {
 	return policy.Sample{
-		At:        stats.Clock,
-		CPU:       policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),
-		TX:        policyCounter(stats.TXBytesPerSecond, float64(stats.Counters.TXBytes)),
-		Periods:   stats.Counters.Periods,
-		Throttled: stats.Counters.Throttled,
+		At:            stats.Clock,
+		CPU:           policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),
+		TX:            policyCounter(stats.TXBytesPerSecond, float64(stats.Counters.TXBytes)),
+		RX:            policyCounter(stats.RXBytesPerSecond, float64(stats.Counters.RXBytes)),
+		Allocation:    policy.Counter{Blind: "the target's /metrics is not read by this version"},
+		Pressure:      policyCounter(stats.CPUPressure, float64(stats.Counters.PressureUsec)/1e6),
+		Periods:       stats.Counters.Periods,
+		Throttled:     stats.Counters.Throttled,
+		ThrottledTime: float64(stats.Counters.ThrottledUsec) / 1e6,
+		Owner:         owner,
 	}
 }
 
@@ -79,37 +97,85 @@ func policyCounter(reading resources.Reading, total float64) policy.Counter {
 	return policy.Counter{Total: total}
 }
 
-func logDecision(logger *zap.Logger, before, after policy.Decision) {
+func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.Decision) {
 	for i, status := range after.Rules {
-		if i < len(before.Rules) && before.Rules[i].State == status.State {
+		if i < len(before) && before[i].State == status.State {
 			continue
 		}
 
-		if len(before.Rules) == 0 && status.State == policy.StateOK {
+		if len(before) == 0 && status.State == policy.StateOK {
 			continue
 		}
 
 		logger.Info("rule", zap.String("rule", status.Rule.Name), zap.String("state", string(status.State)),
-			zap.String("value", display(status.Rule.Signal, status.Value)), zap.Stringer("threshold", status.Rule.Threshold),
+			zap.String("value", display(status.Rule.Signal, status.Value)), zap.String("threshold", thresholdOf(status.Rule)),
 			zap.String("reason", status.Blind))
 	}
 
-	switch {
-	case after.Tripped:
-		logger.Warn("ceiling wanted", zap.String("rule", after.Hold.Rule), zap.Duration("hold", after.Hold.Until-after.Hold.Since))
-	case after.Released:
-		logger.Info("ceiling no longer wanted", zap.Float64("pressure", after.Pressure))
+	hold := after.Hold
+
+	switch after.Event {
+	case policy.EventTrip, policy.EventRetrip:
+		logger.Warn("ceiling wanted", zap.String("event", string(after.Event)), zap.String("rule", hold.Rule),
+			zap.Int64("millicores", hold.Millicores), zap.Duration("hold", hold.Until-hold.Since), zap.Bool("observe", hold.Observe))
+	case policy.EventStepDown, policy.EventRelax:
+		logger.Info("another ceiling wanted", zap.String("event", string(after.Event)), zap.String("rule", hold.Rule),
+			zap.Int64("millicores", hold.Millicores))
+	case policy.EventProbe:
+		logger.Info("ceiling lifted to see what demand is like", zap.String("rule", hold.Rule), zap.Float64("throttled", round(after.Throttled)))
+	case policy.EventRelease:
+		logger.Info("ceiling no longer wanted", zap.Float64("throttled", round(after.Throttled)))
+	}
+
+	if v := after.Verdict; v != nil {
+		logger.Info("verdict", zap.String("rule", v.Rule), zap.String("outcome", string(v.Outcome)), zap.String("reason", v.Reason),
+			zap.Bool("ended", v.Ended), zap.String("before", displayUsage(v.Before)), zap.String("during", displayUsage(v.During)),
+			zap.String("after", displayUsage(v.After)))
 	}
 }
 
 // reasonOf writes down the figures a rule tripped on.
 func reasonOf(decision policy.Decision, name string) string {
 	for _, status := range decision.Rules {
-		if status.Rule.Name == name && status.State == policy.StateFiring {
-			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal,
-				display(status.Rule.Signal, status.Value), status.Rule.Threshold, status.Rule.For)
+		if status.Rule.Name != name {
+			continue
+		}
+
+		value := display(status.Rule.Signal, status.Value)
+
+		switch {
+		case decision.Event == policy.EventRetrip:
+			return fmt.Sprintf("the breach goes on without the ceiling (%s)", thresholdOf(status.Rule))
+		case status.State != policy.StateFiring:
+		case !status.Rule.Credit.IsZero():
+			return fmt.Sprintf("%s %s has used up its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Capacity, status.Rule.Credit.Earn)
+		case !status.Rule.Expression.IsZero():
+			return fmt.Sprintf("%s for %s", status.Rule.Expression, status.Rule.For)
+		default:
+			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal, value, status.Rule.Threshold, status.Rule.For)
 		}
 	}
 
 	return "taken over from an earlier process"
+}
+
+// thresholdOf is what the rule compares with, as it was written.
+func thresholdOf(rule *config.Rule) string {
+	switch {
+	case !rule.Credit.IsZero():
+		return rule.Credit.Earn.String()
+	case !rule.Expression.IsZero():
+		return rule.Expression.String()
+	default:
+		return rule.Threshold.String()
+	}
+}
+
+// signalName is the rule's signal, or what it has instead.
+func signalName(rule *config.Rule) string {
+	if !rule.Expression.IsZero() {
+		return "expression"
+	}
+
+	return string(rule.Signal)
 }

@@ -29,7 +29,7 @@ interval: 500ms
 rules:
   - {name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10s, window: 4s}
   - {name: SpegelHighNetworkTX, signal: networkTx, threshold: 500k/s, for: 10s, window: 4s}
-ceiling: {cpu: 500m, floor: 100m, hold: 10s, releaseAfter: 5s}
+ceiling: {cpu: 500m, floor: 100m, hold: 10s, releaseAfter: 5s, probe: 0s}
 `
 
 const (

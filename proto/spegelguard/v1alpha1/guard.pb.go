@@ -73,7 +73,7 @@ func (x *StatusResponse) GetMessages() []*Status {
 type Status struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// State as in GuardStatuses.spegelguard.dev: ok, pending, firing, throttled, releasing, blind,
+	// State as in GuardStatuses.spegelguard.dev: ok, pending, firing, throttled, probing, releasing, blind,
 	// no-target, no-cri, no-cgroup-v2 or no-permission.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Mode is observe or enforce.
@@ -353,14 +353,19 @@ type RuleStatus struct {
 	Signal string                 `protobuf:"bytes,2,opt,name=signal,proto3" json:"signal,omitempty"`
 	// State is ok, pending, firing, releasing or blind.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	// Value is the average over the rule's window: cores or bytes per second.
+	// Value is the average over the rule's window: cores, bytes per second or a share of 1; an expression
+	// is 1 or 0. It is compared with the threshold, or with what a credit earns.
 	Value     float64                `protobuf:"fixed64,4,opt,name=value,proto3" json:"value,omitempty"`
 	Threshold float64                `protobuf:"fixed64,5,opt,name=threshold,proto3" json:"threshold,omitempty"`
 	Since     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
 	// TripsIn is the time until a pending rule fires if nothing changes.
 	TripsIn *durationpb.Duration `protobuf:"bytes,7,opt,name=trips_in,json=tripsIn,proto3" json:"trips_in,omitempty"`
 	// Reason a blind rule cannot be judged.
-	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Credit is what is left in the bucket of a rule with credit, 0..1.
+	Credit float64 `protobuf:"fixed64,9,opt,name=credit,proto3" json:"credit,omitempty"`
+	// Mode of the rule: observe or enforce.
+	Mode          string `protobuf:"bytes,10,opt,name=mode,proto3" json:"mode,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,6 +452,20 @@ func (x *RuleStatus) GetTripsIn() *durationpb.Duration {
 func (x *RuleStatus) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *RuleStatus) GetCredit() float64 {
+	if x != nil {
+		return x.Credit
+	}
+	return 0
+}
+
+func (x *RuleStatus) GetMode() string {
+	if x != nil {
+		return x.Mode
 	}
 	return ""
 }
@@ -576,7 +595,7 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\n" +
 	"provenance\x18\x02 \x01(\tR\n" +
 	"provenance\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x82\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xae\x02\n" +
 	"\n" +
 	"RuleStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -586,7 +605,10 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\tthreshold\x18\x05 \x01(\x01R\tthreshold\x120\n" +
 	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x124\n" +
 	"\btrips_in\x18\a \x01(\v2\x19.google.protobuf.DurationR\atripsIn\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"\xd2\x01\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
+	"\x06credit\x18\t \x01(\x01R\x06credit\x12\x12\n" +
+	"\x04mode\x18\n" +
+	" \x01(\tR\x04mode\"\xd2\x01\n" +
 	"\rCeilingStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x1a\n" +

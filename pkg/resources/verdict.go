@@ -1,0 +1,60 @@
+package resources
+
+import (
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/resource/meta"
+	"github.com/cosi-project/runtime/pkg/resource/typed"
+)
+
+// VerdictType is the type of Verdict.
+const VerdictType = resource.Type("Verdicts.spegelguard.dev")
+
+// Verdict is what the target's last lifted ceiling did; its id is the target's.
+type Verdict = typed.Resource[VerdictSpec, VerdictExtension]
+
+// NewVerdict returns an empty Verdict.
+func NewVerdict(id resource.ID) *Verdict {
+	return create[VerdictSpec, VerdictExtension](VerdictType, id)
+}
+
+// VerdictExtension gives Verdict its definition.
+type VerdictExtension struct{}
+
+// DeepCopy implements typed.DeepCopyable.
+func (s VerdictSpec) DeepCopy() VerdictSpec { return s }
+
+func init() { register[VerdictSpec, VerdictExtension](VerdictType) }
+
+// Usage is what the workload used over some time.
+type Usage struct {
+	Over           time.Duration `yaml:"over" protobuf:"1"`
+	CoreSeconds    float64       `yaml:"coreSeconds" protobuf:"2"`
+	TXBytes        float64       `yaml:"txBytes" protobuf:"3"`
+	RXBytes        float64       `yaml:"rxBytes" protobuf:"4"`
+	AllocatedBytes float64       `yaml:"allocatedBytes" protobuf:"5"`
+	// ThrottledSeconds is what was held back, of all processors together.
+	ThrottledSeconds float64 `yaml:"throttledSeconds" protobuf:"6"`
+}
+
+// VerdictSpec compares the workload before, under and after a ceiling.
+type VerdictSpec struct {
+	At   time.Time `yaml:"at" protobuf:"1"`
+	Rule string    `yaml:"rule" protobuf:"2"`
+	// Outcome is helped, no effect, harmed or unknown, for the reason given.
+	Outcome string `yaml:"outcome" protobuf:"3"`
+	Reason  string `yaml:"reason" protobuf:"4"`
+	// Ended tells that the signal stayed under its threshold without the ceiling.
+	Ended bool `yaml:"ended" protobuf:"5"`
+	// After is the probe, or what followed the release; its time is 0 while there is none.
+	Before Usage `yaml:"before" protobuf:"6"`
+	During Usage `yaml:"during" protobuf:"7"`
+	After  Usage `yaml:"after" protobuf:"8"`
+}
+
+// ResourceDefinition implements typed.Extension.
+func (VerdictExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
+	return definition(VerdictType, []resource.Type{"verdict"},
+		column("Rule", ".rule"), column("Outcome", ".outcome"), column("Ended", ".ended"), column("Reason", ".reason"))
+}

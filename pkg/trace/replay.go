@@ -1,0 +1,114 @@
+package trace
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+// Step is one sample of a replay and what the policy decides on it.
+type Step struct {
+	Workload string
+	// Sample as recorded, and Elapsed since the trace's first sample.
+	Sample   policy.Sample
+	Elapsed  time.Duration
+	Decision policy.Decision
+}
+
+// Replay runs the policy over a trace and hands every step to the caller. A decision's rules are valid
+// until the next step.
+//
+// With a configuration that one judges; without, the recorded ones do. Note what a replay cannot
+// show: the samples were taken under the ceilings of then.
+func Replay(r io.Reader, with *config.Config, see func(Step)) error {
+	p := &player{with: with, workloads: map[string]*played{}}
+
+	for line, err := range Read(r) {
+		if err != nil {
+			return err
+		}
+
+		if line.Header != nil {
+			if err := p.configure(*line.Header); err != nil {
+				return err
+			}
+
+			continue
+		}
+
+		see(p.step(*line.Sample))
+	}
+
+	return nil
+}
+
+type player struct {
+	with      *config.Config
+	config    config.Config
+	seed      uint64
+	document  string
+	workloads map[string]*played
+
+	begun bool
+	first time.Duration
+}
+
+type played struct {
+	engine    *policy.Engine
+	container string
+	hold      policy.Hold
+}
+
+// configure judges by the header from here on. A header that says nothing new stands at the beginning
+// of a file that follows a full one; what was learnt before goes on.
+func (p *player) configure(header Header) error {
+	if header.Config == p.document && header.Seed == p.seed && len(p.workloads) > 0 {
+		return nil
+	}
+
+	p.document, p.seed = header.Config, header.Seed
+
+	if p.with != nil {
+		p.config = *p.with
+
+		return nil
+	}
+
+	cfg, err := config.Parse([]byte(header.Config))
+	if err != nil {
+		return fmt.Errorf("error parsing the recorded configuration: %w", err)
+	}
+
+	p.config = cfg
+
+	for _, w := range p.workloads {
+		w.engine = policy.New(cfg, policy.Options{Seed: p.seed, InForce: w.hold})
+	}
+
+	return nil
+}
+
+func (p *player) step(sample Sample) Step {
+	w, ok := p.workloads[sample.Workload]
+	if !ok {
+		w = &played{engine: policy.New(p.config, policy.Options{Seed: p.seed}), container: sample.Container}
+		p.workloads[sample.Workload] = w
+	}
+
+	if w.container != sample.Container {
+		w.container = sample.Container
+		w.engine.Restart()
+	}
+
+	if !p.begun {
+		p.begun, p.first = true, sample.At
+	}
+
+	decision := w.engine.Step(sample.Sample)
+	w.hold = decision.Hold
+
+	return Step{Workload: sample.Workload, Sample: sample.Sample, Elapsed: sample.At - p.first, Decision: decision}
+}

@@ -1,0 +1,151 @@
+// Package trace is the record of what the policy saw: JSON, one object per line, of samples and the
+// configuration they were judged by.
+//
+// A trace replays to the same decisions, or shows what another configuration would have decided. The
+// package opens no file: it reads from and writes to what it is given.
+package trace
+
+//go:generate go run ../../test/traces -dir testdata
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+// Version of the format; it stands in every header.
+const Version = 1
+
+// maxLine is the longest line that is read. A header holds a configuration document, which Talos bounds too.
+const maxLine = 1 << 20
+
+// Line is one line: a header or a sample.
+type Line struct {
+	Header *Header `json:"header,omitempty"`
+	Sample *Sample `json:"sample,omitempty"`
+}
+
+// Header says how the samples after it were judged. There is one at the beginning, and one wherever
+// that changed.
+type Header struct {
+	Version int `json:"version"`
+	// Config is the document (YAML).
+	Config string `json:"config"`
+	// Seed of the credits.
+	Seed uint64 `json:"seed,omitempty"`
+}
+
+// Sample is one reading of one workload.
+type Sample struct {
+	Workload string `json:"workload"`
+	// Container changes when the workload is restarted and its counters begin anew.
+	Container string `json:"container,omitempty"`
+	policy.Sample
+}
+
+// Encode writes a line, with its end.
+func Encode(line Line) ([]byte, error) {
+	data, err := json.Marshal(line)
+	if err != nil {
+		return nil, fmt.Errorf("error encoding trace line: %w", err)
+	}
+
+	return append(data, '\n'), nil
+}
+
+// ErrNoHeader says that a trace does not begin with a header.
+var ErrNoHeader = errors.New("a trace begins with a header")
+
+// Read reads a trace line by line. An error names the line and is the last thing it yields; a last
+// line without an end that does not parse is left out, because a recorder can be stopped while it writes.
+func Read(r io.Reader) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		reader := bufio.NewReaderSize(r, 64<<10)
+
+		for number, begun := 1, false; ; number++ {
+			data, readErr := readLine(reader)
+			if readErr != nil && !errors.Is(readErr, io.EOF) {
+				yield(Line{}, fmt.Errorf("error reading trace line %d: %w", number, readErr))
+
+				return
+			}
+
+			if len(bytes.TrimSpace(data)) > 0 {
+				line, err := decode(data)
+
+				if err == nil && !begun && line.Header == nil {
+					err = ErrNoHeader
+				}
+
+				if err != nil && begun && readErr != nil {
+					return // cut off
+				}
+
+				if err != nil {
+					yield(Line{}, fmt.Errorf("error reading trace line %d: %w", number, err))
+
+					return
+				}
+
+				begun = true
+
+				if !yield(line, nil) {
+					return
+				}
+			}
+
+			if readErr != nil {
+				return
+			}
+		}
+	}
+}
+
+func readLine(reader *bufio.Reader) ([]byte, error) {
+	var line []byte
+
+	for {
+		part, err := reader.ReadSlice('\n')
+		line = append(line, part...)
+
+		if len(line) > maxLine {
+			return nil, fmt.Errorf("longer than %d bytes", maxLine)
+		}
+
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
+}
+
+func decode(data []byte) (Line, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+
+	var line Line
+
+	if err := decoder.Decode(&line); err != nil {
+		return Line{}, err
+	}
+
+	if err := decoder.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
+		return Line{}, errors.New("more than one object in the line")
+	}
+
+	switch {
+	case (line.Header == nil) == (line.Sample == nil):
+		return Line{}, errors.New("a line is either a header or a sample")
+	case line.Header != nil && line.Header.Version != Version:
+		return Line{}, fmt.Errorf("version %d, this program reads version %d", line.Header.Version, Version)
+	case line.Sample != nil && line.Sample.Workload == "":
+		return Line{}, errors.New("sample without a workload")
+	default:
+		return line, nil
+	}
+}

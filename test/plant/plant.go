@@ -1,0 +1,97 @@
+// Package plant is a model of a spegel container under CFS bandwidth control: what it demands and a
+// quota in, the kernel's counters out. It stands in for a node where hours must pass in milliseconds.
+package plant
+
+import (
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+// Of the recorded incident (shared/incident-traces): what one busy core sends, receives and allocates per second.
+const (
+	TXPerCore         = 1.4e6 / 1.8
+	RXPerCore         = 1.13 * TXPerCore
+	AllocationPerCore = 3.8e9 / 60 / 0.91
+)
+
+// Period is the kernel's default enforcement period.
+const Period = 100 * time.Millisecond
+
+// Plant is the container.
+type Plant struct {
+	// Sample are its counters by now.
+	Sample policy.Sample
+	// BlindAllocation leaves the allocation unmeasured.
+	BlindAllocation bool
+}
+
+// Run lets it run for a while, demanding some cores under a quota in cores (0 for none).
+func (p *Plant) Run(step time.Duration, demand, quota float64) policy.Sample {
+	s := &p.Sample
+	seconds := step.Seconds()
+	used := demand
+
+	s.At += step
+
+	if quota > 0 {
+		periods := uint64(step / Period)
+		s.Periods += periods
+
+		if demand > quota {
+			used = quota
+			s.Throttled += periods
+			// What is missing is waited for.
+			held := (1 - quota/demand) * seconds
+			s.ThrottledTime += held
+			s.Pressure.Total += held
+		}
+	}
+
+	s.CPU.Total += used * seconds
+	s.TX.Total += used * TXPerCore * seconds
+	s.RX.Total += used * RXPerCore * seconds
+
+	if p.BlindAllocation {
+		s.Allocation = policy.Counter{Blind: "not measured"}
+	} else {
+		s.Allocation.Total += used * AllocationPerCore * seconds
+	}
+
+	return *s
+}
+
+// Loop closes the loop: each step's quota is what the engine wanted after the one before.
+type Loop struct {
+	Plant  Plant
+	Engine *policy.Engine
+	// Step is the sampling interval.
+	Step time.Duration
+	// Owner is the owner's own limit in cores, 0 for none.
+	Owner float64
+
+	quota float64
+}
+
+// Run goes on for a while with a demand in cores, and hands every sample and decision to the caller.
+func (l *Loop) Run(d time.Duration, demand float64, see func(policy.Sample, policy.Decision)) {
+	for end := l.Plant.Sample.At + d; l.Plant.Sample.At < end; {
+		quota := l.quota
+		if quota == 0 || l.Owner > 0 && l.Owner < quota {
+			quota = l.Owner
+		}
+
+		l.Plant.Sample.Owner = l.Owner
+		sample := l.Plant.Run(l.Step, demand, quota)
+		decision := l.Engine.Step(sample)
+
+		l.quota = 0
+		if decision.Held && decision.Hold.Enforced() {
+			l.quota = float64(decision.Hold.Millicores) / 1000
+		}
+
+		if see != nil {
+			see(sample, decision)
+		}
+	}
+}
