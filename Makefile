@@ -23,8 +23,9 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build the daemon into bin/.
+build: ## Build the daemon and the command line into bin/.
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/spegel-guard ./service
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/spegelguardctl ./cmd/spegelguardctl
 
 .PHONY: deps
 deps: ## Install what the VM needs and is not there (Debian packages, as root or with sudo).
@@ -49,8 +50,8 @@ test-vm: deps ## Run the tests that need a real kernel, in the VM.
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each.
 	@set -e; for target in \
-		./pkg/config:FuzzParse \
-		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzResolve ./pkg/cgroup:FuzzDecodeJournal; \
+		./pkg/config:FuzzParse ./pkg/trace:FuzzReplay \
+		./pkg/cgroup:FuzzParsePressure ./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzResolve ./pkg/cgroup:FuzzDecodeJournal; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
 
 .PHONY: bench
@@ -58,8 +59,9 @@ bench: ## Run the benchmarks that need no special kernel.
 	go test -run '^$$' -bench . -benchmem ./pkg/...
 
 .PHONY: generate
-generate: ## Generate the Go code of the protobuf files.
+generate: ## Generate the Go code of the protobuf files, and the traces that the tests replay.
 	go run ./proto/generate
+	go generate ./pkg/trace
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint.
@@ -70,7 +72,7 @@ $(GOLANGCI):
 
 .PHONY: check
 check: lint generate ## Lint, and fail when generated code is stale.
-	@git diff --exit-code --stat -- proto || (echo "generated code is stale: commit what 'make generate' writes" && exit 1)
+	@git diff --exit-code --stat -- proto pkg/trace/testdata || (echo "generated code is stale: commit what 'make generate' writes" && exit 1)
 
 .PHONY: clean
 clean: ## Remove bin/. The cache of VM artefacts stays: see SPEGEL_GUARD_CACHE.
