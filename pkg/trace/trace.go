@@ -62,49 +62,72 @@ func Encode(line Line) ([]byte, error) {
 // ErrNoHeader says that a trace does not begin with a header.
 var ErrNoHeader = errors.New("a trace begins with a header")
 
-// Read reads a trace line by line. An error names the line and is the last thing it yields; a last
-// line without an end that does not parse is left out, because a recorder can be stopped while it writes.
+// Read reads a trace line by line. An error names the line and is the last thing it yields. What was
+// cut off is left out, because a recorder can be stopped while it writes: a line that does not parse
+// at the very end, or where the next process began anew with a header.
 func Read(r io.Reader) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
-		reader := bufio.NewReaderSize(r, 64<<10)
+		lines := &lineReader{in: bufio.NewReaderSize(r, 64<<10)}
 
-		for number, begun := 1, false; ; number++ {
-			data, readErr := readLine(reader)
-			if readErr != nil && !errors.Is(readErr, io.EOF) {
-				yield(Line{}, fmt.Errorf("error reading trace line %d: %w", number, readErr))
+		for {
+			line, err := lines.next()
+
+			switch {
+			case errors.Is(err, io.EOF):
+				return
+			case err != nil:
+				yield(Line{}, fmt.Errorf("error reading trace line %d: %w", lines.number, err))
 
 				return
-			}
-
-			if len(bytes.TrimSpace(data)) > 0 {
-				line, err := decode(data)
-
-				if err == nil && !begun && line.Header == nil {
-					err = ErrNoHeader
-				}
-
-				if err != nil && begun && readErr != nil {
-					return // cut off
-				}
-
-				if err != nil {
-					yield(Line{}, fmt.Errorf("error reading trace line %d: %w", number, err))
-
-					return
-				}
-
-				begun = true
-
-				if !yield(line, nil) {
-					return
-				}
-			}
-
-			if readErr != nil {
+			case !yield(line, nil):
 				return
 			}
 		}
 	}
+}
+
+type lineReader struct {
+	in     *bufio.Reader
+	number int
+	begun  bool
+}
+
+// next is the next whole line, or io.EOF.
+func (l *lineReader) next() (Line, error) {
+	for {
+		l.number++
+
+		data, readErr := readLine(l.in)
+		if readErr != nil && (!errors.Is(readErr, io.EOF) || len(data) == 0) {
+			return Line{}, readErr
+		}
+
+		if len(bytes.TrimSpace(data)) == 0 {
+			continue
+		}
+
+		line, err := decode(data)
+
+		switch {
+		case err == nil && !l.begun && line.Header == nil:
+			return Line{}, ErrNoHeader
+		case err == nil:
+			l.begun = true
+
+			return line, nil
+		case !l.begun || readErr == nil && !l.beginsAnew():
+			return Line{}, err
+		}
+	}
+}
+
+// beginsAnew tells that the next line is a header.
+func (l *lineReader) beginsAnew() bool {
+	const begin = `{"header":`
+
+	next, err := l.in.Peek(len(begin))
+
+	return err == nil && string(next) == begin
 }
 
 func readLine(reader *bufio.Reader) ([]byte, error) {

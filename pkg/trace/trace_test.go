@@ -62,13 +62,16 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{encode(t, sample(0, 0)), "line 1: a trace begins with a header"},
 		{`{"header":{"version":9}}` + "\n", "line 1: version 9, this program reads version 1"},
 		{good + "{}\n", "line 2: a line is either a header or a sample"},
-		{good + "nonsense\n" + good, "line 2: invalid character"},
+		{good + "nonsense\n" + encode(t, sample(0, 0)), "line 2: invalid character"},
 		{good + `{"sample":{"workload":"a","smell":1}}` + "\n", `line 2: json: unknown field "smell"`},
 		{good + `{"sample":{}}` + "\n", "line 2: sample without a workload"},
 		{good + `{"sample":{"workload":"a"}} {}` + "\n", "line 2: more than one object"},
 		{good + strings.Repeat("x", 2<<20) + "\n", "line 2: longer than"},
 		{encode(t, header("mode: kill")), `error parsing the recorded configuration: line 1: mode: "kill" is not allowed`},
 		{good + `{"sample":{"workload":"a","at":12`, ""},
+		{good + `{"sample":{"workload":"a","at":12` + "\n" + good, ""},
+		{good + `{"sample":{"workload":"a","at":12` + "\n" + encode(t, sample(0, 0)) + good, "line 2: unexpected EOF"},
+		{good + "nonsense\n\n", "line 2: invalid character"},
 	} {
 		err := trace.Replay(strings.NewReader(test.text), nil, func(trace.Step) {})
 

@@ -1,0 +1,108 @@
+//go:build linux
+
+package controllers
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/trace"
+)
+
+func recorded(at int) trace.Sample {
+	return trace.Sample{Workload: "a/b/c", Container: "1", Sample: policy.Sample{At: time.Duration(at) * time.Second}}
+}
+
+// readBack counts a trace's headers and samples, and checks that every line of it is whole.
+func readBack(t *testing.T, path string) (headers, samples int) {
+	t.Helper()
+
+	file, err := os.Open(path)
+	require.NoError(t, err)
+
+	defer file.Close()
+
+	for line, err := range trace.Read(file) {
+		require.NoError(t, err)
+
+		if line.Header != nil {
+			headers++
+		} else {
+			samples++
+		}
+	}
+
+	return headers, samples
+}
+
+func TestRecorderKeepsTwoFilesOfBoundedSize(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trace.jsonl")
+	r := &recorder{}
+
+	r.configure(config.Trace{Path: path, Limit: config.MustAmount("64Ki")}, trace.Header{Version: trace.Version})
+
+	for i := range 5000 {
+		r.record(recorded(i), zap.NewNop())
+	}
+
+	r.close()
+
+	for _, name := range []string{path, path + ".1"} {
+		headers, samples := readBack(t, name)
+		assert.Equal(t, 1, headers, "each file can be replayed by itself")
+		assert.Positive(t, samples)
+
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		assert.Less(t, info.Size(), int64(65<<10))
+	}
+}
+
+func TestRecorderGoesOnAfterAProcessThatWasCutOff(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trace.jsonl")
+	cfg, header := config.Trace{Path: path, Limit: config.MustAmount("1M")}, trace.Header{Version: trace.Version}
+
+	first := &recorder{}
+	first.configure(cfg, header)
+	first.record(recorded(1), zap.NewNop())
+	first.close()
+
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = file.WriteString(`{"sample":{"workload":"a/b/c","at":12`)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+
+	second := &recorder{}
+	second.configure(cfg, header)
+	second.record(recorded(2), zap.NewNop())
+	second.configure(cfg, trace.Header{Version: trace.Version, Config: "mode: observe"})
+	second.record(recorded(3), zap.NewNop())
+	second.close()
+
+	headers, samples := readBack(t, path)
+	assert.Equal(t, 3, headers, "one per process, and one for the new configuration")
+	assert.Equal(t, 3, samples)
+}
+
+func TestRecorderThatFailsSaysSoOnce(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	r := &recorder{}
+
+	r.configure(config.Trace{Path: filepath.Join(t.TempDir(), "nowhere", "trace.jsonl"), Limit: config.MustAmount("1M")}, trace.Header{})
+
+	for i := range 10 {
+		r.record(recorded(i), zap.New(core))
+	}
+
+	assert.Equal(t, 1, logs.Len())
+}
