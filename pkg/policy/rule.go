@@ -115,7 +115,6 @@ func (r *rule) step(sample *Sample, releaseAfter time.Duration) {
 	}
 
 	above := r.isAbove()
-	r.last = at
 	r.endure(at, passed, above)
 	r.above = above
 

@@ -19,6 +19,12 @@ var ErrNoQEMU = errors.New("qemu-system-x86_64 not found (Debian: apt-get instal
 // kernelArgs: a panic ends the machine at once (with -no-reboot), which the host sees as an early end.
 const kernelArgs = "console=ttyS0 panic=-1 reboot=t quiet loglevel=4 mitigations=off tsc=reliable"
 
+// bootTimeout is how long a guest may take until its init is done: more than ten times what it does take.
+const bootTimeout = 45 * time.Second
+
+// errStalled says that the guest's own init was never done.
+var errStalled = fmt.Errorf("guest was not up after %s", bootTimeout)
+
 // machine is one boot.
 type machine struct {
 	kernel     string
@@ -33,6 +39,12 @@ type machine struct {
 //
 // It returns the guest's exit code. A guest that panics, hangs past ctx or ends early is an error.
 func (m machine) run(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	stall := time.AfterFunc(bootTimeout, func() { cancel(errStalled) })
+	defer stall.Stop()
+
 	path, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
 		return 0, ErrNoQEMU
@@ -73,7 +85,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("error starting QEMU: %w", err)
 	}
 
-	code, copyErr := m.copyOutput(stdout)
+	code, copyErr := m.copyOutput(stdout, func() { stall.Stop() })
 
 	if copyErr == nil {
 		// The guest is done; its own power-off may take longer than we want to wait.
@@ -92,8 +104,8 @@ func (m machine) run(ctx context.Context) (int, error) {
 	}
 }
 
-// copyOutput streams lines until the marker's exit line.
-func (m machine) copyOutput(in io.Reader) (int, error) {
+// copyOutput streams lines until the marker's exit line, and calls ready at its ready line.
+func (m machine) copyOutput(in io.Reader, ready func()) (int, error) {
 	reader := bufio.NewReader(in)
 
 	for {
@@ -101,6 +113,12 @@ func (m machine) copyOutput(in io.Reader) (int, error) {
 
 		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), m.marker+" exit "); ok {
 			return strconv.Atoi(rest)
+		}
+
+		if strings.TrimSpace(line) == m.marker+" ready" {
+			ready()
+
+			continue
 		}
 
 		if _, writeErr := io.WriteString(m.out, line); writeErr != nil {

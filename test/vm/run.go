@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -98,8 +99,16 @@ func Run(ctx context.Context, opts Options) (int, error) {
 
 		console, _ := os.ReadFile(m.consoleLog) // best effort: it is there to explain err
 
-		if !emulatorFault(console) || attempt == maxAttempts {
+		stalled := errors.Is(err, errStalled)
+
+		if !stalled && !emulatorFault(console) || attempt == maxAttempts {
 			return 0, fmt.Errorf("%w\n--- guest console ---\n%s", err, tail(console, 8192))
+		}
+
+		if stalled {
+			fmt.Fprintf(os.Stderr, "vm: %v (attempt %d of %d); booting again\n", err, attempt, maxAttempts)
+
+			continue
 		}
 
 		fmt.Fprintf(os.Stderr, "vm: the emulator ran a breakpoint of the kernel's own code patching (attempt %d of %d, %s); booting again\n",

@@ -73,12 +73,15 @@ func TestCopyOutputStopsAtItsOwnMarkerAlone(t *testing.T) {
 
 	m := machine{marker: "guest-1", out: &out}
 
-	code, err := m.copyOutput(strings.NewReader("PASS\nguest-2 exit 0\nguest-1 exit 3\nmore"))
-	require.NoError(t, err)
-	assert.Equal(t, 3, code)
-	assert.Equal(t, "PASS\nguest-2 exit 0\n", out.String())
+	ready := 0
 
-	_, err = m.copyOutput(strings.NewReader("PASS\n"))
+	code, err := m.copyOutput(strings.NewReader("guest-1 ready\nPASS\nguest-2 exit 0\nguest-2 ready\nguest-1 exit 3\nmore"), func() { ready++ })
+	require.NoError(t, err)
+	assert.Equal(t, 1, ready)
+	assert.Equal(t, 3, code)
+	assert.Equal(t, "PASS\nguest-2 exit 0\nguest-2 ready\n", out.String())
+
+	_, err = m.copyOutput(strings.NewReader("PASS\n"), func() {})
 	assert.Error(t, err, "a guest that ends without its exit line failed")
 }
 

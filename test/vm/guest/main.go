@@ -72,6 +72,9 @@ func run(code *int, marker *string) error {
 		}
 	}
 
+	// From here on a guest that stops is the programs' doing, not the emulator's.
+	say("%s ready\n", p.Marker)
+
 	*code = 0
 
 	for _, program := range p.Programs {
