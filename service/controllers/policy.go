@@ -20,7 +20,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
 )
 
-// retention is how long a decision waits for its workload's next container.
+// retention is how long what is known of a workload waits for its next container.
 const retention = time.Hour
 
 // PolicyController feeds the samples to the decision core and publishes what it decides.
@@ -140,6 +140,10 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		return fmt.Errorf("error removing outdated rules: %w", err)
 	}
 
+	if err := safe.CleanupOutputs[*resources.Verdict](ctx, r); err != nil {
+		return fmt.Errorf("error removing outdated verdicts: %w", err)
+	}
+
 	return nil
 }
 
@@ -243,16 +247,14 @@ func withdraw(ctx context.Context, r controller.Runtime, present map[string]bool
 	return nil
 }
 
-// forget drops workloads that are gone: at once without a hold, after a while with one, because a
-// restarted container must not run free.
+// forget drops workloads that have been gone for a while. Not at once, because a restarted container
+// must not run free, nor with new credit and an empty back-off.
 func (c *PolicyController) forget(present map[string]bool) {
 	now := Clock()
 
 	for id, w := range c.workloads {
 		switch {
 		case present[id]:
-		case !w.decision.Held:
-			delete(c.workloads, id)
 		case w.lostAt == 0:
 			w.lostAt = now
 		case now-w.lostAt > retention:

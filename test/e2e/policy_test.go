@@ -183,3 +183,36 @@ func waitVerdict(t *testing.T, guard *node.Guard) resources.VerdictSpec {
 
 	return spec
 }
+
+// TestARestartDoesNotRefillTheCredit: what is known of a workload does not go with its container.
+func TestARestartDoesNotRefillTheCredit(t *testing.T) {
+	l := newLoop(t, `
+interval: 200ms
+rules: [{name: Credit, signal: cpu, credit: {earn: 50m, capacity: 2m}, window: 2s}]
+`, nil)
+
+	credit := func() float64 {
+		rule, err := safe.StateGetByID[*resources.RuleStatus](t.Context(), l.guard.Client.COSI, "spegel/spegel-x7k2p/registry/Credit")
+		if err != nil {
+			return -1
+		}
+
+		return rule.TypedSpec().Credit
+	}
+
+	require.Eventually(t, func() bool { return credit() > 0 }, patience, 100*time.Millisecond)
+
+	start := credit()
+
+	l.runAway(t, l.spegel, l.peer)
+	require.Eventually(t, func() bool { return credit() < start-0.1 }, patience, 100*time.Millisecond, "2 core-minutes at 0.85 a second beyond what is earned")
+
+	spent := credit()
+
+	require.NoError(t, l.spegel.StopContainer(t.Context()))
+	require.Eventually(t, func() bool { return credit() == -1 }, patience, 100*time.Millisecond, "the target is gone")
+	require.NoError(t, l.spegel.StartContainer(t.Context()))
+	require.Eventually(t, func() bool { return credit() > 0 }, patience, 100*time.Millisecond)
+
+	assert.InDelta(t, spent, credit(), 0.05, "not a new bucket")
+}
