@@ -136,12 +136,9 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		return err
 	}
 
-	if err := safe.CleanupOutputs[*resources.RuleStatus](ctx, r); err != nil {
-		return fmt.Errorf("error removing outdated rules: %w", err)
-	}
-
-	if err := safe.CleanupOutputs[*resources.Verdict](ctx, r); err != nil {
-		return fmt.Errorf("error removing outdated verdicts: %w", err)
+	// Both at once: the first call ends the tracking.
+	if err := r.CleanupOutputs(ctx, resources.NewRuleStatus("").Metadata(), resources.NewVerdict("").Metadata()); err != nil {
+		return fmt.Errorf("error removing outdated rules and verdicts: %w", err)
 	}
 
 	return nil

@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -67,4 +69,14 @@ func (l *loop) crashAndRestart(t *testing.T) {
 	require.NoError(t, err)
 
 	*l.guard = *guard
+}
+
+// noPanic: the controller runtime starts a controller that panicked again, and most of what is asserted
+// from outside would go on to hold.
+func noPanic(t *testing.T, log fmt.Stringer) {
+	t.Helper()
+
+	if strings.Contains(log.String(), "panicked") {
+		t.Error("a controller panicked")
+	}
 }

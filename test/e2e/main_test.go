@@ -96,6 +96,8 @@ func newLoop(t *testing.T, document string, vary func(*node.PodSpec)) *loop {
 			t.Logf("guard: %v", err)
 		}
 
+		noPanic(t, guard.Log)
+
 		if t.Failed() {
 			t.Logf("--- guard ---\n%s", guard.Log)
 		}

@@ -57,6 +57,8 @@ func startProcess(t *testing.T, args ...string) *process {
 		p.cmd.Process.Signal(syscall.SIGTERM)
 		assert.NoError(t, p.cmd.Wait(), "the guard ends well: %s", p.log)
 
+		noPanic(t, p.log)
+
 		if t.Failed() {
 			t.Logf("--- guard ---\n%s", p.log)
 		}
