@@ -2,14 +2,17 @@ package policy
 
 import "github.com/google/cel-go/interpreter"
 
-// windowValues give an expression its signals' averages over the rule's window.
-type windowValues struct{ meters []meter }
+// values give an expression its signals, each as the meter's average that of picks.
+type values struct {
+	meters []meter
+	of     func(*meter) float64
+}
 
 // ResolveName implements interpreter.Activation.
-func (v windowValues) ResolveName(name string) (any, bool) {
+func (v values) ResolveName(name string) (any, bool) {
 	for i := range v.meters {
 		if string(v.meters[i].signal) == name {
-			return v.meters[i].value, true
+			return v.of(&v.meters[i]), true
 		}
 	}
 
@@ -17,23 +20,13 @@ func (v windowValues) ResolveName(name string) (any, bool) {
 }
 
 // Parent implements interpreter.Activation.
-func (windowValues) Parent() interpreter.Activation { return nil }
+func (values) Parent() interpreter.Activation { return nil }
 
-// probeValues give it the averages since a probe began.
-type probeValues struct{ meters []meter }
+// overWindow is the average over the rule's window, overProbe the one since a probe began.
+func overWindow(m *meter) float64 { return m.value }
 
-// ResolveName implements interpreter.Activation.
-func (v probeValues) ResolveName(name string) (any, bool) {
-	for i := range v.meters {
-		if string(v.meters[i].signal) == name {
-			value, _ := v.meters[i].sinceMark()
+func overProbe(m *meter) float64 {
+	value, _ := m.sinceMark()
 
-			return value, true
-		}
-	}
-
-	return nil, false
+	return value
 }
-
-// Parent implements interpreter.Activation.
-func (probeValues) Parent() interpreter.Activation { return nil }

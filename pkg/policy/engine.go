@@ -70,6 +70,8 @@ type Engine struct {
 	held     bool
 	hold     Hold
 	quietFor time.Duration
+	// pressing tells, for the newest sample, that demand presses on a ceiling.
+	pressing bool
 	// underFor is how long nothing is above its threshold and nothing presses, which is less than quiet.
 	underFor time.Duration
 	// changedAt is when the wanted ceiling last changed, probeEnd when the probe ends, and judgeAt
@@ -188,6 +190,8 @@ func (e *Engine) account(sample *Sample, passed time.Duration) {
 		e.demand.reset()
 	}
 
+	e.pressing = e.demand.presses()
+
 	e.odometer.add(sample)
 	e.history.add(e.odometer.total)
 
@@ -198,7 +202,7 @@ func (e *Engine) account(sample *Sample, passed time.Duration) {
 
 	if e.held && e.hold.Enforced() {
 		floor := e.hold.Millicores <= e.ceiling.Floor.Millicores
-		e.trial.watch(sample, passed, floor && e.demand.presses())
+		e.trial.watch(sample, passed, floor && e.pressing)
 	}
 }
 
@@ -212,7 +216,7 @@ func lengthen(d, by time.Duration, on bool) time.Duration {
 
 // under: no rule is above its threshold, and nothing presses.
 func (e *Engine) under(sample *Sample) bool {
-	if sample.CPU.Blind != "" || e.demand.presses() {
+	if sample.CPU.Blind != "" || e.pressing {
 		return false
 	}
 
@@ -227,7 +231,7 @@ func (e *Engine) under(sample *Sample) bool {
 
 // quiet: no rule has a reason for the ceiling, and nothing presses on it.
 func (e *Engine) quiet(sample *Sample) bool {
-	if sample.CPU.Blind != "" || e.held && e.hold.Enforced() && e.demand.presses() {
+	if sample.CPU.Blind != "" || e.held && e.hold.Enforced() && e.pressing {
 		return false
 	}
 
@@ -246,7 +250,7 @@ func (e *Engine) conclude(at time.Duration) Decision {
 	}
 
 	e.decision.Held, e.decision.Hold = e.held, e.hold
-	e.decision.Throttled, e.decision.Pressing = e.demand.share(), e.demand.presses()
+	e.decision.Throttled, e.decision.Pressing = e.demand.share(), e.pressing
 	e.decision.Rules = e.status
 
 	if e.held {

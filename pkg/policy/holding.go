@@ -82,7 +82,7 @@ func (e *Engine) blind(sample *Sample) bool {
 // stuck tells that waiting for quiet is not going to end the hold: demand presses, or the workload has
 // settled between the rules' two thresholds.
 func (e *Engine) stuck() bool {
-	return e.demand.presses() || e.quietFor == 0 && e.underFor >= e.ceiling.ReleaseAfter.Duration
+	return e.pressing || e.quietFor == 0 && e.underFor >= e.ceiling.ReleaseAfter.Duration
 }
 
 // ownerLower tells that the owner's own limit is in force, and there is nothing to lift.
@@ -207,7 +207,7 @@ func (e *Engine) breaches(r *rule, at time.Duration) (breach, known bool) {
 		// A rule that had nothing to do with the ceiling does not keep it.
 		return false, r.state == StateOK && r.config.Name != e.hold.Rule
 	case !r.config.Expression.IsZero():
-		return at >= e.probeEnd && r.evaluate(probeValues{r.meters}) > 0, r.blind == ""
+		return at >= e.probeEnd && r.evaluate(overProbe) > 0, r.blind == ""
 	default:
 		return value*covered.Seconds() > r.config.Limit()*max(e.ceiling.Probe.Duration, covered).Seconds(), true
 	}

@@ -3,8 +3,6 @@ package policy
 import (
 	"time"
 
-	"github.com/google/cel-go/interpreter"
-
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
@@ -165,7 +163,7 @@ func (r *rule) measure(sample *Sample) time.Duration {
 	r.value = r.meters[0].value
 
 	if r.blind == "" && !r.config.Expression.IsZero() && covered > 0 {
-		r.value = r.evaluate(windowValues{r.meters})
+		r.value = r.evaluate(overWindow)
 	}
 
 	if r.blind == "" && !r.config.Credit.IsZero() {
@@ -176,8 +174,8 @@ func (r *rule) measure(sample *Sample) time.Duration {
 }
 
 // evaluate is 1 when the expression is true, 0 when not; an expression that fails is blind.
-func (r *rule) evaluate(values interpreter.Activation) float64 {
-	result, err := r.config.Expression.Eval(values)
+func (r *rule) evaluate(of func(*meter) float64) float64 {
+	result, err := r.config.Expression.Eval(values{meters: r.meters, of: of})
 	if err != nil {
 		r.blind = err.Error()
 	}

@@ -28,7 +28,13 @@ func (u Usage) RXPerSecond() float64 { return u.perSecond(u.RXBytes) }
 // AllocatedPerSecond is the average of bytes allocated per second.
 func (u Usage) AllocatedPerSecond() float64 { return u.perSecond(u.AllocatedBytes) }
 
-func (u Usage) perSecond(total float64) float64 { return perTime(total, u.Over.Seconds()) }
+func (u Usage) perSecond(total float64) float64 {
+	if u.Over <= 0 {
+		return 0
+	}
+
+	return total / u.Over.Seconds()
+}
 
 func (u Usage) minus(v Usage) Usage {
 	return Usage{
@@ -36,14 +42,6 @@ func (u Usage) minus(v Usage) Usage {
 		TXBytes: u.TXBytes - v.TXBytes, RXBytes: u.RXBytes - v.RXBytes,
 		AllocatedBytes: u.AllocatedBytes - v.AllocatedBytes, ThrottledTime: u.ThrottledTime - v.ThrottledTime,
 	}
-}
-
-func perTime(total, seconds float64) float64 {
-	if seconds <= 0 {
-		return 0
-	}
-
-	return total / seconds
 }
 
 // odometer adds up a workload's use over its containers, whose counters each begin at zero.

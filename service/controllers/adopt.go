@@ -67,23 +67,13 @@ func (c *CeilingController) Adopt(cfg config.Config, logger *zap.Logger) (map[st
 		orphan.claimBy = Clock() + orphanGrace
 		c.orphans[path] = orphan
 		holds[journal.Target] = policy.Hold{
-			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: millicores(journal.Applied),
+			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: int64(math.Round(coresOf(journal.Applied) * 1000)),
 		}
 
 		log.Info("ceiling of an earlier process taken over", zap.Duration("holdLeft", journal.HoldUntil-Clock()))
 	}
 
 	return holds, errs
-}
-
-// millicores is a cpu.max as the policy counts; a journal's are checked when it is read.
-func millicores(cpuMax string) int64 {
-	value, err := cgroup.ParseCPUMax(cpuMax)
-	if err != nil {
-		return 0
-	}
-
-	return int64(math.Round(value.Cores() * 1000))
 }
 
 func openOrphan(paths Paths, bootID, path string) (*ceiling, error) {

@@ -119,7 +119,7 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		id := s.Metadata().ID()
 		present[id] = true
 
-		w := c.step(id, *s.TypedSpec(), ownerOf(applied[id]), logger)
+		w := c.step(id, *s.TypedSpec(), coresOf(applied[id].Original), logger)
 
 		if err := c.publish(ctx, r, id, w); err != nil {
 			return err
@@ -147,21 +147,25 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 // reconfigure starts every history anew under the new rules; a hold in force stays.
 func (c *PolicyController) reconfigure() {
 	for _, w := range c.workloads {
-		w.engine = policy.New(c.config.Config, policy.Options{Seed: c.Seed, InForce: w.decision.Hold})
+		w.engine = c.newEngine(w.decision.Hold)
 		w.clock = 0
 	}
 
 	c.recorder.configure(c.config.Trace, trace.Header{Version: trace.Version, Config: c.config.document, Seed: c.Seed})
 }
 
-// ownerOf is the owner's limit in cores under a ceiling of the guard's; 0 for none, or while it is not known.
-func ownerOf(ceiling resources.CeilingStatusSpec) float64 {
-	owner, err := cgroup.ParseCPUMax(ceiling.Original)
+func (c *PolicyController) newEngine(inForce policy.Hold) *policy.Engine {
+	return policy.New(c.config.Config, policy.Options{Seed: c.Seed, InForce: inForce})
+}
+
+// coresOf is a cpu.max in cores; 0 for no limit, and for a text that is none: one that is not known yet.
+func coresOf(cpuMax string) float64 {
+	value, err := cgroup.ParseCPUMax(cpuMax)
 	if err != nil {
 		return 0
 	}
 
-	return owner.Cores()
+	return value.Cores()
 }
 
 func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id string, w *workload) error {

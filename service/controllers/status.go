@@ -15,7 +15,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 
-	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -176,10 +175,10 @@ func display(signal config.Signal, value float64) string {
 
 // displayCeiling writes a cpu.max for people: 500m.
 func displayCeiling(cpuMax string) string {
-	value, err := cgroup.ParseCPUMax(cpuMax)
-	if err != nil || value.QuotaUsec == cgroup.Unlimited {
+	cores := coresOf(cpuMax)
+	if cores == 0 {
 		return "-"
 	}
 
-	return display(config.SignalCPU, value.Cores())
+	return display(config.SignalCPU, cores)
 }

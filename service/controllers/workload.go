@@ -41,7 +41,7 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, owne
 			delete(c.Adopted, id)
 		}
 
-		w.engine = policy.New(c.config.Config, policy.Options{Seed: c.Seed, InForce: w.decision.Hold})
+		w.engine = c.newEngine(w.decision.Hold)
 		c.workloads[id] = w
 	}
 
