@@ -51,7 +51,8 @@ test-vm: deps ## Run the tests that need a real kernel, in the VM.
 fuzz: ## Fuzz every target for FUZZTIME each.
 	@set -e; for target in \
 		./pkg/config:FuzzParse ./pkg/trace:FuzzReplay \
-		./pkg/cgroup:FuzzParsePressure ./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzResolve ./pkg/cgroup:FuzzDecodeJournal; \
+		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzParseCPUMax ./pkg/cgroup:FuzzParsePressure \
+		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
 
 .PHONY: bench

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -11,6 +12,7 @@ import (
 	"hash/fnv"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,11 +25,14 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/api"
 	"github.com/spegel-guard/spegel-guard/service/controllers"
+	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/service/memory"
 )
 
 func main() {
@@ -39,9 +44,15 @@ func main() {
 }
 
 type flags struct {
-	config, proc, cgroup, cri, socket string
-	version                           bool
+	config, proc, cgroup, cri, socket, memory string
+	version                                   bool
+	command                                   string
 }
+
+const usage = `usage: spegel-guard [flags]           guard this node
+       spegel-guard [flags] restore   take back every ceiling on this node and exit
+
+`
 
 func parseFlags() flags {
 	var f flags
@@ -51,8 +62,15 @@ func parseFlags() flags {
 	flag.StringVar(&f.cgroup, "cgroup", "/sys/fs/cgroup", "root of the node's unified cgroup hierarchy")
 	flag.StringVar(&f.cri, "cri", "/run/containerd/containerd.sock", "the container runtime's CRI socket")
 	flag.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "the API's unix socket")
+	flag.StringVar(&f.memory, "memory", "/run/spegel-guard/memory.json", "where decisions are remembered over a restart; empty: nowhere")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
+
+	f.command = strings.Join(flag.Args(), " ")
 
 	return f
 }
@@ -60,23 +78,52 @@ func parseFlags() flags {
 func run() error {
 	f := parseFlags()
 
-	if f.version {
+	switch {
+	case f.version:
 		fmt.Println(api.Version)
 
 		return nil
+	case f.command != "" && f.command != "restore":
+		return fmt.Errorf("unknown command %q, the only one is restore", f.command)
 	}
 
-	cfg, source, err := controllers.LoadConfig(f.config)
-	if err != nil {
+	// Whatever is done, one process does it.
+	lock := &enforce.Lock{Root: f.cgroup}
+	defer lock.Release()
+
+	if err := lock.Acquire(); err != nil && (f.command != "" || !errors.Is(err, cgroup.ErrNotUnified)) {
 		return err
 	}
 
+	if f.command == "restore" {
+		return restore(f)
+	}
+
+	return guard(f, lock)
+}
+
+// guard runs the daemon until it is told to stop.
+func guard(f flags, lock *enforce.Lock) error {
 	logger, err := newLogger()
 	if err != nil {
 		return err
 	}
 
 	defer logger.Sync() //nolint:errcheck // nothing left to do
+
+	bootID, err := os.ReadFile(f.proc + "/sys/kernel/random/boot_id")
+	if err != nil {
+		return fmt.Errorf("error reading the boot id: %w", err)
+	}
+
+	node := enforce.Node{Proc: f.proc, Cgroup: f.cgroup, BootID: string(bytes.TrimSpace(bootID))}
+
+	cfg, source, err := controllers.LoadConfig(f.config)
+	if err != nil {
+		restoreOverdue(node, logger)
+
+		return err
+	}
 
 	logger.Info("starting", zap.String("version", api.Version), zap.String("mode", string(cfg.Mode)), zap.String("config", source))
 
@@ -94,14 +141,19 @@ func run() error {
 		return err
 	}
 
-	engine, err := newEngine(f, cfg, st, logger)
+	engine, ceilings, err := newEngine(f, node, lock, cfg, st, logger)
 	if err != nil {
 		return err
 	}
 
 	group, ctx := errgroup.WithContext(ctx)
 
-	group.Go(func() error { return engine.Run(ctx) })
+	group.Go(func() error {
+		// However it ends, and before the servers have: nothing may be left behind for their sake.
+		defer ceilings.Stop(logger)
+
+		return engine.Run(ctx)
+	})
 
 	// Side by side, so that one that cannot be served does not take the other with it.
 	for _, opts := range apiOptions {
@@ -178,37 +230,41 @@ func seedOf(bootID string) uint64 {
 }
 
 // newEngine registers the controllers, after it has taken over what an earlier process left.
-func newEngine(f flags, cfg config.Config, st state.State, logger *zap.Logger) (controller.Engine, error) {
+func newEngine(
+	f flags, node enforce.Node, lock *enforce.Lock, cfg config.Config, st state.State, logger *zap.Logger,
+) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
 	if err != nil {
-		return nil, fmt.Errorf("error making the controller runtime: %w", err)
+		return nil, nil, fmt.Errorf("error making the controller runtime: %w", err)
 	}
 
-	bootID, err := os.ReadFile(f.proc + "/sys/kernel/random/boot_id")
-	if err != nil {
-		return nil, fmt.Errorf("error reading the boot id: %w", err)
-	}
-
-	paths := controllers.Paths{Proc: f.proc, Cgroup: f.cgroup}
-	ceilings := &controllers.CeilingController{Paths: paths, BootID: string(bootID)}
-
-	adopted, err := ceilings.Adopt(cfg, logger)
+	left, err := enforce.TakeOver(node, cfg.Mode, logger)
 	if err != nil {
 		// What could not be taken over is left as it is; guarding goes on.
 		logger.Error("error taking over an earlier process's ceilings", zap.String("mode", string(cfg.Mode)), zap.Error(err))
 	}
 
+	file := memory.File{Path: f.memory, BootID: node.BootID}
+
+	remembered, err := file.Load()
+	if err != nil {
+		logger.Error("earlier decisions are forgotten", zap.String("mode", string(cfg.Mode)), zap.Error(err))
+	}
+
+	paths := controllers.Paths{Proc: f.proc, Cgroup: f.cgroup}
+	ceilings := &controllers.CeilingController{Node: node, Lock: lock, Leftovers: left, Initial: cfg}
+
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config},
 		&controllers.TargetController{Paths: paths, Sources: []discover.Source{discover.NewCRI(f.cri), discover.NewProcfs(f.proc)}},
 		&controllers.SampleController{Paths: paths},
-		&controllers.PolicyController{Adopted: adopted, Seed: seedOf(string(bootID))},
+		&controllers.PolicyController{Memory: file, Remembered: recall(remembered, left, cfg), Seed: seedOf(node.BootID)},
 		ceilings,
 	} {
 		if err := engine.RegisterController(c); err != nil {
-			return nil, fmt.Errorf("error registering %s: %w", c.Name(), err)
+			return nil, nil, fmt.Errorf("error registering %s: %w", c.Name(), err)
 		}
 	}
 
-	return engine, nil
+	return engine, ceilings, nil
 }

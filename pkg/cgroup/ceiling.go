@@ -6,24 +6,21 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
+	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/pkg/fault"
 )
 
 const (
 	fileMax   = "cpu.max"
 	fileBurst = "cpu.max.burst"
-
-	// journalXattr: the trusted namespace is for CAP_SYS_ADMIN alone, so no workload can forge a journal.
-	journalXattr = "trusted.spegelguard"
 )
 
-// ErrNoJournal says that the cgroup carries no ceiling of the guard's.
-var ErrNoJournal = errors.New("no journal")
+// ErrChanged says that somebody else wrote cpu.max between a look and a write; nothing was written.
+var ErrChanged = errors.New("cpu.max was changed by somebody else")
 
 // ReadCPUMax reads cpu.max.
 func (d *Dir) ReadCPUMax() (CPUMax, error) {
@@ -55,116 +52,146 @@ func (d *Dir) ReadBurst() uint64 {
 	return value
 }
 
-// ReadJournal reads the journal; ErrNoJournal when there is none, ErrBadJournal when it is damaged.
-func (d *Dir) ReadJournal() (Journal, error) {
-	buf := make([]byte, 8192)
-
-	n, err := unix.Fgetxattr(d.fd(), journalXattr, buf)
-
-	switch {
-	case errors.Is(err, unix.ENODATA):
-		return Journal{}, ErrNoJournal
-	case err != nil:
-		return Journal{}, fmt.Errorf("error reading journal of cgroup %s: %w", d.path, gone(err))
-	}
-
-	return DecodeJournal(buf[:n])
-}
-
-func (d *Dir) writeJournal(j Journal) error {
-	data, err := EncodeJournal(j)
-	if err != nil {
-		return err
-	}
-
-	if err := unix.Fsetxattr(d.fd(), journalXattr, data, 0); err != nil {
-		return fmt.Errorf("error writing journal of cgroup %s: %w", d.path, gone(err))
-	}
-
-	return nil
-}
-
-// RemoveJournal forgets a journal without touching cpu.max.
-func (d *Dir) RemoveJournal() error {
-	if err := unix.Fremovexattr(d.fd(), journalXattr); err != nil && !errors.Is(err, unix.ENODATA) {
-		return fmt.Errorf("error removing journal of cgroup %s: %w", d.path, gone(err))
-	}
-
-	return nil
-}
-
-// Apply puts the journal's ceiling in force and returns what the kernel says afterwards.
+// Apply puts the journal's ceiling in force, over the owner's value or over journal.Previous, and
+// returns what the kernel says afterwards. ErrChanged when neither of them is in force any more.
 //
 // The journal is written first: at no moment is there a ceiling that a restart could not take back.
+// When anything fails, the owner's value is put back and the journal removed.
 func (d *Dir) Apply(j Journal) (CPUMax, error) {
 	value, err := ParseCPUMax(j.Applied)
 	if err != nil {
 		return CPUMax{}, err
 	}
 
-	if err := d.writeJournal(j); err != nil {
+	burst := value.room(j.OriginalBurstUsec)
+
+	if err := value.Validate(burst); err != nil {
 		return CPUMax{}, err
 	}
 
-	// The kernel refuses a quota below the burst, so the burst steps down first (and up last).
-	if burst := d.ReadBurst(); value.QuotaUsec != Unlimited && burst > uint64(value.QuotaUsec) {
-		if err := d.writeFile(fileBurst, strconv.FormatInt(value.QuotaUsec, 10)); err != nil {
-			return CPUMax{}, errors.Join(err, d.RemoveJournal())
+	if err := d.WriteJournal(j); err != nil {
+		return CPUMax{}, err
+	}
+
+	fault.Point(fault.Journaled)
+
+	if err := d.put(j, value, burst); err != nil {
+		_, restoreErr := d.Restore(j)
+
+		return CPUMax{}, errors.Join(err, restoreErr)
+	}
+
+	fault.Point(fault.ReadBack)
+
+	if j.Previous == "" {
+		return value, nil
+	}
+
+	j.Previous = ""
+
+	if err := d.WriteJournal(j); err != nil {
+		return value, err // both names are still right
+	}
+
+	fault.Point(fault.Settled)
+
+	return value, nil
+}
+
+// put writes burst and quota and reads the quota back.
+func (d *Dir) put(j Journal, value CPUMax, burst uint64) error {
+	// The journal took its time; whoever wrote meanwhile must not be written over.
+	current, err := d.ReadCPUMax()
+	if err != nil {
+		return err
+	}
+
+	if text := current.String(); text != j.Original && !j.Ours(current) {
+		return fmt.Errorf("%w: it reads %q", ErrChanged, text)
+	}
+
+	// The kernel refuses a quota below the burst: down goes the burst first, up the quota.
+	lower := d.ReadBurst() > burst
+
+	if lower {
+		if err := d.writeBurst(burst); err != nil {
+			return err
 		}
+
+		fault.Point(fault.BurstLowered)
 	}
 
 	if err := d.writeFile(fileMax, value.String()); err != nil {
-		return CPUMax{}, errors.Join(err, d.restoreBurst(j), d.RemoveJournal())
+		return err
 	}
 
-	read, err := d.ReadCPUMax()
-	if err == nil && read != value {
-		err = fmt.Errorf("cpu.max of cgroup %s reads %q after writing %q", d.path, read, value)
+	fault.Point(fault.Written)
+
+	if !lower && j.OriginalBurstUsec > 0 && d.ReadBurst() < burst {
+		if err := d.writeBurst(burst); err != nil {
+			return err
+		}
 	}
 
-	if err != nil {
-		// A ceiling that cannot be seen must not be left in force.
-		_, restoreErr := d.Restore(j)
-
-		return read, errors.Join(err, restoreErr)
+	// A ceiling that cannot be seen must not be left in force.
+	if current, err = d.ReadCPUMax(); err == nil && current != value {
+		err = fmt.Errorf("cpu.max of cgroup %s reads %q after writing %q", d.path, current, value)
 	}
 
-	return read, nil
+	return err
 }
 
 // Restore takes the ceiling back and returns what the kernel says afterwards.
 //
 // A cpu.max that is not the ceiling was written by somebody else meanwhile: that is the owner's
-// newest will, and it stays.
+// newest will, and it stays. The same goes for cpu.max.burst.
 func (d *Dir) Restore(j Journal) (CPUMax, error) {
 	current, err := d.ReadCPUMax()
 	if err != nil {
 		return CPUMax{}, err
 	}
 
-	if current.String() == j.Applied {
+	if j.Ours(current) {
 		if err := d.writeFile(fileMax, j.Original); err != nil {
 			return current, err
 		}
+
+		fault.Point(fault.Restored)
 	}
 
 	if err := d.restoreBurst(j); err != nil {
 		return current, err
 	}
 
-	if current, err = d.ReadCPUMax(); err != nil {
+	fault.Point(fault.BurstRestored)
+
+	after, err := d.ReadCPUMax()
+	if err != nil {
 		return CPUMax{}, err
 	}
 
-	return current, d.RemoveJournal()
+	// The journal is all that is known of the owner's value: it stays until that is seen.
+	if j.Ours(after) {
+		return after, fmt.Errorf("cpu.max of cgroup %s still reads %q after writing %q", d.path, after, j.Original)
+	}
+
+	if err := d.RemoveJournal(); err != nil {
+		return after, err
+	}
+
+	fault.Point(fault.Forgotten)
+
+	return after, nil
 }
 
 func (d *Dir) restoreBurst(j Journal) error {
-	if j.OriginalBurstUsec == 0 || d.ReadBurst() == j.OriginalBurstUsec {
+	current := d.ReadBurst()
+
+	if current == j.OriginalBurstUsec || !slices.Contains(j.bursts(), current) {
 		return nil
 	}
 
-	err := d.writeFile(fileBurst, strconv.FormatUint(j.OriginalBurstUsec, 10))
+	err := d.writeBurst(j.OriginalBurstUsec)
 	if errors.Is(err, unix.EINVAL) {
 		// The owner lowered the quota below the old burst: the burst of old has no place any more.
 		return nil
@@ -173,32 +200,6 @@ func (d *Dir) restoreBurst(j Journal) error {
 	return err
 }
 
-// FindJournals returns the paths (relative to root) of all cgroups that carry a journal.
-func FindJournals(root string) ([]string, error) {
-	var found []string
-
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-				return nil // removed meanwhile
-			}
-
-			return err
-		}
-
-		if !entry.IsDir() {
-			return nil
-		}
-
-		if _, err := unix.Lgetxattr(name, journalXattr, nil); err == nil {
-			found = append(found, strings.TrimPrefix(strings.TrimPrefix(name, root), "/"))
-		}
-
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("error looking for journals below %s: %w", root, err)
-	}
-
-	return found, nil
+func (d *Dir) writeBurst(usec uint64) error {
+	return d.writeFile(fileBurst, strconv.FormatUint(usec, 10))
 }

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,7 +16,12 @@ const Unlimited int64 = -1
 const (
 	minQuotaUsec                 = 1000
 	minPeriodUsec, maxPeriodUsec = 1000, 1_000_000
+	// max_cfs_runtime: MAX_BW (2^44-1) microseconds.
+	maxQuotaUsec = 1<<44 - 1
 )
+
+// ErrInvalid says that the kernel would refuse a cpu.max.
+var ErrInvalid = errors.New("cpu.max is not valid")
 
 // CPUMax is cpu.max: the time all of a cgroup's tasks together may run in each period, in microseconds.
 type CPUMax struct {
@@ -37,7 +43,7 @@ func ParseCPUMax(text string) (CPUMax, error) {
 	var err error
 
 	if quota != "max" {
-		if parsed.QuotaUsec, err = strconv.ParseInt(quota, 10, 64); err != nil || parsed.QuotaUsec < minQuotaUsec {
+		if parsed.QuotaUsec, err = strconv.ParseInt(quota, 10, 64); err != nil || parsed.QuotaUsec < minQuotaUsec || parsed.QuotaUsec > maxQuotaUsec {
 			return CPUMax{}, fmt.Errorf("cpu.max %q: %w", text, ErrMalformed)
 		}
 	}
@@ -59,6 +65,23 @@ func (m CPUMax) String() string {
 	return string(cgroup2.NewCPUMax(&m.QuotaUsec, &m.PeriodUsec))
 }
 
+// Validate tells whether the kernel would take the value beside a burst (cpu.max.burst), before it is
+// asked: EINVAL would not say why. ErrInvalid when not.
+func (m CPUMax) Validate(burstUsec uint64) error {
+	switch {
+	case m.PeriodUsec < minPeriodUsec || m.PeriodUsec > maxPeriodUsec:
+		return fmt.Errorf("%w: period %d us, the kernel takes %d..%d", ErrInvalid, m.PeriodUsec, minPeriodUsec, maxPeriodUsec)
+	case m.QuotaUsec == Unlimited:
+		return nil
+	case m.QuotaUsec < minQuotaUsec || m.QuotaUsec > maxQuotaUsec:
+		return fmt.Errorf("%w: quota %d us, the kernel takes %d..%d", ErrInvalid, m.QuotaUsec, minQuotaUsec, int64(maxQuotaUsec))
+	case burstUsec > uint64(m.QuotaUsec):
+		return fmt.Errorf("%w: quota %d us is below cpu.max.burst %d us", ErrInvalid, m.QuotaUsec, burstUsec)
+	default:
+		return nil
+	}
+}
+
 // Cores is the limit in cores; 0 for none.
 func (m CPUMax) Cores() float64 {
 	if m.QuotaUsec == Unlimited || m.PeriodUsec == 0 {
@@ -68,14 +91,20 @@ func (m CPUMax) Cores() float64 {
 	return float64(m.QuotaUsec) / float64(m.PeriodUsec)
 }
 
+// mark is what each ceiling has on top, in microseconds: 500m is 50001 of 100000. It tells the guard's
+// value from an owner's who chose the very same limit while it was in force, so that theirs is what a
+// release restores. It costs 10 parts in a million and keeps the ceiling at or above the floor.
+const mark = 1
+
 // Limit is the ceiling to write over the owner's value: max(floor, min(ceiling, owner)), with the
-// owner's period. It is false when the owner's own limit is already that low: then nothing is written.
+// owner's period and the guard's mark. It is false when the owner's own limit is already that low: then
+// nothing is written.
 //
 // The floor never raises a limit: an owner below the floor is left alone.
 func (m CPUMax) Limit(ceilingMillis, floorMillis int64) (CPUMax, bool) {
 	millis := max(ceilingMillis, floorMillis)
 	limited := CPUMax{
-		QuotaUsec:  max(minQuotaUsec, millis*int64(m.PeriodUsec)/1000),
+		QuotaUsec:  max(minQuotaUsec, millis*int64(m.PeriodUsec)/1000) + mark,
 		PeriodUsec: m.PeriodUsec,
 	}
 
@@ -84,4 +113,13 @@ func (m CPUMax) Limit(ceilingMillis, floorMillis int64) (CPUMax, bool) {
 	}
 
 	return limited, true
+}
+
+// room is what there is room for of a burst under the quota.
+func (m CPUMax) room(burstUsec uint64) uint64 {
+	if m.QuotaUsec == Unlimited {
+		return burstUsec
+	}
+
+	return min(burstUsec, uint64(m.QuotaUsec))
 }

@@ -11,21 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckRoot tells whether root is a mounted unified hierarchy; ErrNotUnified otherwise.
-func CheckRoot(root string) error {
-	var fs unix.Statfs_t
-
-	if err := unix.Statfs(root, &fs); err != nil {
-		return fmt.Errorf("%w: error looking at %s: %w", ErrNotUnified, root, err)
-	}
-
-	if fs.Type != unix.CGROUP2_SUPER_MAGIC {
-		return fmt.Errorf("%w: %s is not a cgroup2 file system", ErrNotUnified, root)
-	}
-
-	return nil
-}
-
 // ID identifies a cgroup for as long as it exists: a re-created path has another inode.
 type ID struct {
 	Device, Inode uint64
@@ -34,9 +19,9 @@ type ID struct {
 // Dir is an open cgroup. Its files are opened relative to it, so a path that is reused by another
 // container can never be hit.
 type Dir struct {
-	file *os.File
-	path string
-	id   ID
+	file       *os.File
+	root, path string
+	id         ID
 }
 
 // Open opens the cgroup at a path relative to the root of the unified hierarchy.
@@ -59,7 +44,7 @@ func Open(root, path string) (*Dir, error) {
 		return nil, fmt.Errorf("error opening cgroup %s: %w", name, gone(err))
 	}
 
-	dir := &Dir{file: os.NewFile(uintptr(fd), name), path: path}
+	dir := &Dir{file: os.NewFile(uintptr(fd), name), root: root, path: path}
 
 	if err := dir.identify(); err != nil {
 		dir.Close() //nolint:errcheck // the other error counts
@@ -107,7 +92,12 @@ func (d *Dir) Close() error { return d.file.Close() }
 func (d *Dir) openFile(name string, flags int) (*os.File, error) {
 	fd, err := unix.Openat(d.fd(), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return nil, fmt.Errorf("error opening %s of cgroup %s: %w", name, d.path, gone(err))
+		// A file may be missing because its controller is off; the cgroup is there all the same.
+		if !errors.Is(err, unix.ENOENT) || !d.has(fileProcs) {
+			err = gone(err)
+		}
+
+		return nil, fmt.Errorf("error opening %s of cgroup %s: %w", name, d.path, err)
 	}
 
 	return os.NewFile(uintptr(fd), name), nil
@@ -148,13 +138,9 @@ func (d *Dir) writeFile(name, value string) error {
 	return nil
 }
 
-// Writable tells whether cpu.max could be written, without writing it.
-func (d *Dir) Writable() error {
-	if err := unix.Faccessat(d.fd(), fileMax, unix.W_OK, unix.AT_EACCESS); err != nil {
-		return fmt.Errorf("%s of cgroup %s is not writable: %w", fileMax, d.path, gone(err))
-	}
-
-	return nil
+// has tells whether the cgroup has a file of that name.
+func (d *Dir) has(name string) bool {
+	return unix.Faccessat(d.fd(), name, unix.F_OK, 0) == nil
 }
 
 // gone marks the errors by which the kernel says that the cgroup was removed: ENODEV on what is
@@ -165,10 +151,4 @@ func gone(err error) error {
 	}
 
 	return err
-}
-
-// IsNotPermitted tells whether the machine does not let the guard write: a read-only mount, file
-// permissions, or a security module such as SELinux.
-func IsNotPermitted(err error) bool {
-	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
 }

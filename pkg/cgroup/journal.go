@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// JournalVersion is written into each journal.
-const JournalVersion = 1
+// JournalVersion is written into each journal. Version 1, which has no Previous, is read too.
+const JournalVersion = 2
 
 // ErrBadJournal says that a journal is damaged or of an unknown version.
 var ErrBadJournal = errors.New("journal cannot be read")
@@ -29,6 +29,9 @@ type Journal struct {
 	OriginalBurstUsec uint64 `json:"originalBurstUsec,omitempty"`
 	// Applied is the ceiling.
 	Applied string `json:"applied"`
+	// Previous is the ceiling that Applied takes the place of, while that is being written: a crash may
+	// leave either in force.
+	Previous string `json:"previous,omitempty"`
 	// Since and HoldUntil on CLOCK_BOOTTIME, which goes on over the guard's restarts.
 	Since     time.Duration `json:"since"`
 	HoldUntil time.Duration `json:"holdUntil"`
@@ -61,15 +64,41 @@ func DecodeJournal(data []byte) (Journal, error) {
 		return Journal{}, fmt.Errorf("%w: %w", ErrBadJournal, err)
 	}
 
-	if j.Version != JournalVersion {
-		return Journal{}, fmt.Errorf("%w: version %d, wanted %d", ErrBadJournal, j.Version, JournalVersion)
+	if j.Version < 1 || j.Version > JournalVersion {
+		return Journal{}, fmt.Errorf("%w: version %d, this guard knows 1..%d", ErrBadJournal, j.Version, JournalVersion)
 	}
 
-	for _, value := range []string{j.Original, j.Applied} {
+	values := []string{j.Original, j.Applied}
+	if j.Previous != "" {
+		values = append(values, j.Previous)
+	}
+
+	for _, value := range values {
 		if _, err := ParseCPUMax(value); err != nil {
 			return Journal{}, fmt.Errorf("%w: %w", ErrBadJournal, err)
 		}
 	}
 
 	return j, nil
+}
+
+// Ours tells whether a cpu.max is a ceiling of this journal, and not somebody else's value.
+func (j Journal) Ours(value CPUMax) bool {
+	text := value.String()
+
+	return text == j.Applied || text == j.Previous
+}
+
+// bursts are the values of cpu.max.burst the guard may have written: the owner's, as far as each
+// ceiling has room for it.
+func (j Journal) bursts() []uint64 {
+	var bursts []uint64
+
+	for _, text := range []string{j.Applied, j.Previous} {
+		if value, err := ParseCPUMax(text); err == nil {
+			bursts = append(bursts, value.room(j.OriginalBurstUsec))
+		}
+	}
+
+	return bursts
 }

@@ -3,8 +3,10 @@
 package cgroup_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +128,153 @@ func TestRestoreLeavesAForeignValue(t *testing.T) {
 	assert.Equal(t, "70000 100000", read(t, name+"/cpu.max"))
 }
 
+// TestAStepGoesStraight from one ceiling to the next, and a crash in between is taken back all the same.
+func TestAStepGoesStraight(t *testing.T) {
+	dir, name := newCgroup(t)
+	write(t, name+"/cpu.max", "200000 100000")
+	write(t, name+"/cpu.max.burst", "150000")
+
+	j := journal("200000 100000", "50001 100000")
+	j.OriginalBurstUsec = 150000
+
+	_, err := dir.Apply(j)
+	require.NoError(t, err)
+
+	for _, next := range []string{"30001 100000", "70001 100000"} {
+		j.Previous, j.Applied = j.Applied, next
+
+		_, err = dir.Apply(j)
+		require.NoError(t, err)
+		assert.Equal(t, next, read(t, name+"/cpu.max"))
+		assert.Equal(t, strings.Fields(next)[0], read(t, name+"/cpu.max.burst"), "as much of it as there is room for")
+
+		stored, err := dir.ReadJournal()
+		require.NoError(t, err)
+		assert.Equal(t, next, stored.Applied)
+		assert.Empty(t, stored.Previous)
+	}
+
+	// Ended after the journal, before the write: the older ceiling is in force.
+	j.Previous, j.Applied = j.Applied, "20001 100000"
+	require.NoError(t, dir.WriteJournal(j))
+
+	stored, err := dir.ReadJournal()
+	require.NoError(t, err)
+
+	_, err = dir.Restore(stored)
+	require.NoError(t, err)
+	assert.Equal(t, "200000 100000", read(t, name+"/cpu.max"))
+	assert.Equal(t, "150000", read(t, name+"/cpu.max.burst"))
+}
+
+func TestApplyRefusesWhatChangedMeanwhile(t *testing.T) {
+	dir, name := newCgroup(t)
+	write(t, name+"/cpu.max", "70000 100000")
+
+	_, err := dir.Apply(journal("max 100000", "50001 100000"))
+	require.ErrorIs(t, err, cgroup.ErrChanged)
+	assert.Equal(t, "70000 100000", read(t, name+"/cpu.max"))
+
+	_, err = dir.ReadJournal()
+	assert.ErrorIs(t, err, cgroup.ErrNoJournal)
+
+	_, err = dir.Apply(journal("70000 100000", "500 100000"))
+	require.ErrorIs(t, err, cgroup.ErrMalformed, "refused before the kernel has to")
+}
+
+func TestRestoreLeavesAForeignBurst(t *testing.T) {
+	dir, name := newCgroup(t)
+	write(t, name+"/cpu.max", "200000 100000")
+	write(t, name+"/cpu.max.burst", "150000")
+
+	j := journal("200000 100000", "50001 100000")
+	j.OriginalBurstUsec = 150000
+
+	_, err := dir.Apply(j)
+	require.NoError(t, err)
+
+	write(t, name+"/cpu.max.burst", "10000")
+
+	_, err = dir.Restore(j)
+	require.NoError(t, err)
+	assert.Equal(t, "200000 100000", read(t, name+"/cpu.max"))
+	assert.Equal(t, "10000", read(t, name+"/cpu.max.burst"))
+}
+
+func TestAJournalOfTheFirstVersionIsTakenBack(t *testing.T) {
+	dir, name := newCgroup(t)
+	write(t, name+"/cpu.max", "50000 100000")
+	require.NoError(t, unix.Setxattr(name, "trusted.spegelguard", []byte(versionOne), 0))
+
+	j, err := dir.ReadJournal()
+	require.NoError(t, err)
+
+	_, err = dir.Restore(j)
+	require.NoError(t, err)
+	assert.Equal(t, "max 100000", read(t, name+"/cpu.max"))
+}
+
+func TestControllable(t *testing.T) {
+	dir, name := newCgroup(t)
+	require.NoError(t, dir.Controllable())
+
+	write(t, name+"/cgroup.freeze", "1")
+	require.Eventually(t, func() bool { return errors.Is(dir.Controllable(), cgroup.ErrFrozen) }, 5*time.Second, 10*time.Millisecond)
+	write(t, name+"/cgroup.freeze", "0")
+	require.Eventually(t, func() bool { return dir.Controllable() == nil }, 5*time.Second, 10*time.Millisecond)
+
+	// A child without the cpu controller: nobody delegates it further down.
+	bare := name + "/bare"
+	require.NoError(t, os.Mkdir(bare, 0o755))
+
+	child, err := cgroup.Open(root, dir.Path()+"/bare")
+	require.NoError(t, err)
+
+	defer child.Close()
+
+	err = child.Controllable()
+	require.ErrorIs(t, err, cgroup.ErrNoController)
+	assert.NotErrorIs(t, err, cgroup.ErrGone)
+	assert.ErrorContains(t, err, "must delegate cpu")
+
+	_, err = child.ReadCPUMax()
+	require.Error(t, err)
+	assert.NotErrorIs(t, err, cgroup.ErrGone, "the file is missing, not the cgroup")
+
+	// Seen from a root without cpu, as on a hybrid host.
+	hybrid, err := cgroup.Open(name, "bare")
+	require.NoError(t, err)
+
+	defer hybrid.Close()
+
+	assert.ErrorContains(t, hybrid.Controllable(), "cgroup v1 holds it")
+
+	write(t, bare+"/cgroup.type", "threaded")
+	require.ErrorIs(t, child.Controllable(), cgroup.ErrThreaded)
+
+	require.NoError(t, os.Remove(bare))
+	require.ErrorIs(t, child.Controllable(), cgroup.ErrGone)
+}
+
+func TestCheckRootSaysWhatIsThere(t *testing.T) {
+	kernel.Require(t)
+
+	layout := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", layout, "tmpfs", 0, ""))
+	t.Cleanup(func() { unix.Unmount(layout, unix.MNT_DETACH) })
+
+	assert.ErrorContains(t, cgroup.CheckRoot(layout), "is not a cgroup2 file system")
+
+	unified := layout + "/unified"
+	require.NoError(t, os.Mkdir(unified, 0o755))
+	require.NoError(t, unix.Mount(root, unified, "", unix.MS_BIND, ""))
+
+	err := cgroup.CheckRoot(layout)
+	require.ErrorIs(t, err, cgroup.ErrNotUnified)
+	assert.ErrorContains(t, err, "the host is hybrid")
+	assert.NoError(t, cgroup.CheckRoot(unified))
+}
+
 func TestAReCreatedPathIsAnotherCgroup(t *testing.T) {
 	dir, name := newCgroup(t)
 
@@ -154,7 +303,7 @@ func TestAReCreatedPathIsAnotherCgroup(t *testing.T) {
 
 func TestReadOnlyMountIsNotPermitted(t *testing.T) {
 	dir, _ := newCgroup(t)
-	require.NoError(t, dir.Writable())
+	require.NoError(t, dir.Controllable())
 
 	mount := t.TempDir()
 	require.NoError(t, unix.Mount(root, mount, "", unix.MS_BIND, ""))
@@ -166,7 +315,7 @@ func TestReadOnlyMountIsNotPermitted(t *testing.T) {
 
 	defer readOnly.Close()
 
-	assert.True(t, cgroup.IsNotPermitted(readOnly.Writable()))
+	assert.True(t, cgroup.IsNotPermitted(readOnly.Controllable()))
 
 	_, err = readOnly.Apply(journal("max 100000", "50000 100000"))
 	assert.True(t, cgroup.IsNotPermitted(err), err)

@@ -1,6 +1,9 @@
 package cgroup_test
 
 import (
+	"fmt"
+	"hash/crc32"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -109,14 +112,16 @@ func TestLimit(t *testing.T) {
 		want           string
 		write          bool
 	}{
-		{"max 100000", 500, 100, "50000 100000", true},
-		{"max 20000", 500, 100, "10000 20000", true},
-		{"200000 100000", 500, 100, "50000 100000", true},
+		{"max 100000", 500, 100, "50001 100000", true},
+		{"max 20000", 500, 100, "10001 20000", true},
+		{"200000 100000", 500, 100, "50001 100000", true},
 		{"30000 100000", 500, 100, "30000 100000", false},
 		{"50000 100000", 500, 100, "50000 100000", false},
-		{"max 100000", 10, 100, "10000 100000", true},
+		{"max 100000", 10, 100, "10001 100000", true},
+		{"50001 100000", 500, 100, "50001 100000", false},
+		{"50002 100000", 500, 100, "50001 100000", true},
 		{"5000 100000", 10, 100, "5000 100000", false},
-		{"max 5000", 100, 100, "1000 5000", true},
+		{"max 5000", 100, 100, "1001 5000", true},
 	} {
 		owner, err := cgroup.ParseCPUMax(test.owner)
 		require.NoError(t, err)
@@ -153,7 +158,35 @@ func TestLimitIsLeastHarm(t *testing.T) {
 		again, err := cgroup.ParseCPUMax(limited.String())
 		require.NoError(t, err)
 		require.Equal(t, limited, again)
+		require.NoError(t, limited.Validate(0))
 	})
+}
+
+func TestValidate(t *testing.T) {
+	for _, test := range []struct {
+		value cgroup.CPUMax
+		burst uint64
+		want  string
+	}{
+		{cgroup.CPUMax{QuotaUsec: 50_000, PeriodUsec: 100_000}, 50_000, ""},
+		{cgroup.CPUMax{QuotaUsec: cgroup.Unlimited, PeriodUsec: 100_000}, 1 << 40, ""},
+		{cgroup.CPUMax{QuotaUsec: 50_000, PeriodUsec: 100_000}, 50_001, "below cpu.max.burst 50001"},
+		{cgroup.CPUMax{QuotaUsec: 999, PeriodUsec: 100_000}, 0, "quota 999 us"},
+		{cgroup.CPUMax{QuotaUsec: 1 << 44, PeriodUsec: 100_000}, 0, "quota 17592186044416 us"},
+		{cgroup.CPUMax{QuotaUsec: 50_000, PeriodUsec: 999}, 0, "period 999 us"},
+		{cgroup.CPUMax{QuotaUsec: cgroup.Unlimited, PeriodUsec: 1_000_001}, 0, "period 1000001 us"},
+	} {
+		err := test.value.Validate(test.burst)
+
+		if test.want == "" {
+			assert.NoError(t, err)
+
+			continue
+		}
+
+		assert.ErrorIs(t, err, cgroup.ErrInvalid)
+		assert.ErrorContains(t, err, test.want)
+	}
 }
 
 func TestJournal(t *testing.T) {
@@ -178,6 +211,32 @@ func TestJournal(t *testing.T) {
 	}
 }
 
+// versionOne is a journal as the first version wrote it.
+const versionOne = `65ffff89 {"version":1,"target":"spegel/spegel-x/registry","rule":"SpegelHighCPU","reason":"cpu 1803m above 400m for 10m0s","original":"max 100000","applied":"50000 100000","since":1,"holdUntil":2,"bootID":"b"}`
+
+func TestAJournalOfTheFirstVersionIsRead(t *testing.T) {
+	j, err := cgroup.DecodeJournal([]byte(versionOne))
+	require.NoError(t, err)
+	assert.Equal(t, cgroup.Journal{
+		Version: 1, Target: "spegel/spegel-x/registry", Rule: "SpegelHighCPU", Reason: "cpu 1803m above 400m for 10m0s",
+		Original: "max 100000", Applied: "50000 100000", Since: 1, HoldUntil: 2, BootID: "b",
+	}, j)
+
+	for text, want := range map[string]bool{"50000 100000": true, "50001 100000": false, "max 100000": false} {
+		value, err := cgroup.ParseCPUMax(text)
+		require.NoError(t, err)
+		assert.Equal(t, want, j.Ours(value), text)
+	}
+
+	_, err = cgroup.EncodeJournal(j)
+	require.NoError(t, err)
+
+	newer := []byte(`{"version":3,"original":"max 100000","applied":"50001 100000"}`)
+	_, err = cgroup.DecodeJournal(fmt.Appendf(nil, "%08x %s", crc32.ChecksumIEEE(newer), newer))
+	assert.ErrorIs(t, err, cgroup.ErrBadJournal)
+	assert.ErrorContains(t, err, "version 3, this guard knows 1..2")
+}
+
 func TestParsePressure(t *testing.T) {
 	const text = "some avg10=12.34 avg60=1.00 avg300=0.00 total=987654\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n"
 
@@ -195,12 +254,57 @@ func TestParsePressure(t *testing.T) {
 
 func FuzzParsePressure(f *testing.F) {
 	f.Add([]byte("some avg10=12.34 avg60=1.00 avg300=0.00 total=987654\n"))
-	f.Fuzz(func(_ *testing.T, data []byte) { cgroup.ParsePressure(data) })
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := cgroup.ParsePressure(data); err != nil {
+			assert.ErrorIs(t, err, cgroup.ErrMalformed)
+		}
+	})
 }
 
 func FuzzParseCPUStat(f *testing.F) {
 	f.Add([]byte("usage_usec 1\nnr_periods 2\n"))
-	f.Fuzz(func(_ *testing.T, data []byte) { cgroup.ParseCPUStat(data) })
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := cgroup.ParseCPUStat(data); err != nil {
+			assert.ErrorIs(t, err, cgroup.ErrMalformed)
+		}
+	})
+}
+
+// FuzzParseCPUMax: whatever is read as a value is one the kernel takes, and prints the same again.
+func FuzzParseCPUMax(f *testing.F) {
+	f.Add("max 100000\n")
+	f.Add("50001 100000")
+	f.Fuzz(func(t *testing.T, text string) {
+		value, err := cgroup.ParseCPUMax(text)
+		if err != nil {
+			assert.ErrorIs(t, err, cgroup.ErrMalformed)
+
+			return
+		}
+
+		require.NoError(t, value.Validate(0))
+
+		again, err := cgroup.ParseCPUMax(value.String())
+		require.NoError(t, err)
+		assert.Equal(t, value, again)
+	})
+}
+
+// FuzzParseProcCgroup: what is read is an absolute path without the kernel's mark of a removed cgroup.
+func FuzzParseProcCgroup(f *testing.F) {
+	f.Add([]byte("12:cpu:/v1\n0::/kubepods/burstable/podx/y\n"))
+	f.Add([]byte("0::/x (deleted)\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path, err := cgroup.ParseProcCgroup(data)
+		if err != nil {
+			return
+		}
+
+		assert.True(t, strings.HasPrefix(path, "/"))
+		assert.False(t, strings.HasSuffix(path, " (deleted)"))
+		assert.NotContains(t, path, "\n")
+		assert.Contains(t, string(data), "0::"+path)
+	})
 }
 
 func FuzzResolve(f *testing.F) {
@@ -214,7 +318,31 @@ func FuzzResolve(f *testing.F) {
 	})
 }
 
+// FuzzDecodeJournal: the checksum stands in the way of nearly all that is made up, so the body is fuzzed behind a right one, too.
 func FuzzDecodeJournal(f *testing.F) {
-	f.Add([]byte("00000000 {}"))
-	f.Fuzz(func(_ *testing.T, data []byte) { cgroup.DecodeJournal(data) })
+	f.Add([]byte("00000000 {}"), true)
+	f.Add([]byte(`{"version":2,"original":"max 100000","applied":"50001 100000","previous":"40001 100000"}`), false)
+	f.Fuzz(func(t *testing.T, data []byte, bare bool) {
+		if !bare {
+			data = fmt.Appendf(nil, "%08x %s", crc32.ChecksumIEEE(data), data)
+		}
+
+		j, err := cgroup.DecodeJournal(data)
+		if err != nil {
+			assert.ErrorIs(t, err, cgroup.ErrBadJournal)
+
+			return
+		}
+
+		for _, text := range []string{j.Original, j.Applied} {
+			_, err := cgroup.ParseCPUMax(text)
+			require.NoError(t, err)
+		}
+
+		again, err := cgroup.EncodeJournal(j)
+		require.NoError(t, err)
+
+		_, err = cgroup.DecodeJournal(again)
+		require.NoError(t, err)
+	})
 }

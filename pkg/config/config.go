@@ -77,6 +77,18 @@ const (
 	StopKeep StopAction = "keep"
 )
 
+// Conflict says what happens when somebody else writes cpu.max while a ceiling is in force. Either
+// way theirs is the owner's new value, and what a release restores.
+type Conflict string
+
+// Ways to deal with a conflict.
+const (
+	// ConflictReassert applies the lower of the two again, ever more slowly.
+	ConflictReassert Conflict = "reassert"
+	// ConflictYield leaves theirs in force for the rest of the hold.
+	ConflictYield Conflict = "yield"
+)
+
 // TLSSource says where the API's certificates come from.
 type TLSSource string
 
@@ -186,6 +198,8 @@ type Ceiling struct {
 	Probe Duration `yaml:"probe"`
 	// Backoff is how the hold grows.
 	Backoff Backoff `yaml:"backoff"`
+	// Conflict: reassert or yield.
+	Conflict Conflict `yaml:"conflict"`
 	// OnStop: release or keep.
 	OnStop StopAction `yaml:"onStop"`
 }
@@ -256,6 +270,7 @@ func Default() Config {
 			ReleaseAfter: Duration{Duration: 5 * time.Minute},
 			Probe:        Duration{Duration: time.Minute},
 			Backoff:      Backoff{Factor: Share{Value: 2}, Max: Duration{Duration: 2 * time.Hour}},
+			Conflict:     ConflictReassert,
 			OnStop:       StopRelease,
 		},
 		Trace: Trace{Limit: MustAmount("16M")},

@@ -115,7 +115,7 @@ func TestWrongFieldsAreNamedWithValueAndRange(t *testing.T) {
 			`line 1: moode: "enforce" is not allowed, allowed is one of the fields apiVersion, kind, mode, interval, target, rules, ceiling, trace, api`,
 		},
 		{"mode: observe\nceiling: {cpuu: 1, hold: [1]}", `line 2: ceiling.cpuu: "1" is not allowed, allowed is one of the fields cpu, floor, ` +
-			`strategy, step, hold, releaseAfter, probe, backoff, onStop; line 2: ceiling.hold: "a list" is not allowed, allowed is a single value`},
+			`strategy, step, hold, releaseAfter, probe, backoff, conflict, onStop; line 2: ceiling.hold: "a list" is not allowed, allowed is a single value`},
 		{"ceiling: {cpu: {}}", `line 1: ceiling.cpu: "a mapping" is not allowed, allowed is a single value`},
 		{"rules: 5", `line 1: rules: "5" is not allowed, allowed is a list`},
 		{"rules: [5]", `line 1: rules[0]: "5" is not allowed, allowed is a mapping`},

@@ -255,6 +255,7 @@ func (v *validator) ceiling(ceiling Ceiling) {
 	v.duration("ceiling.hold", ceiling.Hold, minHold, maxHold)
 	v.duration("ceiling.releaseAfter", ceiling.ReleaseAfter, minHold, maxHold)
 	v.duration("ceiling.backoff.max", ceiling.Backoff.Max, max(minHold, ceiling.Hold.Duration), maxHold)
+	oneOf(v, "ceiling.conflict", ceiling.Conflict, ConflictReassert, ConflictYield)
 	oneOf(v, "ceiling.onStop", ceiling.OnStop, StopRelease, StopKeep)
 
 	if ceiling.Probe.Duration != 0 || ceiling.Probe.invalid != "" {

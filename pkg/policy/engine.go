@@ -49,9 +49,32 @@ type Decision struct {
 type Options struct {
 	// Seed draws where the credits start. Different nodes should have different ones.
 	Seed uint64
-	// InForce is a hold left by an earlier process, that is to go on; the zero Hold is none.
-	InForce Hold
+	// Memory of an engine before this one; the zero Memory is none.
+	Memory Memory
 }
+
+// Memory is what outlives an engine: a configuration's change, the guard's restart.
+type Memory struct {
+	// Hold that is to go on; the zero Hold is none.
+	Hold Hold `json:"hold,omitzero"`
+	// Level of the back-off: how many trips are not forgotten.
+	Level int `json:"level,omitempty"`
+	// Freed is when the last hold ended.
+	Freed time.Duration `json:"freed,omitempty"`
+}
+
+// At is the memory when nobody looked until now: a hold that is over is not gone on with. A probe
+// is such a hold, for it begins at the hold's end.
+func (m Memory) At(now time.Duration) Memory {
+	if m.Hold.Rule != "" && now >= m.Hold.Until {
+		m.Freed, m.Hold = m.Hold.Until, Hold{}
+	}
+
+	return m
+}
+
+// IsZero tells that there is nothing to remember.
+func (m Memory) IsZero() bool { return m == Memory{} }
 
 // Engine decides for one workload.
 type Engine struct {
@@ -83,8 +106,11 @@ type Engine struct {
 // New returns an engine with an empty history.
 func New(cfg config.Config, options Options) *Engine {
 	e := &Engine{
-		ceiling: cfg.Ceiling, held: options.InForce.Rule != "", hold: options.InForce,
-		backoff: backoff{hold: cfg.Ceiling.Hold.Duration, config: cfg.Ceiling.Backoff},
+		ceiling: cfg.Ceiling, held: options.Memory.Hold.Rule != "", hold: options.Memory.Hold,
+		backoff: backoff{
+			hold: cfg.Ceiling.Hold.Duration, config: cfg.Ceiling.Backoff,
+			level: max(0, options.Memory.Level), freed: options.Memory.Freed,
+		},
 	}
 
 	random := rand.New(rand.NewPCG(options.Seed, 0)) //nolint:gosec // no secret: it must come out the same again
@@ -102,7 +128,11 @@ func New(cfg config.Config, options Options) *Engine {
 	e.history.span = longest
 
 	if e.held {
-		e.backoff.takeOver(e.hold.Until - e.hold.Since)
+		// A journal alone does not tell it.
+		if e.backoff.level == 0 && !e.hold.Observe {
+			e.backoff.takeOver(e.hold.Until - e.hold.Since)
+		}
+
 		e.hold.Probing = false
 
 		if e.hold.Millicores == 0 || cfg.Ceiling.Strategy == config.StrategyFixed {
@@ -117,6 +147,16 @@ func New(cfg config.Config, options Options) *Engine {
 	e.decision = Decision{Held: e.held, Hold: e.hold}
 
 	return e
+}
+
+// Memory is what the next engine for the same workload is to know.
+func (e *Engine) Memory() Memory {
+	memory := Memory{Level: e.backoff.level, Freed: e.backoff.freed}
+	if e.held {
+		memory.Hold = e.hold
+	}
+
+	return memory
 }
 
 // Restart forgets the counters but no decision: the workload has a new container, whose counters begin at zero.

@@ -175,7 +175,7 @@ func TestBackoffDecaysWhenQuiet(t *testing.T) {
 func TestAHoldInForceIsTakenOver(t *testing.T) {
 	until := 7 * time.Minute
 	hold := policy.Hold{Rule: "SpegelHighCPU", Since: -13 * time.Minute, Until: until}
-	l := &plant.Loop{Engine: policy.New(config.Default(), policy.Options{InForce: hold}), Step: time.Second}
+	l := &plant.Loop{Engine: policy.New(config.Default(), policy.Options{Memory: policy.Memory{Hold: hold}}), Step: time.Second}
 	r := &recorder{}
 
 	l.Run(10*time.Minute, 0.01, r.see)

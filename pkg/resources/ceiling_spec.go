@@ -46,6 +46,11 @@ type CeilingSpecSpec struct {
 	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"9"`
 	// Probing: the hold is over and demand pressed on; the ceiling is lifted to see what it is like.
 	Probing bool `yaml:"probing" protobuf:"10"`
+	// Conflict: what to do about somebody else's cpu.max, reassert or yield.
+	Conflict string `yaml:"conflict" protobuf:"11"`
+	// YieldedClock is the SinceClock of the hold that yielded to somebody else's cpu.max before the guard
+	// was started again.
+	YieldedClock time.Duration `yaml:"yieldedClock" protobuf:"12"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -31,12 +31,15 @@ func init() { register[CeilingStatusSpec, CeilingStatusExtension](CeilingStatusT
 const (
 	// CeilingApplied: the guard's value is in force.
 	CeilingApplied = "applied"
-	// CeilingObserved: it would be applied, but the mode is observe.
+	// CeilingObserved: it would be applied, but the mode is observe, or LastError does not let it.
 	CeilingObserved = "observed"
 	// CeilingOwnerLower: the owner's own limit is as low or lower; nothing was written.
 	CeilingOwnerLower = "owner-lower"
-	// CeilingYielded: somebody else changed cpu.max; their value is in force until the back-off is over.
+	// CeilingYielded: somebody else changed cpu.max; their value is in force until the back-off is over,
+	// or with conflict: yield until the hold is.
 	CeilingYielded = "yielded"
+	// CeilingTerminating: the container ends, and is let go.
+	CeilingTerminating = "terminating"
 	// CeilingFailed: writing failed; LastError says why.
 	CeilingFailed = "failed"
 )
@@ -53,7 +56,7 @@ type CeilingStatusSpec struct {
 	Rule     string `yaml:"rule" protobuf:"6"`
 	// AppliedAt is when.
 	AppliedAt time.Time `yaml:"appliedAt" protobuf:"7"`
-	// ForeignWrites counts how often somebody else changed cpu.max meanwhile.
+	// ForeignWrites counts how often somebody else changed cpu.max under a ceiling of this container.
 	ForeignWrites uint64 `yaml:"foreignWrites" protobuf:"8"`
 	LastError     string `yaml:"lastError" protobuf:"9"`
 	// Adopted tells that an earlier process of the guard had put it in force; Since and HoldUntil

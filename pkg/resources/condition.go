@@ -45,6 +45,14 @@ const (
 	ReasonNotPermitted  = "NotPermitted"
 	ReasonSamplingError = "SamplingError"
 	ReasonWriteError    = "WriteError"
+	// The cgroup cannot be given a ceiling: see the errors of pkg/cgroup.
+	ReasonNoController = "NoCPUController"
+	ReasonThreaded     = "Threaded"
+	ReasonFrozen       = "Frozen"
+	// ReasonNoLock: another guard is at work on the node.
+	ReasonNoLock = "Locked"
+	// ReasonBadJournal: a journal cannot be read, so nobody knows the owner's value.
+	ReasonBadJournal = "BadJournal"
 )
 
 // ConditionSpec is well when its reason is ReasonOK.

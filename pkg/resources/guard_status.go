@@ -40,6 +40,8 @@ const (
 	StateNoTarget = "no-target"
 	// StateNoPermission: the machine does not let the guard write cpu.max; it only observes.
 	StateNoPermission = "no-permission"
+	// StateNoControl: the target's cgroup has no cpu.max, or is a threaded one; the guard only observes.
+	StateNoControl = "no-control"
 	// StateBlind: a signal of a rule cannot be read.
 	StateBlind = "blind"
 	// StateOK: all rules are quiet and no ceiling is in force.

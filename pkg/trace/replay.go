@@ -59,7 +59,6 @@ type player struct {
 type played struct {
 	engine    *policy.Engine
 	container string
-	hold      policy.Hold
 }
 
 // configure judges by the header from here on. A header that says nothing new stands at the beginning
@@ -85,7 +84,7 @@ func (p *player) configure(header Header) error {
 	p.config = cfg
 
 	for _, w := range p.workloads {
-		w.engine = policy.New(cfg, policy.Options{Seed: p.seed, InForce: w.hold})
+		w.engine = policy.New(cfg, policy.Options{Seed: p.seed, Memory: w.engine.Memory()})
 	}
 
 	return nil
@@ -108,7 +107,6 @@ func (p *player) step(sample Sample) Step {
 	}
 
 	decision := w.engine.Step(sample.Sample)
-	w.hold = decision.Hold
 
 	return Step{Workload: sample.Workload, Sample: sample.Sample, Elapsed: sample.At - p.first, Decision: decision}
 }

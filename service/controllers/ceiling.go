@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,23 +15,29 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/enforce"
 )
 
-// CeilingController is the only place that writes to a target.
+// CeilingController is the only one that has a target written to.
 type CeilingController struct {
-	Paths Paths
-	// BootID of this boot.
-	BootID string
+	Node enforce.Node
+	// Lock must be held to write.
+	Lock *enforce.Lock
+	// Leftovers of an earlier process.
+	Leftovers enforce.Leftovers
+	// Initial configuration, until the active one is read.
+	Initial config.Config
 
 	config   activeConfig
-	ceilings map[string]*ceiling
+	ceilings map[string]*enforce.Ceiling
 	sequence uint64
 	// orphans are ceilings without a target: an earlier process's that wait for theirs to show up, and
 	// such as could not be taken back when their target went.
-	orphans map[string]*ceiling
+	orphans map[string]*enforce.Ceiling
 }
 
 // Name implements controller.Controller.
@@ -50,27 +57,21 @@ func (*CeilingController) Outputs() []controller.Output {
 	}
 }
 
-// Run implements controller.Controller. When the context ends it leaves the ceilings as onStop says.
+// Run implements controller.Controller. It leaves the ceilings as they are: see Stop.
 func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	if c.ceilings == nil {
-		c.ceilings = map[string]*ceiling{}
-		c.config.Config = config.Default()
-	}
-
-	if c.orphans == nil {
-		c.orphans = map[string]*ceiling{}
-	}
+	c.begin()
 
 	interval := func() time.Duration { return c.config.Interval.Duration }
 
-	err := every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
+	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
+}
 
-	// An error restarts the controller; only the end of the process is a stop.
-	if ctx.Err() != nil {
-		c.stop(logger)
+// begin is for the first Run; one after an error goes on.
+func (c *CeilingController) begin() {
+	if c.ceilings == nil {
+		c.ceilings, c.orphans = map[string]*enforce.Ceiling{}, c.Leftovers.Ceilings
+		c.config.Config = c.Initial
 	}
-
-	return err
 }
 
 func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
@@ -96,9 +97,18 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		wanted[spec.Metadata().ID()] = spec.TypedSpec()
 	}
 
-	present := map[string]bool{}
+	// There was no hierarchy to lock when the service started, perhaps.
+	if err := c.Lock.Acquire(); errors.Is(err, cgroup.ErrNotUnified) {
+		return nil // discovery says so
+	} else if err != nil {
+		_, err = setCondition(ctx, r, resources.ConditionEnforcement, resources.ReasonNoLock, err.Error())
 
-	var actions []resources.GuardActionSpec
+		return err
+	}
+
+	present := map[string]bool{}
+	actions := c.Leftovers.Actions
+	c.Leftovers.Actions = nil
 
 	r.StartTrackingOutputs()
 
@@ -108,7 +118,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 
 		ceiling, replaced := c.ceilingOf(id, *target.TypedSpec())
 		actions = append(actions, replaced...)
-		actions = append(actions, ceiling.reconcile(wanted[id], Clock())...)
+		actions = append(actions, ceiling.Reconcile(wanted[id], boottime.Now())...)
 
 		if err := publishCeiling(ctx, r, id, ceiling); err != nil {
 			return err
@@ -123,7 +133,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		}
 	}
 
-	actions = append(actions, c.reconcileOrphans(Clock())...)
+	actions = append(actions, c.expireOrphans(boottime.Now())...)
 
 	if err := c.record(ctx, r, actions, logger); err != nil {
 		return err
@@ -137,21 +147,21 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 }
 
 // ceilingOf returns the target's ceiling, a new one for a new container, and what taking back the old one's did.
-func (c *CeilingController) ceilingOf(id string, target resources.TargetSpec) (*ceiling, []resources.GuardActionSpec) {
-	var actions []resources.GuardActionSpec
+func (c *CeilingController) ceilingOf(id string, target resources.TargetSpec) (*enforce.Ceiling, []enforce.Action) {
+	var actions []enforce.Action
 
 	if known, ok := c.ceilings[id]; ok {
-		if known.target.ContainerID == target.ContainerID {
+		if sameContainer(known.Target(), target) {
 			return known, nil
 		}
 
 		actions = c.abandon(known, "container replaced")
 	}
 
-	created := newCeiling(c.Paths, c.BootID, id, target)
+	created := enforce.New(c.Node, id, target)
 
 	if orphan, ok := c.orphans[target.Cgroup]; ok {
-		created.adopt(orphan)
+		created.Claim(orphan)
 		delete(c.orphans, target.Cgroup)
 	}
 
@@ -161,25 +171,41 @@ func (c *CeilingController) ceilingOf(id string, target resources.TargetSpec) (*
 }
 
 // abandon takes a ceiling back for good. One that cannot be taken back now is kept and tried again.
-func (c *CeilingController) abandon(gone *ceiling, reason string) []resources.GuardActionSpec {
-	actions := gone.lift(resources.ActionRelease, reason)
+func (c *CeilingController) abandon(gone *enforce.Ceiling, reason string) []enforce.Action {
+	actions := gone.Lift(resources.ActionRelease, reason)
 
-	if gone.journal != nil {
-		c.orphans[gone.target.Cgroup] = gone
+	if gone.InForce() {
+		c.orphans[gone.Target().Cgroup] = gone
 	} else {
-		gone.close()
+		gone.Close()
 	}
 
 	return actions
 }
 
-func publishCeiling(ctx context.Context, r controller.Runtime, id string, ceiling *ceiling) error {
-	if ceiling.status.State == "" {
+// expireOrphans takes back what no target claimed.
+func (c *CeilingController) expireOrphans(now time.Duration) []enforce.Action {
+	var actions []enforce.Action
+
+	for path, orphan := range c.orphans {
+		actions = append(actions, orphan.Expire(now)...)
+
+		if !orphan.InForce() {
+			orphan.Close()
+			delete(c.orphans, path)
+		}
+	}
+
+	return actions
+}
+
+func publishCeiling(ctx context.Context, r controller.Runtime, id string, ceiling *enforce.Ceiling) error {
+	if ceiling.Status().State == "" {
 		return nil
 	}
 
 	err := safe.WriterModify(ctx, r, resources.NewCeilingStatus(id), func(s *resources.CeilingStatus) error {
-		*s.TypedSpec() = ceiling.status
+		*s.TypedSpec() = ceiling.Status()
 
 		return nil
 	})
@@ -191,13 +217,11 @@ func publishCeiling(ctx context.Context, r controller.Runtime, id string, ceilin
 }
 
 // record publishes what was done and logs it, one line each; only the newest actions are kept.
-func (c *CeilingController) record(ctx context.Context, r controller.Runtime, actions []resources.GuardActionSpec, logger *zap.Logger) error {
+func (c *CeilingController) record(ctx context.Context, r controller.Runtime, actions []enforce.Action, logger *zap.Logger) error {
 	for _, action := range actions {
-		action.At, action.Mode = time.Now().UTC(), string(c.config.Mode)
+		action.Mode = string(c.config.Mode)
 
-		logger.Info("action", zap.String("action", action.Action), zap.String("target", action.Target),
-			zap.String("rule", action.Rule), zap.String("reason", action.Reason),
-			zap.String("before", action.Before), zap.String("after", action.After), zap.String("error", action.Error))
+		logAction(logger, action)
 
 		c.sequence++
 
@@ -233,15 +257,8 @@ func (c *CeilingController) reportCondition(ctx context.Context, r controller.Ru
 	reason, message := resources.ReasonOK, ""
 
 	for _, ceiling := range c.ceilings {
-		if ceiling.err == nil || c.config.Mode == config.ModeObserve {
-			continue
-		}
-
-		reason, message = resources.ReasonWriteError, ceiling.err.Error()
-
-		if cgroup.IsNotPermitted(ceiling.err) {
-			reason = resources.ReasonNotPermitted
-			message += ": only observing; the service needs /sys/fs/cgroup mounted writable, and SELinux must allow it"
+		if err := ceiling.Err(); err != nil && c.config.Mode != config.ModeObserve {
+			reason, message = conditionOf(err)
 		}
 	}
 
@@ -253,19 +270,49 @@ func (c *CeilingController) reportCondition(ctx context.Context, r controller.Ru
 	return err
 }
 
-// stop leaves every ceiling as the configuration wants it after the service's end.
-func (c *CeilingController) stop(logger *zap.Logger) {
+// conditionOf is what an error means, and what to do about it.
+func conditionOf(err error) (reason, message string) {
+	const observing = ": only observing"
+
+	switch {
+	case cgroup.IsNotPermitted(err):
+		return resources.ReasonNotPermitted,
+			err.Error() + observing + "; the service needs /sys/fs/cgroup mounted writable, and SELinux must allow it"
+	case errors.Is(err, cgroup.ErrNoController):
+		return resources.ReasonNoController, err.Error() + observing
+	case errors.Is(err, cgroup.ErrThreaded):
+		return resources.ReasonThreaded, err.Error() + observing
+	case errors.Is(err, cgroup.ErrFrozen):
+		return resources.ReasonFrozen, err.Error() + observing
+	case errors.Is(err, cgroup.ErrBadJournal):
+		return resources.ReasonBadJournal, err.Error()
+	default:
+		return resources.ReasonWriteError, err.Error()
+	}
+}
+
+// Stop leaves every ceiling as the configuration wants it after the service's end. It is called after
+// the last Run, however that ended.
+func (c *CeilingController) Stop(logger *zap.Logger) {
+	c.begin()
+
 	left := slices.AppendSeq(slices.Collect(maps.Values(c.ceilings)), maps.Values(c.orphans))
 
 	for _, ceiling := range left {
 		if c.config.Ceiling.OnStop == config.StopRelease {
-			for _, action := range ceiling.lift(resources.ActionRelease, "service stopped") {
-				logger.Info("action", zap.String("mode", string(c.config.Mode)), zap.String("action", action.Action),
-					zap.String("target", action.Target), zap.String("reason", action.Reason), zap.String("before", action.Before), zap.String("after", action.After),
-					zap.String("error", action.Error))
+			for _, action := range ceiling.Lift(resources.ActionRelease, "service stopped") {
+				logAction(logger.With(zap.String("mode", string(c.config.Mode))), action)
 			}
 		}
 
-		ceiling.close()
+		ceiling.Close()
 	}
+
+	c.ceilings, c.orphans = map[string]*enforce.Ceiling{}, map[string]*enforce.Ceiling{}
+}
+
+func logAction(logger *zap.Logger, action enforce.Action) {
+	logger.Info("action", zap.String("action", action.Action), zap.String("target", action.Target),
+		zap.String("rule", action.Rule), zap.String("reason", action.Reason),
+		zap.String("before", action.Before), zap.String("after", action.After), zap.String("error", action.Error))
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
-	"golang.org/x/sys/unix"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -25,23 +24,6 @@ import (
 type Paths struct {
 	// Proc is the node's procfs, Cgroup the root of its unified hierarchy.
 	Proc, Cgroup string
-}
-
-// Clock reads CLOCK_BOOTTIME: it never jumps, goes on in suspend and over the guard's restarts.
-func Clock() time.Duration {
-	var ts unix.Timespec
-
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		// The kernel has had it since 2.6.39; only a broken seccomp profile gets here.
-		panic(fmt.Sprintf("error reading CLOCK_BOOTTIME: %v", err))
-	}
-
-	return time.Duration(ts.Nano())
-}
-
-// wallTime is when the clock showed the given value.
-func wallTime(clock time.Duration) time.Time {
-	return time.Now().Add(clock - Clock()).UTC()
 }
 
 // activeConfig is the configuration in force. It is parsed when it changes, not at each look.
@@ -76,6 +58,11 @@ func (a *activeConfig) read(ctx context.Context, r controller.Reader) (changed, 
 	a.Config, a.document = cfg, document
 
 	return true, true, nil
+}
+
+// sameContainer tells a container from the one after it, whose id may even be the same.
+func sameContainer(a, b resources.TargetSpec) bool {
+	return a.ContainerID == b.ContainerID && a.CgroupInode == b.CgroupInode
 }
 
 // setCondition reports how a part of the guard is. It tells whether anything changed.

@@ -3,7 +3,6 @@
 package controllers
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,12 +12,13 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/netns"
+	"github.com/spegel-guard/spegel-guard/pkg/process"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
 // inspect looks up in the kernel what a found container is there.
 func inspect(paths Paths, container discover.Container) (resources.TargetSpec, error) {
-	start, err := processStart(paths.Proc, container.PID)
+	start, err := process.Start(paths.Proc, container.PID)
 	if err != nil {
 		return resources.TargetSpec{}, err
 	}
@@ -51,7 +51,7 @@ func inspect(paths Paths, container discover.Container) (resources.TargetSpec, e
 	}
 
 	// A pid that was given to another process between the questions has another start time.
-	if again, err := processStart(paths.Proc, container.PID); err != nil || again != start {
+	if again, err := process.Start(paths.Proc, container.PID); err != nil || again != start {
 		return resources.TargetSpec{}, fmt.Errorf("process %d ended while it was looked at", container.PID)
 	}
 
@@ -66,7 +66,7 @@ func inspect(paths Paths, container discover.Container) (resources.TargetSpec, e
 
 // alive tells whether the target's first process still runs.
 func alive(paths Paths, spec resources.TargetSpec) bool {
-	start, err := processStart(paths.Proc, int(spec.PID))
+	start, err := process.Start(paths.Proc, int(spec.PID))
 
 	return err == nil && start == spec.PIDStartTime
 }
@@ -99,24 +99,4 @@ func cgroupOf(paths Paths, pid int) (string, error) {
 	}
 
 	return cgroup.Resolve(mountRoot, procPath)
-}
-
-// processStart reads when a process started, in clock ticks after boot (proc_pid_stat(5), field 22).
-func processStart(proc string, pid int) (uint64, error) {
-	data, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0, fmt.Errorf("error looking at process %d: %w", pid, err)
-	}
-
-	// The second field is the command in parentheses, which may itself hold blanks and parentheses.
-	end := bytes.LastIndexByte(data, ')')
-	fields := strings.Fields(string(data[end+1:]))
-
-	const startTime = 22 - 3
-
-	if end < 0 || len(fields) <= startTime {
-		return 0, fmt.Errorf("error looking at process %d: malformed stat", pid)
-	}
-
-	return strconv.ParseUint(fields[startTime], 10, 64)
 }

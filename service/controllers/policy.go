@@ -7,17 +7,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
+	"github.com/spegel-guard/spegel-guard/service/memory"
 )
 
 // retention is how long what is known of a workload waits for its next container.
@@ -25,14 +28,19 @@ const retention = time.Hour
 
 // PolicyController feeds the samples to the decision core and publishes what it decides.
 type PolicyController struct {
-	// Adopted are holds that an earlier process left in force, by workload.
-	Adopted map[string]policy.Hold
+	// Memory keeps the decisions over the guard's restarts.
+	Memory memory.File
+	// Remembered of an earlier process, by workload; each is taken up when its workload is seen.
+	Remembered map[string]memory.Workload
 	// Seed of the credits, another one on each node.
 	Seed uint64
 
 	config    activeConfig
 	recorder  recorder
 	workloads map[string]*workload
+	// written is what Memory holds, and startedAt when this process began.
+	written   map[string]memory.Workload
+	startedAt time.Duration
 }
 
 // Name implements controller.Controller.
@@ -59,7 +67,7 @@ func (*PolicyController) Outputs() []controller.Output {
 // Run implements controller.Controller.
 func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	if c.workloads == nil {
-		c.workloads = map[string]*workload{}
+		c.workloads, c.startedAt = map[string]*workload{}, boottime.Now()
 	}
 
 	defer c.recorder.close()
@@ -120,6 +128,12 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		present[id] = true
 
 		w := c.step(id, *s.TypedSpec(), coresOf(applied[id].Original), logger)
+		gaveWay := w.giveWay(applied[id], c.config.Ceiling.Conflict)
+
+		// Before it is published, and so before anything is done about it.
+		if gaveWay || w.decision.Event != "" {
+			c.remember(logger)
+		}
 
 		if err := c.publish(ctx, r, id, w); err != nil {
 			return err
@@ -147,15 +161,38 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 // reconfigure starts every history anew under the new rules; a hold in force stays.
 func (c *PolicyController) reconfigure() {
 	for _, w := range c.workloads {
-		w.engine = c.newEngine(w.decision.Hold)
+		w.engine = c.newEngine(w.engine.Memory())
 		w.clock = 0
 	}
 
 	c.recorder.configure(c.config.Trace, trace.Header{Version: trace.Version, Config: c.config.document, Seed: c.Seed})
 }
 
-func (c *PolicyController) newEngine(inForce policy.Hold) *policy.Engine {
-	return policy.New(c.config.Config, policy.Options{Seed: c.Seed, InForce: inForce})
+func (c *PolicyController) newEngine(memory policy.Memory) *policy.Engine {
+	return policy.New(c.config.Config, policy.Options{Seed: c.Seed, Memory: memory})
+}
+
+// remember writes down what the next process is to know, when it is not what the file says already.
+func (c *PolicyController) remember(logger *zap.Logger) {
+	known := maps.Clone(c.Remembered)
+	if known == nil {
+		known = map[string]memory.Workload{}
+	}
+
+	for id, w := range c.workloads {
+		known[id] = memory.Workload{Memory: w.engine.Memory(), Yielded: w.yielded}
+	}
+
+	if maps.Equal(known, c.written) {
+		return
+	}
+
+	// Without it a restart knows less; guarding goes on.
+	if err := c.Memory.Save(known); err != nil {
+		logger.Error("decisions are not remembered over a restart", zap.Error(err))
+	}
+
+	c.written = known
 }
 
 // coresOf is a cpu.max in cores; 0 for no limit, and for a text that is none: one that is not known yet.
@@ -174,7 +211,7 @@ func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id
 			spec := res.TypedSpec()
 
 			if spec.State != string(status.State) {
-				spec.State, spec.Since = string(status.State), wallTime(status.Since)
+				spec.State, spec.Since = string(status.State), boottime.Wall(status.Since)
 			}
 
 			spec.Signal, spec.Value, spec.Threshold = signalName(status.Rule), round(status.Value), status.Rule.Limit()
@@ -205,11 +242,12 @@ func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id
 		spec := res.TypedSpec()
 
 		if spec.SinceClock != hold.Since || spec.HoldUntilClock != hold.Until {
-			spec.Since, spec.HoldUntil = wallTime(hold.Since), wallTime(hold.Until)
+			spec.Since, spec.HoldUntil = boottime.Wall(hold.Since), boottime.Wall(hold.Until)
 			spec.Reason = reasonOf(w.decision, hold.Rule)
 		}
 
-		spec.Mode, spec.Probing = string(c.config.Mode), hold.Probing
+		spec.Mode, spec.Probing, spec.Conflict = string(c.config.Mode), hold.Probing, string(c.config.Ceiling.Conflict)
+		spec.YieldedClock = w.yielded
 
 		if hold.Observe {
 			spec.Mode = string(config.ModeObserve)
@@ -251,7 +289,7 @@ func withdraw(ctx context.Context, r controller.Runtime, present map[string]bool
 // forget drops workloads that have been gone for a while. Not at once, because a restarted container
 // must not run free, nor with new credit and an empty back-off.
 func (c *PolicyController) forget(present map[string]bool) {
-	now := Clock()
+	now := boottime.Now()
 
 	for id, w := range c.workloads {
 		switch {
@@ -261,5 +299,9 @@ func (c *PolicyController) forget(present map[string]bool) {
 		case now-w.lostAt > retention:
 			delete(c.workloads, id)
 		}
+	}
+
+	if now-c.startedAt > retention {
+		c.Remembered = nil
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -77,7 +78,7 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 		wanted[id] = true
 
 		if s, ok := c.samplers[id]; ok {
-			if s.target.ContainerID == target.TypedSpec().ContainerID {
+			if sameContainer(s.target, *target.TypedSpec()) {
 				continue
 			}
 
@@ -107,7 +108,7 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 	reason, message := resources.ReasonOK, ""
 
 	for id, s := range c.samplers {
-		stats := s.sample(Clock())
+		stats := s.sample(boottime.Now())
 
 		for _, reading := range []resources.Reading{stats.CPU, stats.TXBytesPerSecond} {
 			if reading.Provenance == resources.Blind && reading.Reason != warmingUp && !s.target.HostNetwork {

@@ -154,7 +154,9 @@ func overrule(status *resources.GuardStatusSpec, condition *resources.ConditionS
 		}
 	case resources.ReasonNotPermitted:
 		status.State, status.Message = resources.StateNoPermission, condition.Message
-	case resources.ReasonBadConfig:
+	case resources.ReasonNoController, resources.ReasonThreaded:
+		status.State, status.Message = resources.StateNoControl, condition.Message
+	case resources.ReasonBadConfig, resources.ReasonFrozen, resources.ReasonBadJournal, resources.ReasonNoLock:
 		status.Message = condition.Message
 	}
 }

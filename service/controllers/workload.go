@@ -23,6 +23,8 @@ type workload struct {
 	decision policy.Decision
 	before   []policy.RuleStatus
 	verdict  *policy.Verdict
+	// yielded is the Since of the hold that gave way to somebody else's cpu.max.
+	yielded time.Duration
 	// lostAt is when its container went; 0 while it runs.
 	lostAt time.Duration
 }
@@ -35,13 +37,11 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, owne
 	if !ok {
 		w = &workload{containerID: stats.ContainerID}
 
-		if hold, ok := c.Adopted[id]; ok {
-			w.decision.Held, w.decision.Hold = true, hold
+		remembered := c.Remembered[id]
+		delete(c.Remembered, id)
 
-			delete(c.Adopted, id)
-		}
-
-		w.engine = c.newEngine(w.decision.Hold)
+		w.yielded = remembered.Yielded
+		w.engine = c.newEngine(remembered.Memory)
 		c.workloads[id] = w
 	}
 
@@ -71,6 +71,18 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, owne
 	logDecision(logger, w.before, w.decision)
 
 	return w
+}
+
+// giveWay notes that the hold in force gave way, so that it does so after a restart, too. It tells whether that is news.
+func (w *workload) giveWay(ceiling resources.CeilingStatusSpec, conflict config.Conflict) bool {
+	if conflict != config.ConflictYield || ceiling.State != resources.CeilingYielded || ceiling.SinceClock != w.decision.Hold.Since {
+		return false
+	}
+
+	news := w.yielded != ceiling.SinceClock
+	w.yielded = ceiling.SinceClock
+
+	return news
 }
 
 func policySample(stats resources.TargetStatsSpec, owner float64) policy.Sample {

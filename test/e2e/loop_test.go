@@ -16,7 +16,7 @@ import (
 
 const (
 	unlimited = "max 100000"
-	capped    = "50000 100000"
+	capped    = "50001 100000"
 	cappedAt  = 0.5
 	period    = 100 * time.Millisecond
 )
@@ -136,7 +136,7 @@ ceiling: {cpu: 200m, floor: 100m, hold: 3s, releaseAfter: 2s}
 `, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, "20000 100000", patience)
+	waitCPUMax(t, l, l.spegel, "20001 100000", patience)
 	assert.Equal(t, "SpegelHighNetworkTX", waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Rule)
 
 	l.calm(t, l.spegel)

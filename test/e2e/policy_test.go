@@ -139,7 +139,7 @@ ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3,
 `, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, "30000 100000", patience)
+	waitCPUMax(t, l, l.spegel, "30001 100000", patience)
 
 	start := time.Now()
 
@@ -147,7 +147,7 @@ ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3,
 	lifted := waitCPUMax(t, l, l.spegel, unlimited, patience)
 	assert.GreaterOrEqual(t, lifted.Sub(start), 4*time.Second, "not before the hold")
 
-	waitCPUMax(t, l, l.spegel, "30000 100000", patience)
+	waitCPUMax(t, l, l.spegel, "30001 100000", patience)
 
 	again := time.Now()
 

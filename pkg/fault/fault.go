@@ -1,0 +1,35 @@
+// Package fault names the moments of enforcement at which a crash would hurt the most.
+//
+// In a binary built with the tag "faults" the process kills itself at such a moment when it is told
+// to (make faults); in every other one Point compiles to nothing.
+package fault
+
+// Points of a ceiling's life, in the order they are passed.
+const (
+	// Journaled: the journal is on the cgroup, nothing else was written.
+	Journaled = "journaled"
+	// BurstLowered: cpu.max.burst fits under the ceiling, cpu.max is the owner's.
+	BurstLowered = "burst-lowered"
+	// Written: the ceiling is in cpu.max.
+	Written = "written"
+	// ReadBack: and it was seen there.
+	ReadBack = "read-back"
+	// Settled: the journal names one ceiling again, after a step from one to another.
+	Settled = "settled"
+	// Restored: cpu.max is the owner's, cpu.max.burst is not yet.
+	Restored = "restored"
+	// BurstRestored: both are the owner's, the journal is still there.
+	BurstRestored = "burst-restored"
+	// Forgotten: the journal is gone.
+	Forgotten = "forgotten"
+	// Remembered: the decision is in the memory that outlives the process, and nowhere else.
+	Remembered = "remembered"
+)
+
+// Points are all of them.
+func Points() []string {
+	return []string{Journaled, BurstLowered, Written, ReadBack, Settled, Restored, BurstRestored, Forgotten, Remembered}
+}
+
+// Env holds the point to end at, and how many times it is passed before: "written:2".
+const Env = "SPEGEL_GUARD_FAULT"

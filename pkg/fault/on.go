@@ -1,0 +1,36 @@
+//go:build faults
+
+package fault
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+var (
+	wanted, countdown = parse(os.Getenv(Env))
+	left              atomic.Int64
+)
+
+func init() { left.Store(countdown) }
+
+func parse(text string) (string, int64) {
+	point, count, _ := strings.Cut(text, ":")
+	n, _ := strconv.ParseInt(count, 10, 64) // no count is the first time
+
+	return point, n
+}
+
+// Point ends the process as kill -9 would, when this is the point it was told to end at.
+func Point(name string) {
+	if name != wanted || left.Add(-1) >= 0 {
+		return
+	}
+
+	syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // nobody is left to read it
+
+	select {}
+}

@@ -1,0 +1,84 @@
+// Package process tells one process from another that was given its pid, and a running one from one
+// that ends. Facts: proc_pid_stat(5), proc_pid_status(5).
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// ErrMalformed says that procfs did not have the form its documentation gives.
+var ErrMalformed = errors.New("malformed")
+
+// Start reads when a process started, in clock ticks after boot. A pid that was given to another
+// process has another start.
+func Start(proc string, pid int) (uint64, error) {
+	data, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, fmt.Errorf("error looking at process %d: %w", pid, err)
+	}
+
+	start, err := parseStart(data)
+	if err != nil {
+		return 0, fmt.Errorf("error looking at process %d: %w", pid, err)
+	}
+
+	return start, nil
+}
+
+func parseStart(stat []byte) (uint64, error) {
+	// The second field is the command in parentheses, which may itself hold blanks and parentheses.
+	end := bytes.LastIndexByte(stat, ')')
+	fields := strings.Fields(string(stat[end+1:]))
+
+	const startTime = 22 - 3
+
+	if end < 0 || len(fields) <= startTime {
+		return 0, fmt.Errorf("stat: %w", ErrMalformed)
+	}
+
+	return strconv.ParseUint(fields[startTime], 10, 64)
+}
+
+// Ending tells whether the process that started at the given time has ended, or was told to and has
+// not come to it yet. What cannot be read tells nothing.
+func Ending(proc string, pid int, start uint64) bool {
+	now, err := Start(proc, pid)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || err == nil && now != start {
+		return true
+	}
+
+	status, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "status"))
+
+	return err == nil && endingStatus(status)
+}
+
+// fatal are the signals that runtimes end a container with, as bits of a signal mask.
+const fatal uint64 = 1<<(syscall.SIGKILL-1) | 1<<(syscall.SIGTERM-1) | 1<<(syscall.SIGINT-1) | 1<<(syscall.SIGQUIT-1)
+
+func endingStatus(status []byte) bool {
+	for line := range bytes.Lines(status) {
+		key, value, _ := strings.Cut(string(bytes.TrimSpace(line)), ":")
+		value = strings.TrimSpace(value)
+
+		switch key {
+		case "State":
+			if strings.HasPrefix(value, "Z") || strings.HasPrefix(value, "X") {
+				return true
+			}
+		case "SigPnd", "ShdPnd":
+			if mask, err := strconv.ParseUint(value, 16, 64); err == nil && mask&fatal != 0 {
+				return true
+			}
+		}
+	}
+
+	return false
+}

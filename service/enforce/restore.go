@@ -1,0 +1,72 @@
+//go:build linux
+
+package enforce
+
+import (
+	"errors"
+
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// Restored is one cgroup whose ceiling was taken back, or should have been.
+type Restored struct {
+	Cgroup, Target string
+	// Before and After are its cpu.max.
+	Before, After string
+	Err           error
+}
+
+// RestoreAll takes back every ceiling on the node, whoever left it, without a daemon.
+func RestoreAll(root string) ([]Restored, error) {
+	return restore(root, func(cgroup.Journal) bool { return true })
+}
+
+// RestoreOverdue takes back those whose hold is over: a guard that cannot start, for instance because of
+// its configuration, must not leave a ceiling longer than a running one would.
+func RestoreOverdue(node Node) ([]Restored, error) {
+	now := boottime.Now()
+
+	return restore(node.Cgroup, func(journal cgroup.Journal) bool { return over(journal, node.BootID, now) })
+}
+
+func restore(root string, due func(cgroup.Journal) bool) ([]Restored, error) {
+	if err := cgroup.CheckRoot(root); err != nil {
+		return nil, err
+	}
+
+	paths, err := cgroup.FindJournals(root)
+	if err != nil {
+		return nil, err
+	}
+
+	var all []Restored
+
+	for _, path := range paths {
+		ceiling, err := openLeftover(Node{Cgroup: root}, path)
+
+		switch {
+		case errors.Is(err, cgroup.ErrGone), err == nil && !due(*ceiling.journal):
+			continue
+		case err != nil:
+			all = append(all, Restored{Cgroup: path, Err: err})
+
+			continue
+		}
+
+		one := Restored{Cgroup: path, Target: ceiling.id}
+
+		for _, action := range ceiling.Lift(resources.ActionRelease, "restore") {
+			one.Before, one.After = action.Before, action.After
+		}
+
+		if one.Err = ceiling.err; ceiling.InForce() || one.After != "" {
+			all = append(all, one)
+		}
+
+		ceiling.Close()
+	}
+
+	return all, nil
+}

@@ -1,0 +1,125 @@
+// Package memory keeps what was decided over the guard's restarts, in one small file on a file
+// system that ends with the boot (/run).
+//
+// The journal on a cgroup tells how to take a ceiling back and dies with the container. The memory
+// belongs to the workload: a hold goes on after a stop that released the ceiling, and a back-off is
+// not forgotten by a crash.
+package memory
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/spegel-guard/spegel-guard/pkg/fault"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+// version of the file's form.
+const version = 1
+
+// Workload is what is remembered of one.
+type Workload struct {
+	policy.Memory
+	// Yielded is the Since of the hold that was given up for somebody else's cpu.max (conflict: yield).
+	Yielded time.Duration `json:"yielded,omitempty"`
+}
+
+// File is where it is kept. Without a path nothing is.
+type File struct {
+	Path string
+	// BootID: clocks of another boot mean nothing in this one.
+	BootID string
+}
+
+type document struct {
+	Version   int                 `json:"version"`
+	BootID    string              `json:"bootID"`
+	Workloads map[string]Workload `json:"workloads"`
+}
+
+// Load returns what is remembered, by workload. No file, or one of another boot, is an empty memory.
+func (f File) Load() (map[string]Workload, error) {
+	if f.Path == "" {
+		return map[string]Workload{}, nil
+	}
+
+	data, err := os.ReadFile(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[string]Workload{}, nil
+	}
+
+	if err != nil {
+		return map[string]Workload{}, fmt.Errorf("error reading the memory of earlier decisions: %w", err)
+	}
+
+	var doc document
+
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return map[string]Workload{}, fmt.Errorf("error reading the memory of earlier decisions in %s: %w", f.Path, err)
+	}
+
+	switch {
+	case doc.Version != version:
+		return map[string]Workload{}, fmt.Errorf("memory of earlier decisions in %s has version %d, this guard knows %d", f.Path, doc.Version, version)
+	case doc.BootID != f.BootID, doc.Workloads == nil:
+		return map[string]Workload{}, nil
+	}
+
+	return doc.Workloads, nil
+}
+
+// Save replaces what is remembered. Nothing to remember leaves no file.
+func (f File) Save(workloads map[string]Workload) error {
+	kept := map[string]Workload{}
+
+	for id, workload := range workloads {
+		if !workload.IsZero() {
+			kept[id] = workload
+		}
+	}
+
+	if f.Path == "" {
+		return nil
+	}
+
+	if len(kept) == 0 {
+		return f.Remove()
+	}
+
+	data, err := json.Marshal(document{Version: version, BootID: f.BootID, Workloads: kept})
+	if err != nil {
+		return fmt.Errorf("error writing the memory of decisions: %w", err)
+	}
+
+	if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
+		return fmt.Errorf("error writing the memory of decisions: %w", err)
+	}
+
+	if err := renameio.WriteFile(f.Path, data, 0o600); err != nil {
+		return fmt.Errorf("error writing the memory of decisions: %w", err)
+	}
+
+	fault.Point(fault.Remembered)
+
+	return nil
+}
+
+// Remove forgets everything.
+func (f File) Remove() error {
+	if f.Path == "" {
+		return nil
+	}
+
+	if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("error removing the memory of decisions: %w", err)
+	}
+
+	return nil
+}

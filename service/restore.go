@@ -1,0 +1,94 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+
+	"go.uber.org/zap"
+
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/service/memory"
+)
+
+// restore takes back every ceiling on the node and forgets what was decided: for an uninstall, and for
+// a node that must be free at once.
+func restore(f flags) error {
+	all, err := enforce.RestoreAll(f.cgroup)
+	if err != nil {
+		return err
+	}
+
+	failed := 0
+
+	for _, one := range all {
+		if one.Err != nil {
+			failed++
+
+			fmt.Printf("%s: %v\n", one.Cgroup, one.Err)
+
+			continue
+		}
+
+		fmt.Printf("%s: %s: cpu.max %q, was %q\n", one.Cgroup, one.Target, one.After, one.Before)
+	}
+
+	if failed > 0 {
+		err = fmt.Errorf("%d of %d ceilings could not be taken back", failed, len(all))
+	} else {
+		fmt.Printf("%d ceilings taken back, none is left\n", len(all))
+	}
+
+	return errors.Join(err, memory.File{Path: f.memory}.Remove())
+}
+
+// restoreOverdue is for a guard that cannot start.
+func restoreOverdue(node enforce.Node, logger *zap.Logger) {
+	all, err := enforce.RestoreOverdue(node)
+	if err != nil {
+		return // no hierarchy, no ceilings
+	}
+
+	for _, one := range all {
+		logger.Warn("the hold of a ceiling is over and the guard cannot start: ceiling taken back", zap.String("target", one.Target),
+			zap.String("cgroup", one.Cgroup), zap.String("before", one.Before), zap.String("after", one.After), zap.Error(one.Err))
+	}
+}
+
+// recall puts together what is known of earlier decisions. The memory is at least as new as a journal,
+// but it may be missing.
+func recall(remembered map[string]memory.Workload, left enforce.Leftovers, cfg config.Config) map[string]memory.Workload {
+	known, now := maps.Clone(remembered), boottime.Now()
+
+	for id, workload := range known {
+		workload.Memory = workload.At(now)
+
+		// What is only observed has no hold to go on with.
+		if cfg.Mode == config.ModeObserve {
+			workload.Hold = policy.Hold{}
+		}
+
+		known[id] = workload
+	}
+
+	for id, hold := range left.Holds {
+		workload := known[id]
+
+		if workload.Hold.Rule == "" {
+			workload.Hold = hold
+		}
+
+		if since, ok := left.Foreign[id]; ok && cfg.Ceiling.Conflict == config.ConflictYield && workload.Hold.Since == since {
+			workload.Yielded = since
+		}
+
+		known[id] = workload
+	}
+
+	return known
+}
