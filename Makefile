@@ -12,7 +12,7 @@ GOLANGCI         := $(CACHE)/lint/$(GOLANGCI_VERSION)/golangci-lint
 
 # Tests that need a real kernel. The same binaries run without the VM where the machine has a usable
 # unified cgroup hierarchy; test/e2e needs the VM's containerd as well.
-KERNEL_PACKAGES := ./pkg/cgroup ./pkg/netns ./test/e2e
+KERNEL_PACKAGES := ./pkg/cgroup ./pkg/netns ./service/enforce ./test/e2e
 
 VMRUN := go run ./test/vm/cmd/vmrun
 

@@ -242,12 +242,15 @@ func TestControllable(t *testing.T) {
 	assert.NotErrorIs(t, err, cgroup.ErrGone, "the file is missing, not the cgroup")
 
 	// Seen from a root without cpu, as on a hybrid host.
-	hybrid, err := cgroup.Open(name, "bare")
+	require.NoError(t, os.Mkdir(bare+"/child", 0o755))
+
+	hybrid, err := cgroup.Open(bare, "child")
 	require.NoError(t, err)
 
 	defer hybrid.Close()
 
 	assert.ErrorContains(t, hybrid.Controllable(), "cgroup v1 holds it")
+	require.NoError(t, os.Remove(bare+"/child"))
 
 	write(t, bare+"/cgroup.type", "threaded")
 	require.ErrorIs(t, child.Controllable(), cgroup.ErrThreaded)

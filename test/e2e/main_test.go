@@ -83,6 +83,9 @@ func newLoop(t *testing.T, document string, vary func(*node.PodSpec)) *loop {
 
 	l.spegel = runPod(t, n, spec)
 
+	// The pods of all tests have the same names: what one learnt is not for the next.
+	require.NoError(t, node.ForgetDecisions())
+
 	guard, err := n.StartGuard(ctx, document)
 	require.NoError(t, err)
 

@@ -48,7 +48,9 @@ func startProcess(t *testing.T, args ...string) *process {
 	require.NoError(t, os.WriteFile(document, []byte(fast), 0o600))
 
 	p := &process{log: &node.LogBuffer{}, document: document}
-	p.cmd = exec.Command(extension.BinaryPath, append([]string{"-config", document, "-socket", socket}, args...)...)
+	p.cmd = exec.Command(extension.BinaryPath, append([]string{
+		"-config", document, "-socket", socket, "-memory", filepath.Join(dir, "memory.json"),
+	}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 
 	require.NoError(t, p.cmd.Start())

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/safe"
@@ -20,6 +21,18 @@ import (
 
 // GuardEndpoint is where the guard's API listens in the test machine.
 const GuardEndpoint = "127.0.0.1:50321"
+
+// Memory is where the extension remembers its decisions.
+const Memory = "/run/spegel-guard/memory.json"
+
+// ForgetDecisions makes the next guard one that knows nothing.
+func ForgetDecisions() error {
+	if err := os.Remove(Memory); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+
+	return nil
+}
 
 // Guard is the extension service under test with a client of its API.
 type Guard struct {

@@ -26,18 +26,19 @@ type bootOptions struct {
 // builder makes what goes into the guest, in a folder that lives as long as the run.
 type builder struct {
 	dir   string
+	tags  string
 	init  string
 	files map[string]string
 }
 
 // newBuilder builds the guest's init, the images of its pods and the extension under test.
-func newBuilder(ctx context.Context) (*builder, error) {
+func newBuilder(ctx context.Context, tags string) (*builder, error) {
 	dir, err := os.MkdirTemp("", "spegel-guard-build-")
 	if err != nil {
 		return nil, err
 	}
 
-	b := &builder{dir: dir, init: filepath.Join(dir, "init"), files: map[string]string{}}
+	b := &builder{dir: dir, tags: tags, init: filepath.Join(dir, "init"), files: map[string]string{}}
 
 	if err := b.fill(ctx); err != nil {
 		b.close()
@@ -88,7 +89,7 @@ func (b *builder) fill(ctx context.Context) error {
 
 // goBuild makes a static binary: the guest has no C library.
 func (b *builder) goBuild(ctx context.Context, out, pkg string) error {
-	return goTool(ctx, "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+	return goTool(ctx, "build", "-tags", b.tags, "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
 }
 
 func goTool(ctx context.Context, args ...string) error {
@@ -110,7 +111,7 @@ func (b *builder) runTests(ctx context.Context, boot bootOptions, packages []str
 		name := filepath.Base(pkg) + ".test"
 		binary := filepath.Join(b.dir, name)
 
-		if err := goTool(ctx, "test", "-c", "-ldflags", "-s -w", "-o", binary, pkg); err != nil {
+		if err := goTool(ctx, "test", "-c", "-tags", b.tags, "-ldflags", "-s -w", "-o", binary, pkg); err != nil {
 			return 0, err
 		}
 

@@ -1,7 +1,7 @@
 // Command vmrun runs Go tests or a program of this project inside the test machine.
 //
-//	vmrun test [-run REGEXP] PACKAGE...   build each package's tests and run them in one boot
-//	vmrun exec PROGRAM [ARG...]           build and run a main package in the guest
+//	vmrun test [-run REGEXP] [-tags TAGS] PACKAGE...   build each package's tests and run them in one boot
+//	vmrun exec PROGRAM [ARG...]                        build and run a main package in the guest
 package main
 
 import (
@@ -35,6 +35,7 @@ func run(args []string) (int, error) {
 	timeout := flags.Duration("timeout", 15*time.Minute, "time-out of the whole boot")
 	memory := flags.Int("memory", 3072, "memory of the guest in MiB")
 	pattern := flags.String("run", "", "run only tests matching the regular expression")
+	tags := flags.String("tags", "", "build tags of the guard and of the tests")
 	verbose := flags.Bool("v", false, "print every test")
 
 	if err := flags.Parse(args[1:]); err != nil {
@@ -48,7 +49,7 @@ func run(args []string) (int, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	build, err := newBuilder(ctx)
+	build, err := newBuilder(ctx, *tags)
 	if err != nil {
 		return 0, err
 	}
