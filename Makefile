@@ -36,7 +36,7 @@ demo: deps ## Boot a node, let spegel run away, and watch the guard deal with it
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: test-unit test-vm ## Run all tests.
+test: test-unit test-vm faults ## Run all tests.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector.
@@ -46,6 +46,10 @@ test-unit: ## Run the tests that need no special kernel, with the race detector.
 test-vm: deps ## Run the tests that need a real kernel, in the VM.
 	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run TestTheHarness ./test/vm
 	$(VMRUN) test -v -timeout 20m $(KERNEL_PACKAGES)
+
+.PHONY: faults
+faults: deps ## Kill the guard at its worst moments, 1,000 times, and look at what it leaves.
+	$(VMRUN) test -v -tags faults -timeout 15m ./test/faults
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each.

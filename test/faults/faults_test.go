@@ -35,23 +35,8 @@ const (
 	target     = "spegel/spegel-x/registry"
 	memoryPath = "/tmp/spegel-guard-faults-memory.json"
 
-	// TrialsEnv says how many trials there are.
-	trialsEnv = "SPEGEL_GUARD_TRIALS"
+	trials = 1000
 )
-
-func trials(t *testing.T, otherwise int) int {
-	t.Helper()
-
-	text := os.Getenv(trialsEnv)
-	if text == "" {
-		return otherwise
-	}
-
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
-
-	return n
-}
 
 // The ways in which things go on after a crash.
 const (
@@ -92,7 +77,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	start, err := process.Start("/proc", os.Getpid())
 	require.NoError(t, err)
 
-	for range trials(t, 1000) {
+	for range trials {
 		way := ways[random.IntN(len(ways))]
 		point := pickPoint(random)
 		owner, burst := ownerValue(random), ownersBurst(point, random)
@@ -123,9 +108,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	require.Zero(t, fig.lost, "ceilings in their hold that a restart did not go on with")
 
 	for _, point := range fault.Points() {
-		if fig.trials >= 500 {
-			require.NotZero(t, fig.byPoint[point], "no trial ended at %s", point)
-		}
+		require.NotZero(t, fig.byPoint[point], "no trial ended at %s", point)
 	}
 }
 

@@ -1,0 +1,118 @@
+//go:build linux && faults
+
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/pkg/fault"
+	"github.com/spegel-guard/spegel-guard/test/kernel"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// restless makes a guard that trips at once, probes and trips again, for as long as it lives.
+const restless = `
+interval: 100ms
+rules: [{name: Always, expression: "cpu >= 0.0", for: 0s, window: 1s}]
+ceiling: {cpu: 500m, floor: 100m, hold: 1s, releaseAfter: 1s, probe: 1s, backoff: {factor: 1, max: 1s}}
+`
+
+const daemonTrials = 30
+
+// TestTheWholeGuardKilled is the same with the real service and a real pod.
+func TestTheWholeGuardKilled(t *testing.T) {
+	kernel.Require(t)
+
+	n, err := node.Start(t.Context())
+	require.NoError(t, err)
+
+	pod, err := n.RunPod(t.Context(), node.SpegelPod("spegel-killed"))
+	require.NoError(t, err)
+	t.Cleanup(func() { pod.Remove(context.Background()) })
+
+	before, err := node.AllCPUMax()
+	require.NoError(t, err)
+	require.Equal(t, "max 100000", before[pod.Cgroup])
+
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+
+	random := rand.New(rand.NewPCG(seed, 0))
+	document := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(document, []byte(restless), 0o600))
+
+	inForce := 0
+
+	for range daemonTrials {
+		point := ""
+		if random.IntN(2) == 0 {
+			point = pickPoint(random)
+		}
+
+		guard := startGuard(t, document, point)
+		killed := time.AfterFunc(500*time.Millisecond+time.Duration(random.Int64N(int64(4*time.Second))), func() { guard.Process.Kill() })
+		require.ErrorContains(t, guard.Wait(), "signal: killed")
+		killed.Stop()
+
+		if len(journals(t)) > 0 {
+			inForce++
+		}
+
+		way := "restore"
+
+		if random.IntN(3) == 0 {
+			output, err := exec.Command(extension.BinaryPath, "-memory", memoryPath, "restore").CombinedOutput()
+			require.NoError(t, err, "%s", output)
+		} else {
+			// It is told to stop while it takes over, or a while later.
+			way = "start and stop"
+			guard := startGuard(t, document, "")
+
+			time.Sleep(time.Duration(random.Int64N(int64(1500 * time.Millisecond))))
+
+			// Until it handles signals, SIGTERM is as good as SIGKILL; one that ended so is followed by another.
+			require.NoError(t, guard.Process.Signal(syscall.SIGTERM))
+
+			if guard.Wait() != nil {
+				way = "start, killed again, and restore"
+
+				output, err := exec.Command(extension.BinaryPath, "-memory", memoryPath, "restore").CombinedOutput()
+				require.NoError(t, err, "%s", output)
+			}
+		}
+
+		after, err := node.AllCPUMax()
+		require.NoError(t, err)
+
+		for name, value := range before {
+			require.Equal(t, value, after[name], "%s, killed at %q, then %s", name, point, way)
+		}
+
+		require.Empty(t, journals(t), "killed at %q, then %s", point, way)
+	}
+
+	fmt.Printf("\n%d trials of kill -9 of the whole service: 0 wrong cpu.max on the node, 0 stale journals; a journal was found after %d\n",
+		daemonTrials, inForce)
+	require.NotZero(t, inForce, "no trial ended with a ceiling in force: nothing was tried")
+}
+
+func startGuard(t *testing.T, document, point string) *exec.Cmd {
+	t.Helper()
+
+	guard := exec.Command(extension.BinaryPath, "-config", document, "-memory", memoryPath, "-socket", filepath.Join(t.TempDir(), "guard.sock"))
+	guard.Env = append(os.Environ(), fault.Env+"="+point)
+	require.NoError(t, guard.Start())
+
+	return guard
+}
