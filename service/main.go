@@ -65,7 +65,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.memory, "memory", "/run/spegel-guard/memory.json", "where decisions are remembered over a restart; empty: nowhere")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), usage)
+		fmt.Fprint(flag.CommandLine.Output(), usage) //nolint:errcheck // nowhere left to say it
 		flag.PrintDefaults()
 	}
 	flag.Parse()

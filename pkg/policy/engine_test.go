@@ -188,6 +188,46 @@ func TestAHoldInForceIsTakenOver(t *testing.T) {
 	assert.Equal(t, 40*time.Minute, r.last.Hold.Until-r.last.Hold.Since)
 }
 
+// TestTheMemoryIsWhatTheNextEngineNeeds: the same hold and the same back-off, whenever the engine is replaced.
+func TestTheMemoryIsWhatTheNextEngineNeeds(t *testing.T) {
+	cfg, err := config.Parse([]byte(cpuRule))
+	require.NoError(t, err)
+
+	l, r := newLoop(t, cpuRule), &recorder{}
+	restart := func() {
+		l.Engine = policy.New(cfg, policy.Options{Memory: l.Engine.Memory().At(l.Plant.Sample.At)})
+	}
+
+	for n := range 3 {
+		l.Run(12*time.Minute, 1.8, r.see)
+		require.True(t, r.last.Held)
+
+		want := r.last.Hold
+		assert.Equal(t, cfg.Ceiling.Hold.Duration<<n, want.Until-want.Since, "the back-off is not forgotten")
+
+		restart()
+		l.Run(time.Second, 1.8, r.see)
+		assert.Equal(t, want, r.last.Hold)
+
+		l.Run(time.Hour, 0.01, r.see)
+		require.False(t, r.last.Held)
+
+		restart()
+		l.Run(time.Minute, 0.01, r.see)
+		require.False(t, r.last.Held, "a hold that ended is no hold")
+	}
+}
+
+// TestAMemoryAtItsHoldsEnd forgets the hold, and so a probe, but not how often there was one.
+func TestAMemoryAtItsHoldsEnd(t *testing.T) {
+	memory := policy.Memory{Hold: policy.Hold{Rule: "r", Since: time.Minute, Until: time.Hour, Probing: true}, Level: 3}
+
+	assert.Equal(t, memory, memory.At(time.Hour-1))
+	assert.Equal(t, policy.Memory{Level: 3, Freed: time.Hour}, memory.At(time.Hour))
+	assert.True(t, policy.Memory{}.IsZero())
+	assert.False(t, memory.IsZero())
+}
+
 func TestBlindNeverTripsAndNeverReleases(t *testing.T) {
 	l, r := newLoop(t, cpuRule), &recorder{}
 

@@ -38,8 +38,11 @@ const (
 	ActionAdjust = "adjust"
 	// ActionProbe lifts a ceiling for a while, to see what demand is like without it.
 	ActionProbe   = "probe"
-	ActionAdopt   = "adopt"
+	// ActionAdopt goes on with a ceiling that an earlier process left.
+	ActionAdopt = "adopt"
+	// ActionForeign: somebody else wrote cpu.max; nothing was done but to take it as the owner's.
 	ActionForeign = "foreign-write"
+	// ActionObserve is what enforcing would have done.
 	ActionObserve = "would-apply"
 	ActionFail    = "fail"
 )

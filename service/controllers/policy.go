@@ -130,8 +130,10 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		w := c.step(id, *s.TypedSpec(), coresOf(applied[id].Original), logger)
 		gaveWay := w.giveWay(applied[id], c.config.Ceiling.Conflict)
 
-		// Before it is published, and so before anything is done about it.
-		if gaveWay || w.decision.Event != "" {
+		// Before it is published, and so before anything is done about it. What a journal told of a workload
+		// is news to the memory.
+		if gaveWay || !w.known || w.decision.Event != "" {
+			w.known = true
 			c.remember(logger)
 		}
 

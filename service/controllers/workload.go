@@ -25,6 +25,8 @@ type workload struct {
 	verdict  *policy.Verdict
 	// yielded is the Since of the hold that gave way to somebody else's cpu.max.
 	yielded time.Duration
+	// known tells that it is in the memory.
+	known bool
 	// lostAt is when its container went; 0 while it runs.
 	lostAt time.Duration
 }

@@ -99,6 +99,8 @@ func (l *Leftovers) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error
 	if held && journal.Ours(current) {
 		c.claimBy = boottime.Now() + orphanGrace
 		l.Ceilings[c.target.Cgroup] = c
+		l.Actions = append(l.Actions, c.action(resources.ActionAdopt, journal.Rule, "left by an earlier process, its hold is not over",
+			current.String(), current.String(), nil))
 
 		logger.Info("ceiling of an earlier process taken over", zap.Duration("holdLeft", journal.HoldUntil-boottime.Now()))
 

@@ -223,6 +223,13 @@ func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
 	require.NoError(t, l.spegel.Resize(t.Context(), 90_000))
 	waitCPUMax(t, l, l.spegel, capped, patience)
 
+	// The very ceiling: still the owner's.
+	require.NoError(t, l.spegel.Resize(t.Context(), 50_000))
+	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "50000 100000")
+
+	require.NoError(t, l.spegel.Resize(t.Context(), 90_000))
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, "90000 100000", patience)
 

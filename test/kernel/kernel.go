@@ -81,7 +81,14 @@ func init() {
 func StartBusy(t testing.TB, cgroup string) *Busy {
 	t.Helper()
 
-	busy := &Busy{cmd: exec.Command("/proc/self/exe")} //nolint:noctx // ended by Stop
+	return StartBusyAs(t, "/proc/self/exe", cgroup)
+}
+
+// StartBusyAs is StartBusy with a copy of the test binary, made by CopySelf.
+func StartBusyAs(t testing.TB, exe, cgroup string) *Busy {
+	t.Helper()
+
+	busy := &Busy{cmd: exec.Command(exe)} //nolint:noctx // ended by Stop
 	busy.cmd.Env = append(os.Environ(), busyEnv+"=1")
 
 	stdin, err := busy.cmd.StdinPipe()
@@ -104,6 +111,24 @@ func StartBusy(t testing.TB, cgroup string) *Busy {
 	}
 
 	return busy
+}
+
+// CopySelf copies the test binary to a name that a process is to have.
+func CopySelf(t testing.TB, name string) string {
+	t.Helper()
+
+	data, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	path := filepath.Join(t.TempDir(), name)
+
+	if err := os.WriteFile(path, data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+
+	return path
 }
 
 // Stop ends the process and waits for it.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,8 +74,15 @@ func (a *Audit) record(group *os.File, decode func(int32, []byte) (Write, error)
 			return // closed
 		}
 
-		for data := buf[:n]; len(data) >= int(unsafe.Sizeof(unix.FanotifyEventMetadata{})); {
-			event := (*unix.FanotifyEventMetadata)(unsafe.Pointer(&data[0]))
+		for data := buf[:n]; len(data) > 0; {
+			var event unix.FanotifyEventMetadata
+
+			if _, err := binary.Decode(data, binary.NativeEndian, &event); err != nil {
+				a.fail(fmt.Errorf("audit: %w", err))
+
+				return
+			}
+
 			write, err := decode(event.Fd, data[event.Metadata_len:event.Event_len])
 
 			a.mu.Lock()
@@ -96,6 +102,13 @@ func (a *Audit) record(group *os.File, decode func(int32, []byte) (Write, error)
 			data = data[event.Event_len:]
 		}
 	}
+}
+
+func (a *Audit) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	a.err = errors.Join(a.err, err)
 }
 
 func writtenFile(fd int32, _ []byte) (Write, error) {

@@ -49,6 +49,20 @@ func CPUMax(cgroup string) (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
+// SetCPUMax writes a cgroup's cpu.max, as its owner does.
+func SetCPUMax(cgroup, value string) error {
+	return os.WriteFile(filepath.Join(CgroupRoot, cgroup, "cpu.max"), []byte(value), 0)
+}
+
+// MakeCgroup makes a pod's cgroup and its container's.
+func MakeCgroup(pod, container string) error {
+	if err := createInnerCgroup(pod); err != nil {
+		return err
+	}
+
+	return os.MkdirAll(filepath.Join(CgroupRoot, container), 0o755)
+}
+
 // CPUStat reads one value of a cgroup's cpu.stat.
 func CPUStat(cgroup, key string) (uint64, error) {
 	data, err := os.ReadFile(filepath.Join(CgroupRoot, cgroup, "cpu.stat"))

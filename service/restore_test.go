@@ -1,0 +1,50 @@
+//go:build linux
+
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/service/memory"
+)
+
+// TestRecall puts memory and journals together: the memory first, a journal where there is none.
+func TestRecall(t *testing.T) {
+	now := boottime.Now()
+	held := func(rule string) policy.Hold {
+		return policy.Hold{Rule: rule, Since: now - time.Minute, Until: now + time.Hour, Millicores: 500}
+	}
+	ended := policy.Hold{Rule: "ended", Since: now - time.Hour, Until: now - time.Minute}
+
+	remembered := map[string]memory.Workload{
+		"a": {Memory: policy.Memory{Hold: held("memory"), Level: 2}},
+		"b": {Memory: policy.Memory{Hold: ended, Level: 3}},
+	}
+	left := enforce.Leftovers{
+		Holds:   map[string]policy.Hold{"a": held("journal"), "c": held("journal")},
+		Foreign: map[string]time.Duration{"c": now - time.Minute},
+	}
+
+	cfg := config.Default()
+	known := recall(remembered, left, cfg)
+
+	assert.Equal(t, "memory", known["a"].Hold.Rule)
+	assert.Equal(t, policy.Memory{Level: 3, Freed: ended.Until}, known["b"].Memory)
+	assert.Equal(t, held("journal"), known["c"].Hold)
+	assert.Zero(t, known["c"].Yielded, "reassert")
+
+	cfg.Ceiling.Conflict = config.ConflictYield
+	assert.Equal(t, now-time.Minute, recall(remembered, left, cfg)["c"].Yielded)
+
+	// Mode observe has no journals to go on with, and gives up the holds that the memory knows.
+	cfg.Mode = config.ModeObserve
+	known = recall(remembered, enforce.Leftovers{}, cfg)
+	assert.Equal(t, policy.Memory{Level: 2}, known["a"].Memory)
+}

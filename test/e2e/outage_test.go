@@ -1,0 +1,119 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// outage is how long the container runtime is away.
+const outage = 2 * time.Minute
+
+// TestTheLoopGoesOn without the runtime for minutes, while the system's clock is set back and forward,
+// the pod's link goes with its counters, and the container dies with nobody there to say so.
+func TestTheLoopGoesOn(t *testing.T) {
+	n := theTestNode(t)
+	l := &loop{
+		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-outage")),
+		peer: runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"}),
+	}
+
+	p := startProcess(t)
+	p.waitState(t, resources.StateOK)
+
+	becomes := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == want }, patience, 50*time.Millisecond, "%s\n%s", want, p.log)
+	}
+
+	require.NoError(t, n.StopContainerd())
+
+	began := time.Now() // monotonic: the clock on the wall is about to be set
+
+	// Idle: no jump of the clock is a breach.
+	for _, by := range []time.Duration{24 * time.Hour, -48 * time.Hour, 24 * time.Hour} {
+		setClock(t, by)
+		time.Sleep(tripsAfter)
+	}
+
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+	assert.NotContains(t, p.log.String(), "ceiling wanted", "a false trip")
+
+	// A real breach in between, and its hold is as long as ever.
+	l.runAway(t, l.spegel, l.peer)
+	becomes(capped)
+
+	start := time.Now()
+
+	setClock(t, 24*time.Hour)
+	l.calm(t, l.spegel)
+	setClock(t, -48*time.Hour)
+	becomes(unlimited)
+	assert.GreaterOrEqual(t, time.Since(start), hold-time.Second, "the clock cannot shorten a hold")
+	setClock(t, 24*time.Hour)
+
+	trips := strings.Count(p.log.String(), "ceiling wanted")
+
+	// The link goes, and every counter with it.
+	removeLink(t, l.spegel.PID)
+	time.Sleep(2 * tripsAfter)
+	assert.Equal(t, trips, strings.Count(p.log.String(), "ceiling wanted"), "a false trip\n%s", p.log)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+
+	// The container's process dies, and the network namespace with it; nobody can ask the runtime.
+	require.NoError(t, syscall.Kill(l.spegel.PID, syscall.SIGKILL))
+	p.waitState(t, resources.StateNoCRI)
+
+	time.Sleep(outage - time.Since(began))
+
+	require.NoError(t, n.StartContainerd(context.Background()))
+	p.waitState(t, resources.StateNoTarget)
+
+	l.spegel = runPod(t, n, node.SpegelPod("spegel-after"))
+	p.waitState(t, resources.StateOK)
+	l.runAway(t, l.spegel, l.peer)
+	becomes(capped)
+	l.calm(t, l.spegel)
+	becomes(unlimited)
+	assert.Empty(t, journals(t))
+}
+
+// setClock sets the system's clock on, or back, and back again when the test ends in between.
+func setClock(t *testing.T, by time.Duration) {
+	t.Helper()
+
+	tv := unix.NsecToTimeval(time.Now().Add(by).UnixNano())
+	require.NoError(t, unix.Settimeofday(&tv))
+}
+
+// removeLink deletes the pod's link, as a network plugin does that starts anew.
+func removeLink(t *testing.T, pid int) {
+	t.Helper()
+
+	ns, err := netns.GetFromPid(pid)
+	require.NoError(t, err)
+
+	defer ns.Close()
+
+	handle, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	require.NoError(t, err)
+
+	defer handle.Close()
+
+	link, err := handle.LinkByName("eth0")
+	require.NoError(t, err)
+	require.NoError(t, handle.LinkDel(link))
+}

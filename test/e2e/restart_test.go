@@ -1,0 +1,234 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"hash/crc32"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// longHold has a rule that takes its time, so that a ceiling that is there at once is a remembered one.
+const longHold = `
+interval: 200ms
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10s, window: 2s}]
+ceiling: {cpu: 500m, floor: 100m, hold: 10m, releaseAfter: 5s}
+`
+
+// atOnce is well before longHold's rule could have fired again.
+const atOnce = 8 * time.Second
+
+// restart stops the guard and starts it with another document, as machined does when it changes.
+func (l *loop) restart(t *testing.T, document string) {
+	t.Helper()
+
+	code, took, err := l.guard.Stop(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, code, "%s", l.guard.Log)
+	assert.Less(t, took, 5*time.Second, "well inside Talos' ten seconds")
+
+	guard, err := l.node.StartGuard(t.Context(), document)
+	require.NoError(t, err)
+
+	*l.guard = *guard
+}
+
+func journals(t *testing.T) []string {
+	t.Helper()
+
+	found, err := cgroup.FindJournals(node.CgroupRoot)
+	require.NoError(t, err)
+
+	return found
+}
+
+// byHand runs the guard's binary on the node and returns its exit code and what it printed.
+func byHand(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+
+	cmd := exec.Command(extension.BinaryPath, append([]string{"-memory", node.Memory}, args...)...)
+	output, _ := cmd.CombinedOutput() // the exit code tells
+
+	return cmd.ProcessState.ExitCode(), string(output)
+}
+
+// TestRestartsInsideTheHold: a stop releases and remembers, a crash loop holds, a second guard is refused,
+// and mode observe lets go.
+func TestRestartsInsideTheHold(t *testing.T) {
+	l := newLoop(t, longHold, nil)
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	_, _, err := l.guard.Stop(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "a stop leaves nothing in force")
+	assert.Empty(t, journals(t))
+	assert.FileExists(t, node.Memory)
+
+	guard, err := l.node.StartGuard(t.Context(), longHold)
+	require.NoError(t, err)
+
+	*l.guard = *guard
+
+	waitCPUMax(t, l, l.spegel, capped, atOnce)
+	assert.Equal(t, "SpegelHighCPU", waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Rule)
+
+	for range 4 {
+		l.crashAndRestart(t)
+		assert.Equal(t, capped, cpuMax(t, l.spegel))
+		assert.Equal(t, []string{strings.TrimPrefix(l.spegel.Cgroup, "/")}, journals(t))
+	}
+
+	assert.True(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Adopted)
+
+	for _, args := range [][]string{nil, {"restore"}} {
+		code, output := byHand(t, args...)
+		assert.Equal(t, 1, code)
+		assert.Contains(t, output, "another spegel-guard is at work on this node")
+	}
+
+	assert.Equal(t, capped, cpuMax(t, l.spegel))
+
+	l.restart(t, "mode: observe\n"+longHold)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+	assert.Empty(t, journals(t))
+
+	_, err = l.guard.WaitState(t.Context(), patience, resources.StateFiring)
+	require.NoError(t, err)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+}
+
+// TestWhatIsKept: onStop: keep, a configuration that does not let the guard start, an older guard's
+// journal, and restore.
+func TestWhatIsKept(t *testing.T) {
+	document := strings.Replace(longHold, "hold: 10m", "hold: 10m, onStop: keep", 1)
+	l := newLoop(t, document, nil)
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	_, _, err := l.guard.Stop(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, capped, cpuMax(t, l.spegel))
+
+	l.failsToStart(t)
+	assert.Equal(t, capped, cpuMax(t, l.spegel), "its hold is not over")
+
+	// The first version's journal, and its ceiling without a mark.
+	dir, err := cgroup.Open(node.CgroupRoot, strings.TrimPrefix(l.spegel.Cgroup, "/"))
+	require.NoError(t, err)
+
+	defer dir.Close()
+
+	journal, err := dir.ReadJournal()
+	require.NoError(t, err)
+	require.NoError(t, node.ForgetDecisions())
+
+	const old = "50000 100000"
+
+	body := fmt.Sprintf(`{"version":1,"target":%q,"rule":"SpegelHighCPU","reason":"r","original":"max 100000","applied":%q,"since":%d,"holdUntil":%d,"bootID":%q}`,
+		journal.Target, old, journal.Since, journal.HoldUntil, journal.BootID+"\n")
+	require.NoError(t, node.SetCPUMax(l.spegel.Cgroup, old))
+	require.NoError(t, unix.Setxattr(filepath.Join(node.CgroupRoot, l.spegel.Cgroup), "trusted.spegelguard",
+		fmt.Appendf(nil, "%08x %s", crc32.ChecksumIEEE([]byte(body)), body), 0))
+
+	guard, err := l.node.StartGuard(t.Context(), document)
+	require.NoError(t, err)
+
+	*l.guard = *guard
+
+	waitCPUMax(t, l, l.spegel, capped, atOnce)
+	assert.Zero(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).ForeignWrites, "the older guard's is no foreign value")
+	assert.Contains(t, l.guard.Log.String(), "taken over")
+
+	// A guard that cannot start leaves no ceiling beyond its hold.
+	_, _, err = l.guard.Stop(t.Context())
+	require.NoError(t, err)
+
+	journal, err = dir.ReadJournal()
+	require.NoError(t, err)
+	assert.Equal(t, cgroup.JournalVersion, journal.Version)
+
+	journal.HoldUntil = journal.Since
+	require.NoError(t, dir.WriteJournal(journal))
+	l.failsToStart(t)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+	assert.Empty(t, journals(t))
+
+	// The memory knows the hold all the same; and a crash leaves a ceiling for restore.
+	guard, err = l.node.StartGuard(t.Context(), document)
+	require.NoError(t, err)
+
+	*l.guard = *guard
+
+	waitCPUMax(t, l, l.spegel, capped, atOnce)
+	require.NoError(t, l.guard.Signal(t.Context(), syscall.SIGKILL))
+
+	_, err = l.guard.Wait(t.Context())
+	require.NoError(t, err)
+
+	code, output := byHand(t, "restore")
+	assert.Zero(t, code, output)
+	assert.Contains(t, output, fmt.Sprintf("cpu.max %q, was %q", unlimited, capped))
+	assert.Contains(t, output, "1 ceilings taken back, none is left")
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+	assert.Empty(t, journals(t))
+	assert.NoFileExists(t, node.Memory)
+
+	code, output = byHand(t, "restore")
+	assert.Zero(t, code)
+	assert.Contains(t, output, "0 ceilings taken back")
+}
+
+// failsToStart is a start with a document that has a mistake.
+func (l *loop) failsToStart(t *testing.T) {
+	t.Helper()
+
+	ext, err := l.node.RunExtension(t.Context(), extension.ServicePath, []node.ConfigFile{{Content: "interval: 5ms", MountPath: config.Path}})
+	require.NoError(t, err)
+
+	code, err := ext.Wait(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, uint32(1), code, "%s", ext.Log)
+	assert.Contains(t, ext.Log.String(), "interval")
+}
+
+// TestYieldingOutlastsARestart: what a person or kubelet wrote stays for the rest of the hold.
+func TestYieldingOutlastsARestart(t *testing.T) {
+	document := strings.Replace(longHold, "hold: 10m", "hold: 10m, conflict: yield", 1)
+	document = strings.Replace(document, "for: 10s", "for: 2s", 1)
+	l := newLoop(t, document, nil)
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	const theirs = "80000 100000"
+
+	require.NoError(t, l.spegel.Resize(t.Context(), 80_000))
+	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingYielded, theirs).ForeignWrites)
+
+	time.Sleep(4 * time.Second)
+	assert.Equal(t, theirs, cpuMax(t, l.spegel), "not put back")
+
+	l.crashAndRestart(t)
+	waitCeiling(t, l.guard, resources.CeilingYielded, theirs)
+	time.Sleep(4 * time.Second)
+	assert.Equal(t, theirs, cpuMax(t, l.spegel), "nor by the next process")
+	assert.Empty(t, journals(t))
+}
