@@ -37,7 +37,7 @@ const (
 	// ActionAdjust puts another ceiling in the place of one in force.
 	ActionAdjust = "adjust"
 	// ActionProbe lifts a ceiling for a while, to see what demand is like without it.
-	ActionProbe   = "probe"
+	ActionProbe = "probe"
 	// ActionAdopt goes on with a ceiling that an earlier process left.
 	ActionAdopt = "adopt"
 	// ActionForeign: somebody else wrote cpu.max; nothing was done but to take it as the owner's.

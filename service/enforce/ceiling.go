@@ -143,7 +143,7 @@ func (c *Ceiling) Reconcile(wanted *resources.CeilingSpecSpec, now time.Duration
 	}
 }
 
-// probe learns whether a ceiling could be written, before one is needed.
+// probe learns whether a ceiling could be written, before one is needed, and whether one is there that should not be.
 func (c *Ceiling) probe(now time.Duration) {
 	if now < c.probeAt {
 		return
@@ -153,6 +153,11 @@ func (c *Ceiling) probe(now time.Duration) {
 
 	if errors.Is(c.err, cgroup.ErrGone) {
 		c.err = nil // the target is about to go
+	}
+
+	// Whoever left it: a ceiling that nobody wants is taken back.
+	if journal, err := c.dir.ReadJournal(); err == nil {
+		c.journal = &journal
 	}
 }
 

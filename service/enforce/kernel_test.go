@@ -255,77 +255,6 @@ func TestATerminatingContainerIsLetGo(t *testing.T) {
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 }
 
-// TestOnlyObserving: each machine that does not let a ceiling be written gets a message, once, and no mark.
-func TestOnlyObserving(t *testing.T) {
-	t.Run("frozen", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
-		b.write("cgroup.freeze", "1")
-		require.Eventually(t, func() bool { return strings.Contains(b.read("cgroup.events"), "frozen 1") }, 5*time.Second, time.Millisecond)
-
-		b.onlyObserves(spec, cgroup.ErrFrozen, "nothing to limit")
-
-		b.write("cgroup.freeze", "0")
-		require.Eventually(t, func() bool { return strings.Contains(b.read("cgroup.events"), "frozen 0") }, 5*time.Second, time.Millisecond)
-		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Second), "thawed")
-		b.step(nil, 0)
-	})
-
-	t.Run("threaded", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
-		b.write("cgroup.type", "threaded")
-		b.onlyObserves(spec, cgroup.ErrThreaded, "must be in a cgroup of type domain")
-	})
-
-	t.Run("no controller", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
-		b.ceiling.Close()
-
-		bare := filepath.Join(b.name, "bare")
-		require.NoError(t, os.Mkdir(bare, 0o755))
-		t.Cleanup(func() { os.Remove(bare) })
-
-		target := b.target
-		target.Cgroup, target.CgroupInode = filepath.Join(b.target.Cgroup, "bare"), inode(t, bare)
-		b.ceiling = enforce.New(b.node, "spegel/spegel-x/registry", target)
-		b.onlyObserves(spec, cgroup.ErrNoController, "must delegate cpu")
-	})
-
-	t.Run("read-only", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
-
-		mount := t.TempDir()
-		require.NoError(t, unix.Mount(root, mount, "", unix.MS_BIND, ""))
-		t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) })
-		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-
-		b.node.Cgroup = mount
-		b.ceiling.Close()
-		b.ceiling = enforce.New(b.node, "spegel/spegel-x/registry", b.target)
-		b.onlyObserves(spec, unix.EROFS, "not writable")
-
-		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
-		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Minute), "writable again")
-		b.step(nil, 0)
-	})
-}
-
-func (b *bench) onlyObserves(spec *resources.CeilingSpecSpec, want error, message string) {
-	b.t.Helper()
-
-	assert.Equal(b.t, []string{resources.ActionObserve}, b.step(spec, time.Second))
-	assert.Empty(b.t, b.step(spec, time.Minute), "said once")
-
-	require.ErrorIs(b.t, b.ceiling.Err(), want)
-	assert.True(b.t, cgroup.IsUncontrollable(b.ceiling.Err()))
-	assert.ErrorContains(b.t, b.ceiling.Err(), message)
-
-	status := b.ceiling.Status()
-	assert.Equal(b.t, resources.CeilingObserved, status.State)
-	assert.Contains(b.t, status.LastError, message)
-	assert.Equal(b.t, "max 100000", b.read("cpu.max"))
-	b.noJournal()
-}
-
 // TestACgroupThatIsGoneIsNoError, however often it is looked at, and its path's next owner is not touched.
 func TestACgroupThatIsGoneIsNoError(t *testing.T) {
 	b, spec := newBench(t), wanted()
@@ -348,6 +277,21 @@ func TestACgroupThatIsGoneIsNoError(t *testing.T) {
 
 	assert.Empty(t, late.Reconcile(spec, b.now))
 	assert.ErrorContains(t, late.Err(), "belongs to another container by now")
+	assert.Equal(t, "max 100000", b.read("cpu.max"))
+	b.noJournal()
+}
+
+// TestACeilingNobodyWantsIsTakenBack, even one that this process knows nothing of.
+func TestACeilingNobodyWantsIsTakenBack(t *testing.T) {
+	b := newBench(t)
+
+	other := enforce.New(b.node, "spegel/spegel-x/registry", b.target)
+	other.Reconcile(wanted(), b.now)
+	other.Close()
+	require.Equal(t, "50001 100000", b.read("cpu.max"))
+
+	assert.Empty(t, b.step(nil, time.Second))
+	assert.Equal(t, []string{resources.ActionRelease}, b.step(nil, time.Second))
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 	b.noJournal()
 }

@@ -156,12 +156,14 @@ func openLeftover(node Node, path string) (*Ceiling, error) {
 
 // Claim goes on with a leftover: its target was found.
 func (c *Ceiling) Claim(left *Ceiling) {
-	defer left.Close()
+	if left.journal == nil || left.dir.ID().Inode != c.target.CgroupInode {
+		left.Close() // of a cgroup that is gone
 
-	if c.dir == nil || left.journal == nil || left.dir.ID() != c.dir.ID() {
 		return
 	}
 
+	c.Close()
+	c.dir, left.dir = left.dir, nil
 	c.claimBy = boottime.Now() + orphanGrace
 	c.takeOver(*left.journal)
 }

@@ -94,11 +94,15 @@ func enforceUntilKilled(text string) error {
 
 		// A ceiling, some steps, perhaps a write of the owner's, perhaps a probe, and the end of it. Back-offs
 		// are passed over by a clock that is a minute on at each step.
-		for step := range time.Duration(2 + random.IntN(5)) {
+		clock := since
+
+		for range 2 + random.IntN(5) {
 			wanted.CeilingMillicores = 150 + random.Int64N(1000)
 			wanted.Probing = random.IntN(8) == 0
 
-			ceiling.Reconcile(wanted, since+step*time.Minute)
+			ceiling.Reconcile(wanted, clock)
+
+			clock += time.Minute
 
 			if random.IntN(4) == 0 {
 				if err := ownerWrites(v.Cgroup, random); err != nil {
