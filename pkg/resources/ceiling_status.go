@@ -70,5 +70,5 @@ type CeilingStatusSpec struct {
 func (CeilingStatusExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(CeilingStatusType, []resource.Type{"ceilingstatus", "ceiling", "ceilings"},
 		column("State", ".state"), column("Original", ".original"), column("Applied", ".applied"),
-		column("Read back", ".readBack"), column("Rule", ".rule"), column("Last error", ".lastError"))
+		column("Read back", ".readBack"), column("Rule", ".rule"), column("Foreign writes", ".foreignWrites"), column("Last error", ".lastError"))
 }

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -120,9 +121,7 @@ func targetStatus(id string, decision policy.Decision, ceiling resources.Ceiling
 	}
 
 	if !decision.Held || ceiling.State != resources.CeilingApplied {
-		if ceiling.LastError != "" {
-			status.Message = ceiling.LastError
-		}
+		status.Message = cmp.Or(withoutCeiling(ceiling), status.Message)
 
 		return status
 	}
@@ -135,6 +134,22 @@ func targetStatus(id string, decision policy.Decision, ceiling resources.Ceiling
 	}
 
 	return status
+}
+
+// withoutCeiling says why a wanted ceiling is not in force.
+func withoutCeiling(ceiling resources.CeilingStatusSpec) string {
+	switch {
+	case ceiling.LastError != "":
+		return ceiling.LastError
+	case ceiling.State == resources.CeilingYielded:
+		return fmt.Sprintf("somebody else changed cpu.max to %q: it is the owner's value now (ceiling.conflict)", ceiling.Original)
+	case ceiling.State == resources.CeilingOwnerLower:
+		return fmt.Sprintf("the owner's own limit %q is as low as the ceiling", ceiling.Original)
+	case ceiling.State == resources.CeilingTerminating:
+		return "the container terminates, so it is let go"
+	default:
+		return ""
+	}
 }
 
 // overrule: what keeps the guard from working comes before what it sees.

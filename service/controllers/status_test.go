@@ -29,7 +29,7 @@ func TestTargetStatus(t *testing.T) {
 
 		return d
 	}
-	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50000 100000"}
+	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50001 100000"}
 
 	for _, test := range []struct {
 		name     string
@@ -53,13 +53,26 @@ func TestTargetStatus(t *testing.T) {
 	}
 
 	assert.Equal(t, "500m", targetStatus("id", held(decision(policy.StateFiring)), applied).Ceiling)
+
+	// Why there is none.
+	for ceiling, want := range map[resources.CeilingStatusSpec]string{
+		{State: resources.CeilingYielded, Original: "80000 100000"}:                   `somebody else changed cpu.max to "80000 100000"`,
+		{State: resources.CeilingOwnerLower, Original: "30000 100000"}:                `the owner's own limit "30000 100000" is as low`,
+		{State: resources.CeilingTerminating}:                                         "the container terminates",
+		{State: resources.CeilingObserved, LastError: "cpu.max is not writable: why"}: "cpu.max is not writable: why",
+	} {
+		status := targetStatus("id", held(decision(policy.StateFiring)), ceiling)
+		assert.Equal(t, resources.StateFiring, status.State)
+		assert.Contains(t, status.Message, want)
+	}
 }
 
 func TestWhatKeepsTheGuardFromWorkingComesFirst(t *testing.T) {
 	for reason, want := range map[string]string{
 		resources.ReasonNoCgroup2: resources.StateNoCgroup2, resources.ReasonNotPermitted: resources.StateNoPermission,
 		resources.ReasonCRI: resources.StateNoCRI, resources.ReasonNoTarget: resources.StateNoTarget,
-		resources.ReasonOK: resources.StateOK,
+		resources.ReasonNoController: resources.StateNoControl, resources.ReasonThreaded: resources.StateNoControl,
+		resources.ReasonOK: resources.StateOK, resources.ReasonFrozen: resources.StateOK, resources.ReasonNoLock: resources.StateOK,
 	} {
 		status := resources.GuardStatusSpec{State: resources.StateOK}
 		overrule(&status, &resources.ConditionSpec{Reason: reason, Message: "m"})
@@ -75,7 +88,7 @@ func TestDisplay(t *testing.T) {
 	assert.Equal(t, "1803m", display(config.SignalCPU, 1.8031))
 	assert.Equal(t, "1.4 MB/s", display(config.SignalNetworkTX, 1.4e6))
 	assert.Equal(t, "0 B/s", display(config.SignalNetworkTX, -1))
-	assert.Equal(t, "500m", displayCeiling("50000 100000"))
+	assert.Equal(t, "500m", displayCeiling("50001 100000"))
 	assert.Equal(t, "-", displayCeiling("max 100000"))
 	assert.Equal(t, "-", displayCeiling(""))
 }
