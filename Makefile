@@ -49,7 +49,7 @@ test-vm: deps ## Run the tests that need a real kernel, in the VM.
 
 .PHONY: faults
 faults: deps ## Kill the guard at its worst moments, 1,000 times, and look at what it leaves.
-	$(VMRUN) test -v -tags faults -timeout 15m ./test/faults
+	$(VMRUN) test -v -tags faults -timeout 15m ./test/faults ./test/faults/daemon
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each.

@@ -94,7 +94,21 @@ func TestOnlyObserving(t *testing.T) {
 
 		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
 		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Minute), "writable again")
-		b.step(nil, 0)
+
+		// What cannot be taken back is said once, tried again, and no error any more once it is wanted again.
+		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+		assert.Equal(t, []string{resources.ActionFail}, b.step(nil, time.Minute))
+		assert.Empty(t, b.step(nil, time.Hour))
+		assert.Equal(t, resources.CeilingFailed, b.ceiling.Status().State)
+		assert.True(t, b.ceiling.InForce())
+
+		assert.Empty(t, b.step(spec, time.Hour))
+		assert.Equal(t, resources.CeilingApplied, b.ceiling.Status().State)
+		require.NoError(t, b.ceiling.Err())
+
+		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
+		assert.Equal(t, []string{resources.ActionRelease}, b.step(nil, time.Hour))
+		b.noJournal()
 	})
 }
 

@@ -151,6 +151,12 @@ func (c *Ceiling) conceded(wanted *resources.CeilingSpecSpec, before string, now
 	return []Action{c.action(resources.ActionForeign, wanted.Rule, reason, before, current.String(), nil)}
 }
 
+// settled: what is wanted is in force, whatever failed before.
+func (c *Ceiling) settled() {
+	c.err = nil
+	c.status.State, c.status.LastError = resources.CeilingApplied, ""
+}
+
 // adjust follows a wanted ceiling that changed: a step, or another configuration.
 func (c *Ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) []Action {
 	owner, err := cgroup.ParseCPUMax(c.journal.Original)
@@ -165,6 +171,8 @@ func (c *Ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) [
 
 	switch {
 	case limited.String() == before && next == *c.journal:
+		c.settled()
+
 		return nil
 	case limited.String() == before:
 		if err := c.dir.WriteJournal(next); err != nil {
@@ -172,6 +180,7 @@ func (c *Ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) [
 		}
 
 		c.journal = &next
+		c.settled()
 		c.status.Rule, c.status.SinceClock, c.status.HoldUntilClock = next.Rule, next.Since, next.HoldUntil
 
 		return nil
