@@ -34,7 +34,7 @@ ceiling: {cpu: 500m, floor: 100m, hold: 1s, releaseAfter: 1s, probe: 1s, backoff
 `
 
 const (
-	trials     = 30
+	trials     = 20
 	memoryPath = "/tmp/spegel-guard-daemon-memory.json"
 )
 
