@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,7 +66,7 @@ func (d *Dir) Controllable() error {
 		return err
 	}
 
-	if bytes.Contains(append([]byte{'\n'}, events...), []byte("\nfrozen 1\n")) {
+	if slices.Contains(strings.Split(string(events), "\n"), "frozen 1") {
 		return fmt.Errorf("%w: nothing in cgroup %s runs, there is nothing to limit; it is looked at again once it is thawed", ErrFrozen, d.path)
 	}
 

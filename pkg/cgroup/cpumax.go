@@ -40,16 +40,19 @@ func ParseCPUMax(text string) (CPUMax, error) {
 
 	parsed := CPUMax{QuotaUsec: Unlimited}
 
-	var err error
-
 	if quota != "max" {
-		if parsed.QuotaUsec, err = strconv.ParseInt(quota, 10, 64); err != nil || parsed.QuotaUsec < minQuotaUsec || parsed.QuotaUsec > maxQuotaUsec {
+		// Unsigned: the kernel prints no minus, and -1 would pass for Unlimited.
+		usec, err := strconv.ParseUint(quota, 10, 63)
+		if err != nil {
 			return CPUMax{}, fmt.Errorf("cpu.max %q: %w", text, ErrMalformed)
 		}
+
+		parsed.QuotaUsec = int64(usec)
 	}
 
-	parsed.PeriodUsec, err = strconv.ParseUint(period, 10, 64)
-	if err != nil || parsed.PeriodUsec < minPeriodUsec || parsed.PeriodUsec > maxPeriodUsec {
+	var err error
+
+	if parsed.PeriodUsec, err = strconv.ParseUint(period, 10, 64); err != nil || parsed.Validate(0) != nil {
 		return CPUMax{}, fmt.Errorf("cpu.max %q: %w", text, ErrMalformed)
 	}
 
@@ -89,6 +92,17 @@ func (m CPUMax) Cores() float64 {
 	}
 
 	return float64(m.QuotaUsec) / float64(m.PeriodUsec)
+}
+
+// Cores is the limit a cpu.max sets, in cores; 0 for no limit, and for a text that is none: one that is
+// not known yet.
+func Cores(text string) float64 {
+	value, err := ParseCPUMax(text)
+	if err != nil {
+		return 0
+	}
+
+	return value.Cores()
 }
 
 // mark is what each ceiling has on top, in microseconds: 500m is 50001 of 100000. It tells the guard's

@@ -59,6 +59,21 @@ func journal(original, applied string) cgroup.Journal {
 	return cgroup.Journal{Target: "a/b/c", Original: original, Applied: applied, BootID: "boot"}
 }
 
+// newBurstingCgroup is one whose owner lets it burst, and the journal of a ceiling with no room for that.
+func newBurstingCgroup(t *testing.T, applied string) (*cgroup.Dir, string, cgroup.Journal) {
+	t.Helper()
+
+	dir, name := newCgroup(t)
+	write(t, name+"/cpu.max", "200000 100000")
+	write(t, name+"/cpu.max.burst", "150000")
+
+	j := journal("200000 100000", applied)
+	j.OriginalBurstUsec = dir.ReadBurst()
+	require.Equal(t, uint64(150000), j.OriginalBurstUsec)
+
+	return dir, name, j
+}
+
 func TestApplyAndRestore(t *testing.T) {
 	for _, original := range []string{"max 100000", "200000 100000", "max 20000"} {
 		dir, name := newCgroup(t)
@@ -96,13 +111,7 @@ func TestApplyAndRestore(t *testing.T) {
 }
 
 func TestBurstStepsDownFirstAndComesBack(t *testing.T) {
-	dir, name := newCgroup(t)
-	write(t, name+"/cpu.max", "200000 100000")
-	write(t, name+"/cpu.max.burst", "150000")
-
-	j := journal("200000 100000", "50000 100000")
-	j.OriginalBurstUsec = dir.ReadBurst()
-	require.Equal(t, uint64(150000), j.OriginalBurstUsec)
+	dir, name, j := newBurstingCgroup(t, "50000 100000")
 
 	_, err := dir.Apply(j)
 	require.NoError(t, err)
@@ -130,12 +139,7 @@ func TestRestoreLeavesAForeignValue(t *testing.T) {
 
 // TestAStepGoesStraight from one ceiling to the next, and a crash in between is taken back all the same.
 func TestAStepGoesStraight(t *testing.T) {
-	dir, name := newCgroup(t)
-	write(t, name+"/cpu.max", "200000 100000")
-	write(t, name+"/cpu.max.burst", "150000")
-
-	j := journal("200000 100000", "50001 100000")
-	j.OriginalBurstUsec = 150000
+	dir, name, j := newBurstingCgroup(t, "50001 100000")
 
 	_, err := dir.Apply(j)
 	require.NoError(t, err)
@@ -183,12 +187,7 @@ func TestApplyRefusesWhatChangedMeanwhile(t *testing.T) {
 }
 
 func TestRestoreLeavesAForeignBurst(t *testing.T) {
-	dir, name := newCgroup(t)
-	write(t, name+"/cpu.max", "200000 100000")
-	write(t, name+"/cpu.max.burst", "150000")
-
-	j := journal("200000 100000", "50001 100000")
-	j.OriginalBurstUsec = 150000
+	dir, name, j := newBurstingCgroup(t, "50001 100000")
 
 	_, err := dir.Apply(j)
 	require.NoError(t, err)

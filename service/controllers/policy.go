@@ -127,7 +127,7 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		id := s.Metadata().ID()
 		present[id] = true
 
-		w := c.step(id, *s.TypedSpec(), coresOf(applied[id].Original), logger)
+		w := c.step(id, *s.TypedSpec(), cgroup.Cores(applied[id].Original), logger)
 		gaveWay := w.giveWay(applied[id], c.config.Ceiling.Conflict)
 
 		// Before it is published, and so before anything is done about it. What a journal told of a workload
@@ -195,16 +195,6 @@ func (c *PolicyController) remember(logger *zap.Logger) {
 	}
 
 	c.written = known
-}
-
-// coresOf is a cpu.max in cores; 0 for no limit, and for a text that is none: one that is not known yet.
-func coresOf(cpuMax string) float64 {
-	value, err := cgroup.ParseCPUMax(cpuMax)
-	if err != nil {
-		return 0
-	}
-
-	return value.Cores()
 }
 
 func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id string, w *workload) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -192,7 +193,7 @@ func display(signal config.Signal, value float64) string {
 
 // displayCeiling writes a cpu.max for people: 500m.
 func displayCeiling(cpuMax string) string {
-	cores := coresOf(cpuMax)
+	cores := cgroup.Cores(cpuMax)
 	if cores == 0 {
 		return "-"
 	}

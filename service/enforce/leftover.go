@@ -85,7 +85,7 @@ func (l *Leftovers) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error
 
 	if held {
 		l.Holds[journal.Target] = policy.Hold{
-			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: millicores(journal.Applied),
+			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: int64(math.Round(cgroup.Cores(journal.Applied) * 1000)),
 		}
 
 		if !journal.Ours(current) && current.String() != journal.Original {
@@ -124,15 +124,6 @@ func (l *Leftovers) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error
 // over tells whether the hold a journal tells of has ended.
 func over(journal cgroup.Journal, bootID string, now time.Duration) bool {
 	return strings.TrimSpace(journal.BootID) != strings.TrimSpace(bootID) || now >= journal.HoldUntil
-}
-
-func millicores(applied string) int64 {
-	value, err := cgroup.ParseCPUMax(applied)
-	if err != nil {
-		return 0 // a journal that was read holds no such thing
-	}
-
-	return int64(math.Round(value.Cores() * 1000))
 }
 
 func openLeftover(node Node, path string) (*Ceiling, error) {

@@ -35,8 +35,7 @@ func (c *Ceiling) apply(wanted *resources.CeilingSpecSpec, now time.Duration) []
 		c.err = nil
 
 		if c.status.State != resources.CeilingOwnerLower || c.status.Original != owner.String() {
-			c.status = c.newStatus(wanted, resources.CeilingOwnerLower)
-			c.status.Original, c.status.ReadBack = owner.String(), owner.String()
+			c.leftTo(owner, wanted, resources.CeilingOwnerLower)
 		}
 
 		return nil
@@ -95,6 +94,12 @@ func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
 	return value, false, err
 }
 
+// leftTo shows the owner's value in force in place of a ceiling.
+func (c *Ceiling) leftTo(owner cgroup.CPUMax, wanted *resources.CeilingSpecSpec, state string) {
+	c.status = c.newStatus(wanted, state)
+	c.status.Original, c.status.ReadBack = owner.String(), owner.String()
+}
+
 func (c *Ceiling) inForce(wanted *resources.CeilingSpecSpec, journal cgroup.Journal, readBack cgroup.CPUMax) {
 	c.err, c.journal = nil, &journal
 	c.status = c.newStatus(wanted, resources.CeilingApplied)
@@ -145,8 +150,7 @@ func (c *Ceiling) conceded(wanted *resources.CeilingSpecSpec, before string, now
 	}
 
 	c.err, c.journal = nil, nil
-	c.status = c.newStatus(wanted, resources.CeilingYielded)
-	c.status.Original, c.status.ReadBack = current.String(), current.String()
+	c.leftTo(current, wanted, resources.CeilingYielded)
 
 	return []Action{c.action(resources.ActionForeign, wanted.Rule, reason, before, current.String(), nil)}
 }
@@ -187,8 +191,7 @@ func (c *Ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) [
 	case !write:
 		lifted := c.Lift(resources.ActionRelease, "the owner's own limit is as low")
 		if c.journal == nil {
-			c.status = c.newStatus(wanted, resources.CeilingOwnerLower)
-			c.status.Original, c.status.ReadBack = owner.String(), owner.String()
+			c.leftTo(owner, wanted, resources.CeilingOwnerLower)
 		}
 
 		return lifted

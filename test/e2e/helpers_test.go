@@ -65,7 +65,14 @@ func (l *loop) crashAndRestart(t *testing.T) {
 	require.NoError(t, err)
 	require.NotZero(t, code)
 
-	guard, err := l.node.StartGuard(t.Context(), l.guard.Document)
+	l.start(t, l.guard.Document)
+}
+
+// start puts a new guard in the place of one that has ended.
+func (l *loop) start(t *testing.T, document string) {
+	t.Helper()
+
+	guard, err := l.node.StartGuard(t.Context(), document)
 	require.NoError(t, err)
 
 	*l.guard = *guard

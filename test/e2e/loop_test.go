@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
@@ -81,9 +80,7 @@ func TestClosedLoop(t *testing.T) {
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 
-	found, err := cgroup.FindJournals(node.CgroupRoot)
-	require.NoError(t, err)
-	assert.Empty(t, found, "no journal is left behind")
+	assert.Empty(t, journals(t), "no journal is left behind")
 	assert.Equal(t, unlimited, cpuMax(t, l.peer), "the equally busy bystander")
 
 	_, err = l.guard.WaitState(ctx, patience, resources.StateOK)
@@ -118,9 +115,7 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s}
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, "30000 100000", cpuMax(t, l.spegel))
 
-	found, err := cgroup.FindJournals(node.CgroupRoot)
-	require.NoError(t, err)
-	assert.Empty(t, found)
+	assert.Empty(t, journals(t))
 
 	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "30000 100000")
 }
@@ -233,9 +228,7 @@ func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, "90000 100000", patience)
 
-	found, err := cgroup.FindJournals(node.CgroupRoot)
-	require.NoError(t, err)
-	assert.Empty(t, found)
+	assert.Empty(t, journals(t))
 }
 
 // TestHostNetworkIsBlindForTraffic: the pod's traffic cannot be told from the node's; the other rule works on.

@@ -42,10 +42,7 @@ func (l *loop) restart(t *testing.T, document string) {
 	require.Zero(t, code, "%s", l.guard.Log)
 	assert.Less(t, took, 5*time.Second, "well inside Talos' ten seconds")
 
-	guard, err := l.node.StartGuard(t.Context(), document)
-	require.NoError(t, err)
-
-	*l.guard = *guard
+	l.start(t, document)
 }
 
 func journals(t *testing.T) []string {
@@ -81,10 +78,7 @@ func TestRestartsInsideTheHold(t *testing.T) {
 	assert.Empty(t, journals(t))
 	assert.FileExists(t, node.Memory)
 
-	guard, err := l.node.StartGuard(t.Context(), longHold)
-	require.NoError(t, err)
-
-	*l.guard = *guard
+	l.start(t, longHold)
 
 	waitCPUMax(t, l, l.spegel, capped, atOnce)
 	assert.Equal(t, "SpegelHighCPU", waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Rule)
@@ -148,10 +142,7 @@ func TestWhatIsKept(t *testing.T) {
 	require.NoError(t, unix.Setxattr(filepath.Join(node.CgroupRoot, l.spegel.Cgroup), "trusted.spegelguard",
 		fmt.Appendf(nil, "%08x %s", crc32.ChecksumIEEE([]byte(body)), body), 0))
 
-	guard, err := l.node.StartGuard(t.Context(), document)
-	require.NoError(t, err)
-
-	*l.guard = *guard
+	l.start(t, document)
 
 	waitCPUMax(t, l, l.spegel, capped, atOnce)
 	assert.Zero(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).ForeignWrites, "the older guard's is no foreign value")
@@ -172,10 +163,7 @@ func TestWhatIsKept(t *testing.T) {
 	assert.Empty(t, journals(t))
 
 	// The memory knows the hold all the same; and a crash leaves a ceiling for restore.
-	guard, err = l.node.StartGuard(t.Context(), document)
-	require.NoError(t, err)
-
-	*l.guard = *guard
+	l.start(t, document)
 
 	waitCPUMax(t, l, l.spegel, capped, atOnce)
 	require.NoError(t, l.guard.Signal(t.Context(), syscall.SIGKILL))
