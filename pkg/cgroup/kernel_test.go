@@ -383,5 +383,18 @@ func TestSamplingAllocatesNothing(t *testing.T) {
 		if _, err := reader.CPUStat(); err != nil {
 			t.Error(err)
 		}
+
+		if _, err := reader.CPUPressure(); err != nil {
+			t.Error(err)
+		}
+
+		_, current := reader.MemoryCurrent()
+		_, peak := reader.MemoryPeak()
+		_, events := reader.MemoryEvents()
+		_, pids := reader.Pids()
+
+		if !current || !peak || !events || !pids {
+			t.Error("the test's kernel has all of these", current, peak, events, pids)
+		}
 	}))
 }

@@ -12,9 +12,10 @@ import (
 
 // Reader samples a cgroup's counters over files it keeps open: one pread each, no allocation.
 type Reader struct {
-	stat, memory, pressure *os.File
-	path                   string
-	buf                    [4096]byte
+	stat, pressure             *os.File
+	memory, peak, events, pids *os.File
+	path                       string
+	buf                        [4096]byte
 }
 
 // NewReader opens the files to sample.
@@ -27,17 +28,20 @@ func (d *Dir) NewReader() (*Reader, error) {
 		return nil, err
 	}
 
-	// The memory controller may be off; memory is shown, not decided upon.
-	r.memory, _ = d.openFile("memory.current", unix.O_RDONLY)
-	// So may pressure stall information (psi=0, or cgroup.pressure): rules about it are blind then.
+	// The others are shown, not decided upon, and their controller may be off: memory.peak needs Linux
+	// 5.19, cpu.pressure pressure stall information (psi=0, or cgroup.pressure, turn it off).
 	r.pressure, _ = d.openFile("cpu.pressure", unix.O_RDONLY)
+	r.memory, _ = d.openFile("memory.current", unix.O_RDONLY)
+	r.peak, _ = d.openFile("memory.peak", unix.O_RDONLY)
+	r.events, _ = d.openFile("memory.events", unix.O_RDONLY)
+	r.pids, _ = d.openFile("pids.current", unix.O_RDONLY)
 
 	return r, nil
 }
 
 // Close closes the files.
 func (r *Reader) Close() error {
-	for _, file := range []*os.File{r.memory, r.pressure} {
+	for _, file := range []*os.File{r.pressure, r.memory, r.peak, r.events, r.pids} {
 		if file != nil {
 			file.Close() //nolint:errcheck // read only
 		}
@@ -48,31 +52,17 @@ func (r *Reader) Close() error {
 
 // CPUStat reads cpu.stat. ErrGone when the cgroup was removed.
 func (r *Reader) CPUStat() (CPUStat, error) {
-	n, err := unix.Pread(int(r.stat.Fd()), r.buf[:], 0)
+	data, err := r.read(r.stat)
 	if err != nil {
-		return CPUStat{}, fmt.Errorf("error reading cpu.stat of cgroup %s: %w", r.path, gone(err))
+		return CPUStat{}, err
 	}
 
-	stat, err := ParseCPUStat(r.buf[:n])
+	stat, err := ParseCPUStat(data)
 	if err != nil {
-		return CPUStat{}, fmt.Errorf("error parsing cpu.stat of cgroup %s: %w", r.path, err)
+		return CPUStat{}, r.malformed(r.stat, err)
 	}
 
 	return stat, nil
-}
-
-// MemoryCurrent reads memory.current in bytes; false when there is none.
-func (r *Reader) MemoryCurrent() (uint64, bool) {
-	if r.memory == nil {
-		return 0, false
-	}
-
-	n, err := unix.Pread(int(r.memory.Fd()), r.buf[:], 0)
-	if err != nil || n == 0 {
-		return 0, false
-	}
-
-	return parseUint(r.buf[:n-1])
 }
 
 // ErrNoPressure says that the kernel keeps no pressure stall information for the cgroup.
@@ -80,23 +70,71 @@ var ErrNoPressure = errors.New("no cpu.pressure: pressure stall information is o
 
 // CPUPressure reads cpu.pressure.
 func (r *Reader) CPUPressure() (Pressure, error) {
-	if r.pressure == nil {
+	data, err := r.read(r.pressure)
+	if errors.Is(err, errNoFile) || errors.Is(err, unix.EOPNOTSUPP) {
 		return Pressure{}, ErrNoPressure
 	}
 
-	n, err := unix.Pread(int(r.pressure.Fd()), r.buf[:], 0)
-
-	switch {
-	case errors.Is(err, unix.EOPNOTSUPP):
-		return Pressure{}, ErrNoPressure
-	case err != nil:
-		return Pressure{}, fmt.Errorf("error reading cpu.pressure of cgroup %s: %w", r.path, gone(err))
-	}
-
-	pressure, err := ParsePressure(r.buf[:n])
 	if err != nil {
-		return Pressure{}, fmt.Errorf("error parsing cpu.pressure of cgroup %s: %w", r.path, err)
+		return Pressure{}, err
+	}
+
+	pressure, err := ParsePressure(data)
+	if err != nil {
+		return Pressure{}, r.malformed(r.pressure, err)
 	}
 
 	return pressure, nil
+}
+
+// MemoryCurrent reads memory.current in bytes; false when there is none.
+func (r *Reader) MemoryCurrent() (uint64, bool) { return r.value(r.memory) }
+
+// MemoryPeak reads memory.peak in bytes; false when there is none.
+func (r *Reader) MemoryPeak() (uint64, bool) { return r.value(r.peak) }
+
+// Pids reads pids.current, the number of tasks; false when there is none.
+func (r *Reader) Pids() (uint64, bool) { return r.value(r.pids) }
+
+// MemoryEvents reads memory.events; false when there is none.
+func (r *Reader) MemoryEvents() (MemoryEvents, bool) {
+	data, err := r.read(r.events)
+	if err != nil {
+		return MemoryEvents{}, false
+	}
+
+	events, err := ParseMemoryEvents(data)
+
+	return events, err == nil
+}
+
+// errNoFile says that the cgroup has no such file. It is no error to be told of.
+var errNoFile = errors.New("no such file")
+
+// read reads one of the files as it is now. What it returns is valid until the next read.
+func (r *Reader) read(file *os.File) ([]byte, error) {
+	if file == nil {
+		return nil, errNoFile
+	}
+
+	n, err := unix.Pread(int(file.Fd()), r.buf[:], 0)
+	if err != nil {
+		return nil, fmt.Errorf("error reading %s of cgroup %s: %w", file.Name(), r.path, gone(err))
+	}
+
+	return r.buf[:n], nil
+}
+
+// value reads a file that holds a single number.
+func (r *Reader) value(file *os.File) (uint64, bool) {
+	data, err := r.read(file)
+	if err != nil || len(data) == 0 {
+		return 0, false
+	}
+
+	return parseUint(data[:len(data)-1])
+}
+
+func (r *Reader) malformed(file *os.File, err error) error {
+	return fmt.Errorf("error parsing %s of cgroup %s: %w", file.Name(), r.path, err)
 }

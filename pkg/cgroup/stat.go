@@ -17,12 +17,49 @@ type CPUStat struct {
 // ErrMalformed says that a kernel file did not have the form its documentation gives.
 var ErrMalformed = errors.New("malformed")
 
+var cpuStatKeys = []string{
+	"usage_usec", "user_usec", "system_usec", "nr_periods", "nr_throttled", "throttled_usec", "nr_bursts", "burst_usec",
+}
+
 // ParseCPUStat reads cpu.stat. Keys it does not know are passed over: kernels add some. It allocates nothing.
 func ParseCPUStat(data []byte) (CPUStat, error) {
-	var (
-		stat CPUStat
-		seen bool
-	)
+	var v [8]uint64
+
+	if !parseKeyed(data, cpuStatKeys, v[:]) {
+		return CPUStat{}, ErrMalformed
+	}
+
+	return CPUStat{
+		UsageUsec: v[0], UserUsec: v[1], SystemUsec: v[2],
+		Periods: v[3], Throttled: v[4], ThrottledUsec: v[5], Bursts: v[6], BurstUsec: v[7],
+	}, nil
+}
+
+// MemoryEvents is memory.events: how often the cgroup reached a limit, cumulative, its descendants' included.
+type MemoryEvents struct {
+	// High and Max count the times memory.high and memory.max were reached.
+	High, Max uint64
+	// OOM counts allocations that failed for it, OOMKill the processes killed for it.
+	OOM, OOMKill uint64
+}
+
+var memoryEventsKeys = []string{"max", "high", "oom", "oom_kill"}
+
+// ParseMemoryEvents reads memory.events. It allocates nothing.
+func ParseMemoryEvents(data []byte) (MemoryEvents, error) {
+	var v [4]uint64
+
+	if !parseKeyed(data, memoryEventsKeys, v[:]) {
+		return MemoryEvents{}, ErrMalformed
+	}
+
+	return MemoryEvents{Max: v[0], High: v[1], OOM: v[2], OOMKill: v[3]}, nil
+}
+
+// parseKeyed reads a flat keyed file (Documentation/admin-guide/cgroup-v2.rst, "Format") into the
+// values of the keys. It tells whether the first key was there and every value a number.
+func parseKeyed(data []byte, keys []string, values []uint64) bool {
+	seen := false
 
 	for len(data) > 0 {
 		var line []byte
@@ -34,48 +71,22 @@ func ParseCPUStat(data []byte) (CPUStat, error) {
 			continue
 		}
 
-		target := stat.field(key)
-		if target == nil {
-			continue
+		for i := range keys {
+			if string(key) != keys[i] {
+				continue
+			}
+
+			value, ok := parseUint(text)
+			if !ok {
+				return false
+			}
+
+			values[i] = value
+			seen = seen || i == 0
 		}
-
-		value, ok := parseUint(text)
-		if !ok {
-			return CPUStat{}, ErrMalformed
-		}
-
-		*target = value
-		seen = seen || target == &stat.UsageUsec
 	}
 
-	if !seen {
-		return CPUStat{}, ErrMalformed
-	}
-
-	return stat, nil
-}
-
-func (s *CPUStat) field(key []byte) *uint64 {
-	switch string(key) {
-	case "usage_usec":
-		return &s.UsageUsec
-	case "user_usec":
-		return &s.UserUsec
-	case "system_usec":
-		return &s.SystemUsec
-	case "nr_periods":
-		return &s.Periods
-	case "nr_throttled":
-		return &s.Throttled
-	case "throttled_usec":
-		return &s.ThrottledUsec
-	case "nr_bursts":
-		return &s.Bursts
-	case "burst_usec":
-		return &s.BurstUsec
-	default:
-		return nil
-	}
+	return seen
 }
 
 // parseUint is strconv.ParseUint for bytes, which would have to allocate a string first.

@@ -109,6 +109,7 @@ type Config struct {
 	Target     Target   `yaml:"target"`
 	Rules      []Rule   `yaml:"rules"`
 	Ceiling    Ceiling  `yaml:"ceiling"`
+	Evidence   Evidence `yaml:"evidence"`
 	Trace      Trace    `yaml:"trace"`
 	API        API      `yaml:"api"`
 }
@@ -122,7 +123,27 @@ type Target struct {
 	// Container name within the pod.
 	Container string `yaml:"container"`
 	// Process is the executable's base name, by which the container is found in procfs while the CRI cannot be reached.
-	Process string `yaml:"process"`
+	Process string  `yaml:"process"`
+	Metrics Metrics `yaml:"metrics"`
+}
+
+// Metrics is where the target tells of itself in Prometheus' text format. It is asked inside its own
+// network namespace, on the loopback.
+type Metrics struct {
+	// Port on which the target listens; 0 asks nothing.
+	Port Port   `yaml:"port"`
+	Path string `yaml:"path"`
+	// Interval between two questions.
+	Interval Duration `yaml:"interval"`
+}
+
+// Evidence is what is kept of a target from just before its ceiling: its /metrics, and a profile.
+type Evidence struct {
+	// Profile is how long its processor use is profiled (net/http/pprof at the port of its metrics), which
+	// puts the ceiling off by as long; 0 takes no profile.
+	Profile Duration `yaml:"profile"`
+	// Limit of one file in bytes; 0 keeps no evidence.
+	Limit Amount `yaml:"limit"`
 }
 
 // Rule says when a ceiling is due, in one of three ways: a signal's average over Window stays above
@@ -234,8 +255,9 @@ type TLS struct {
 	Key    string    `yaml:"key"`
 }
 
-// Default is the document in force when there is none: the alerts of the incident, as far as they are
-// measured, and a credit for bursty load that never stays above a threshold for long.
+// Default is the document in force when there is none: the incident's alerts on processor and network,
+// and a credit for bursty load that never stays above a threshold for long. Its alert on allocation is
+// left out: in the incident's traces it is true of the victims too, whom a ceiling would not help.
 func Default() Config {
 	return Config{
 		APIVersion: APIVersion,
@@ -246,6 +268,7 @@ func Default() Config {
 			PodLabels: map[string]string{"app.kubernetes.io/name": "spegel"},
 			Container: "registry",
 			Process:   "spegel",
+			Metrics:   Metrics{Port: Port{Number: 9090}, Path: "/metrics", Interval: Duration{Duration: 10 * time.Second}},
 		},
 		Rules: []Rule{
 			{
@@ -273,7 +296,8 @@ func Default() Config {
 			Conflict:     ConflictReassert,
 			OnStop:       StopRelease,
 		},
-		Trace: Trace{Limit: MustAmount("16M")},
-		API:   API{Listen: ":50321", TLS: TLS{Source: TLSNone}},
+		Evidence: Evidence{Limit: MustAmount("4M")},
+		Trace:    Trace{Limit: MustAmount("16M")},
+		API:      API{Listen: ":50321", TLS: TLS{Source: TLSNone}},
 	}
 }

@@ -108,6 +108,12 @@ func TestWrongFieldsAreNamedWithValueAndRange(t *testing.T) {
 		{"ceiling: {step: 100%}", `ceiling.step: "1" is not allowed, allowed is a share of 0.1..0.95`},
 		{"ceiling: {backoff: {factor: 0.5}}", `ceiling.backoff.factor: "0.5" is not allowed, allowed is a number of 1..10`},
 		{"ceiling: {hold: 3h}", `ceiling.backoff.max: "2h0m0s" is not allowed, allowed is a duration of 3h0m0s..24h0m0s`},
+		{"target: {metrics: {port: 70000}}", `target.metrics.port: "70000" is not allowed, allowed is a port of 1..65535, or 0 for none`},
+		{"target: {metrics: {path: metrics}}", `target.metrics.path: "metrics" is not allowed, allowed is a path that starts with /`},
+		{"target: {metrics: {path: //elsewhere/metrics}}", `target.metrics.path: "//elsewhere/metrics" is not allowed`},
+		{"target: {metrics: {interval: 100ms}}", `target.metrics.interval: "100ms" is not allowed, allowed is a duration of 1s..1m0s`},
+		{"evidence: {profile: 1m}", `evidence.profile: "1m0s" is not allowed, allowed is a duration of 1s..30s`},
+		{"evidence: {limit: 1G}", `evidence.limit: "1G" is not allowed, allowed is an amount of 64Ki..16Mi bytes, or 0 for no evidence`},
 		{"trace: {path: x, limit: 1k}", `trace.path: "x" is not allowed, allowed is an absolute path, or nothing; line 1: trace.limit: "1k" is not allowed`},
 		{"api: {tls: {source: talos}}", `api.tls.source: "talos" is not allowed, allowed is none or files`},
 		{

@@ -239,3 +239,29 @@ func MustAmount(text string) Amount {
 
 	return a
 }
+
+// Port is a TCP port; 0 is none.
+type Port struct {
+	Number  uint16
+	invalid string
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Port) UnmarshalText(text []byte) error {
+	*p = Port{}
+
+	number, err := strconv.ParseUint(string(text), 10, 16)
+	if err != nil {
+		p.invalid = string(text)
+	}
+
+	p.Number = uint16(number)
+
+	return nil // reported by validate
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (p Port) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// String is the port in decimal.
+func (p Port) String() string { return strconv.FormatUint(uint64(p.Number), 10) }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,6 +31,10 @@ const (
 	minTrace         = 64 << 10
 	maxTrace         = 1 << 30
 	maxExpression    = 1024
+
+	minMetrics, maxMetrics   = time.Second, time.Minute
+	maxProfile               = 30 * time.Second
+	minEvidence, maxEvidence = 64 << 10, 16 << 20
 )
 
 var ruleName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
@@ -87,6 +92,7 @@ func validate(cfg Config) Errors {
 	v.target(cfg.Target)
 	v.rules(cfg.Rules, cfg.Interval.Duration)
 	v.ceiling(cfg.Ceiling)
+	v.evidence(cfg.Evidence)
 	v.trace(cfg.Trace)
 	v.api(cfg.API)
 
@@ -104,6 +110,26 @@ func (v *validator) target(target Target) {
 
 	if target.Process == "" || strings.ContainsRune(target.Process, '/') {
 		v.reject("target.process", target.Process, "an executable's base name")
+	}
+
+	if target.Metrics.Port.invalid != "" {
+		v.reject("target.metrics.port", target.Metrics.Port.invalid, "a port of 1..65535, or 0 for none")
+	}
+
+	if path, err := url.Parse(target.Metrics.Path); err != nil || !strings.HasPrefix(target.Metrics.Path, "/") || path.Host != "" {
+		v.reject("target.metrics.path", target.Metrics.Path, "a path that starts with /")
+	}
+
+	v.duration("target.metrics.interval", target.Metrics.Interval, minMetrics, maxMetrics)
+}
+
+func (v *validator) evidence(evidence Evidence) {
+	if evidence.Profile.Duration != 0 || evidence.Profile.invalid != "" {
+		v.duration("evidence.profile", evidence.Profile, time.Second, maxProfile)
+	}
+
+	if limit := evidence.Limit; limit.invalid != "" || limit.Duration != 0 || limit.Bytes != 0 && (limit.Bytes < minEvidence || limit.Bytes > maxEvidence) {
+		v.reject("evidence.limit", limit, "an amount of 64Ki..16Mi bytes, or 0 for no evidence")
 	}
 }
 

@@ -60,7 +60,12 @@ func TestCountersOfAnotherNamespace(t *testing.T) {
 		LinkIndex: eth0.Attrs().Index, IP: net.ParseIP("10.9.0.2"), HardwareAddr: mac, State: netlink.NUD_PERMANENT,
 	}))
 
-	links, err := netns.Open(path)
+	namespace, err := netns.Open(path)
+	require.NoError(t, err)
+
+	defer namespace.Close()
+
+	links, err := namespace.Links()
 	require.NoError(t, err)
 
 	defer links.Close()
@@ -94,10 +99,84 @@ func TestCountersOfAnotherNamespace(t *testing.T) {
 	sent := after.TXBytes - before.TXBytes
 	assert.InDelta(t, packets*(payload+headers), sent, 0.02*packets*payload)
 	assert.GreaterOrEqual(t, after.RXBytes-before.RXBytes, uint64(packets*(payload+headers)))
+	assert.InDelta(t, packets, after.TXPackets-before.TXPackets, 0.02*packets)
+
+	// The library's own way to ask gives the same.
+	handle, err := netlink.NewHandleAt(vns.NsHandle(openFD(t, path)), unix.NETLINK_ROUTE)
+	require.NoError(t, err)
+
+	defer handle.Close()
+
+	listed, err := handle.LinkList()
+	require.NoError(t, err)
+
+	var want netns.Counters
+
+	for _, link := range listed {
+		if s := link.Attrs().Statistics; link.Attrs().Flags&net.FlagLoopback == 0 {
+			want.TXBytes, want.RXBytes = want.TXBytes+s.TxBytes, want.RXBytes+s.RxBytes
+			want.TXPackets, want.RXPackets = want.TXPackets+s.TxPackets, want.RXPackets+s.RxPackets
+			want.TXDropped, want.RXDropped = want.TXDropped+s.TxDropped, want.RXDropped+s.RxDropped
+		}
+	}
+
+	assert.Equal(t, want, after)
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, err := links.Counters(); err != nil {
+			t.Fatal(err)
+		}
+	}))
 
 	own, err := netns.Inode("/proc/self/ns/net")
 	require.NoError(t, err)
-	assert.NotEqual(t, own, links.Inode())
+	assert.NotEqual(t, own, namespace.Inode())
+}
+
+// TestDialInside reaches a listener that is bound to another namespace's loopback, and only from inside.
+func TestDialInside(t *testing.T) {
+	kernel.Require(t)
+	runtime.LockOSThread()
+
+	home, err := vns.Get()
+	require.NoError(t, err)
+
+	_, err = vns.New()
+	require.NoError(t, err)
+
+	lo, err := netlink.LinkByName("lo")
+	require.NoError(t, err)
+	require.NoError(t, netlink.LinkSetUp(lo))
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+
+	defer listener.Close()
+
+	namespace, err := netns.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+	require.NoError(t, err)
+
+	defer namespace.Close()
+
+	require.NoError(t, vns.Set(home))
+
+	address := listener.Addr().String()
+
+	conn, err := namespace.Dial(t.Context(), "tcp", address)
+	require.NoError(t, err)
+	conn.Close()
+
+	_, err = net.Dial("tcp", address)
+	assert.ErrorIs(t, err, unix.ECONNREFUSED)
+}
+
+func openFD(t *testing.T, path string) int {
+	t.Helper()
+
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+
+	return fd
 }
 
 func TestNoSuchNamespace(t *testing.T) {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -58,13 +59,18 @@ func (m *meter) add(sample *Sample) {
 	}
 
 	m.blind = ""
-	now := reading{at: sample.At, numerator: counter.Total, denom: denom, valid: true}
+	m.spent, m.elapsed = 0, 0
+
+	at := cmp.Or(counter.At, sample.At)
+	if m.last.valid && at <= m.last.at {
+		return // nothing newer was read
+	}
+
+	now := reading{at: at, numerator: counter.Total, denom: denom, valid: true}
 
 	if m.last.valid && (now.numerator < m.last.numerator || now.denom < m.last.denom) {
 		m.reset()
 	}
-
-	m.spent, m.elapsed = 0, 0
 
 	if m.last.valid {
 		m.elapsed = (now.at - m.last.at).Seconds()

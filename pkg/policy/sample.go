@@ -42,6 +42,9 @@ type Sample struct {
 // Counter is a cumulative value, or the reason there is none.
 type Counter struct {
 	Total float64 `json:"total,omitzero"`
+	// At is when it was read; 0 is with the sample. One that is read less often than samples are taken
+	// comes again with the same At, and counts once.
+	At time.Duration `json:"at,omitzero"`
 	// Blind is why the value could not be read; empty when it was.
 	Blind string `json:"blind,omitempty"`
 }

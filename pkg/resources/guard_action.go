@@ -62,6 +62,8 @@ type GuardActionSpec struct {
 	Before string `yaml:"before" protobuf:"9"`
 	After  string `yaml:"after" protobuf:"10"`
 	Error  string `yaml:"error,omitempty" protobuf:"11"`
+	// Evidence is the directory on the node with what was kept of the target from before the action, or why there is none.
+	Evidence string `yaml:"evidence,omitempty" protobuf:"12"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -54,6 +54,17 @@ type Counters struct {
 	TXBytes       uint64 `yaml:"txBytes" protobuf:"5"`
 	RXBytes       uint64 `yaml:"rxBytes" protobuf:"6"`
 	PressureUsec  uint64 `yaml:"pressureUsec" protobuf:"7"`
+	UserUsec      uint64 `yaml:"userUsec" protobuf:"8"`
+	SystemUsec    uint64 `yaml:"systemUsec" protobuf:"9"`
+	TXPackets     uint64 `yaml:"txPackets" protobuf:"10"`
+	RXPackets     uint64 `yaml:"rxPackets" protobuf:"11"`
+	TXDropped     uint64 `yaml:"txDropped" protobuf:"12"`
+	RXDropped     uint64 `yaml:"rxDropped" protobuf:"13"`
+	// What memory.events counts: reached memory.high and memory.max, failed allocations, killed processes.
+	MemoryHigh    uint64 `yaml:"memoryHigh" protobuf:"14"`
+	MemoryMax     uint64 `yaml:"memoryMax" protobuf:"15"`
+	MemoryOOM     uint64 `yaml:"memoryOOM" protobuf:"16"`
+	MemoryOOMKill uint64 `yaml:"memoryOOMKill" protobuf:"17"`
 }
 
 // TargetStatsSpec is one sample.
@@ -75,11 +86,47 @@ type TargetStatsSpec struct {
 	Counters         Counters `yaml:"counters" protobuf:"9"`
 	// CPUPressure is the share of time in which some task waited for a processor, 0..1.
 	CPUPressure Reading `yaml:"cpuPressure" protobuf:"10"`
+	// CPUUser and CPUSystem are the parts of CPU in the program and in the kernel on its behalf, in cores.
+	CPUUser   Reading `yaml:"cpuUser" protobuf:"11"`
+	CPUSystem Reading `yaml:"cpuSystem" protobuf:"12"`
+	// ThrottledTime is what a limit held back, in seconds per second: those of several processors add up.
+	ThrottledTime Reading `yaml:"throttledTime" protobuf:"13"`
+	// MemoryPeakBytes is memory.peak, Pids pids.current.
+	MemoryPeakBytes Reading `yaml:"memoryPeakBytes" protobuf:"14"`
+	Pids            Reading `yaml:"pids" protobuf:"15"`
+	// Packets over the same links as the bytes, and those that were dropped.
+	TXPacketsPerSecond Reading      `yaml:"txPacketsPerSecond" protobuf:"16"`
+	RXPacketsPerSecond Reading      `yaml:"rxPacketsPerSecond" protobuf:"17"`
+	TXDroppedPerSecond Reading      `yaml:"txDroppedPerSecond" protobuf:"18"`
+	RXDroppedPerSecond Reading      `yaml:"rxDroppedPerSecond" protobuf:"19"`
+	Program            ProgramStats `yaml:"program" protobuf:"20"`
+}
+
+// ProgramStats is what the target's program says of itself at /metrics, which is read less often than the rest.
+type ProgramStats struct {
+	// Clock is when, on CLOCK_BOOTTIME.
+	Clock time.Duration `yaml:"clock" protobuf:"1"`
+	// Allocated is the cumulative value that AllocBytesPerSecond is made of, in bytes.
+	Allocated           float64 `yaml:"allocated" protobuf:"2"`
+	AllocBytesPerSecond Reading `yaml:"allocBytesPerSecond" protobuf:"3"`
+	// GCPerSecond counts cycles of garbage collection, HeapBytes is what is in use.
+	GCPerSecond Reading `yaml:"gcPerSecond" protobuf:"4"`
+	HeapBytes   Reading `yaml:"heapBytes" protobuf:"5"`
+	Goroutines  Reading `yaml:"goroutines" protobuf:"6"`
+	// What spegel advertises to its peers, over all registries.
+	AdvertisedImages  Reading `yaml:"advertisedImages" protobuf:"7"`
+	AdvertisedTags    Reading `yaml:"advertisedTags" protobuf:"8"`
+	AdvertisedDigests Reading `yaml:"advertisedDigests" protobuf:"9"`
+	AdvertisedKeys    Reading `yaml:"advertisedKeys" protobuf:"10"`
+	// MirrorRequestsPerSecond is what spegel is asked for, MirrorHitRatio the share it found, 0..1.
+	MirrorRequestsPerSecond Reading `yaml:"mirrorRequestsPerSecond" protobuf:"11"`
+	MirrorHitRatio          Reading `yaml:"mirrorHitRatio" protobuf:"12"`
 }
 
 // ResourceDefinition implements typed.Extension.
 func (TargetStatsExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(TargetStatsType, []resource.Type{"targetstat"},
 		column("CPU", ".cpu.value"), column("Throttled", ".throttledRatio.value"), column("Memory", ".memoryBytes.value"),
-		column("TX B/s", ".txBytesPerSecond.value"), column("RX B/s", ".rxBytesPerSecond.value"))
+		column("TX B/s", ".txBytesPerSecond.value"), column("RX B/s", ".rxBytesPerSecond.value"),
+		column("Alloc B/s", ".program.allocBytesPerSecond.value"))
 }

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,6 +74,23 @@ func alive(paths Paths, spec resources.TargetSpec) bool {
 
 func netnsPath(proc string, pid int) string {
 	return filepath.Join(proc, strconv.Itoa(pid), "ns", "net")
+}
+
+// openNamespace opens the target's network namespace.
+func openNamespace(paths Paths, target resources.TargetSpec) (*netns.Namespace, error) {
+	namespace, err := netns.Open(netnsPath(paths.Proc, int(target.PID)))
+	if err != nil {
+		return nil, err
+	}
+
+	// The process may have ended since: its pid's new owner has another network.
+	if namespace.Inode() != target.NetNSInode {
+		namespace.Close()
+
+		return nil, errors.New("the process's network namespace is another one by now")
+	}
+
+	return namespace, nil
 }
 
 // cgroupOf reads a process's cgroup, relative to the mounted root.

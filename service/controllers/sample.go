@@ -79,13 +79,15 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 
 		if s, ok := c.samplers[id]; ok {
 			if sameContainer(s.target, *target.TypedSpec()) {
+				s.scrape(c.config.Target.Metrics)
+
 				continue
 			}
 
 			s.close()
 		}
 
-		c.samplers[id] = newSampler(c.Paths, *target.TypedSpec())
+		c.samplers[id] = newSampler(c.Paths, *target.TypedSpec(), c.config.Target.Metrics)
 	}
 
 	for id, s := range c.samplers {

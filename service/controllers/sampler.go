@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/netns"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -21,7 +22,12 @@ type sampler struct {
 
 	dir    *cgroup.Dir
 	reader *cgroup.Reader
-	links  *netns.Links
+
+	namespace *netns.Namespace
+	links     *netns.Links
+
+	metrics config.Metrics
+	scraper *scraper
 
 	cpuError, netError string
 	// cpuAt and linksAt are when each was last read: after a blind spell a rate spans the whole of it.
@@ -29,10 +35,10 @@ type sampler struct {
 	counters       resources.Counters
 }
 
-func newSampler(paths Paths, target resources.TargetSpec) *sampler {
-	s := &sampler{paths: paths, target: target}
+func newSampler(paths Paths, target resources.TargetSpec, metrics config.Metrics) *sampler {
+	s := &sampler{paths: paths, target: target, metrics: metrics}
 	s.openCgroup()
-	s.openLinks()
+	s.openNamespace()
 
 	return s
 }
@@ -65,30 +71,61 @@ func (s *sampler) openCgroup() {
 	s.dir, s.reader, s.cpuError = dir, reader, ""
 }
 
-func (s *sampler) openLinks() {
-	if s.target.HostNetwork {
-		s.netError = "the pod uses the node's network: its traffic cannot be told from the node's"
-
-		return
-	}
-
-	links, err := netns.Open(netnsPath(s.paths.Proc, int(s.target.PID)))
+// openNamespace opens what is read inside of the target's network namespace.
+func (s *sampler) openNamespace() {
+	namespace, err := openNamespace(s.paths, s.target)
 	if err != nil {
 		s.netError = err.Error()
 
 		return
 	}
 
-	// The process may have ended since: its pid's new owner has another network.
-	if links.Inode() != s.target.NetNSInode {
-		links.Close()
+	if s.target.HostNetwork {
+		s.netError = "the pod uses the node's network: its traffic cannot be told from the node's"
+	} else if s.links, err = namespace.Links(); err != nil {
+		namespace.Close()
 
-		s.netError = "the process's network namespace is another one by now"
+		s.netError = err.Error()
 
 		return
 	}
 
-	s.links, s.netError = links, ""
+	s.namespace = namespace
+	s.scrape(s.metrics)
+}
+
+// scrape asks for the target's own metrics where the configuration says they are.
+func (s *sampler) scrape(metrics config.Metrics) {
+	if s.scraper != nil && s.metrics == metrics {
+		return
+	}
+
+	if s.scraper != nil {
+		s.scraper.stop()
+		s.scraper = nil
+	}
+
+	s.metrics = metrics
+
+	if s.namespace != nil && metrics.Port.Number != 0 {
+		s.scraper = startScraper(s.namespace.Dial, metrics)
+	}
+}
+
+func (s *sampler) closeNamespace() {
+	if s.scraper != nil {
+		s.scraper.stop()
+	}
+
+	if s.links != nil {
+		s.links.Close()
+	}
+
+	if s.namespace != nil {
+		s.namespace.Close()
+	}
+
+	s.scraper, s.links, s.namespace = nil, nil, nil
 }
 
 func (s *sampler) close() {
@@ -97,9 +134,7 @@ func (s *sampler) close() {
 		s.dir.Close()    //nolint:errcheck // read only
 	}
 
-	if s.links != nil {
-		s.links.Close()
-	}
+	s.closeNamespace()
 }
 
 // sample reads everything once. A value that cannot be read is blind, with the reason; the others are not held up.
@@ -108,33 +143,29 @@ func (s *sampler) sample(clock time.Duration) resources.TargetStatsSpec {
 		ContainerID: s.target.ContainerID, At: time.Now().UTC(), Clock: clock, Counters: s.counters,
 	}
 
-	s.sampleCPU(&next)
+	s.sampleCgroup(&next)
 	s.sampleLinks(&next)
+	next.Program = s.program()
 
 	s.counters = next.Counters
 
 	return next
 }
 
-func (s *sampler) sampleCPU(next *resources.TargetStatsSpec) {
+func (s *sampler) sampleCgroup(next *resources.TargetStatsSpec) {
 	if s.reader == nil {
 		s.openCgroup()
 	}
 
-	blind := func(reason string) {
-		next.CPU = resources.Reading{Provenance: resources.Blind, Reason: reason}
-		next.ThrottledRatio, next.MemoryBytes, next.CPUPressure = next.CPU, next.CPU, next.CPU
-	}
-
 	if s.reader == nil {
-		blind(s.cpuError)
+		blindCgroup(next, s.cpuError)
 
 		return
 	}
 
 	stat, err := s.reader.CPUStat()
 	if err != nil {
-		blind(err.Error())
+		blindCgroup(next, err.Error())
 
 		return
 	}
@@ -142,26 +173,33 @@ func (s *sampler) sampleCPU(next *resources.TargetStatsSpec) {
 	before, elapsed, first := s.counters, (next.Clock - s.cpuAt).Seconds(), s.cpuAt == 0
 	s.cpuAt = next.Clock
 
-	next.Counters.UsageUsec = stat.UsageUsec
-	next.Counters.Periods, next.Counters.Throttled = stat.Periods, stat.Throttled
-	next.Counters.ThrottledUsec = stat.ThrottledUsec
+	c := &next.Counters
+	c.UsageUsec, c.UserUsec, c.SystemUsec = stat.UsageUsec, stat.UserUsec, stat.SystemUsec
+	c.Periods, c.Throttled, c.ThrottledUsec = stat.Periods, stat.Throttled, stat.ThrottledUsec
 
-	next.CPU = rate(before.UsageUsec, stat.UsageUsec, 1e6*elapsed, first)
-	next.ThrottledRatio = rate(before.Throttled, stat.Throttled, float64(stat.Periods-min(before.Periods, stat.Periods)), first)
+	next.CPU = rate(before.UsageUsec, c.UsageUsec, 1e6*elapsed, first)
+	next.CPUUser = rate(before.UserUsec, c.UserUsec, 1e6*elapsed, first)
+	next.CPUSystem = rate(before.SystemUsec, c.SystemUsec, 1e6*elapsed, first)
+	next.ThrottledRatio = rate(before.Throttled, c.Throttled, float64(c.Periods-min(before.Periods, c.Periods)), first)
+	next.ThrottledTime = rate(before.ThrottledUsec, c.ThrottledUsec, 1e6*elapsed, first)
 
 	s.samplePressure(next, before.PressureUsec, elapsed, first)
+	s.sampleMemory(next)
+}
 
-	if memory, ok := s.reader.MemoryCurrent(); ok {
-		next.MemoryBytes = resources.Reading{Value: float64(memory), Provenance: resources.Measured}
-	} else {
-		next.MemoryBytes = resources.Reading{Provenance: resources.Blind, Reason: "the memory controller is off"}
+func blindCgroup(next *resources.TargetStatsSpec, reason string) {
+	for _, reading := range []*resources.Reading{
+		&next.CPU, &next.CPUUser, &next.CPUSystem, &next.ThrottledRatio, &next.ThrottledTime, &next.CPUPressure,
+		&next.MemoryBytes, &next.MemoryPeakBytes, &next.Pids,
+	} {
+		*reading = blind(reason)
 	}
 }
 
 func (s *sampler) samplePressure(next *resources.TargetStatsSpec, before uint64, elapsed float64, first bool) {
 	pressure, err := s.reader.CPUPressure()
 	if err != nil {
-		next.CPUPressure = resources.Reading{Provenance: resources.Blind, Reason: err.Error()}
+		next.CPUPressure = blind(err.Error())
 
 		return
 	}
@@ -170,9 +208,25 @@ func (s *sampler) samplePressure(next *resources.TargetStatsSpec, before uint64,
 	next.CPUPressure = rate(before, pressure.TotalUsec, 1e6*elapsed, first)
 }
 
+func (s *sampler) sampleMemory(next *resources.TargetStatsSpec) {
+	current, ok := s.reader.MemoryCurrent()
+	next.MemoryBytes = gauge(current, ok, "the memory controller is off")
+
+	peak, ok := s.reader.MemoryPeak()
+	next.MemoryPeakBytes = gauge(peak, ok, "no memory.peak: it needs the memory controller and Linux 5.19")
+
+	pids, ok := s.reader.Pids()
+	next.Pids = gauge(pids, ok, "the pids controller is off")
+
+	if events, ok := s.reader.MemoryEvents(); ok {
+		c := &next.Counters
+		c.MemoryHigh, c.MemoryMax, c.MemoryOOM, c.MemoryOOMKill = events.High, events.Max, events.OOM, events.OOMKill
+	}
+}
+
 func (s *sampler) sampleLinks(next *resources.TargetStatsSpec) {
-	if s.links == nil && !s.target.HostNetwork {
-		s.openLinks()
+	if s.namespace == nil {
+		s.openNamespace()
 	}
 
 	reason := s.netError
@@ -180,12 +234,7 @@ func (s *sampler) sampleLinks(next *resources.TargetStatsSpec) {
 	if s.links != nil {
 		counters, err := s.links.Counters()
 		if err == nil {
-			before, elapsed, first := s.counters, (next.Clock - s.linksAt).Seconds(), s.linksAt == 0
-			s.linksAt = next.Clock
-
-			next.Counters.TXBytes, next.Counters.RXBytes = counters.TXBytes, counters.RXBytes
-			next.TXBytesPerSecond = rate(before.TXBytes, counters.TXBytes, elapsed, first)
-			next.RXBytesPerSecond = rate(before.RXBytes, counters.RXBytes, elapsed, first)
+			s.linkRates(next, counters)
 
 			return
 		}
@@ -193,23 +242,72 @@ func (s *sampler) sampleLinks(next *resources.TargetStatsSpec) {
 		// A socket that failed may not recover: open a new one at the next sample.
 		reason = err.Error()
 
-		s.links.Close()
-		s.links = nil
+		s.closeNamespace()
 	}
 
-	next.TXBytesPerSecond = resources.Reading{Provenance: resources.Blind, Reason: reason}
-	next.RXBytesPerSecond = next.TXBytesPerSecond
+	for _, reading := range []*resources.Reading{
+		&next.TXBytesPerSecond, &next.RXBytesPerSecond, &next.TXPacketsPerSecond, &next.RXPacketsPerSecond,
+		&next.TXDroppedPerSecond, &next.RXDroppedPerSecond,
+	} {
+		*reading = blind(reason)
+	}
+}
+
+func (s *sampler) linkRates(next *resources.TargetStatsSpec, counters netns.Counters) {
+	before, elapsed, first := s.counters, (next.Clock - s.linksAt).Seconds(), s.linksAt == 0
+	s.linksAt = next.Clock
+
+	c := &next.Counters
+	c.TXBytes, c.RXBytes = counters.TXBytes, counters.RXBytes
+	c.TXPackets, c.RXPackets = counters.TXPackets, counters.RXPackets
+	c.TXDropped, c.RXDropped = counters.TXDropped, counters.RXDropped
+
+	next.TXBytesPerSecond = rate(before.TXBytes, c.TXBytes, elapsed, first)
+	next.RXBytesPerSecond = rate(before.RXBytes, c.RXBytes, elapsed, first)
+	next.TXPacketsPerSecond = rate(before.TXPackets, c.TXPackets, elapsed, first)
+	next.RXPacketsPerSecond = rate(before.RXPackets, c.RXPackets, elapsed, first)
+	next.TXDroppedPerSecond = rate(before.TXDropped, c.TXDropped, elapsed, first)
+	next.RXDroppedPerSecond = rate(before.RXDropped, c.RXDropped, elapsed, first)
+}
+
+// program is what the target last said of itself.
+func (s *sampler) program() resources.ProgramStats {
+	switch {
+	case s.scraper != nil:
+		return s.scraper.latest()
+	case s.metrics.Port.Number == 0:
+		return blindProgram("target.metrics.port is 0: nothing is asked")
+	default:
+		return blindProgram(s.netError)
+	}
+}
+
+func blind(reason string) resources.Reading {
+	return resources.Reading{Provenance: resources.Blind, Reason: reason}
+}
+
+func measured(value float64) resources.Reading {
+	return resources.Reading{Value: round(value), Provenance: resources.Measured}
+}
+
+// gauge is a value that is not a rate, or blind when there is none.
+func gauge(value uint64, ok bool, reason string) resources.Reading {
+	if !ok {
+		return blind(reason)
+	}
+
+	return measured(float64(value))
 }
 
 // rate is the counter's increase divided by what passed. A counter that was reset, or nothing passed, gives 0.
 func rate(before, after uint64, passed float64, first bool) resources.Reading {
 	switch {
 	case first:
-		return resources.Reading{Provenance: resources.Blind, Reason: warmingUp}
+		return blind(warmingUp)
 	case after < before || passed <= 0:
-		return resources.Reading{Provenance: resources.Measured}
+		return measured(0)
 	default:
-		return resources.Reading{Value: round(float64(after-before) / passed), Provenance: resources.Measured}
+		return measured(float64(after-before) / passed)
 	}
 }
 

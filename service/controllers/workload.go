@@ -93,7 +93,7 @@ func policySample(stats resources.TargetStatsSpec, owner float64) policy.Sample 
 		CPU:           policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),
 		TX:            policyCounter(stats.TXBytesPerSecond, float64(stats.Counters.TXBytes)),
 		RX:            policyCounter(stats.RXBytesPerSecond, float64(stats.Counters.RXBytes)),
-		Allocation:    policy.Counter{Blind: "the target's /metrics is not read by this version"},
+		Allocation:    policyAllocation(stats.Program),
 		Pressure:      policyCounter(stats.CPUPressure, float64(stats.Counters.PressureUsec)/1e6),
 		Periods:       stats.Counters.Periods,
 		Throttled:     stats.Counters.Throttled,
@@ -109,6 +109,16 @@ func policyCounter(reading resources.Reading, total float64) policy.Counter {
 	}
 
 	return policy.Counter{Total: total}
+}
+
+// policyAllocation is as old as the target's last answer.
+func policyAllocation(program resources.ProgramStats) policy.Counter {
+	counter := policyCounter(program.AllocBytesPerSecond, program.Allocated)
+	if counter.Blind == "" {
+		counter.At = program.Clock
+	}
+
+	return counter
 }
 
 func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.Decision) {

@@ -1,0 +1,189 @@
+package gometrics
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// Value is a number, or the reason there is none.
+type Value struct {
+	Number float64
+	Blind  string
+}
+
+// Metrics are the values of interest. Counters are cumulative since the program started.
+type Metrics struct {
+	// AllocBytes counts what was allocated (go_memstats_alloc_bytes_total), HeapBytes is what is in use
+	// of it (go_memstats_heap_alloc_bytes), in bytes.
+	AllocBytes, HeapBytes Value
+	// GCCycles counts garbage collections (go_gc_duration_seconds_count).
+	GCCycles Value
+	// Goroutines is how many there are (go_goroutines).
+	Goroutines Value
+	// What spegel advertises to its peers, over all registries (spegel_advertised_*).
+	AdvertisedImages, AdvertisedTags, AdvertisedDigests, AdvertisedKeys Value
+	// MirrorRequests counts what spegel was asked for, MirrorHits what it found (spegel_mirror_requests_total).
+	MirrorRequests, MirrorHits Value
+}
+
+// field says which series make up a value.
+type field struct {
+	name  string
+	value func(*Metrics) *Value
+	// label is what the series must have, as name and value; none for all.
+	label [2]string
+	// labelled tells that there may be several series, which are summed up; there may be none, too.
+	labelled bool
+}
+
+const mirrorRequests = "spegel_mirror_requests_total"
+
+var fields = []field{
+	{name: "go_memstats_alloc_bytes_total", value: func(m *Metrics) *Value { return &m.AllocBytes }},
+	{name: "go_memstats_heap_alloc_bytes", value: func(m *Metrics) *Value { return &m.HeapBytes }},
+	{name: "go_gc_duration_seconds_count", value: func(m *Metrics) *Value { return &m.GCCycles }},
+	{name: "go_goroutines", value: func(m *Metrics) *Value { return &m.Goroutines }},
+	{name: "spegel_advertised_images", value: func(m *Metrics) *Value { return &m.AdvertisedImages }, labelled: true},
+	{name: "spegel_advertised_image_tags", value: func(m *Metrics) *Value { return &m.AdvertisedTags }, labelled: true},
+	{name: "spegel_advertised_image_digests", value: func(m *Metrics) *Value { return &m.AdvertisedDigests }, labelled: true},
+	{name: "spegel_advertised_keys", value: func(m *Metrics) *Value { return &m.AdvertisedKeys }, labelled: true},
+	{name: mirrorRequests, value: func(m *Metrics) *Value { return &m.MirrorRequests }, labelled: true},
+	{name: mirrorRequests, value: func(m *Metrics) *Value { return &m.MirrorHits }, labelled: true, label: [2]string{"cache", "hit"}},
+}
+
+// Blind are metrics of which nothing is known, for one reason.
+func Blind(reason string) Metrics {
+	var m Metrics
+
+	for _, f := range fields {
+		*f.value(&m) = Value{Blind: reason}
+	}
+
+	return m
+}
+
+// Parse reads the values of interest. Everything else is passed over as it streams by, so the memory
+// it takes does not depend on the answer's size.
+func Parse(body io.Reader) (Metrics, error) {
+	wanted, lines, err := filter(io.LimitReader(body, MaxBody+1))
+	if err != nil {
+		return Metrics{}, err
+	}
+
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(wanted))
+	if err != nil {
+		return Metrics{}, fmt.Errorf("%w: %s", ErrNoMetrics, clip(err.Error()))
+	}
+
+	if len(families) == 0 {
+		return Metrics{}, fmt.Errorf("%w: none of its %d lines is a metric of Go's runtime or spegel's", ErrNoMetrics, lines)
+	}
+
+	var m Metrics
+
+	for _, f := range fields {
+		*f.value(&m) = f.read(families[f.name])
+	}
+
+	return m, nil
+}
+
+// filter keeps the lines of the wanted series. Comments go too: without their types all series are alike.
+func filter(body io.Reader) (wanted []byte, lines int, err error) {
+	scanner := bufio.NewScanner(body)
+	scanner.Buffer(make([]byte, 0, 4<<10), MaxLine)
+
+	size, kept := 0, 0
+
+	for scanner.Scan() {
+		line := scanner.Bytes()
+		lines++
+
+		if size += len(line) + 1; size > MaxBody {
+			return nil, lines, ErrTooLarge
+		}
+
+		name := line
+		if end := bytes.IndexAny(line, "{ \t"); end >= 0 {
+			name = line[:end]
+		}
+
+		if !isWanted(name) {
+			continue
+		}
+
+		if kept++; kept > MaxSeries {
+			return nil, lines, ErrTooMany
+		}
+
+		wanted = append(append(wanted, line...), '\n')
+	}
+
+	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return nil, lines, ErrLongLine
+	} else if err != nil {
+		return nil, lines, err
+	}
+
+	return wanted, lines, nil
+}
+
+func isWanted(name []byte) bool {
+	for i := range fields {
+		if string(name) == fields[i].name {
+			return true
+		}
+	}
+
+	return false
+}
+
+// read makes the value of a family's series.
+func (f field) read(family *dto.MetricFamily) Value {
+	series := family.GetMetric()
+
+	switch {
+	case len(series) == 0:
+		return Value{Blind: f.name + " is not among the metrics"}
+	case len(series) > 1 && !f.labelled:
+		return Value{Blind: fmt.Sprintf("%s is there %d times", f.name, len(series))}
+	}
+
+	var sum float64
+
+	for _, one := range series {
+		if f.label[0] != "" && labelOf(one, f.label[0]) != f.label[1] {
+			continue
+		}
+
+		value := one.GetUntyped().GetValue()
+
+		if math.IsNaN(value) || math.IsInf(value, 0) || value < 0 {
+			return Value{Blind: fmt.Sprintf("%s is %v", f.name, value)}
+		}
+
+		sum += value
+	}
+
+	return Value{Number: sum}
+}
+
+func labelOf(metric *dto.Metric, name string) string {
+	for _, label := range metric.GetLabel() {
+		if label.GetName() == name {
+			return label.GetValue()
+		}
+	}
+
+	return ""
+}

@@ -1,0 +1,107 @@
+// Package hostile answers for /metrics as no program should, for the tests of what reads it.
+package hostile
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Mode is a way to answer.
+type Mode string
+
+// Modes of answering.
+const (
+	HugeBody     Mode = "huge-body"
+	EndlessLine  Mode = "endless-line"
+	OneByte      Mode = "one-byte-per-second"
+	Silent       Mode = "silent"
+	NaN          Mode = "nan"
+	Negative     Mode = "negative"
+	CounterReset Mode = "counter-reset"
+	HTML         Mode = "html"
+	HugeHeader   Mode = "huge-header"
+	Compressed   Mode = "compressed"
+)
+
+// Modes are all of them.
+func Modes() []Mode {
+	return []Mode{HugeBody, EndlessLine, OneByte, Silent, NaN, Negative, CounterReset, HTML, HugeHeader, Compressed}
+}
+
+const (
+	textFormat = "text/plain; version=0.0.4; charset=utf-8"
+	gigabyte   = 1 << 30
+)
+
+// Handler answers every request in one mode.
+func Handler(mode Mode) http.Handler {
+	var asked atomic.Uint64
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", textFormat)
+
+		switch mode {
+		case HugeBody:
+			flood(w, r, []byte("some_metric{label=\"value\"} 12345\n"))
+		case EndlessLine:
+			flood(w, r, []byte("go_goroutines"))
+		case OneByte:
+			drip(w, r)
+		case Silent:
+			<-r.Context().Done()
+		case NaN:
+			program(w, "NaN")
+		case Negative:
+			program(w, "-1")
+		case CounterReset:
+			// It falls at every other answer.
+			program(w, fmt.Sprint(1e9+1e9*float64(asked.Add(1)%2)))
+		case HTML:
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, "<html><body>go_memstats_alloc_bytes_total 5</body></html>") //nolint:errcheck // the asker may be gone
+		case HugeHeader:
+			w.Header().Set("X-Filler", string(bytes.Repeat([]byte("x"), 1<<20)))
+			program(w, "1")
+		case Compressed:
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}) //nolint:errcheck // the asker may be gone
+		}
+	})
+}
+
+// program answers as a Go program does, with one value that is not as it should be.
+func program(w http.ResponseWriter, allocated string) {
+	fmt.Fprintf(w, "go_goroutines 10\ngo_gc_duration_seconds_count 5\ngo_memstats_heap_alloc_bytes 1000000\n"+ //nolint:errcheck // the asker may be gone
+		"go_memstats_alloc_bytes_total %s\n", allocated)
+}
+
+// flood answers with a gigabyte of the same.
+func flood(w http.ResponseWriter, r *http.Request, text []byte) {
+	block := bytes.Repeat(text, 4096)
+
+	for sent := 0; sent < gigabyte && r.Context().Err() == nil; sent += len(block) {
+		if _, err := w.Write(block); err != nil {
+			return
+		}
+	}
+}
+
+// drip answers one byte each second.
+func drip(w http.ResponseWriter, r *http.Request) {
+	for {
+		if _, err := w.Write([]byte("g")); err != nil {
+			return
+		}
+
+		w.(http.Flusher).Flush() //nolint:forcetypeassert // net/http's is one
+
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
