@@ -12,6 +12,7 @@ import (
 	"hash/fnv"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +33,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/api"
 	"github.com/spegel-guard/spegel-guard/service/controllers"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/service/evidence"
 	"github.com/spegel-guard/spegel-guard/service/memory"
 )
 
@@ -44,9 +46,10 @@ func main() {
 }
 
 type flags struct {
-	config, proc, cgroup, cri, socket, memory string
-	version                                   bool
-	command                                   string
+	config, proc, cgroup, cri, machined string
+	content, socket, memory, evidence   string
+	version                             bool
+	command                             string
 }
 
 const usage = `usage: spegel-guard [flags]           guard this node
@@ -61,6 +64,9 @@ func parseFlags() flags {
 	flag.StringVar(&f.proc, "proc", "/proc", "the node's procfs")
 	flag.StringVar(&f.cgroup, "cgroup", "/sys/fs/cgroup", "root of the node's unified cgroup hierarchy")
 	flag.StringVar(&f.cri, "cri", "/run/containerd/containerd.sock", "the container runtime's CRI socket")
+	flag.StringVar(&f.machined, "machined", "/system/run/machined/machine.sock", "Talos' machined's socket; empty: it is not asked")
+	flag.StringVar(&f.content, "content", "/var/lib/containerd/io.containerd.content.v1.content", "containerd's content store")
+	flag.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "where a target's state before its ceiling is kept; empty: nowhere")
 	flag.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "the API's unix socket")
 	flag.StringVar(&f.memory, "memory", "/run/spegel-guard/memory.json", "where decisions are remembered over a restart; empty: nowhere")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit")
@@ -254,10 +260,22 @@ func newEngine(
 	paths := controllers.Paths{Proc: f.proc, Cgroup: f.cgroup}
 	ceilings := &controllers.CeilingController{Node: node, Lock: lock, Leftovers: left, Initial: cfg}
 
+	if f.evidence != "" {
+		ceilings.Evidence = &evidence.Store{Dir: f.evidence}
+	}
+
+	cri := discover.NewCRI(f.cri)
+	sources := []discover.Source{cri, discover.NewProcfs(f.proc)}
+
+	if f.machined != "" {
+		sources = slices.Insert(sources, 0, discover.Source(discover.NewMachined(f.machined, f.proc, cri)))
+	}
+
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config},
-		&controllers.TargetController{Paths: paths, Sources: []discover.Source{discover.NewCRI(f.cri), discover.NewProcfs(f.proc)}},
+		&controllers.TargetController{Paths: paths, Sources: sources, Events: cri},
 		&controllers.SampleController{Paths: paths},
+		&controllers.NodeController{Paths: paths, Content: f.content, Pods: cri},
 		&controllers.PolicyController{Memory: file, Remembered: recall(remembered, left, cfg), Seed: seedOf(node.BootID)},
 		ceilings,
 	} {

@@ -118,7 +118,7 @@ func TestWrongFieldsAreNamedWithValueAndRange(t *testing.T) {
 		{"api: {tls: {source: talos}}", `api.tls.source: "talos" is not allowed, allowed is none or files`},
 		{
 			"moode: enforce",
-			`line 1: moode: "enforce" is not allowed, allowed is one of the fields apiVersion, kind, mode, interval, target, rules, ceiling, trace, api`,
+			`line 1: moode: "enforce" is not allowed, allowed is one of the fields apiVersion, kind, mode, interval, target, rules, ceiling, evidence, trace, api`,
 		},
 		{"mode: observe\nceiling: {cpuu: 1, hold: [1]}", `line 2: ceiling.cpuu: "1" is not allowed, allowed is one of the fields cpu, floor, ` +
 			`strategy, step, hold, releaseAfter, probe, backoff, conflict, onStop; line 2: ceiling.hold: "a list" is not allowed, allowed is a single value`},

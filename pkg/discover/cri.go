@@ -15,8 +15,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// criTimeout bounds one question to the runtime.
-const criTimeout = 5 * time.Second
+// timeout bounds one question to a source.
+const timeout = 5 * time.Second
 
 // reconnect: gRPC's own back-off grows to two minutes, which is too long to miss a runtime that is back.
 var reconnect = backoff.Config{BaseDelay: 500 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second}
@@ -69,40 +69,100 @@ func (c *CRI) client() (runtimeapi.RuntimeServiceClient, error) {
 }
 
 // Find implements Source. ErrUnreachable when the runtime does not answer.
-func (c *CRI) Find(ctx context.Context, selector Selector) ([]Container, error) {
-	ctx, cancel := context.WithTimeout(ctx, criTimeout)
+func (c *CRI) Find(ctx context.Context, selector Selector) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	client, err := c.client()
+	client, sandboxes, err := c.sandboxes(ctx, selector.PodLabels)
 	if err != nil {
-		return nil, fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
-	}
-
-	// Pod labels are on the sandbox; kubelet does not repeat them on the containers.
-	sandboxes, err := client.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{Filter: &runtimeapi.PodSandboxFilter{
-		State:         &runtimeapi.PodSandboxStateValue{State: runtimeapi.PodSandboxState_SANDBOX_READY},
-		LabelSelector: selector.PodLabels,
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
+		return Answer{}, err
 	}
 
 	var found []Container
 
-	for _, sandbox := range sandboxes.GetItems() {
+	for _, sandbox := range sandboxes {
 		if selector.Namespace != "" && sandbox.GetMetadata().GetNamespace() != selector.Namespace {
 			continue
 		}
 
 		containers, err := c.findInSandbox(ctx, client, sandbox, selector.Container)
 		if err != nil {
-			return nil, err
+			return Answer{}, err
 		}
 
 		found = append(found, containers...)
 	}
 
-	return found, nil
+	return Answer{Containers: found}, nil
+}
+
+// Pods implements Labels.
+func (c *CRI) Pods(ctx context.Context, labels map[string]string) ([]Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	_, sandboxes, err := c.sandboxes(ctx, labels)
+	if err != nil {
+		return nil, err
+	}
+
+	pods := make([]Pod, len(sandboxes))
+
+	for i, sandbox := range sandboxes {
+		meta := sandbox.GetMetadata()
+		pods[i] = Pod{Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUid()}
+	}
+
+	return pods, nil
+}
+
+// sandboxes lists the ready pods. Pod labels are on the sandbox; kubelet does not repeat them on the containers.
+func (c *CRI) sandboxes(ctx context.Context, labels map[string]string) (runtimeapi.RuntimeServiceClient, []*runtimeapi.PodSandbox, error) {
+	client, err := c.client()
+	if err != nil {
+		return nil, nil, c.unreachable(err)
+	}
+
+	list, err := client.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{Filter: &runtimeapi.PodSandboxFilter{
+		State:         &runtimeapi.PodSandboxStateValue{State: runtimeapi.PodSandboxState_SANDBOX_READY},
+		LabelSelector: labels,
+	}})
+	if err != nil {
+		return nil, nil, c.unreachable(err)
+	}
+
+	return client, list.GetItems(), nil
+}
+
+func (c *CRI) unreachable(err error) error {
+	return fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
+}
+
+// Watch calls changed for each event of a container in the runtime's stream, until that ends. The first
+// call, with an empty pod, tells that the stream is up. An event that does not name its pod has an
+// empty one, too.
+func (c *CRI) Watch(ctx context.Context, changed func(namespace string, labels map[string]string)) error {
+	client, err := c.client()
+	if err != nil {
+		return c.unreachable(err)
+	}
+
+	stream, err := client.GetContainerEvents(ctx, &runtimeapi.GetEventsRequest{})
+	if err != nil {
+		return c.unreachable(err)
+	}
+
+	changed("", nil)
+
+	for {
+		event, err := stream.Recv()
+		if err != nil {
+			return c.unreachable(err)
+		}
+
+		sandbox := event.GetPodSandboxStatus()
+		changed(sandbox.GetMetadata().GetNamespace(), sandbox.GetLabels())
+	}
 }
 
 func (c *CRI) findInSandbox(
@@ -113,7 +173,7 @@ func (c *CRI) findInSandbox(
 		State:        &runtimeapi.ContainerStateValue{State: runtimeapi.ContainerState_CONTAINER_RUNNING},
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
+		return nil, c.unreachable(err)
 	}
 
 	var found []Container
@@ -129,7 +189,7 @@ func (c *CRI) findInSandbox(
 		}
 
 		if err != nil {
-			return nil, fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
+			return nil, c.unreachable(err)
 		}
 
 		pid, err := pidOf(response)

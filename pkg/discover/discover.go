@@ -19,6 +19,21 @@ type Selector struct {
 	Process string
 }
 
+// MatchesPod tells whether a pod's containers are wanted.
+func (s Selector) MatchesPod(namespace string, labels map[string]string) bool {
+	if s.Namespace != "" && s.Namespace != namespace {
+		return false
+	}
+
+	for key, value := range s.PodLabels {
+		if got, ok := labels[key]; !ok || got != value {
+			return false
+		}
+	}
+
+	return true
+}
+
 // Container is a running container.
 type Container struct {
 	Namespace, Pod, Name string
@@ -39,12 +54,21 @@ func (c Container) Workload() string {
 	return c.Namespace + "/" + c.Pod + "/" + c.Name
 }
 
+// Answer is what a source found.
+type Answer struct {
+	// Containers that run and match. None is no error.
+	Containers []Container
+	// Unlabelled is why the pods' labels could not be compared, so that the containers were told by their
+	// executable; nil when they were compared.
+	Unlabelled error
+}
+
 // Source is a way to find containers.
 type Source interface {
 	// Name of the source, for people.
 	Name() string
-	// Find returns the running containers that match. No match is no error.
-	Find(ctx context.Context, selector Selector) ([]Container, error)
+	// Find returns the running containers that match.
+	Find(ctx context.Context, selector Selector) (Answer, error)
 }
 
 // ErrUnreachable says that a source cannot be asked at the moment.
@@ -52,19 +76,19 @@ var ErrUnreachable = errors.New("unreachable")
 
 // Find asks the sources in order and takes the answer of the first that can give one.
 //
-// The error joins what the sources before that one said: found containers may come with an error,
-// which then tells why a better source could not be used.
-func Find(ctx context.Context, selector Selector, sources ...Source) ([]Container, error) {
+// The error joins what the sources before that one said; when none could answer, the answer's Unlabelled
+// is that error, too.
+func Find(ctx context.Context, selector Selector, sources ...Source) (Answer, error) {
 	var errs error
 
 	for _, source := range sources {
-		found, err := source.Find(ctx, selector)
+		answer, err := source.Find(ctx, selector)
 		if err == nil {
-			return found, errs
+			return answer, errs
 		}
 
 		errs = errors.Join(errs, err)
 	}
 
-	return nil, errs
+	return Answer{Unlabelled: errs}, errs
 }

@@ -21,6 +21,8 @@ import (
 type runtime struct {
 	runtimeapi.UnimplementedRuntimeServiceServer
 
+	events chan *runtimeapi.ContainerEventResponse
+
 	filter *runtimeapi.PodSandboxFilter
 	info   string
 	// failing is what the status of a container answers.
@@ -56,6 +58,23 @@ func (r *runtime) ContainerStatus(context.Context, *runtimeapi.ContainerStatusRe
 	}, nil
 }
 
+func (r *runtime) GetContainerEvents(_ *runtimeapi.GetEventsRequest, stream grpc.ServerStreamingServer[runtimeapi.ContainerEventResponse]) error {
+	for {
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case event, ok := <-r.events:
+			if !ok {
+				return nil
+			}
+
+			if err := stream.Send(event); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 func serve(t *testing.T, r *runtime) string {
 	t.Helper()
 
@@ -85,7 +104,8 @@ func TestCRI(t *testing.T) {
 
 	defer cri.Close()
 
-	found, err := cri.Find(t.Context(), selector())
+	answer, err := cri.Find(t.Context(), selector())
+	found := answer.Containers
 	require.NoError(t, err)
 	require.Len(t, found, 2, "two matches are two targets")
 
@@ -98,7 +118,8 @@ func TestCRI(t *testing.T) {
 	one := selector()
 	one.Namespace = "other"
 
-	found, err = cri.Find(t.Context(), one)
+	answer, err = cri.Find(t.Context(), one)
+	found = answer.Containers
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	assert.Equal(t, "other/spegel-b/registry", found[0].Workload())
@@ -122,7 +143,8 @@ func TestAContainerIsGoneOnlyWhenTheRuntimeSaysSo(t *testing.T) {
 
 	defer cri.Close()
 
-	found, err := cri.Find(t.Context(), selector())
+	answer, err := cri.Find(t.Context(), selector())
+	found := answer.Containers
 	assert.NoError(t, err)
 	assert.Empty(t, found)
 
@@ -141,6 +163,46 @@ func TestCRIUnreachableAndBack(t *testing.T) {
 	assert.ErrorIs(t, err, discover.ErrUnreachable)
 }
 
+func TestWatchTellsOfEventsUntilTheStreamEnds(t *testing.T) {
+	r := &runtime{events: make(chan *runtimeapi.ContainerEventResponse)}
+	cri := discover.NewCRI(serve(t, r))
+
+	defer cri.Close()
+
+	type event struct {
+		namespace string
+		labels    map[string]string
+	}
+
+	got, ended := make(chan event, 10), make(chan error)
+
+	go func() {
+		ended <- cri.Watch(t.Context(), func(namespace string, labels map[string]string) { got <- event{namespace, labels} })
+	}()
+
+	assert.Equal(t, event{}, <-got, "the stream is up")
+
+	spegel := map[string]string{"app.kubernetes.io/name": "spegel"}
+	r.events <- &runtimeapi.ContainerEventResponse{PodSandboxStatus: &runtimeapi.PodSandboxStatus{
+		Metadata: &runtimeapi.PodSandboxMetadata{Namespace: "spegel"}, Labels: spegel,
+	}}
+	r.events <- &runtimeapi.ContainerEventResponse{}
+
+	assert.Equal(t, event{"spegel", spegel}, <-got)
+	assert.Equal(t, event{}, <-got, "an event that does not name its pod")
+
+	close(r.events)
+	assert.ErrorIs(t, <-ended, discover.ErrUnreachable)
+}
+
+func TestMatchesPod(t *testing.T) {
+	s := discover.Selector{Namespace: "spegel", PodLabels: map[string]string{"a": "b", "c": ""}}
+
+	assert.True(t, s.MatchesPod("spegel", map[string]string{"a": "b", "c": "", "d": "e"}))
+	assert.False(t, s.MatchesPod("other", map[string]string{"a": "b", "c": ""}))
+	assert.False(t, s.MatchesPod("spegel", map[string]string{"a": "b"}), "a label without a value must be there")
+}
+
 type fake struct {
 	name  string
 	found []discover.Container
@@ -149,8 +211,8 @@ type fake struct {
 
 func (f fake) Name() string { return f.name }
 
-func (f fake) Find(context.Context, discover.Selector) ([]discover.Container, error) {
-	return f.found, f.err
+func (f fake) Find(context.Context, discover.Selector) (discover.Answer, error) {
+	return discover.Answer{Containers: f.found}, f.err
 }
 
 func TestTheFirstSourceThatAnswersCounts(t *testing.T) {
@@ -158,15 +220,18 @@ func TestTheFirstSourceThatAnswersCounts(t *testing.T) {
 	empty := fake{}
 	full := fake{found: []discover.Container{{ID: "x"}}}
 
-	found, err := discover.Find(t.Context(), selector(), empty, full)
+	answer, err := discover.Find(t.Context(), selector(), empty, full)
+	found := answer.Containers
 	assert.NoError(t, err)
 	assert.Empty(t, found, "an empty answer is an answer")
 
-	found, err = discover.Find(t.Context(), selector(), broken, full)
+	answer, err = discover.Find(t.Context(), selector(), broken, full)
+	found = answer.Containers
 	assert.ErrorContains(t, err, "broken", "why the better source was not used")
 	assert.Len(t, found, 1)
 
-	found, err = discover.Find(t.Context(), selector(), broken, broken)
+	answer, err = discover.Find(t.Context(), selector(), broken, broken)
+	found = answer.Containers
 	assert.Error(t, err)
 	assert.Empty(t, found)
 }

@@ -3,6 +3,7 @@ package discover
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,10 +35,10 @@ var kubepods = regexp.MustCompile(
 	`/kubepods(?:\.slice)?/(?:[^/]+/)?(?:kubepods[^/]*-)?pod([0-9a-f]{8}[-_][0-9a-f_-]{27})(?:\.slice)?/(?:[a-z-]+-)?([0-9a-f]{64})(?:\.scope)?$`)
 
 // Find implements Source.
-func (p *Procfs) Find(_ context.Context, selector Selector) ([]Container, error) {
+func (p *Procfs) Find(_ context.Context, selector Selector) (Answer, error) {
 	entries, err := os.ReadDir(p.root)
 	if err != nil {
-		return nil, fmt.Errorf("procfs %s: %w: %w", p.root, ErrUnreachable, err)
+		return Answer{}, fmt.Errorf("procfs %s: %w: %w", p.root, ErrUnreachable, err)
 	}
 
 	var found []Container
@@ -54,14 +55,15 @@ func (p *Procfs) Find(_ context.Context, selector Selector) ([]Container, error)
 		}
 	}
 
-	return found, nil
+	return Answer{Containers: found, Unlabelled: errNoLabels}, nil
 }
+
+var errNoLabels = errors.New("procfs knows no labels")
 
 func (p *Procfs) inspect(pid int, selector Selector) (Container, bool) {
 	dir := filepath.Join(p.root, strconv.Itoa(pid))
 
-	exe, err := os.Readlink(filepath.Join(dir, "exe"))
-	if err != nil || filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != selector.Process {
+	if !runs(dir, selector.Process) {
 		return Container{}, false
 	}
 

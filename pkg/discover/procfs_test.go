@@ -49,7 +49,8 @@ func TestProcfs(t *testing.T) {
 			require.NoError(t, os.MkdirAll(filepath.Join(root, "14"), 0o755)) // ended
 			require.NoError(t, os.MkdirAll(filepath.Join(root, "sys"), 0o755))
 
-			found, err := discover.NewProcfs(root).Find(t.Context(), selector())
+			answer, err := discover.NewProcfs(root).Find(t.Context(), selector())
+			found := answer.Containers
 			require.NoError(t, err)
 			require.Len(t, found, 1)
 
@@ -61,7 +62,8 @@ func TestProcfs(t *testing.T) {
 			one := selector()
 			one.Namespace = "elsewhere"
 
-			found, err = discover.NewProcfs(root).Find(t.Context(), one)
+			answer, err = discover.NewProcfs(root).Find(t.Context(), one)
+			found = answer.Containers
 			require.NoError(t, err)
 			assert.Empty(t, found)
 		})

@@ -20,6 +20,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/service/evidence"
 )
 
 // CeilingController is the only one that has a target written to.
@@ -31,6 +32,8 @@ type CeilingController struct {
 	Leftovers enforce.Leftovers
 	// Initial configuration, until the active one is read.
 	Initial config.Config
+	// Evidence is where it is kept; without one none is taken.
+	Evidence *evidence.Store
 
 	config   activeConfig
 	ceilings map[string]*enforce.Ceiling
@@ -38,6 +41,8 @@ type CeilingController struct {
 	// orphans are ceilings without a target: an earlier process's that wait for theirs to show up, and
 	// such as could not be taken back when their target went.
 	orphans map[string]*enforce.Ceiling
+	// captures by target.
+	captures map[string]*capture
 }
 
 // Name implements controller.Controller.
@@ -70,6 +75,7 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 func (c *CeilingController) begin() {
 	if c.ceilings == nil {
 		c.ceilings, c.orphans = map[string]*enforce.Ceiling{}, c.Leftovers.Ceilings
+		c.captures = map[string]*capture{}
 		c.config.Config = c.Initial
 	}
 }
@@ -118,7 +124,14 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 
 		ceiling, replaced := c.ceilingOf(id, *target.TypedSpec())
 		actions = append(actions, replaced...)
-		actions = append(actions, ceiling.Reconcile(wanted[id], boottime.Now())...)
+
+		ready, kept := c.capture(id, *target.TypedSpec(), wanted[id], ceiling.InForce(), r.QueueReconcile)
+		if !ready {
+			wanted[id] = nil
+		}
+
+		done := ceiling.Reconcile(wanted[id], boottime.Now())
+		actions = append(actions, withEvidence(done, kept)...)
 
 		if err := publishCeiling(ctx, r, id, ceiling); err != nil {
 			return err
@@ -130,6 +143,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 			// The container is gone, and with it its cgroup; if only the process is, the ceiling is lifted.
 			actions = append(actions, c.abandon(ceiling, "target gone")...)
 			delete(c.ceilings, id)
+			c.dropCapture(id)
 		}
 	}
 
@@ -296,6 +310,10 @@ func conditionOf(err error) (reason, message string) {
 func (c *CeilingController) Stop(logger *zap.Logger) {
 	c.begin()
 
+	for id := range c.captures {
+		c.dropCapture(id)
+	}
+
 	left := slices.AppendSeq(slices.Collect(maps.Values(c.ceilings)), maps.Values(c.orphans))
 
 	for _, ceiling := range left {
@@ -314,5 +332,6 @@ func (c *CeilingController) Stop(logger *zap.Logger) {
 func logAction(logger *zap.Logger, action enforce.Action) {
 	logger.Info("action", zap.String("action", action.Action), zap.String("target", action.Target),
 		zap.String("rule", action.Rule), zap.String("reason", action.Reason),
-		zap.String("before", action.Before), zap.String("after", action.After), zap.String("error", action.Error))
+		zap.String("before", action.Before), zap.String("after", action.After), zap.String("error", action.Error),
+		zap.String("evidence", action.Evidence))
 }

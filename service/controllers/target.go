@@ -12,26 +12,36 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// discoverInterval bounds how long a new container goes unseen. A question costs the runtime a few
-// milliseconds, so it is not asked at each sample.
+// discoverInterval bounds how long a new container goes unseen without an event stream, and an ended one
+// with it. A question costs the runtime a few milliseconds, so it is not asked at each sample.
 const discoverInterval = 2 * time.Second
+
+// confirmInterval is how often it is asked nevertheless while the event stream is up. machined answers
+// with everything about every container, which costs it much more than an event costs.
+const confirmInterval = 30 * time.Second
 
 // TargetController finds the containers to guard.
 type TargetController struct {
 	Paths Paths
 	// Sources in order of preference; one that cannot answer is passed over.
 	Sources []discover.Source
+	// Events of the container runtime say when to ask anew; nil asks at each interval.
+	Events EventSource
 
 	config activeConfig
 	known  map[string]resources.TargetSpec
-	// answered tells that the first source has answered before.
-	answered bool
+	// labelled tells that a source that knows the labels has answered before.
+	labelled bool
+	// asked is when the sources were last asked.
+	asked time.Duration
+	watch watch
 }
 
 // Name implements controller.Controller.
@@ -54,13 +64,29 @@ func (*TargetController) Outputs() []controller.Output {
 func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	interval := func() time.Duration { return discoverInterval }
 
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	if c.Events != nil {
+		go c.watch.run(ctx, c.Events, r.QueueReconcile)
+	}
+
 	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
 }
 
 func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	if _, ok, err := c.config.read(ctx, r); err != nil || !ok {
+	changed, ok, err := c.config.read(ctx, r)
+	if err != nil || !ok {
 		return err
 	}
+
+	selector := selectorOf(c.config.Target)
+
+	if pending := c.watch.take(selector); !changed && !pending && !c.due(boottime.Now()) {
+		return nil
+	}
+
+	c.asked = boottime.Now()
 
 	found, reason, message := c.discover(ctx, c.config.Target)
 
@@ -68,7 +94,7 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 		return err
 	}
 
-	changed, err := setCondition(ctx, r, resources.ConditionDiscovery, reason, message)
+	changed, err = setCondition(ctx, r, resources.ConditionDiscovery, reason, message)
 	if changed {
 		logger.Info("discovery", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message),
 			zap.Int("targets", len(found)))
@@ -83,24 +109,23 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 		return nil, resources.ReasonNoCgroup2, fmt.Sprintf("%v: the guard needs the node's unified hierarchy mounted there", err)
 	}
 
-	containers, err := discover.Find(ctx, discover.Selector{
-		Namespace: target.Namespace, PodLabels: target.PodLabels, Container: target.Container, Process: target.Process,
-	}, c.Sources...)
+	answer, err := discover.Find(ctx, selectorOf(target), c.Sources...)
+	containers := answer.Containers
 
 	found := map[string]resources.TargetSpec{}
 	seen := map[string]bool{}
 
 	switch {
-	case err == nil:
-		c.answered = true
-	case c.answered:
+	case answer.Unlabelled == nil:
+		c.labelled = true
+	case c.labelled:
 		// While the runtime is away nobody can start a container, so there is none to discover; but the
 		// other sources would offer some that the runtime, which knows the labels, had passed over.
 		containers = nil
 	}
 
-	// Without the preferred source, what was known stays as long as it lives.
-	if err != nil {
+	// Without the labels, what was known stays as long as it lives.
+	if answer.Unlabelled != nil {
 		for id, spec := range c.known {
 			if alive(c.Paths, spec) {
 				found[id], seen[spec.ContainerID] = spec, true
@@ -125,11 +150,13 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 		found[container.Workload()] = spec
 	}
 
+	unlabelled := errors.Join(err, answer.Unlabelled)
+
 	switch {
-	case err != nil && len(found) == 0:
-		return found, resources.ReasonCRI, fmt.Sprintf("%v: is the container runtime up, and its socket mounted?", err)
-	case err != nil:
-		return found, resources.ReasonCRI, fmt.Sprintf("%v: going on with what is known and what procfs shows", err)
+	case answer.Unlabelled != nil && len(found) == 0:
+		return found, resources.ReasonCRI, fmt.Sprintf("%v: is the container runtime up, and its socket mounted?", unlabelled)
+	case answer.Unlabelled != nil:
+		return found, resources.ReasonCRI, fmt.Sprintf("%v: going on with what is known and what can be told without labels", unlabelled)
 	case len(found) == 0 && inspectErrs != nil:
 		return found, resources.ReasonNoTarget, inspectErrs.Error()
 	case len(found) == 0:
@@ -137,6 +164,27 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 			fmt.Sprintf("no running container %q in a pod with labels %v", target.Container, target.PodLabels)
 	default:
 		return found, resources.ReasonOK, ""
+	}
+}
+
+// due tells whether the sources should be asked without an event: one may be missed, or none may come.
+func (c *TargetController) due(now time.Duration) bool {
+	if c.asked == 0 || !c.watch.up.Load() || now-c.asked >= confirmInterval {
+		return true
+	}
+
+	for _, spec := range c.known {
+		if !alive(c.Paths, spec) {
+			return true
+		}
+	}
+
+	return false
+}
+
+func selectorOf(target config.Target) discover.Selector {
+	return discover.Selector{
+		Namespace: target.Namespace, PodLabels: target.PodLabels, Container: target.Container, Process: target.Process,
 	}
 }
 

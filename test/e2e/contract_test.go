@@ -51,6 +51,7 @@ func TestTheGuardRunsAsOnTalos(t *testing.T) {
 
 	for point, mode := range map[string]string{
 		"/": "ro", "/sys": "ro", "/host/proc": "ro", "/run/containerd": "ro", "/sys/fs/cgroup": "rw", "/run/spegel-guard": "rw",
+		"/system/run/machined": "ro", "/var/lib/containerd/io.containerd.content.v1.content": "ro",
 	} {
 		assert.Equal(t, mode, strings.Split(mounts[point], ",")[0], point)
 	}

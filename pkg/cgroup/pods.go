@@ -1,0 +1,49 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// podCgroup is the name kubelet gives to a pod's cgroup, with either driver.
+var podCgroup = regexp.MustCompile(`^(?:kubepods-(?:[a-z]+-)?)?pod[0-9a-f]{8}[-_][0-9a-f_-]{27}(?:\.slice)?$`)
+
+// CountPods counts the pods' cgroups under the root of the unified hierarchy: those of the class
+// Guaranteed are right under kubepods, the others in a folder for their class.
+func CountPods(root string) (int, error) {
+	count, found := 0, false
+
+	for _, pattern := range []string{
+		"kubepods", "kubepods/burstable", "kubepods/besteffort",
+		"kubepods.slice", "kubepods.slice/kubepods-burstable.slice", "kubepods.slice/kubepods-besteffort.slice",
+	} {
+		entries, err := os.ReadDir(filepath.Join(root, pattern))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+
+		if err != nil {
+			return 0, fmt.Errorf("error counting the pods' cgroups: %w", err)
+		}
+
+		found = true
+
+		for _, entry := range entries {
+			if entry.IsDir() && podCgroup.MatchString(entry.Name()) {
+				count++
+			}
+		}
+	}
+
+	if !found {
+		return 0, fmt.Errorf("error counting the pods' cgroups: %s has no kubepods", root)
+	}
+
+	return count, nil
+}

@@ -1,0 +1,198 @@
+package discover
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/siderolabs/talos/pkg/machinery/api/common"
+	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/client"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+)
+
+// Pod is a pod whose sandbox is ready.
+type Pod struct {
+	Namespace, Name, UID string
+}
+
+// Labels knows the pods' labels.
+type Labels interface {
+	// Pods returns the ready pods that have all of the labels. The error tells that it cannot be asked.
+	Pods(ctx context.Context, labels map[string]string) ([]Pod, error)
+}
+
+// Machined asks Talos' machined which containers Kubernetes runs (MachineService.Containers).
+//
+// machined's answer has no labels. They come from elsewhere; while they cannot be had, a container is
+// told by its names and its executable.
+type Machined struct {
+	socket, proc string
+	labels       Labels
+
+	mu     sync.Mutex
+	client *client.Client
+}
+
+// NewMachined returns a source for the machined behind a unix socket. It connects when it is asked, and
+// again after a loss. The executables are looked up in the procfs mounted at proc.
+func NewMachined(socket, proc string, labels Labels) *Machined {
+	return &Machined{socket: socket, proc: proc, labels: labels}
+}
+
+// Name implements Source.
+func (m *Machined) Name() string { return "machined" }
+
+// Close closes the connection.
+func (m *Machined) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	if m.client == nil {
+		return nil
+	}
+
+	return m.client.Close()
+}
+
+func (m *Machined) connect(ctx context.Context) (*client.Client, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	if m.client == nil {
+		c, err := client.New(ctx, client.WithUnixSocket(m.socket), client.WithGRPCDialOptions(
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect}),
+		))
+		if err != nil {
+			return nil, err
+		}
+
+		m.client = c
+	}
+
+	return m.client, nil
+}
+
+// Find implements Source. ErrUnreachable when machined does not answer.
+func (m *Machined) Find(ctx context.Context, selector Selector) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	infos, err := m.containers(ctx)
+	if err != nil {
+		return Answer{}, fmt.Errorf("machined's socket %s: %w: %w", m.socket, ErrUnreachable, err)
+	}
+
+	var candidates []Container
+
+	for _, info := range infos {
+		if container, ok := containerOf(info, selector); ok {
+			container.Source = m.Name()
+			candidates = append(candidates, container)
+		}
+	}
+
+	pods, err := m.labels.Pods(ctx, selector.PodLabels)
+	if err != nil {
+		return Answer{Containers: m.byExecutable(candidates, selector.Process), Unlabelled: err}, nil
+	}
+
+	return Answer{Containers: inPods(candidates, pods)}, nil
+}
+
+func (m *Machined) containers(ctx context.Context) ([]*machineapi.ContainerInfo, error) {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	// The least role that may ask: what connects to the socket says itself which it has.
+	ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(role.Reader))
+
+	response, err := c.Containers(ctx, constants.K8sContainerdNamespace, common.ContainerDriver_CRI)
+	if err != nil {
+		return nil, err
+	}
+
+	var infos []*machineapi.ContainerInfo
+
+	for _, message := range response.GetMessages() {
+		infos = append(infos, message.GetContainers()...)
+	}
+
+	return infos, nil
+}
+
+// containerID is how containerd names containers.
+var containerID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// containerOf is what machined says of a running container of the wanted name. A sandbox is listed with
+// its pod's name in the place of a container's.
+func containerOf(info *machineapi.ContainerInfo, selector Selector) (Container, bool) {
+	namespace, pod, ok := strings.Cut(info.GetPodId(), "/")
+
+	switch {
+	case !ok || info.GetName() != selector.Container || info.GetPid() == 0 || info.GetStatus() != "CONTAINER_RUNNING":
+		return Container{}, false
+	case selector.Namespace != "" && selector.Namespace != namespace:
+		return Container{}, false
+	}
+
+	// The field came later than the other, which had the runtime's id before.
+	id := info.GetInternalId()
+	if !containerID.MatchString(id) {
+		id = info.GetUid()
+	}
+
+	return Container{
+		Namespace: namespace, Pod: pod, Name: info.GetName(), ID: id, PID: int(info.GetPid()), Image: info.GetImage(),
+	}, containerID.MatchString(id)
+}
+
+// inPods keeps the containers of the pods, and adds what is known of those.
+func inPods(containers []Container, pods []Pod) []Container {
+	var found []Container
+
+	for _, container := range containers {
+		for _, pod := range pods {
+			if pod.Namespace == container.Namespace && pod.Name == container.Pod {
+				container.PodUID = pod.UID
+				found = append(found, container)
+
+				break
+			}
+		}
+	}
+
+	return found
+}
+
+// byExecutable keeps the containers whose first process runs the executable.
+func (m *Machined) byExecutable(containers []Container, process string) []Container {
+	var found []Container
+
+	for _, container := range containers {
+		if runs(filepath.Join(m.proc, strconv.Itoa(container.PID)), process) {
+			found = append(found, container)
+		}
+	}
+
+	return found
+}
+
+// runs tells whether the process of a folder in procfs runs an executable of that base name.
+func runs(dir, process string) bool {
+	exe, err := os.Readlink(filepath.Join(dir, "exe"))
+
+	return err == nil && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) == process
+}
