@@ -56,12 +56,14 @@ fuzz: ## Fuzz every target for FUZZTIME each.
 	@set -e; for target in \
 		./pkg/config:FuzzParse ./pkg/trace:FuzzReplay \
 		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzParseCPUMax ./pkg/cgroup:FuzzParsePressure \
-		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve; \
+		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve \
+		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
 
 .PHONY: bench
-bench: ## Run the benchmarks that need no special kernel.
+bench: deps ## Run the benchmarks: the policy here; a sample side by side with its bare system calls, and the calls of a tick, in the VM.
 	go test -run '^$$' -bench . -benchmem ./pkg/...
+	@$(VMRUN) exec -timeout 10m ./test/bench
 
 .PHONY: generate
 generate: ## Generate the Go code of the protobuf files, and the traces that the tests replay.

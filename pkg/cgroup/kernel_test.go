@@ -31,7 +31,7 @@ func newCgroup(t *testing.T) (*cgroup.Dir, string) {
 	name := filepath.Join(root, path)
 
 	require.NoError(t, os.MkdirAll(name, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(root, "spegel-guard-test", "cgroup.subtree_control"), []byte("+cpu +memory"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "spegel-guard-test", "cgroup.subtree_control"), []byte("+cpu +memory +pids"), 0o644))
 	t.Cleanup(func() { os.Remove(name) })
 
 	dir, err := cgroup.Open(root, path)

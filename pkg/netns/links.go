@@ -53,11 +53,21 @@ const (
 	loopback = 1
 )
 
-// Links opens a netlink socket inside the namespace. The socket keeps the namespace alive until Close.
-func (n *Namespace) Links() (*Links, error) {
+// Socket opens a netlink socket (rtnetlink(7)) inside the namespace.
+func (n *Namespace) Socket() (*nl.NetlinkSocket, error) {
 	socket, err := nl.GetNetlinkSocketAt(n.handle, netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("error opening a netlink socket: %w", err)
+	}
+
+	return socket, nil
+}
+
+// Links opens a netlink socket inside the namespace. The socket keeps the namespace alive until Close.
+func (n *Namespace) Links() (*Links, error) {
+	socket, err := n.Socket()
+	if err != nil {
+		return nil, err
 	}
 
 	l := &Links{socket: socket, fd: socket.GetFd()}

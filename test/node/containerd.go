@@ -5,6 +5,8 @@
 package node
 
 import (
+	"bytes"
+	"encoding/binary"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +17,10 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -206,6 +211,29 @@ func (n *Node) importImage(ctx context.Context, archive string) error {
 	for _, image := range imported {
 		if err := containerd.NewImage(n.Client, image).Unpack(ctx, "overlayfs"); err != nil {
 			return err
+		}
+	}
+
+	return nil
+}
+
+// ContentStore is where containerd keeps its blobs.
+const ContentStore = "/var/lib/containerd/io.containerd.content.v1.content"
+
+// AddBlobs fetches, as it were, so many blobs of a size into the content store, and keeps them from being collected.
+func (n *Node) AddBlobs(ctx context.Context, count, size int) error {
+	ctx = namespaces.WithNamespace(ctx, "k8s.io")
+	store := n.Client.ContentStore()
+	blob := make([]byte, size)
+
+	for i := range count {
+		binary.BigEndian.PutUint64(blob, uint64(i))
+
+		descriptor := ocispec.Descriptor{Digest: digest.FromBytes(blob), Size: int64(size)}
+		labels := content.WithLabels(map[string]string{"containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)})
+
+		if err := content.WriteBlob(ctx, store, descriptor.Digest.String(), bytes.NewReader(blob), descriptor, labels); err != nil {
+			return fmt.Errorf("error writing blob %d: %w", i, err)
 		}
 	}
 

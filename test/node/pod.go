@@ -61,6 +61,16 @@ func SpegelPod(name string) PodSpec {
 
 // RunPod makes the sandbox, then the container, as kubelet does: cgroup parent, labels, own network.
 func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
+	pod, err := n.RunSandbox(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+
+	return pod, pod.StartContainer(ctx)
+}
+
+// RunSandbox makes a pod that has no container yet.
+func (n *Node) RunSandbox(ctx context.Context, spec PodSpec) (*Pod, error) {
 	uid, err := newUID()
 	if err != nil {
 		return nil, err
@@ -120,7 +130,7 @@ func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
 		pod.IP = "127.0.0.1"
 	}
 
-	return pod, pod.StartContainer(ctx)
+	return pod, nil
 }
 
 // StartContainer starts a (new) container in the pod, as kubelet does at first and at each restart.

@@ -31,6 +31,8 @@ type Advertiser struct {
 	load  Load
 	since time.Time
 	next  int
+	// due is when the paced mode's next key is.
+	due   time.Time
 	peers []net.Addr
 
 	keys, sweeps, txBytes, txErrors atomic.Uint64
@@ -86,6 +88,12 @@ func (a *Advertiser) nextKey(worker int) (int, net.Addr, *Load, time.Duration) {
 
 	if !active || worker >= workers || a.load.Blobs <= 0 {
 		return 0, nil, nil, 0
+	}
+
+	if a.load.Mode == ModePaced {
+		// By the schedule, not by the key before: what was late is made up for.
+		a.due = a.due.Add(wait)
+		wait = time.Until(a.due)
 	}
 
 	key := a.next
@@ -177,7 +185,7 @@ func (a *Advertiser) handleSteer(w http.ResponseWriter, r *http.Request) {
 	}
 
 	a.mu.Lock()
-	a.load, a.peers, a.since, a.next = load, peers, time.Now(), 0
+	a.load, a.peers, a.since, a.next, a.due = load, peers, time.Now(), 0, time.Now()
 	a.mu.Unlock()
 }
 

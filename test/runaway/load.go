@@ -18,17 +18,19 @@ const (
 	ModeSustained Mode = "sustained"
 	// ModePeriodic sweeps without rest for On, then rests for Off: spegel up to v0.5.x.
 	ModePeriodic Mode = "periodic"
+	// ModePaced sweeps at Rate.
+	ModePaced Mode = "paced"
 )
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (m *Mode) UnmarshalText(text []byte) error {
 	switch mode := Mode(text); mode {
-	case ModeIdle, ModeHealthy, ModeSustained, ModePeriodic:
+	case ModeIdle, ModeHealthy, ModeSustained, ModePeriodic, ModePaced:
 		*m = mode
 
 		return nil
 	default:
-		return fmt.Errorf("mode %q is none of idle, healthy, sustained, periodic", text)
+		return fmt.Errorf("mode %q is none of idle, healthy, sustained, periodic, paced", text)
 	}
 }
 
@@ -52,6 +54,8 @@ type Load struct {
 	// On and Off are the two halves of the periodic mode.
 	On  time.Duration `json:"on"`
 	Off time.Duration `json:"off"`
+	// Rate of the paced mode, in bytes of payload per second.
+	Rate float64 `json:"rate"`
 }
 
 // DefaultLoad is a healthy node of the incident's cluster.
@@ -74,6 +78,8 @@ func (l Load) advertising(since time.Duration) (bool, time.Duration) {
 		return true, SweepPeriod / time.Duration(l.Blobs)
 	case ModeSustained:
 		return true, 0
+	case ModePaced:
+		return l.Rate > 0, time.Duration(float64(l.Payload) / l.Rate * float64(time.Second))
 	case ModePeriodic:
 		return since%(l.On+l.Off) < l.On, 0
 	default:

@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/spegel-guard/spegel-guard/test/hostile"
 )
 
 func main() {
@@ -30,8 +33,9 @@ func run() error {
 
 	listen := flag.String("listen", ":9090", "address of /metrics, /steer and /stats")
 	gossip := flag.String("gossip", ":5001", "UDP address that peers' advertisements arrive at")
-	flag.TextVar(&load.Mode, "mode", load.Mode, "idle, healthy, sustained or periodic")
+	flag.TextVar(&load.Mode, "mode", load.Mode, "idle, healthy, sustained, periodic or paced")
 	flag.IntVar(&load.Blobs, "blobs", load.Blobs, "content blobs on this node")
+	badly := flag.String("hostile", "", "answer for /metrics as no program should: one of test/hostile's modes")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,7 +51,8 @@ func run() error {
 	advertiser := NewAdvertiser(conn, load)
 
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.Handler())
+	mux.Handle("GET /metrics", metrics(hostile.Mode(*badly)))
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("POST /steer", advertiser.handleSteer)
 	mux.HandleFunc("GET /stats", advertiser.handleStats)
 
@@ -66,4 +71,13 @@ func run() error {
 	}
 
 	return nil
+}
+
+// metrics are the program's own, unless it is told to answer badly.
+func metrics(mode hostile.Mode) http.Handler {
+	if mode != "" {
+		return hostile.Handler(mode)
+	}
+
+	return promhttp.Handler()
 }

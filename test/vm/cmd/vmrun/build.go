@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -83,6 +84,13 @@ func (b *builder) fill(ctx context.Context) error {
 	for target, source := range extension.Files(guard, ".") {
 		b.files[target] = source
 	}
+
+	tools, err := vm.HostTools(ctx, "df", "find", "ip", "strace")
+	if err != nil {
+		return err
+	}
+
+	maps.Copy(b.files, tools)
 
 	return nil
 }

@@ -1,0 +1,260 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/containerd/cgroups/v3/cgroup2"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	vns "github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/netns"
+)
+
+const (
+	root = "/sys/fs/cgroup"
+	path = "spegel-guard-bench"
+	// What is promised.
+	mostOverBare    = 1.2
+	leastUnderStat  = 10
+	comparingRounds = 5
+)
+
+// contender is one way to sample.
+type contender struct {
+	name   string
+	run    func() error
+	best   float64
+	allocs int64
+}
+
+// compare runs the ways to sample in turns, and takes the best of each: what disturbs only adds.
+func compare() error {
+	contenders, err := contenders()
+	if err != nil {
+		return err
+	}
+
+	testing.Init()
+
+	for range comparingRounds {
+		for _, c := range contenders {
+			var failed error
+
+			result := testing.Benchmark(func(b *testing.B) {
+				b.ReportAllocs()
+
+				for b.Loop() {
+					if failed = c.run(); failed != nil {
+						b.SkipNow()
+					}
+				}
+			})
+			if failed != nil {
+				return fmt.Errorf("error in %s: %w", c.name, failed)
+			}
+
+			if once := float64(result.NsPerOp()); c.best == 0 || once < c.best {
+				c.best = once
+			}
+
+			c.allocs = result.AllocsPerOp()
+		}
+	}
+
+	cgroupPart, whole, bare, stat := contenders[0], contenders[1], contenders[2], contenders[3]
+
+	for _, c := range contenders {
+		fmt.Printf("%-44s %9.1f us %6d allocs\n", c.name, c.best/1e3, c.allocs)
+	}
+
+	overBare, underStat := whole.best/bare.best, stat.best/cgroupPart.best
+
+	fmt.Printf("\na whole sample is %.2f times its bare system calls (promised: at most %.1f)\n", overBare, mostOverBare)
+	fmt.Printf("cgroup2.Manager.Stat() is %.1f times the cgroup part (promised: at least %d)\n\n", underStat, leastUnderStat)
+
+	if cgroupPart.allocs != 0 || overBare > mostOverBare || underStat < leastUnderStat {
+		return errors.New("a promise is not kept")
+	}
+
+	return nil
+}
+
+func contenders() ([]*contender, error) {
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+cpu +memory +pids"), 0o644),
+		os.MkdirAll(filepath.Join(root, path), 0o755),
+	); err != nil {
+		return nil, err
+	}
+
+	dir, err := cgroup.Open(root, path)
+	if err != nil {
+		return nil, err
+	}
+
+	reader, err := dir.NewReader()
+	if err != nil {
+		return nil, err
+	}
+
+	namespace, err := podNamespace()
+	if err != nil {
+		return nil, err
+	}
+
+	links, err := namespace.Links()
+	if err != nil {
+		return nil, err
+	}
+
+	manager, err := cgroup2.Load("/" + path)
+	if err != nil {
+		return nil, err
+	}
+
+	bare, err := newBare(namespace)
+	if err != nil {
+		return nil, err
+	}
+
+	sample := func() error { return sampleCgroup(reader) }
+
+	return []*contender{
+		{name: "the cgroup part of a sample", run: sample},
+		{name: "a whole sample: cgroup and links", run: func() error {
+			_, err := links.Counters()
+
+			return errors.Join(sample(), err)
+		}},
+		{name: "bare: its preads, and one netlink round trip", run: bare.run},
+		{name: "cgroup2.Manager.Stat()", run: func() error {
+			_, err := manager.Stat()
+
+			return err
+		}},
+	}, nil
+}
+
+func sampleCgroup(reader *cgroup.Reader) error {
+	if _, err := reader.CPUStat(); err != nil {
+		return err
+	}
+
+	if _, err := reader.CPUPressure(); err != nil {
+		return err
+	}
+
+	_, current := reader.MemoryCurrent()
+	_, peak := reader.MemoryPeak()
+	_, events := reader.MemoryEvents()
+	_, pids := reader.Pids()
+
+	if !current || !peak || !events || !pids {
+		return errors.New("the kernel does not have every file")
+	}
+
+	return nil
+}
+
+// podNamespace is a network namespace with the links of a pod: loopback and one more.
+func podNamespace() (*netns.Namespace, error) {
+	type answer struct {
+		namespace *netns.Namespace
+		err       error
+	}
+
+	answers := make(chan answer)
+
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+
+		_, err := vns.New()
+		if err == nil {
+			err = netlink.LinkAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}})
+		}
+
+		if err != nil {
+			answers <- answer{err: err}
+
+			return
+		}
+
+		namespace, err := netns.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+		answers <- answer{namespace, err}
+	}()
+
+	got := <-answers
+
+	return got.namespace, got.err
+}
+
+// bare makes a sample's system calls and looks at nothing that they return.
+type bare struct {
+	files   []int
+	socket  *nl.NetlinkSocket
+	request []byte
+	buf     [32 << 10]byte
+}
+
+func newBare(namespace *netns.Namespace) (*bare, error) {
+	b := &bare{request: make([]byte, unix.SizeofNlMsghdr+12)}
+
+	for _, name := range []string{"cpu.stat", "cpu.pressure", "memory.current", "memory.peak", "memory.events", "pids.current"} {
+		fd, err := unix.Open(filepath.Join(root, path, name), unix.O_RDONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+
+		b.files = append(b.files, fd)
+	}
+
+	socket, err := namespace.Socket()
+	if err != nil {
+		return nil, err
+	}
+
+	b.socket = socket
+
+	const getStats, link64 = 94, 1
+
+	binary.NativeEndian.PutUint32(b.request, uint32(len(b.request)))
+	binary.NativeEndian.PutUint16(b.request[4:], getStats)
+	binary.NativeEndian.PutUint16(b.request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	binary.NativeEndian.PutUint32(b.request[unix.SizeofNlMsghdr+8:], link64)
+
+	return b, nil
+}
+
+func (b *bare) run() error {
+	for _, fd := range b.files {
+		if _, err := unix.Pread(fd, b.buf[:4096], 0); err != nil {
+			return err
+		}
+	}
+
+	if _, err := unix.Write(b.socket.GetFd(), b.request); err != nil {
+		return err
+	}
+
+	// A round trip ends with NLMSG_DONE.
+	for {
+		if _, err := unix.Read(b.socket.GetFd(), b.buf[:]); err != nil {
+			return err
+		}
+
+		if binary.NativeEndian.Uint16(b.buf[4:]) == unix.NLMSG_DONE {
+			return nil
+		}
+	}
+}

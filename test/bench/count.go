@@ -1,0 +1,87 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+const (
+	// watchedFor is a whole number of every interval of the guard's but the rarest.
+	watchedFor = 60 * time.Second
+	tick       = time.Second
+)
+
+// count runs the guard beside a calm spegel with the default configuration, and prints its system calls per tick.
+func count(ctx context.Context) error {
+	fmt.Println("Starting containerd, a pod and the guard to count its system calls ...")
+
+	n, err := node.Start(ctx)
+	if err != nil {
+		return err
+	}
+
+	if _, err := n.RunPod(ctx, node.SpegelPod("spegel-x7k2p")); err != nil {
+		return err
+	}
+
+	guard, err := n.StartGuard(ctx, "interval: "+tick.String()+"\n")
+	if err != nil {
+		return err
+	}
+
+	if _, err := guard.WaitState(ctx, time.Minute, resources.StateOK); err != nil {
+		return fmt.Errorf("%w\n--- guard ---\n%s", err, guard.Log)
+	}
+
+	const table = "/tmp/strace"
+
+	strace := exec.CommandContext(ctx, "strace", "-f", "-c", "-U", "calls,errors,name", "-S", "calls", "-o", table, "-p", strconv.Itoa(guard.PID()))
+	strace.Stderr = nil
+
+	if err := strace.Start(); err != nil {
+		return fmt.Errorf("error starting strace: %w", err)
+	}
+
+	time.Sleep(watchedFor)
+
+	// On an interrupt it lets go of the guard and writes its table.
+	if err := strace.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+
+	strace.Wait() //nolint:errcheck // it ends by the signal
+
+	data, err := os.ReadFile(table)
+	if err != nil {
+		return err
+	}
+
+	fmt.Printf("%s\n", data)
+
+	total := regexp.MustCompile(`(?m)^\s*(\d+)\s.*total$`).FindSubmatch(data)
+	if total == nil {
+		return fmt.Errorf("strace wrote no total:\n%s", data)
+	}
+
+	calls, err := strconv.ParseFloat(string(total[1]), 64)
+	if err != nil {
+		return err
+	}
+
+	fmt.Printf("system calls per tick of %s: %.1f, all of them: sampling, deciding, discovery, the node, /metrics, Go's runtime\n",
+		tick, calls/(watchedFor.Seconds()/tick.Seconds()))
+
+	_, _, err = guard.Stop(ctx)
+
+	return err
+}

@@ -1,0 +1,301 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/siderolabs/talos/pkg/machinery/client"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// The node of the incident.
+const (
+	incidentBlobs = 1053
+	incidentPods  = 59
+	incidentTX    = 1.4e6
+	diskUsed      = 0.45
+	within        = 0.02
+)
+
+// watching decides nothing: it is there to look.
+const watching = `
+mode: observe
+interval: 2s
+target: {metrics: {interval: 2s}}
+rules: [{name: Never, signal: cpu, threshold: 1000, for: 1h, window: 1m}]
+`
+
+// TestThePictureOfTheIncident draws the incident's node with the real CRI, and compares what talosctl
+// would get with what find, df, ip and the workload itself say.
+func TestThePictureOfTheIncident(t *testing.T) {
+	l := newLoop(t, watching, nil)
+	ctx := t.Context()
+
+	drawTheNode(t, l)
+
+	const payload, onTheWire = 8000, 8008 + 6*34 // UDP's header, and six fragments' IP and Ethernet headers
+
+	require.NoError(t, l.spegel.Steer(ctx, map[string]any{
+		"mode": "paced", "rate": incidentTX * payload / onTheWire, "payload": payload, "blobs": incidentBlobs,
+		"peers": []string{l.peer.IP + ":5001"},
+	}))
+	time.Sleep(5 * time.Second)
+
+	// The mean over some of the guard's own intervals, and what others counted meanwhile.
+	const over = 20 * time.Second
+
+	first, firstSent, firstPayload, start := getTargetStats(t, l), ipBytes(t, l.spegel), workloadBytes(t, l.spegel), time.Now()
+
+	time.Sleep(over)
+
+	last, lastSent, lastPayload, elapsed := getTargetStats(t, l), ipBytes(t, l.spegel), workloadBytes(t, l.spegel), time.Since(start).Seconds()
+
+	passed := (last.Clock - first.Clock).Seconds()
+	mean := float64(last.Counters.TXBytes-first.Counters.TXBytes) / passed
+	ip := (lastSent - firstSent) / elapsed
+	workload := (lastPayload - firstPayload) * onTheWire / payload / elapsed
+
+	t.Logf("tx: guard %.0f (last %.0f), ip -s link %.0f, workload %.0f B/s", mean, last.TXBytesPerSecond.Value, ip, workload)
+
+	// The two were not asked at the same moment: one interval in ten is what a mean over 20 s may miss by
+	// at its ends, were the rate not steady. It is.
+	assert.InEpsilon(t, incidentTX, mean, within)
+	assert.InEpsilon(t, ip, mean, within)
+	assert.InEpsilon(t, workload, mean, within)
+	assert.Equal(t, resources.Measured, last.TXBytesPerSecond.Provenance)
+
+	assertProgram(t, l, last)
+
+	stats := getNodeStats(t, l.guard)
+	blobs := strings.Count(output(t, "find", filepath.Join(node.ContentStore, "blobs"), "-type", "f", "-printf", `%s\n`), "\n")
+	df := strings.Fields(strings.Split(output(t, "df", "--block-size=1", "--output=size,used,avail", node.ContentStore), "\n")[1])
+	size, used, avail := number(t, df[0]), number(t, df[1]), number(t, df[2])
+
+	t.Logf("blobs: guard %.0f, find %d; disk: guard %.3f, df %.3f; pods: guard %.0f", stats.ContentBlobs.Value, blobs,
+		stats.DiskUsedRatio.Value, used/(used+avail), stats.Pods.Value)
+
+	assert.Equal(t, incidentBlobs, blobs)
+	assert.InDelta(t, blobs, stats.ContentBlobs.Value, 0)
+	assert.InEpsilon(t, sum(t, output(t, "find", filepath.Join(node.ContentStore, "blobs"), "-type", "f", "-printf", `%s\n`)), stats.ContentBytes.Value, within)
+	assert.InDelta(t, incidentPods, stats.Pods.Value, 0)
+	assert.InEpsilon(t, size, stats.DiskBytes.Value, within)
+	assert.InEpsilon(t, used, stats.DiskUsedBytes.Value, within)
+	assert.InEpsilon(t, used/(used+avail), stats.DiskUsedRatio.Value, within)
+	assert.InDelta(t, diskUsed, stats.DiskUsedRatio.Value, within*diskUsed)
+
+	for _, reading := range []resources.Reading{stats.ContentBlobs, stats.DiskUsedRatio, stats.Pods, stats.TXBytesPerSecond} {
+		assert.Equal(t, resources.Measured, reading.Provenance, reading.Reason)
+	}
+
+	assert.Equal(t, resources.Blind, stats.NFSOperationsPerSecond.Provenance)
+	assert.Equal(t, "no NFS is mounted", stats.NFSOperationsPerSecond.Reason)
+}
+
+// drawTheNode gives the node the incident's pods, blobs and disk, and waits until the guard has seen them.
+func drawTheNode(t *testing.T, l *loop) {
+	t.Helper()
+
+	ctx := t.Context()
+	present := strings.Count(output(t, "find", filepath.Join(node.ContentStore, "blobs"), "-type", "f", "-printf", `%s\n`), "\n")
+
+	require.NoError(t, l.node.AddBlobs(ctx, incidentBlobs-present, 1000))
+
+	// Two are there: spegel and its peer.
+	for i := range incidentPods - 2 {
+		pod, err := l.node.RunSandbox(ctx, node.PodSpec{Name: fmt.Sprint("filler-", i), Namespace: "default", HostNetwork: true})
+		require.NoError(t, err)
+		t.Cleanup(func() { pod.Remove(context.Background()) })
+	}
+
+	var fs unix.Statfs_t
+
+	require.NoError(t, unix.Statfs("/var", &fs))
+
+	missing := int64(diskUsed*float64(fs.Blocks)) - int64(fs.Blocks-fs.Bfree)
+	require.Positive(t, missing)
+
+	filler, err := os.Create("/var/filler")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.Remove(filler.Name()) })
+	require.NoError(t, unix.Fallocate(int(filler.Fd()), 0, 0, missing*fs.Bsize))
+	filler.Close()
+
+	require.Eventually(t, func() bool {
+		stats := getNodeStats(t, l.guard)
+
+		return stats.Pods.Value == incidentPods && stats.ContentBlobs.Value == incidentBlobs && stats.DiskUsedRatio.Value > 0.9*diskUsed
+	}, 2*time.Minute, time.Second, "%s", l.guard.Log)
+}
+
+// assertProgram compares what the guard read inside the pod with the pod's own answer.
+func assertProgram(t *testing.T, l *loop, stats resources.TargetStatsSpec) {
+	t.Helper()
+
+	p := stats.Program
+
+	for name, reading := range map[string]resources.Reading{
+		"alloc": p.AllocBytesPerSecond, "gc": p.GCPerSecond, "heap": p.HeapBytes, "goroutines": p.Goroutines,
+	} {
+		assert.Equal(t, resources.Measured, reading.Provenance, "%s: %s", name, reading.Reason)
+	}
+
+	assert.Equal(t, resources.Blind, p.AdvertisedKeys.Provenance, "the workload is no spegel")
+	assert.Greater(t, p.AllocBytesPerSecond.Value, 1e6, "19 kB for each of 170 keys in a second")
+
+	for name, reading := range map[string]resources.Reading{
+		"cpu user": stats.CPUUser, "cpu system": stats.CPUSystem, "memory": stats.MemoryBytes, "peak": stats.MemoryPeakBytes,
+		"pids": stats.Pids, "pressure": stats.CPUPressure, "packets": stats.TXPacketsPerSecond, "drops": stats.TXDroppedPerSecond,
+	} {
+		assert.Equal(t, resources.Measured, reading.Provenance, "%s: %s", name, reading.Reason)
+	}
+
+	assert.InDelta(t, stats.CPU.Value, stats.CPUUser.Value+stats.CPUSystem.Value, 0.01)
+	assert.GreaterOrEqual(t, stats.MemoryPeakBytes.Value, stats.MemoryBytes.Value)
+	assert.Positive(t, stats.Pids.Value)
+}
+
+// getTargetStats and getNodeStats get what talosctl would, by alias.
+func getTargetStats(t *testing.T, l *loop) resources.TargetStatsSpec {
+	t.Helper()
+
+	return *talosctlGet(t, l.guard.Client, "targetstats", "spegel/spegel-x7k2p/registry").(*resources.TargetStats).TypedSpec()
+}
+
+func getNodeStats(t *testing.T, guard *node.Guard) resources.NodeStatsSpec {
+	t.Helper()
+
+	return *talosctlGet(t, guard.Client, "nodestats", resources.NodeStatsID).(*resources.NodeStats).TypedSpec()
+}
+
+func talosctlGet(t *testing.T, c *client.Client, alias, id string) resource.Resource {
+	t.Helper()
+
+	namespace := ""
+
+	definition, err := c.ResolveResourceKind(t.Context(), &namespace, alias)
+	require.NoError(t, err)
+
+	var got resource.Resource
+
+	require.Eventually(t, func() bool {
+		got, err = c.COSI.Get(t.Context(), resource.NewMetadata(namespace, definition.TypedSpec().Type, id, resource.VersionUndefined))
+
+		return !state.IsNotFoundError(err)
+	}, patience, 100*time.Millisecond)
+	require.NoError(t, err)
+
+	return got
+}
+
+// ipBytes is what the pod sent, as ip(8) shows it inside of the pod's network namespace.
+func ipBytes(t *testing.T, pod *node.Pod) float64 {
+	t.Helper()
+
+	var (
+		out []byte
+		err error
+	)
+
+	done := make(chan bool)
+
+	go func() {
+		defer close(done)
+
+		// The thread ends with the goroutine: nothing else runs in the pod's namespace.
+		runtime.LockOSThread()
+
+		var ns netns.NsHandle
+
+		if ns, err = netns.GetFromPid(pod.PID); err == nil {
+			defer ns.Close()
+
+			if err = netns.Set(ns); err == nil {
+				out, err = exec.Command("ip", "-s", "-j", "link", "show", "eth0").Output()
+			}
+		}
+	}()
+
+	<-done
+	require.NoError(t, err)
+
+	var links []struct {
+		Stats64 struct {
+			TX struct {
+				Bytes float64 `json:"bytes"`
+			} `json:"tx"`
+		} `json:"stats64"`
+	}
+
+	require.NoError(t, json.Unmarshal(out, &links))
+	require.Len(t, links, 1)
+
+	return links[0].Stats64.TX.Bytes
+}
+
+// workloadBytes is the payload that the workload says it sent.
+func workloadBytes(t *testing.T, pod *node.Pod) float64 {
+	t.Helper()
+
+	response, err := http.Get("http://" + pod.IP + ":9090/stats")
+	require.NoError(t, err)
+
+	defer response.Body.Close()
+
+	var stats struct {
+		TXBytes float64 `json:"txBytes"`
+	}
+
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&stats))
+
+	return stats.TXBytes
+}
+
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+
+	out, err := exec.Command(name, args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	return string(out)
+}
+
+func number(t *testing.T, text string) float64 {
+	t.Helper()
+
+	value, err := strconv.ParseFloat(text, 64)
+	require.NoError(t, err)
+
+	return value
+}
+
+func sum(t *testing.T, lines string) float64 {
+	t.Helper()
+
+	var total float64
+
+	for _, line := range strings.Fields(lines) {
+		total += number(t, line)
+	}
+
+	return total
+}

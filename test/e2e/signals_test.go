@@ -1,0 +1,174 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/hostile"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// TestHostileMetricsDelayNoTick lets the target answer as no program should, in every way, and looks at
+// the times of the samples meanwhile.
+func TestHostileMetricsDelayNoTick(t *testing.T) {
+	const interval = time.Second
+
+	l := newLoop(t, strings.NewReplacer("interval: 2s\ntarget", "interval: 1s\ntarget", "interval: 2s}", "interval: 1s}").Replace(watching), nil)
+	ctx := t.Context()
+
+	events := make(chan state.Event, 4096)
+	kind := resource.NewMetadata(resources.Namespace, resources.TargetStatsType, "", resource.VersionUndefined)
+	require.NoError(t, l.guard.Client.COSI.WatchKind(ctx, kind, events))
+
+	for _, mode := range hostile.Modes() {
+		require.NoError(t, l.spegel.StopContainer(ctx))
+
+		l.spegel.Spec.Args = []string{"-hostile=" + string(mode)}
+		require.NoError(t, l.spegel.StartContainer(ctx))
+
+		worst, samples, reason := untilBlind(t, events, l.spegel.ContainerID)
+
+		t.Logf("%-20s %3d samples, %v at most between two, blind: %s", mode, samples, worst.Round(time.Millisecond), reason)
+		assert.Less(t, worst, 2*interval, "jitter under one interval")
+	}
+}
+
+// untilBlind watches a container's samples until what its program allocates is blind for what it answers,
+// and some more. It returns the longest time between two samples.
+func untilBlind(t *testing.T, events chan state.Event, container string) (worst time.Duration, samples int, reason string) {
+	t.Helper()
+
+	const more = 5
+
+	var (
+		last    time.Duration
+		timeout = time.After(patience)
+		after   int
+	)
+
+	for after < more {
+		select {
+		case <-timeout:
+			t.Fatalf("after %d samples still no reason", samples)
+		case event := <-events:
+			stats, ok := event.Resource.(*resources.TargetStats)
+			if !ok || stats.TypedSpec().ContainerID != container || event.Type == state.Destroyed {
+				continue
+			}
+
+			spec := stats.TypedSpec()
+
+			if last != 0 {
+				worst = max(worst, spec.Clock-last)
+			}
+
+			last = spec.Clock
+			samples++
+
+			require.Equal(t, resources.Measured, spec.MemoryBytes.Provenance, "the other values are not concerned")
+
+			reading := spec.Program.AllocBytesPerSecond
+
+			switch {
+			case reading.Provenance == resources.Blind && reading.Reason != "not asked yet" && !strings.Contains(reading.Reason, "a rate needs two") &&
+				!strings.Contains(reading.Reason, "connection refused"):
+				reason = reading.Reason
+			case reason == "":
+				continue
+			}
+
+			after++
+		}
+	}
+
+	return worst, samples, reason
+}
+
+// TestEvidence: what the target looked like is kept from before the ceiling, and the action says where.
+func TestEvidence(t *testing.T) {
+	l := newLoop(t, fast+"evidence: {profile: 2s, limit: 1M}\n", nil)
+	ctx := t.Context()
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	var apply resources.GuardActionSpec
+
+	require.Eventually(t, func() bool {
+		actions, err := safe.StateListAll[*resources.GuardAction](ctx, l.guard.Client.COSI)
+		require.NoError(t, err)
+
+		for action := range actions.All() {
+			if action.TypedSpec().Action == resources.ActionApply {
+				apply = *action.TypedSpec()
+			}
+		}
+
+		return apply.Action != ""
+	}, patience, 100*time.Millisecond)
+
+	require.True(t, strings.HasPrefix(apply.Evidence, "/run/spegel-guard/evidence/"), apply.Evidence)
+
+	metrics, err := os.ReadFile(filepath.Join(apply.Evidence, "metrics.txt"))
+	require.NoError(t, err)
+	assert.Contains(t, string(metrics), "go_memstats_alloc_bytes_total")
+
+	profile, err := os.ReadFile(filepath.Join(apply.Evidence, "cpu.pprof"))
+	require.NoError(t, err)
+	assert.Equal(t, []byte{0x1f, 0x8b}, profile[:2], "gzip")
+
+	for _, name := range []string{"metrics.txt", "cpu.pprof"} {
+		info, err := os.Stat(filepath.Join(apply.Evidence, name))
+		require.NoError(t, err)
+		assert.False(t, info.ModTime().After(apply.At.Add(time.Second)), "%s is from before the ceiling", name)
+	}
+}
+
+// TestARolloutAndTheNodesNetwork: two pods that match are two targets; of one in the node's network the
+// traffic is not known, everything else is.
+func TestARolloutAndTheNodesNetwork(t *testing.T) {
+	l := newLoop(t, watching, nil)
+	ctx := t.Context()
+
+	spec := node.SpegelPod("spegel-n3wer")
+	spec.HostNetwork = true
+
+	newer, err := l.node.RunPod(ctx, spec)
+	require.NoError(t, err)
+	t.Cleanup(func() { newer.Remove(context.Background()) })
+
+	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		list, err := safe.StateListAll[*resources.TargetStats](ctx, l.guard.Client.COSI)
+		if !assert.NoError(t, err) || !assert.Equal(t, 2, list.Len()) {
+			return
+		}
+
+		for stats := range list.All() {
+			spec := stats.TypedSpec()
+			host := stats.Metadata().ID() == "spegel/spegel-n3wer/registry"
+
+			assert.Equal(t, resources.Measured, spec.CPU.Provenance)
+			assert.Equal(t, resources.Measured, spec.Program.AllocBytesPerSecond.Provenance, spec.Program.AllocBytesPerSecond.Reason)
+
+			if host {
+				assert.Equal(t, resources.Blind, spec.TXBytesPerSecond.Provenance)
+				assert.Contains(t, spec.TXBytesPerSecond.Reason, "the node's network")
+			} else {
+				assert.Equal(t, resources.Measured, spec.TXBytesPerSecond.Provenance)
+			}
+		}
+	}, patience, 500*time.Millisecond)
+}
