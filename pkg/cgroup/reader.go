@@ -12,10 +12,25 @@ import (
 
 // Reader samples a cgroup's counters over files it keeps open: one pread each, no allocation.
 type Reader struct {
-	stat, pressure             *os.File
-	memory, peak, events, pids *os.File
+	stat, pressure             *kept
+	memory, peak, events, pids *kept
 	path                       string
 	buf                        [4096]byte
+}
+
+// kept is an open file. Asking an os.File for its descriptor costs a system call each time.
+type kept struct {
+	file *os.File
+	fd   int
+}
+
+func (d *Dir) keep(name string) (*kept, error) {
+	file, err := d.openFile(name, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+
+	return &kept{file: file, fd: int(file.Fd())}, nil
 }
 
 // NewReader opens the files to sample.
@@ -24,30 +39,30 @@ func (d *Dir) NewReader() (*Reader, error) {
 
 	var err error
 
-	if r.stat, err = d.openFile("cpu.stat", unix.O_RDONLY); err != nil {
+	if r.stat, err = d.keep("cpu.stat"); err != nil {
 		return nil, err
 	}
 
 	// The others are shown, not decided upon, and their controller may be off: memory.peak needs Linux
 	// 5.19, cpu.pressure pressure stall information (psi=0, or cgroup.pressure, turn it off).
-	r.pressure, _ = d.openFile("cpu.pressure", unix.O_RDONLY)
-	r.memory, _ = d.openFile("memory.current", unix.O_RDONLY)
-	r.peak, _ = d.openFile("memory.peak", unix.O_RDONLY)
-	r.events, _ = d.openFile("memory.events", unix.O_RDONLY)
-	r.pids, _ = d.openFile("pids.current", unix.O_RDONLY)
+	r.pressure, _ = d.keep("cpu.pressure")
+	r.memory, _ = d.keep("memory.current")
+	r.peak, _ = d.keep("memory.peak")
+	r.events, _ = d.keep("memory.events")
+	r.pids, _ = d.keep("pids.current")
 
 	return r, nil
 }
 
 // Close closes the files.
 func (r *Reader) Close() error {
-	for _, file := range []*os.File{r.pressure, r.memory, r.peak, r.events, r.pids} {
-		if file != nil {
-			file.Close() //nolint:errcheck // read only
+	for _, kept := range []*kept{r.pressure, r.memory, r.peak, r.events, r.pids} {
+		if kept != nil {
+			kept.file.Close() //nolint:errcheck // read only
 		}
 	}
 
-	return r.stat.Close()
+	return r.stat.file.Close()
 }
 
 // CPUStat reads cpu.stat. ErrGone when the cgroup was removed.
@@ -112,21 +127,21 @@ func (r *Reader) MemoryEvents() (MemoryEvents, bool) {
 var errNoFile = errors.New("no such file")
 
 // read reads one of the files as it is now. What it returns is valid until the next read.
-func (r *Reader) read(file *os.File) ([]byte, error) {
+func (r *Reader) read(file *kept) ([]byte, error) {
 	if file == nil {
 		return nil, errNoFile
 	}
 
-	n, err := unix.Pread(int(file.Fd()), r.buf[:], 0)
+	n, err := unix.Pread(file.fd, r.buf[:], 0)
 	if err != nil {
-		return nil, fmt.Errorf("error reading %s of cgroup %s: %w", file.Name(), r.path, gone(err))
+		return nil, fmt.Errorf("error reading %s of cgroup %s: %w", file.file.Name(), r.path, gone(err))
 	}
 
 	return r.buf[:n], nil
 }
 
 // value reads a file that holds a single number.
-func (r *Reader) value(file *os.File) (uint64, bool) {
+func (r *Reader) value(file *kept) (uint64, bool) {
 	data, err := r.read(file)
 	if err != nil || len(data) == 0 {
 		return 0, false
@@ -135,6 +150,6 @@ func (r *Reader) value(file *os.File) (uint64, bool) {
 	return parseUint(data[:len(data)-1])
 }
 
-func (r *Reader) malformed(file *os.File, err error) error {
-	return fmt.Errorf("error parsing %s of cgroup %s: %w", file.Name(), r.path, err)
+func (r *Reader) malformed(file *kept, err error) error {
+	return fmt.Errorf("error parsing %s of cgroup %s: %w", file.file.Name(), r.path, err)
 }
