@@ -19,7 +19,9 @@ type ID struct {
 // Dir is an open cgroup. Its files are opened relative to it, so a path that is reused by another
 // container can never be hit.
 type Dir struct {
-	file       *os.File
+	file *os.File
+	// number of the file's descriptor: os.File.Fd costs a system call each time.
+	number     int
 	root, path string
 	id         ID
 }
@@ -44,7 +46,7 @@ func Open(root, path string) (*Dir, error) {
 		return nil, fmt.Errorf("error opening cgroup %s: %w", name, gone(err))
 	}
 
-	dir := &Dir{file: os.NewFile(uintptr(fd), name), root: root, path: path}
+	dir := &Dir{file: os.NewFile(uintptr(fd), name), number: fd, root: root, path: path}
 
 	if err := dir.identify(); err != nil {
 		dir.Close() //nolint:errcheck // the other error counts
@@ -77,7 +79,7 @@ func (d *Dir) identify() error {
 	return nil
 }
 
-func (d *Dir) fd() int { return int(d.file.Fd()) }
+func (d *Dir) fd() int { return d.number }
 
 // Path relative to the root of the hierarchy.
 func (d *Dir) Path() string { return d.path }
@@ -85,11 +87,25 @@ func (d *Dir) Path() string { return d.path }
 // ID of the cgroup.
 func (d *Dir) ID() ID { return d.id }
 
-// Close gives the directory up.
-func (d *Dir) Close() error { return d.file.Close() }
+// Close gives the directory up: nothing can be opened in it any more.
+func (d *Dir) Close() error {
+	d.number = -1
+
+	return d.file.Close()
+}
 
 // openFile opens one of the cgroup's files.
 func (d *Dir) openFile(name string, flags int) (*os.File, error) {
+	fd, err := d.openFD(name, flags)
+	if err != nil {
+		return nil, err
+	}
+
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// openFD is openFile for what is closed right after: making an os.File costs system calls of its own.
+func (d *Dir) openFD(name string, flags int) (int, error) {
 	fd, err := unix.Openat(d.fd(), name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		// A file may be missing because its controller is off; the cgroup is there all the same.
@@ -97,24 +113,24 @@ func (d *Dir) openFile(name string, flags int) (*os.File, error) {
 			err = gone(err)
 		}
 
-		return nil, fmt.Errorf("error opening %s of cgroup %s: %w", name, d.path, err)
+		return 0, fmt.Errorf("error opening %s of cgroup %s: %w", name, d.path, err)
 	}
 
-	return os.NewFile(uintptr(fd), name), nil
+	return fd, nil
 }
 
 // ReadFile reads one of the cgroup's files.
 func (d *Dir) ReadFile(name string) ([]byte, error) {
-	file, err := d.openFile(name, unix.O_RDONLY)
+	fd, err := d.openFD(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 
-	defer file.Close() //nolint:errcheck // read only
+	defer unix.Close(fd) //nolint:errcheck // read only
 
 	buf := make([]byte, 4096)
 
-	n, err := unix.Pread(int(file.Fd()), buf, 0)
+	n, err := unix.Pread(fd, buf, 0)
 	if err != nil {
 		return nil, fmt.Errorf("error reading %s of cgroup %s: %w", name, d.path, gone(err))
 	}
@@ -124,14 +140,14 @@ func (d *Dir) ReadFile(name string) ([]byte, error) {
 
 // writeFile writes one value. The kernel takes or refuses it as a whole.
 func (d *Dir) writeFile(name, value string) error {
-	file, err := d.openFile(name, unix.O_WRONLY)
+	fd, err := d.openFD(name, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
 
-	defer file.Close() //nolint:errcheck // a cgroup file has nothing to flush
+	defer unix.Close(fd) //nolint:errcheck // a cgroup file has nothing to flush
 
-	if _, err := unix.Write(int(file.Fd()), []byte(value)); err != nil {
+	if _, err := unix.Write(fd, []byte(value)); err != nil {
 		return fmt.Errorf("error writing %q to %s of cgroup %s: %w", value, name, d.path, gone(err))
 	}
 

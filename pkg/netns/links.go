@@ -103,7 +103,7 @@ func (l *Links) Counters() (Counters, error) {
 	)
 
 	for range attempts {
-		if sum, err = l.dump(); !errors.Is(err, errInterrupted) {
+		if sum, err = l.dump(); err == nil || !errors.Is(err, errInterrupted) {
 			break
 		}
 	}
@@ -136,12 +136,12 @@ func (l *Links) dump() (Counters, error) {
 
 		done, err := sum.addMessages(l.buf[:n], sequence)
 
-		switch {
-		case errors.Is(err, errInterrupted):
-			interrupted = true // the rest must be fetched before the kernel takes another question
-		case err != nil:
+		if err != nil && !errors.Is(err, errInterrupted) {
 			return Counters{}, err
 		}
+
+		// The rest must be fetched nevertheless, before the kernel takes another question.
+		interrupted = interrupted || err != nil
 
 		if done && interrupted {
 			return Counters{}, errInterrupted
