@@ -30,6 +30,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/pkg/peercred"
 )
 
 // Machined is the stand-in. It serves from Start to Stop, as often as wanted.
@@ -185,22 +187,13 @@ type peerCredentials struct{}
 
 type peerInfo struct {
 	credentials.CommonAuthInfo
-	*unix.Ucred
+	unix.Ucred
 }
 
 func (peerInfo) AuthType() string { return "peer" }
 
 func (peerCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	raw, err := conn.(*net.UnixConn).SyscallConn() //nolint:forcetypeassert // the listener's are
-	if err != nil {
-		return nil, nil, err
-	}
-
-	var cred *unix.Ucred
-
-	if controlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); controlErr != nil {
-		return nil, nil, controlErr
-	}
+	cred, err := peercred.Of(conn)
 
 	return conn, peerInfo{Ucred: cred}, err
 }
