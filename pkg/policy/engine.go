@@ -191,6 +191,10 @@ func (e *Engine) Step(sample Sample) Decision {
 	e.account(&sample, passed)
 
 	switch {
+	case sample.Suspended:
+		if e.held {
+			e.release(sample.At)
+		}
 	case !e.held || e.hold.Observe && firing != nil && firing.enforced:
 		if firing != nil {
 			e.trip(&sample, firing)
@@ -207,6 +211,7 @@ func (e *Engine) Step(sample Sample) Decision {
 }
 
 // stepRules moves every rule and returns the first that fires, one that is enforced before one that is not.
+// One that fired while a person had ceilings suspended counts only as long as it is above its threshold.
 func (e *Engine) stepRules(sample *Sample) *rule {
 	var firing *rule
 
@@ -214,7 +219,7 @@ func (e *Engine) stepRules(sample *Sample) *rule {
 		r := &e.rules[i]
 		r.step(sample, e.ceiling.ReleaseAfter.Duration)
 
-		if r.state == StateFiring && r.blind == "" && (firing == nil || r.enforced && !firing.enforced) {
+		if r.state == StateFiring && r.blind == "" && r.isAbove() && (firing == nil || r.enforced && !firing.enforced) {
 			firing = r
 		}
 	}

@@ -71,7 +71,7 @@ func (b *backoff) takeOver(hold time.Duration) {
 }
 
 // MaxTrips is how often, at the most, one workload trips or fails a probe within any time as long as
-// the back-off's longest hold, whatever it does.
+// the back-off's longest hold, whatever it does. Holds that a person ended (Sample.Suspended) come on top.
 func MaxTrips(ceiling config.Ceiling) int {
 	b := backoff{hold: ceiling.Hold.Duration, config: ceiling.Backoff}
 

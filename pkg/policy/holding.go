@@ -58,7 +58,7 @@ func (e *Engine) keep(sample *Sample) {
 	case e.stepDown(sample, over):
 	case !over || !e.stuck() || e.blind(sample):
 	case e.relax(sample):
-	case e.ownerLower(sample):
+	case e.limitedAnyway(sample):
 	case e.ceiling.Probe.Duration > 0 && e.settled(at):
 		e.lift(at)
 	}
@@ -85,9 +85,16 @@ func (e *Engine) stuck() bool {
 	return e.pressing || e.quietFor == 0 && e.underFor >= e.ceiling.ReleaseAfter.Duration
 }
 
-// ownerLower tells that the owner's own limit is in force, and there is nothing to lift.
-func (e *Engine) ownerLower(sample *Sample) bool {
-	return sample.Owner > 0 && sample.Owner*1000 <= float64(e.hold.Millicores)
+// limitedAnyway tells that a limit that is not the hold's is as low, the owner's own or a person's: there
+// is nothing that a probe could lift.
+func (e *Engine) limitedAnyway(sample *Sample) bool {
+	for _, limit := range []float64{sample.Owner, sample.Manual} {
+		if limit > 0 && limit*1000 <= float64(e.hold.Millicores) {
+			return true
+		}
+	}
+
+	return false
 }
 
 // settled tells that every window the adaptive strategy looks at is full of the ceiling as it is now.

@@ -81,13 +81,21 @@ func TestAnySequence(t *testing.T) {
 
 		loop.Sample.Owner = owner.Cores()
 
+		people := rapid.Bool().Draw(t, "people")
+
 		watch := newWatch(t, cfg)
+		watch.people = people
 		delivered := loop.Sample
 		quota, demand := owner.Cores(), 0.0
 
 		for range 600 {
 			if random.IntN(20) == 0 {
 				demand = random.Float64() * 2
+			}
+
+			if people && random.IntN(40) == 0 {
+				loop.Sample.Suspended = !loop.Sample.Suspended
+				loop.Sample.Manual = float64(random.IntN(3)) / 4
 			}
 
 			sample := loop.Run(time.Duration(100+random.IntN(2000))*time.Millisecond, demand, quota)
@@ -122,15 +130,19 @@ type watch struct {
 	t   *rapid.T
 	cfg config.Config
 
+	// people suspend it now and then, and so make it trip more often than the bound.
+	people bool
+
 	last    policy.Decision
 	newest  time.Duration
 	begun   time.Duration
 	notOver map[string]time.Duration
+	fired   map[string]bool
 	trips   []time.Duration
 }
 
 func newWatch(t *rapid.T, cfg config.Config) *watch {
-	return &watch{t: t, cfg: cfg, notOver: map[string]time.Duration{}}
+	return &watch{t: t, cfg: cfg, notOver: map[string]time.Duration{}, fired: map[string]bool{}}
 }
 
 func (w *watch) check(sample policy.Sample, d policy.Decision) {
@@ -153,12 +165,22 @@ func (w *watch) check(sample policy.Sample, d policy.Decision) {
 			require.LessOrEqual(t, r.Value, 2.0001, "an average above every rate it is made of")
 		}
 
-		if r.State == policy.StateOK || r.State == policy.StateBlind {
+		// What fired while a person had the ceiling suspended is not forgotten in a blind moment.
+		if r.State == policy.StateOK || r.State == policy.StateBlind && !w.fired[r.Rule.Name] {
 			w.notOver[r.Rule.Name] = sample.At
+		}
+
+		if r.State != policy.StateBlind {
+			w.fired[r.Rule.Name] = r.State == policy.StateFiring || r.State == policy.StateReleasing
 		}
 	}
 
-	w.checkEvent(sample, d)
+	if sample.Suspended {
+		require.False(t, d.Held, "a ceiling is wanted against a person's word")
+		require.Contains(t, []policy.Event{"", policy.EventRelease}, d.Event)
+	} else {
+		w.checkEvent(sample, d)
+	}
 
 	if d.Held {
 		require.GreaterOrEqual(t, d.Hold.Millicores, w.cfg.Ceiling.Floor.Millicores)
@@ -183,6 +205,7 @@ func (w *watch) checkEvent(sample policy.Sample, d policy.Decision) {
 		if d.Event == policy.EventTrip {
 			for _, r := range d.Rules {
 				if r.Rule.Name == d.Hold.Rule {
+					require.True(t, r.Value > r.Rule.Limit(), "not above its threshold")
 					require.GreaterOrEqual(t, sample.At-w.notOver[r.Rule.Name], r.Rule.For.Duration, "before `for`")
 				}
 			}
@@ -190,7 +213,7 @@ func (w *watch) checkEvent(sample policy.Sample, d policy.Decision) {
 			require.True(t, w.last.Hold.Probing)
 		}
 
-		if !d.Hold.Observe {
+		if !d.Hold.Observe && !w.people {
 			w.countTrip(sample.At)
 		}
 

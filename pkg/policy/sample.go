@@ -33,6 +33,11 @@ type Sample struct {
 	ThrottledTime float64 `json:"throttledTime,omitzero"`
 	// Owner is the owner's own limit in cores; 0 for none, or when it is not known.
 	Owner float64 `json:"owner,omitempty"`
+	// Suspended tells that a person wants no ceiling now: a hold ends, and none begins. What the rules
+	// see meanwhile counts afterwards.
+	Suspended bool `json:"suspended,omitempty"`
+	// Manual is a ceiling that a person asked for, in cores; 0 for none. It is in force beside a hold's.
+	Manual float64 `json:"manual,omitempty"`
 	// AdvertiseCycle is how long spegel's last round of advertising took, AdvertiseTTL how long its
 	// records last; 0 when its metrics do not show it.
 	AdvertiseCycle time.Duration `json:"advertiseCycle,omitempty"`

@@ -69,6 +69,8 @@ type Loop struct {
 	Step time.Duration
 	// Owner is the owner's own limit in cores, 0 for none.
 	Owner float64
+	// Manual is a person's ceiling in cores, 0 for none.
+	Manual float64
 
 	quota float64
 }
@@ -77,11 +79,14 @@ type Loop struct {
 func (l *Loop) Run(d time.Duration, demand float64, see func(policy.Sample, policy.Decision)) {
 	for end := l.Plant.Sample.At + d; l.Plant.Sample.At < end; {
 		quota := l.quota
-		if quota == 0 || l.Owner > 0 && l.Owner < quota {
-			quota = l.Owner
+
+		for _, limit := range []float64{l.Owner, l.Manual} {
+			if limit > 0 && (quota == 0 || limit < quota) {
+				quota = limit
+			}
 		}
 
-		l.Plant.Sample.Owner = l.Owner
+		l.Plant.Sample.Owner, l.Plant.Sample.Manual = l.Owner, l.Manual
 		sample := l.Plant.Run(l.Step, demand, quota)
 		decision := l.Engine.Step(sample)
 
