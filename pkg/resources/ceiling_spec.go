@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -23,7 +24,11 @@ func NewCeilingSpec(id resource.ID) *CeilingSpec {
 type CeilingSpecExtension struct{}
 
 // DeepCopy implements typed.DeepCopyable.
-func (s CeilingSpecSpec) DeepCopy() CeilingSpecSpec { return s }
+func (s CeilingSpecSpec) DeepCopy() CeilingSpecSpec {
+	s.Blockers = slices.Clone(s.Blockers)
+
+	return s
+}
 
 func init() { register[CeilingSpecSpec, CeilingSpecExtension](CeilingSpecType) }
 
@@ -51,6 +56,10 @@ type CeilingSpecSpec struct {
 	// YieldedClock is the SinceClock of the hold that yielded to somebody else's cpu.max before the guard
 	// was started again.
 	YieldedClock time.Duration `yaml:"yieldedClock" protobuf:"12"`
+	// ReleasesIn is the time until the ceiling goes if all stays quiet, and Blockers what stands against
+	// its release now.
+	ReleasesIn time.Duration `yaml:"releasesIn" protobuf:"13"`
+	Blockers   []string      `yaml:"blockers,omitempty" protobuf:"14"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -33,6 +33,7 @@ const (
 	ConditionDiscovery   resource.ID = "discovery"
 	ConditionSampling    resource.ID = "sampling"
 	ConditionEnforcement resource.ID = "enforcement"
+	ConditionAPI         resource.ID = "api"
 )
 
 // Reasons of a condition that is not well.
@@ -51,6 +52,8 @@ const (
 	ReasonFrozen       = "Frozen"
 	// ReasonNoLock: another guard is at work on the node.
 	ReasonNoLock = "Locked"
+	// ReasonNoCertificate: the API has no certificate to show, or not the newest.
+	ReasonNoCertificate = "NoCertificate"
 	// ReasonBadJournal: a journal cannot be read, so nobody knows the owner's value.
 	ReasonBadJournal = "BadJournal"
 )

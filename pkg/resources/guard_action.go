@@ -45,6 +45,13 @@ const (
 	// ActionObserve is what enforcing would have done.
 	ActionObserve = "would-apply"
 	ActionFail    = "fail"
+	// What a person asked for over the API. ActionRelease is one, too, when By is set.
+	ActionThrottle = "throttle"
+	ActionPause    = "pause"
+	ActionResume   = "resume"
+	ActionCapture  = "capture"
+	// ActionExpire: the time of what a person asked for is over.
+	ActionExpire = "expire"
 )
 
 // GuardActionSpec is the action with what led to it.
@@ -64,11 +71,15 @@ type GuardActionSpec struct {
 	Error  string `yaml:"error,omitempty" protobuf:"11"`
 	// Evidence is the directory on the node with what was kept of the target from before the action, or why there is none.
 	Evidence string `yaml:"evidence,omitempty" protobuf:"12"`
+	// By is who asked for it over the API; nobody did for what the rules decided.
+	By Person `yaml:"by,omitempty" protobuf:"13"`
+	// Until is when what was asked for ends by itself; zero for what has no end of its own.
+	Until time.Time `yaml:"until,omitempty" protobuf:"14"`
 }
 
 // ResourceDefinition implements typed.Extension.
 func (GuardActionExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(GuardActionType, []resource.Type{"guardaction", "action", "actions"},
 		column("At", ".at"), column("Action", ".action"), column("Target", ".target"), column("Rule", ".rule"),
-		column("Before", ".before"), column("After", ".after"))
+		column("Before", ".before"), column("After", ".after"), column("By", ".by.subject"))
 }

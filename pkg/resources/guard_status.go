@@ -56,6 +56,8 @@ const (
 	StateReleasing = "releasing"
 	// StateProbing: a ceiling is lifted for a moment, because demand pressed on it to the end of its hold.
 	StateProbing = "probing"
+	// StatePaused: a person told the guard to write nothing for a while.
+	StatePaused = "paused"
 )
 
 // GuardStatusSpec is what a person wants to know first. With several targets it is the worst one's.

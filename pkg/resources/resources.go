@@ -41,6 +41,7 @@ func Register(ctx context.Context, st state.State) error {
 
 	for _, r := range []meta.ResourceWithRD{
 		&GuardConfig{}, &Target{}, &TargetStats{}, &NodeStats{}, &RuleStatus{}, &CeilingSpec{}, &CeilingStatus{}, &GuardAction{}, &GuardStatus{}, &Condition{},
+		&Verdict{}, &Override{},
 	} {
 		if err := types.Register(ctx, r); err != nil {
 			return fmt.Errorf("error registering %T: %w", r, err)

@@ -1,0 +1,85 @@
+package resources
+
+import (
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/resource/meta"
+	"github.com/cosi-project/runtime/pkg/resource/typed"
+)
+
+// OverrideType is the type of Override.
+const OverrideType = resource.Type("Overrides.spegelguard.dev")
+
+// Override is what a person told the guard to do instead of what the rules say, for a limited time. Its
+// id is the target's, or OverridePauseID for the whole node.
+type Override = typed.Resource[OverrideSpec, OverrideExtension]
+
+// NewOverride returns an empty Override.
+func NewOverride(id resource.ID) *Override {
+	return create[OverrideSpec, OverrideExtension](OverrideType, id)
+}
+
+// OverrideExtension gives Override its definition.
+type OverrideExtension struct{}
+
+// DeepCopy implements typed.DeepCopyable.
+func (s OverrideSpec) DeepCopy() OverrideSpec { return s }
+
+func init() { register[OverrideSpec, OverrideExtension](OverrideType) }
+
+// OverridePauseID is the id of the override that is about the whole node.
+const OverridePauseID resource.ID = "node"
+
+// RuleByHand stands in the place of a rule's name for a ceiling that a person asked for. No rule can have it.
+const RuleByHand = "by-hand"
+
+// Kinds of overrides.
+const (
+	// OverridePause: nothing is written on the node; ceilings in force are taken back.
+	OverridePause = "pause"
+	// OverrideRelease: the same for one target.
+	OverrideRelease = "release"
+	// OverrideThrottle: a ceiling for one target, whatever its rules say; a lower one of theirs counts.
+	OverrideThrottle = "throttle"
+)
+
+// OverrideSpec is a person's order.
+type OverrideSpec struct {
+	// Kind is pause, release or throttle.
+	Kind string `yaml:"kind" protobuf:"1"`
+	// CeilingMillicores of a throttle.
+	CeilingMillicores int64 `yaml:"ceilingMillicores,omitempty" protobuf:"2"`
+	// Since is when it was given, Until when it ends by itself.
+	Since time.Time `yaml:"since" protobuf:"3"`
+	Until time.Time `yaml:"until" protobuf:"4"`
+	// SinceClock and UntilClock are the same on CLOCK_BOOTTIME; they are what counts.
+	SinceClock time.Duration `yaml:"sinceClock" protobuf:"5"`
+	UntilClock time.Duration `yaml:"untilClock" protobuf:"6"`
+	By         Person        `yaml:"by" protobuf:"7"`
+	// Reason as the person gave it.
+	Reason string `yaml:"reason,omitempty" protobuf:"8"`
+}
+
+// Person is who asked for something over the API.
+type Person struct {
+	// Subject of the client certificate (RFC 2253), or the user at the other end of the unix socket.
+	Subject string `yaml:"subject" protobuf:"1"`
+	// Fingerprint is the SHA-256 of the client certificate in hexadecimal digits; empty on the unix socket.
+	Fingerprint string `yaml:"fingerprint,omitempty" protobuf:"2"`
+	// From is the address it came from, and which guard forwarded it.
+	From string `yaml:"from" protobuf:"3"`
+}
+
+// IsZero tells that it was nobody.
+func (p Person) IsZero() bool { return p == Person{} }
+
+// Suspends tells that there is to be no ceiling.
+func (s OverrideSpec) Suspends() bool { return s.Kind == OverridePause || s.Kind == OverrideRelease }
+
+// ResourceDefinition implements typed.Extension.
+func (OverrideExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
+	return definition(OverrideType, []resource.Type{"override"},
+		column("Kind", ".kind"), column("Ceiling", ".ceilingMillicores"), column("Until", ".until"),
+		column("By", ".by.subject"), column("From", ".by.from"), column("Reason", ".reason"))
+}
