@@ -1,5 +1,5 @@
-// Package memory keeps what was decided over the guard's restarts, in one small file on a file
-// system that ends with the boot (/run).
+// Package memory keeps what was decided over the guard's restarts, in small files on a file system
+// that ends with the boot (/run): one of the rules' decisions, one of what people ordered.
 //
 // The journal on a cgroup tells how to take a ceiling back and dies with the container. The memory
 // belongs to the workload: a hold goes on after a stop that released the ceiling, and a back-off is
@@ -24,6 +24,12 @@ import (
 // version of the file's form.
 const version = 1
 
+// Entry is one thing to remember.
+type Entry interface {
+	// IsZero tells that there is nothing to remember.
+	IsZero() bool
+}
+
 // Workload is what is remembered of one.
 type Workload struct {
 	policy.Memory
@@ -31,57 +37,57 @@ type Workload struct {
 	Yielded time.Duration `json:"yielded,omitempty"`
 }
 
-// File is where it is kept. Without a path nothing is.
-type File struct {
+// File is where entries are kept by name. Without a path nothing is.
+type File[T Entry] struct {
 	Path string
 	// BootID: clocks of another boot mean nothing in this one.
 	BootID string
 }
 
-type document struct {
-	Version   int                 `json:"version"`
-	BootID    string              `json:"bootID"`
-	Workloads map[string]Workload `json:"workloads"`
+type document[T Entry] struct {
+	Version int          `json:"version"`
+	BootID  string       `json:"bootID"`
+	Entries map[string]T `json:"entries"`
 }
 
-// Load returns what is remembered, by workload. No file, or one of another boot, is an empty memory.
-func (f File) Load() (map[string]Workload, error) {
+// Load returns what is remembered, by name. No file, or one of another boot, is an empty memory.
+func (f File[T]) Load() (map[string]T, error) {
 	if f.Path == "" {
-		return map[string]Workload{}, nil
+		return map[string]T{}, nil
 	}
 
 	data, err := os.ReadFile(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return map[string]Workload{}, nil
+		return map[string]T{}, nil
 	}
 
 	if err != nil {
-		return map[string]Workload{}, fmt.Errorf("error reading the memory of earlier decisions: %w", err)
+		return map[string]T{}, fmt.Errorf("error reading the memory of earlier decisions: %w", err)
 	}
 
-	var doc document
+	var doc document[T]
 
 	if err := json.Unmarshal(data, &doc); err != nil {
-		return map[string]Workload{}, fmt.Errorf("error reading the memory of earlier decisions in %s: %w", f.Path, err)
+		return map[string]T{}, fmt.Errorf("error reading the memory of earlier decisions in %s: %w", f.Path, err)
 	}
 
 	switch {
 	case doc.Version != version:
-		return map[string]Workload{}, fmt.Errorf("memory of earlier decisions in %s has version %d, this guard knows %d", f.Path, doc.Version, version)
-	case doc.BootID != f.BootID, doc.Workloads == nil:
-		return map[string]Workload{}, nil
+		return map[string]T{}, fmt.Errorf("memory of earlier decisions in %s has version %d, this guard knows %d", f.Path, doc.Version, version)
+	case doc.BootID != f.BootID, doc.Entries == nil:
+		return map[string]T{}, nil
 	}
 
-	return doc.Workloads, nil
+	return doc.Entries, nil
 }
 
 // Save replaces what is remembered. Nothing to remember leaves no file.
-func (f File) Save(workloads map[string]Workload) error {
-	kept := map[string]Workload{}
+func (f File[T]) Save(entries map[string]T) error {
+	kept := map[string]T{}
 
-	for id, workload := range workloads {
-		if !workload.IsZero() {
-			kept[id] = workload
+	for name, entry := range entries {
+		if !entry.IsZero() {
+			kept[name] = entry
 		}
 	}
 
@@ -93,7 +99,7 @@ func (f File) Save(workloads map[string]Workload) error {
 		return f.Remove()
 	}
 
-	data, err := json.Marshal(document{Version: version, BootID: f.BootID, Workloads: kept})
+	data, err := json.Marshal(document[T]{Version: version, BootID: f.BootID, Entries: kept})
 	if err != nil {
 		return fmt.Errorf("error writing the memory of decisions: %w", err)
 	}
@@ -112,7 +118,7 @@ func (f File) Save(workloads map[string]Workload) error {
 }
 
 // Remove forgets everything.
-func (f File) Remove() error {
+func (f File[T]) Remove() error {
 	if f.Path == "" {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	file := memory.File{Path: filepath.Join(t.TempDir(), "run", "memory.json"), BootID: "this"}
+	file := memory.File[memory.Workload]{Path: filepath.Join(t.TempDir(), "run", "memory.json"), BootID: "this"}
 
 	empty, err := file.Load()
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestMemory(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 
-	other := memory.File{Path: file.Path, BootID: "another"}
+	other := memory.File[memory.Workload]{Path: file.Path, BootID: "another"}
 	got, err = other.Load()
 	require.NoError(t, err)
 	assert.Empty(t, got, "clocks of another boot mean nothing")
@@ -48,7 +48,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestADamagedMemoryIsAnEmptyOne(t *testing.T) {
-	file := memory.File{Path: filepath.Join(t.TempDir(), "memory.json")}
+	file := memory.File[memory.Workload]{Path: filepath.Join(t.TempDir(), "memory.json")}
 
 	for _, text := range []string{"", "{", "[]", `{"version":9}`} {
 		require.NoError(t, os.WriteFile(file.Path, []byte(text), 0o600))
@@ -60,7 +60,7 @@ func TestADamagedMemoryIsAnEmptyOne(t *testing.T) {
 }
 
 func TestWithoutAPathNothingIsKept(t *testing.T) {
-	file := memory.File{}
+	file := memory.File[memory.Workload]{}
 
 	require.NoError(t, file.Save(map[string]memory.Workload{"a": {Memory: policy.Memory{Level: 1}}}))
 

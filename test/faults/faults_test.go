@@ -287,7 +287,7 @@ func (f *figures) check(t *testing.T, dir *cgroup.Dir, expected []string, what s
 	require.NoError(t, err)
 	require.Equal(t, "70001 100000", strings.TrimSpace(string(other)), "a cgroup of somebody else's that looks like a ceiling")
 
-	if remembered, err := (memory.File{Path: memoryPath, BootID: theNode().BootID}).Load(); err != nil || len(remembered) > 1 {
+	if remembered, err := (memory.File[memory.Workload]{Path: memoryPath, BootID: theNode().BootID}).Load(); err != nil || len(remembered) > 1 {
 		t.Errorf("the memory cannot be read: %v %v", remembered, err)
 	}
 }

@@ -73,7 +73,7 @@ func enforceUntilKilled(text string) error {
 		return err
 	}
 
-	file := memory.File{Path: memoryPath, BootID: node.BootID}
+	file := memory.File[memory.Workload]{Path: memoryPath, BootID: node.BootID}
 	ceiling := enforce.New(node, target, resources.TargetSpec{
 		ContainerID: "c", PID: int64(v.PID), PIDStartTime: v.Start, Cgroup: v.Cgroup, CgroupInode: v.Inode,
 	})
