@@ -94,6 +94,8 @@ type TLSSource string
 
 // Sources of certificates.
 const (
+	// TLSTalos: the node's own, which apid shows and accepts, from machined.
+	TLSTalos TLSSource = "talos"
 	// TLSNone: no TCP listener; the unix socket alone.
 	TLSNone TLSSource = "none"
 	// TLSFiles: PEM files on the node.
@@ -245,6 +247,10 @@ type API struct {
 	// Listen is host:port; the host may be empty.
 	Listen string `yaml:"listen"`
 	TLS    TLS    `yaml:"tls"`
+	// Forward requests for other nodes (talosctl -n) to their guards, as apid does. It takes a client
+	// certificate that those believe, which with TLSTalos control plane nodes have. They must listen on the
+	// same port.
+	Forward bool `yaml:"forward"`
 }
 
 // TLS certificates of the API; the files are read for TLSFiles only.
@@ -298,6 +304,6 @@ func Default() Config {
 		},
 		Evidence: Evidence{Limit: MustAmount("4M")},
 		Trace:    Trace{Limit: MustAmount("16M")},
-		API:      API{Listen: ":50321", TLS: TLS{Source: TLSNone}},
+		API:      API{Listen: ":50321", TLS: TLS{Source: TLSTalos}},
 	}
 }

@@ -89,6 +89,10 @@ func TestWrongFieldsAreNamedWithValueAndRange(t *testing.T) {
 		{"rules: [{name: A, signal: smell, threshold: 1}]", `rules[0].signal: "smell" is not allowed, allowed is cpu or networkTx or networkRx or allocation or throttled or cpuPressure`},
 		{"api: {tls: {source: files, ca: x, cert: /c, key: /k}}", `api.tls.ca: "x" is not allowed`},
 		{"api: {listen: nowhere, tls: {source: files, ca: /a, cert: /c, key: /k}}", `api.listen: "nowhere" is not allowed`},
+		{"api: {tls: {source: vault}}", `api.tls.source: "vault" is not allowed, allowed is talos or files or none`},
+		{"api: {listen: '10.0.0.1'}", `line 1: api.listen: "10.0.0.1" is not allowed, allowed is host:port`},
+		{"api: {tls: {source: talos, ca: /ca}}", `api.tls.ca: "/ca" is not allowed, allowed is nothing beside api.tls.source: talos`},
+		{"api: {tls: {source: files, ca: /a, cert: /c, key: /k}, forward: true}", `api.forward: "true" is not allowed, allowed is false, unless api.tls.source is talos`},
 		{"rules: [{name: A, signal: cpuPressure, threshold: 0.5}]", `rules[0].threshold: "0.5" is not allowed, allowed is a share of 1%..100%`},
 		{"rules: [{name: A, signal: cpu, threshold: 400m, release: 500m}]", `rules[0].release: "500m" is not allowed, allowed is at most the threshold`},
 		{"rules: [{name: A, signal: cpu, threshold: 400m, dip: 80%}]", `rules[0].dip: "0.8" is not allowed, allowed is a share of 0..0.5`},
@@ -115,7 +119,6 @@ func TestWrongFieldsAreNamedWithValueAndRange(t *testing.T) {
 		{"evidence: {profile: 1m}", `evidence.profile: "1m0s" is not allowed, allowed is a duration of 1s..30s`},
 		{"evidence: {limit: 1G}", `evidence.limit: "1G" is not allowed, allowed is an amount of 64Ki..16Mi bytes, or 0 for no evidence`},
 		{"trace: {path: x, limit: 1k}", `trace.path: "x" is not allowed, allowed is an absolute path, or nothing; line 1: trace.limit: "1k" is not allowed`},
-		{"api: {tls: {source: talos}}", `api.tls.source: "talos" is not allowed, allowed is none or files`},
 		{
 			"moode: enforce",
 			`line 1: moode: "enforce" is not allowed, allowed is one of the fields apiVersion, kind, mode, interval, target, rules, ceiling, evidence, trace, api`,

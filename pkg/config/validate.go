@@ -37,6 +37,9 @@ const (
 	minEvidence, maxEvidence = 64 << 10, 16 << 20
 )
 
+// MaxMillicores is the most that any ceiling may be.
+const MaxMillicores = maxCPU
+
 var ruleName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 
 type validator struct {
@@ -304,9 +307,9 @@ func (v *validator) trace(trace Trace) {
 }
 
 func (v *validator) api(api API) {
-	oneOf(v, "api.tls.source", api.TLS.Source, TLSNone, TLSFiles)
+	oneOf(v, "api.tls.source", api.TLS.Source, TLSTalos, TLSFiles, TLSNone)
 
-	if api.TLS.Source != TLSFiles {
+	if api.TLS.Source == TLSNone {
 		return
 	}
 
@@ -315,9 +318,17 @@ func (v *validator) api(api API) {
 		v.reject("api.listen", api.Listen, "host:port with a port of 1..65535, the host may be empty")
 	}
 
-	for field, path := range map[string]string{"ca": api.TLS.CA, "cert": api.TLS.Cert, "key": api.TLS.Key} {
-		if !filepath.IsAbs(path) {
-			v.reject("api.tls."+field, path, "the absolute path of a PEM file")
+	for _, file := range []struct{ field, path string }{{"ca", api.TLS.CA}, {"cert", api.TLS.Cert}, {"key", api.TLS.Key}} {
+		switch {
+		case api.TLS.Source == TLSFiles && !filepath.IsAbs(file.path):
+			v.reject("api.tls."+file.field, file.path, "the absolute path of a PEM file")
+		case api.TLS.Source != TLSFiles:
+			v.unused("api.tls."+file.field, file.path, "api.tls.source: "+string(api.TLS.Source))
 		}
+	}
+
+	// Other guards take requests on behalf of somebody from impersonators alone, and files bring no such certificate.
+	if api.Forward && api.TLS.Source != TLSTalos {
+		v.reject("api.forward", api.Forward, "false, unless api.tls.source is talos")
 	}
 }

@@ -1,0 +1,93 @@
+//go:build linux
+
+package override
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// publish makes the resources what the book says.
+func (b *Book) publish(ctx context.Context) error {
+	published, err := safe.StateListAll[*resources.Override](ctx, b.state)
+	if err != nil {
+		return fmt.Errorf("error listing overrides: %w", err)
+	}
+
+	for override := range published.All() {
+		if _, ok := b.orders[override.Metadata().ID()]; ok {
+			continue
+		}
+
+		if err := b.state.Destroy(ctx, override.Metadata()); err != nil && !state.IsNotFoundError(err) {
+			return fmt.Errorf("error removing an override: %w", err)
+		}
+	}
+
+	for id, entry := range b.orders {
+		err := safe.StateModify(ctx, b.state, resources.NewOverride(id), func(r *resources.Override) error {
+			*r.TypedSpec() = entry.OverrideSpec
+
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("error publishing an override: %w", err)
+		}
+	}
+
+	return nil
+}
+
+// targets are the ids that a target's name stands for.
+func (b *Book) targets(ctx context.Context, id string) ([]string, error) {
+	list, err := safe.StateListAll[*resources.Target](ctx, b.state)
+	if err != nil {
+		return nil, fmt.Errorf("error listing targets: %w", err)
+	}
+
+	var ids []string
+
+	for target := range list.All() {
+		ids = append(ids, target.Metadata().ID())
+	}
+
+	slices.Sort(ids)
+
+	switch {
+	case len(ids) == 0:
+		return nil, fmt.Errorf("%w: the node has none", ErrNoTarget)
+	case id == "":
+		return ids, nil
+	case slices.Contains(ids, id):
+		return []string{id}, nil
+	default:
+		return nil, fmt.Errorf("%w; the node has %s", NoTarget(id), strings.Join(ids, ", "))
+	}
+}
+
+// NoTarget is ErrNoTarget with the id in question.
+func NoTarget(id string) error { return fmt.Errorf("%w: %q", ErrNoTarget, id) }
+
+// config is the configuration in force, and the mode as it is now.
+func (b *Book) config(ctx context.Context) (config.Mode, config.Config, error) {
+	active, err := safe.StateGetByID[*resources.GuardConfig](ctx, b.state, resources.GuardConfigID)
+	if state.IsNotFoundError(err) || err == nil && active.TypedSpec().Document == "" {
+		return "", config.Config{}, ErrNoConfig
+	}
+
+	if err != nil {
+		return "", config.Config{}, fmt.Errorf("error reading the active configuration: %w", err)
+	}
+
+	cfg, err := config.Parse([]byte(active.TypedSpec().Document))
+
+	return cfg.Mode, cfg, err
+}
