@@ -4,7 +4,10 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/cosi-project/runtime/pkg/state"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
@@ -55,7 +58,8 @@ func (c *CeilingController) capture(
 			defer close(known.done)
 			defer cancel()
 
-			known.kept = capturing(ctx, c.Evidence, Paths{Proc: c.Node.Proc, Cgroup: c.Node.Cgroup}, id, target, c.config.Config)
+			paths := Paths{Proc: c.Node.Proc, Cgroup: c.Node.Cgroup}
+			known.kept = inOneText(capturing(ctx, c.Evidence, paths, id, target, c.config.Config))
 		}()
 	}
 
@@ -67,19 +71,19 @@ func (c *CeilingController) capture(
 	}
 }
 
-// capturing takes the evidence and says where it is, or why there is none.
+// capturing takes the evidence and returns where it is. When only a part could be had, both are set.
 func capturing(
 	ctx context.Context, store *evidence.Store, paths Paths, id string, target resources.TargetSpec, cfg config.Config,
-) string {
+) (string, error) {
 	metrics := cfg.Target.Metrics
 
 	if metrics.Port.Number == 0 {
-		return "none: target.metrics.port is 0"
+		return "", errors.New("target.metrics.port is 0")
 	}
 
 	namespace, err := openNamespace(paths, target)
 	if err != nil {
-		return "none: " + err.Error()
+		return "", err
 	}
 
 	defer namespace.Close()
@@ -87,8 +91,11 @@ func capturing(
 	client := gometrics.NewClient(namespace.Dial, int(metrics.Port.Number))
 	defer client.Close()
 
-	dir, err := store.Capture(ctx, client, id, metrics, cfg.Evidence)
+	return store.Capture(ctx, client, id, metrics, cfg.Evidence)
+}
 
+// inOneText says where evidence is, or why there is none.
+func inOneText(dir string, err error) string {
 	switch {
 	case dir == "":
 		return "none: " + err.Error()
@@ -97,6 +104,39 @@ func capturing(
 	default:
 		return dir
 	}
+}
+
+// Capturer keeps evidence when a person asks for it.
+type Capturer struct {
+	// Store is where; nil is nowhere.
+	Store *evidence.Store
+	Paths Paths
+	State state.State
+}
+
+// Capture keeps a target's evidence under the configuration in force and returns the folder. When only a
+// part could be had, both are set.
+func (c Capturer) Capture(ctx context.Context, id string, target resources.TargetSpec) (string, error) {
+	if c.Store == nil {
+		return "", errors.New("evidence is kept nowhere (flag evidence)")
+	}
+
+	var active activeConfig
+
+	if _, ok, err := active.read(ctx, c.State); err != nil {
+		return "", err
+	} else if !ok {
+		return "", errors.New("no configuration is in force yet")
+	}
+
+	if active.Evidence.Limit.Bytes == 0 {
+		return "", errors.New("evidence is off (evidence.limit)")
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, evidence.Timeout(active.Evidence))
+	defer cancel()
+
+	return capturing(ctx, c.Store, c.Paths, id, target, active.Config)
 }
 
 // dropCapture forgets a target's evidence; what was kept stays on disk.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -19,6 +18,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/actions"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
 	"github.com/spegel-guard/spegel-guard/service/evidence"
 )
@@ -34,10 +34,11 @@ type CeilingController struct {
 	Initial config.Config
 	// Evidence is where it is kept; without one none is taken.
 	Evidence *evidence.Store
+	// Log takes what was done.
+	Log *actions.Log
 
 	config   activeConfig
 	ceilings map[string]*enforce.Ceiling
-	sequence uint64
 	// orphans are ceilings without a target: an earlier process's that wait for theirs to show up, and
 	// such as could not be taken back when their target went.
 	orphans map[string]*enforce.Ceiling
@@ -50,14 +51,15 @@ func (*CeilingController) Name() string { return "guard.CeilingController" }
 
 // Inputs implements controller.Controller.
 func (*CeilingController) Inputs() []controller.Input {
-	return []controller.Input{weak(resources.GuardConfigType), weak(resources.TargetType), weak(resources.CeilingSpecType)}
+	return []controller.Input{
+		weak(resources.GuardConfigType), weak(resources.TargetType), weak(resources.CeilingSpecType), weak(resources.OverrideType),
+	}
 }
 
 // Outputs implements controller.Controller.
 func (*CeilingController) Outputs() []controller.Output {
 	return []controller.Output{
 		{Type: resources.CeilingStatusType, Kind: controller.OutputExclusive},
-		{Type: resources.GuardActionType, Kind: controller.OutputExclusive},
 		{Type: resources.ConditionType, Kind: controller.OutputShared},
 	}
 }
@@ -97,6 +99,11 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return fmt.Errorf("error listing wanted ceilings: %w", err)
 	}
 
+	orders, err := readOrders(ctx, r, boottime.Now())
+	if err != nil {
+		return err
+	}
+
 	wanted := map[string]*resources.CeilingSpecSpec{}
 
 	for spec := range specs.All() {
@@ -113,7 +120,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 	}
 
 	present := map[string]bool{}
-	actions := c.Leftovers.Actions
+	done := c.Leftovers.Actions
 	c.Leftovers.Actions = nil
 
 	r.StartTrackingOutputs()
@@ -123,15 +130,20 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		present[id] = true
 
 		ceiling, replaced := c.ceilingOf(id, *target.TypedSpec())
-		actions = append(actions, replaced...)
+		done = append(done, replaced...)
+
+		// The policy takes its wish back, too; but it is this that says why.
+		if order := orders.of(id); order.Suspends() {
+			wanted[id] = nil
+			done = append(done, ceiling.Lift(resources.ActionRelease, inWords(order))...)
+		}
 
 		ready, kept := c.capture(id, *target.TypedSpec(), wanted[id], ceiling.InForce(), r.QueueReconcile)
 		if !ready {
 			wanted[id] = nil
 		}
 
-		done := ceiling.Reconcile(wanted[id], boottime.Now())
-		actions = append(actions, withEvidence(done, kept)...)
+		done = append(done, withEvidence(ceiling.Reconcile(wanted[id], boottime.Now()), kept)...)
 
 		if err := publishCeiling(ctx, r, id, ceiling); err != nil {
 			return err
@@ -141,15 +153,15 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 	for id, ceiling := range c.ceilings {
 		if !present[id] {
 			// The container is gone, and with it its cgroup; if only the process is, the ceiling is lifted.
-			actions = append(actions, c.abandon(ceiling, "target gone")...)
+			done = append(done, c.abandon(ceiling, "target gone")...)
 			delete(c.ceilings, id)
 			c.dropCapture(id)
 		}
 	}
 
-	actions = append(actions, c.expireOrphans(boottime.Now())...)
+	done = append(done, c.expireOrphans(boottime.Now())...)
 
-	if err := c.record(ctx, r, actions, logger); err != nil {
+	if err := c.Log.Record(ctx, c.inMode(done)...); err != nil {
 		return err
 	}
 
@@ -230,41 +242,13 @@ func publishCeiling(ctx context.Context, r controller.Runtime, id string, ceilin
 	return nil
 }
 
-// record publishes what was done and logs it, one line each; only the newest actions are kept.
-func (c *CeilingController) record(ctx context.Context, r controller.Runtime, actions []enforce.Action, logger *zap.Logger) error {
-	for _, action := range actions {
-		action.Mode = string(c.config.Mode)
-
-		logAction(logger, action)
-
-		c.sequence++
-
-		err := safe.WriterModify(ctx, r, resources.NewGuardAction(actionID(c.sequence)), func(a *resources.GuardAction) error {
-			*a.TypedSpec() = action
-
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("error publishing an action: %w", err)
-		}
-
-		if c.sequence > resources.MaxGuardActions {
-			outdated := resources.NewGuardAction(actionID(c.sequence - resources.MaxGuardActions)).Metadata()
-
-			if err := ignoreNotFound(r.Destroy(ctx, outdated)); err != nil {
-				return fmt.Errorf("error removing an outdated action: %w", err)
-			}
-		}
+// inMode says in which mode it was done.
+func (c *CeilingController) inMode(done []enforce.Action) []enforce.Action {
+	for i := range done {
+		done[i].Mode = string(c.config.Mode)
 	}
 
-	return nil
-}
-
-func actionID(sequence uint64) string {
-	id := strconv.FormatUint(sequence, 10)
-
-	// Leading zeros keep lists in order.
-	return ("000000" + id)[min(len(id), 6):]
+	return done
 }
 
 func (c *CeilingController) reportCondition(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
@@ -307,7 +291,7 @@ func conditionOf(err error) (reason, message string) {
 
 // Stop leaves every ceiling as the configuration wants it after the service's end. It is called after
 // the last Run, however that ended.
-func (c *CeilingController) Stop(logger *zap.Logger) {
+func (c *CeilingController) Stop() {
 	c.begin()
 
 	for id := range c.captures {
@@ -318,8 +302,8 @@ func (c *CeilingController) Stop(logger *zap.Logger) {
 
 	for _, ceiling := range left {
 		if c.config.Ceiling.OnStop == config.StopRelease {
-			for _, action := range ceiling.Lift(resources.ActionRelease, "service stopped") {
-				logAction(logger.With(zap.String("mode", string(c.config.Mode))), action)
+			for _, action := range c.inMode(ceiling.Lift(resources.ActionRelease, "service stopped")) {
+				c.Log.Write(action)
 			}
 		}
 
@@ -327,11 +311,4 @@ func (c *CeilingController) Stop(logger *zap.Logger) {
 	}
 
 	c.ceilings, c.orphans = map[string]*enforce.Ceiling{}, map[string]*enforce.Ceiling{}
-}
-
-func logAction(logger *zap.Logger, action enforce.Action) {
-	logger.Info("action", zap.String("action", action.Action), zap.String("target", action.Target),
-		zap.String("rule", action.Rule), zap.String("reason", action.Reason),
-		zap.String("before", action.Before), zap.String("after", action.After), zap.String("error", action.Error),
-		zap.String("evidence", action.Evidence))
 }

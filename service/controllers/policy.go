@@ -16,10 +16,10 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
+	"github.com/spegel-guard/spegel-guard/service/history"
 	"github.com/spegel-guard/spegel-guard/service/memory"
 )
 
@@ -29,11 +29,13 @@ const retention = time.Hour
 // PolicyController feeds the samples to the decision core and publishes what it decides.
 type PolicyController struct {
 	// Memory keeps the decisions over the guard's restarts.
-	Memory memory.File
+	Memory memory.File[memory.Workload]
 	// Remembered of an earlier process, by workload; each is taken up when its workload is seen.
 	Remembered map[string]memory.Workload
 	// Seed of the credits, another one on each node.
 	Seed uint64
+	// History takes the samples, for the API.
+	History *history.Store
 
 	config    activeConfig
 	recorder  recorder
@@ -50,7 +52,7 @@ func (*PolicyController) Name() string { return "guard.PolicyController" }
 func (*PolicyController) Inputs() []controller.Input {
 	return []controller.Input{
 		weak(resources.GuardConfigType), weak(resources.TargetType), weak(resources.TargetStatsType),
-		weak(resources.CeilingStatusType), weak(resources.ConditionType),
+		weak(resources.CeilingStatusType), weak(resources.ConditionType), weak(resources.OverrideType),
 	}
 }
 
@@ -119,6 +121,11 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		applied[ceiling.Metadata().ID()] = *ceiling.TypedSpec()
 	}
 
+	orders, err := readOrders(ctx, r, boottime.Now())
+	if err != nil {
+		return err
+	}
+
 	r.StartTrackingOutputs()
 
 	present := map[string]bool{}
@@ -127,7 +134,7 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		id := s.Metadata().ID()
 		present[id] = true
 
-		w := c.step(id, *s.TypedSpec(), cgroup.Cores(applied[id].Original), logger)
+		w := c.step(id, *s.TypedSpec(), cgroup.Cores(applied[id].Original), orders.of(id), logger)
 		gaveWay := w.giveWay(applied[id], c.config.Ceiling.Conflict)
 
 		// Before it is published, and so before anything is done about it. What a journal told of a workload
@@ -148,7 +155,7 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 		return err
 	}
 
-	if err := c.publishStatus(ctx, r, present, applied, logger); err != nil {
+	if err := c.publishStatus(ctx, r, present, applied, orders, logger); err != nil {
 		return err
 	}
 
@@ -221,41 +228,7 @@ func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id
 		return err
 	}
 
-	hold := w.decision.Hold
-	if !w.decision.Held {
-		if err := ignoreNotFound(r.Destroy(ctx, resources.NewCeilingSpec(id).Metadata())); err != nil {
-			return fmt.Errorf("error removing the wanted ceiling of %s: %w", id, err)
-		}
-
-		return nil
-	}
-
-	err := safe.WriterModify(ctx, r, resources.NewCeilingSpec(id), func(res *resources.CeilingSpec) error {
-		spec := res.TypedSpec()
-
-		if spec.SinceClock != hold.Since || spec.HoldUntilClock != hold.Until {
-			spec.Since, spec.HoldUntil = boottime.Wall(hold.Since), boottime.Wall(hold.Until)
-			spec.Reason = reasonOf(w.decision, hold.Rule)
-		}
-
-		spec.Mode, spec.Probing, spec.Conflict = string(c.config.Mode), hold.Probing, string(c.config.Ceiling.Conflict)
-		spec.YieldedClock = w.yielded
-
-		if hold.Observe {
-			spec.Mode = string(config.ModeObserve)
-		}
-
-		spec.CeilingMillicores, spec.FloorMillicores = hold.Millicores, c.config.Ceiling.Floor.Millicores
-		spec.Rule = hold.Rule
-		spec.SinceClock, spec.HoldUntilClock = hold.Since, hold.Until
-
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("error publishing the wanted ceiling of %s: %w", id, err)
-	}
-
-	return nil
+	return c.publishWanted(ctx, r, id, w)
 }
 
 // withdraw removes the wanted ceilings of targets that are gone: there is nothing to act on.
@@ -290,6 +263,7 @@ func (c *PolicyController) forget(present map[string]bool) {
 			w.lostAt = now
 		case now-w.lostAt > retention:
 			delete(c.workloads, id)
+			c.History.Forget(id)
 		}
 	}
 

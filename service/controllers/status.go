@@ -24,12 +24,13 @@ import (
 
 // severity orders the states of a target; the worst is shown.
 var severity = []string{
-	resources.StateOK, resources.StateBlind, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled,
+	resources.StateOK, resources.StateBlind, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled, resources.StatePaused,
 }
 
 // publishStatus writes the one-line answer.
 func (c *PolicyController) publishStatus(
-	ctx context.Context, r controller.Runtime, present map[string]bool, applied map[string]resources.CeilingStatusSpec, logger *zap.Logger,
+	ctx context.Context, r controller.Runtime, present map[string]bool, applied map[string]resources.CeilingStatusSpec, orders orders,
+	logger *zap.Logger,
 ) error {
 	conditions, err := safe.ReaderListAll[*resources.Condition](ctx, r)
 	if err != nil {
@@ -37,6 +38,11 @@ func (c *PolicyController) publishStatus(
 	}
 
 	status := c.worst(present, applied)
+
+	if pause, ok := orders[resources.OverridePauseID]; ok {
+		status.State, status.Message = resources.StatePaused, inWords(pause)
+	}
+
 	status.Mode, status.Targets = string(c.config.Mode), int64(len(present))
 
 	for condition := range conditions.All() {
@@ -74,7 +80,7 @@ func (c *PolicyController) worst(present map[string]bool, applied map[string]res
 	slices.Sort(ids)
 
 	for _, id := range ids {
-		status := targetStatus(id, c.workloads[id].decision, applied[id])
+		status := targetStatus(id, c.workloads[id], applied[id])
 
 		if r := slices.Index(severity, status.State); r > rank {
 			worst, rank = status, r
@@ -84,9 +90,11 @@ func (c *PolicyController) worst(present map[string]bool, applied map[string]res
 	return worst
 }
 
-func targetStatus(id string, decision policy.Decision, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
+func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
+	decision := w.decision
+	wanted, held := w.wish()
 	status := resources.GuardStatusSpec{
-		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: decision.ReleasesIn.Round(time.Second),
+		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: w.releasesIn(wanted),
 	}
 
 	for _, rule := range decision.Rules {
@@ -115,20 +123,24 @@ func targetStatus(id string, decision policy.Decision, ceiling resources.Ceiling
 		}
 	}
 
-	if decision.Hold.Probing {
-		status.State, status.Rule = resources.StateProbing, decision.Hold.Rule
+	if w.order.Kind != "" {
+		status.Message = inWords(w.order)
+	}
+
+	if wanted.Probing {
+		status.State, status.Rule = resources.StateProbing, wanted.Rule
 
 		return status
 	}
 
-	if !decision.Held || ceiling.State != resources.CeilingApplied {
+	if !held || ceiling.State != resources.CeilingApplied {
 		status.Message = cmp.Or(withoutCeiling(ceiling), status.Message)
 
 		return status
 	}
 
-	calm := status.State == resources.StateOK
-	status.State, status.Rule, status.Ceiling = resources.StateThrottled, decision.Hold.Rule, displayCeiling(ceiling.ReadBack)
+	calm := status.State == resources.StateOK && wanted.Rule != resources.RuleByHand
+	status.State, status.Rule, status.Ceiling = resources.StateThrottled, wanted.Rule, displayCeiling(ceiling.ReadBack)
 
 	if calm {
 		status.State = resources.StateReleasing

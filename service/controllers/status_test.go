@@ -47,12 +47,12 @@ func TestTargetStatus(t *testing.T) {
 		{"releasing", held(decision(policy.StateReleasing, policy.StateOK)), applied, resources.StateReleasing, "SpegelHighCPU"},
 		{"blind under a ceiling is no calm", held(decision(policy.StateBlind, policy.StateOK)), applied, resources.StateThrottled, "SpegelHighCPU"},
 	} {
-		status := targetStatus("id", test.decision, test.ceiling)
+		status := targetStatus("id", &workload{decision: test.decision}, test.ceiling)
 		assert.Equal(t, test.state, status.State, test.name)
 		assert.Equal(t, test.rule, status.Rule, test.name)
 	}
 
-	assert.Equal(t, "500m", targetStatus("id", held(decision(policy.StateFiring)), applied).Ceiling)
+	assert.Equal(t, "500m", targetStatus("id", &workload{decision: held(decision(policy.StateFiring))}, applied).Ceiling)
 
 	// Why there is none.
 	for ceiling, want := range map[resources.CeilingStatusSpec]string{
@@ -61,7 +61,7 @@ func TestTargetStatus(t *testing.T) {
 		{State: resources.CeilingTerminating}:                                         "the container terminates",
 		{State: resources.CeilingObserved, LastError: "cpu.max is not writable: why"}: "cpu.max is not writable: why",
 	} {
-		status := targetStatus("id", held(decision(policy.StateFiring)), ceiling)
+		status := targetStatus("id", &workload{decision: held(decision(policy.StateFiring))}, ceiling)
 		assert.Equal(t, resources.StateFiring, status.State)
 		assert.Contains(t, status.Message, want)
 	}
@@ -91,13 +91,6 @@ func TestDisplay(t *testing.T) {
 	assert.Equal(t, "500m", displayCeiling("50001 100000"))
 	assert.Equal(t, "-", displayCeiling("max 100000"))
 	assert.Equal(t, "-", displayCeiling(""))
-}
-
-func TestActionIDsSortAsTheyHappened(t *testing.T) {
-	assert.Equal(t, "000001", actionID(1))
-	assert.Equal(t, "000050", actionID(50))
-	assert.Equal(t, "123456", actionID(123456))
-	assert.Equal(t, "1234567", actionID(1234567))
 }
 
 func TestRate(t *testing.T) {

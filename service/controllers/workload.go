@@ -25,6 +25,12 @@ type workload struct {
 	verdict  *policy.Verdict
 	// yielded is the Since of the hold that gave way to somebody else's cpu.max.
 	yielded time.Duration
+	// reason of the hold that began then.
+	reason      string
+	reasonSince time.Duration
+	reasonUntil time.Duration
+	// order is what a person ordered for it.
+	order resources.OverrideSpec
 	// known tells that it is in the memory.
 	known bool
 	// lostAt is when its container went; 0 while it runs.
@@ -32,7 +38,9 @@ type workload struct {
 }
 
 // step takes the workload's newest sample.
-func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, owner float64, logger *zap.Logger) *workload {
+func (c *PolicyController) step(
+	id string, stats resources.TargetStatsSpec, owner float64, order resources.OverrideSpec, logger *zap.Logger,
+) *workload {
 	logger = logger.With(zap.String("target", id))
 
 	w, ok := c.workloads[id]
@@ -47,7 +55,7 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, owne
 		c.workloads[id] = w
 	}
 
-	w.lostAt = 0
+	w.lostAt, w.order = 0, order
 
 	if w.containerID != stats.ContainerID {
 		w.containerID = stats.ContainerID
@@ -59,6 +67,9 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, owne
 	}
 
 	sample := policySample(stats, owner)
+	sample.Suspended, sample.Manual = order.Suspends(), manual(order)
+
+	c.History.Add(id, stats.ContainerID, sample)
 	c.recorder.record(trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, logger)
 
 	// The engine writes over its rules at each step.
@@ -68,6 +79,11 @@ func (c *PolicyController) step(id string, stats resources.TargetStatsSpec, owne
 
 	if w.decision.Verdict != nil {
 		w.verdict = w.decision.Verdict
+	}
+
+	// The figures are those of the moment it began.
+	if hold := w.decision.Hold; hold.Since != w.reasonSince || hold.Until != w.reasonUntil {
+		w.reason, w.reasonSince, w.reasonUntil = reasonOf(w.decision, hold.Rule), hold.Since, hold.Until
 	}
 
 	logDecision(logger, w.before, w.decision)
