@@ -1,0 +1,70 @@
+package identity
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	talosx509 "github.com/siderolabs/crypto/x509"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+)
+
+// filesInterval is how soon new files are noticed. Their content is compared, so it does not matter how
+// they are replaced: written over, renamed, or behind another symbolic link.
+const filesInterval = 5 * time.Second
+
+// Files are PEM files on the node.
+type Files struct {
+	Paths config.TLS
+	// Interval between two looks; 0 is the usual one.
+	Interval time.Duration
+}
+
+// Load reads them.
+func (f Files) Load() (*Identity, error) {
+	material, err := f.read()
+	if err != nil {
+		return nil, err
+	}
+
+	return New(material)
+}
+
+// Run puts the files' identity in force whenever it changes, until the context ends. Files that are
+// missing, or do not fit together, leave the last good identity in force. report is told of each new
+// identity, with nil, and of each new error.
+func (f Files) Run(ctx context.Context, store *Store, report func(error)) error {
+	keeper := keeper{store: store, report: report}
+
+	for {
+		if material, err := f.read(); err != nil {
+			keeper.fail(err)
+		} else {
+			keeper.take(material)
+		}
+
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(cmp.Or(f.Interval, filesInterval)):
+		}
+	}
+}
+
+func (f Files) read() (Material, error) {
+	var all [3][]byte
+
+	for i, file := range []struct{ field, path string }{{"ca", f.Paths.CA}, {"cert", f.Paths.Cert}, {"key", f.Paths.Key}} {
+		data, err := os.ReadFile(file.path)
+		if err != nil {
+			return Material{}, fmt.Errorf("error loading api.tls.%s: %w", file.field, err)
+		}
+
+		all[i] = data
+	}
+
+	return Material{CAs: [][]byte{all[0]}, Server: talosx509.PEMEncodedCertificateAndKey{Crt: all[1], Key: all[2]}}, nil
+}
