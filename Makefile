@@ -7,6 +7,8 @@ MODULE   := github.com/spegel-guard/spegel-guard
 LDFLAGS  := -s -w -X $(MODULE)/service/api.Version=$(VERSION)
 FUZZTIME ?= 60s
 
+BUF_VERSION      := v1.75.0
+BUF              := $(CACHE)/lint/buf-$(BUF_VERSION)/buf
 GOLANGCI_VERSION := v2.6.0
 GOLANGCI         := $(CACHE)/lint/$(GOLANGCI_VERSION)/golangci-lint
 
@@ -36,11 +38,22 @@ demo: deps ## Boot a node, let spegel run away, and watch the guard deal with it
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: test-unit test-vm faults ## Run all tests.
+test: test-unit test-talosctl test-vm faults ## Run all tests.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector.
 	go test -race ./...
+
+# Talos' own, unmodified, from its module.
+TALOSCTL := $(CACHE)/tools/talosctl-$(shell cksum test/talosctl/go.sum | cut -d ' ' -f 1)/talosctl
+
+$(TALOSCTL):
+	@echo "building talosctl (once, some minutes) ..."
+	@CGO_ENABLED=0 GOFLAGS= go build -C test/talosctl -trimpath -ldflags '-s -w' -o $@ github.com/siderolabs/talos/cmd/talosctl
+
+.PHONY: test-talosctl
+test-talosctl: $(TALOSCTL) ## Run the real talosctl against guards on the loopback.
+	SPEGEL_GUARD_TALOSCTL=$(TALOSCTL) go test -count=1 -v -run TestRealTalosctl ./service/api
 
 .PHONY: test-vm
 test-vm: deps ## Run the tests that need a real kernel, in the VM.
@@ -57,7 +70,7 @@ fuzz: ## Fuzz every target for FUZZTIME each.
 		./pkg/config:FuzzParse ./pkg/trace:FuzzReplay \
 		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzParseCPUMax ./pkg/cgroup:FuzzParsePressure \
 		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve \
-		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse; \
+		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/api:FuzzAppendInfo; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
 
 .PHONY: bench
@@ -77,8 +90,25 @@ lint: $(GOLANGCI) ## Run golangci-lint.
 $(GOLANGCI):
 	GOBIN=$(dir $@) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
+$(BUF):
+	GOBIN=$(dir $@) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+
+# The API as it was released last; a change that breaks its clients is one against this.
+PROTO_BASELINE := proto/baseline.binpb
+PROTO_IMAGE    := $(CACHE)/lint/image.binpb
+
+.PHONY: proto-check
+proto-check: $(BUF) ## Lint the protobuf files, and fail when they break clients of the baseline.
+	@go run ./proto/generate -image $(PROTO_IMAGE)
+	$(BUF) lint $(PROTO_IMAGE) --path spegelguard --config proto/buf.yaml
+	$(BUF) breaking $(PROTO_IMAGE) --against $(PROTO_BASELINE) --path spegelguard --config proto/buf.yaml
+
+.PHONY: proto-baseline
+proto-baseline: ## Take the API as it is now for the baseline: with a release, and after additions.
+	go run ./proto/generate -image $(PROTO_BASELINE)
+
 .PHONY: check
-check: lint generate ## Lint, and fail when generated code is stale.
+check: lint proto-check generate ## Lint, and fail when generated code is stale or breaks clients.
 	@git diff --exit-code --stat -- proto pkg/trace/testdata || (echo "generated code is stale: commit what 'make generate' writes" && exit 1)
 
 .PHONY: clean

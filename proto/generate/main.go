@@ -2,13 +2,14 @@
 //
 // It compiles in Go, with protocompile, and runs the plugins pinned in go.mod, so that neither protoc
 // nor a copy of Talos' proto files is needed: imports are answered from the descriptors that the
-// machinery module already carries.
+// machinery module already carries. With -image it writes what buf checks instead.
 package main
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,13 +36,16 @@ const root = "proto"
 var plugins = []string{"protoc-gen-go", "protoc-gen-go-grpc"}
 
 func main() {
-	if err := run(context.Background(), []string{"spegelguard/v1alpha1/guard.proto"}); err != nil {
+	image := flag.String("image", "", "write the compiled files here, for buf, and generate nothing")
+	flag.Parse()
+
+	if err := run(context.Background(), []string{"spegelguard/v1alpha1/guard.proto"}, *image); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, files []string) error {
+func run(ctx context.Context, files []string, image string) error {
 	compiler := protocompile.Compiler{
 		Resolver: protocompile.CompositeResolver{
 			&protocompile.SourceResolver{ImportPaths: []string{root}},
@@ -55,13 +59,19 @@ func run(ctx context.Context, files []string) error {
 		return fmt.Errorf("error compiling: %w", err)
 	}
 
-	request, err := pluginRequest(files, compiled)
+	request := pluginRequest(files, compiled)
+
+	if image != "" {
+		return writeImage(image, request.GetProtoFile())
+	}
+
+	data, err := proto.Marshal(request)
 	if err != nil {
 		return err
 	}
 
 	for _, plugin := range plugins {
-		if err := runPlugin(ctx, plugin, request); err != nil {
+		if err := runPlugin(ctx, plugin, data); err != nil {
 			return fmt.Errorf("error running %s: %w", plugin, err)
 		}
 	}
@@ -78,7 +88,7 @@ func fromRegistry(path string) (protocompile.SearchResult, error) {
 	return protocompile.SearchResult{Proto: protodesc.ToFileDescriptorProto(file)}, nil
 }
 
-func pluginRequest(files []string, compiled linker.Files) ([]byte, error) {
+func pluginRequest(files []string, compiled linker.Files) *pluginpb.CodeGeneratorRequest {
 	request := &pluginpb.CodeGeneratorRequest{FileToGenerate: files, Parameter: proto.String("paths=source_relative")}
 	done := map[string]bool{}
 
@@ -103,7 +113,17 @@ func pluginRequest(files []string, compiled linker.Files) ([]byte, error) {
 		add(file)
 	}
 
-	return proto.Marshal(request)
+	return request
+}
+
+// writeImage writes a FileDescriptorSet: what buf takes in the place of source files, some of which are not here.
+func writeImage(path string, files []*descriptorpb.FileDescriptorProto) error {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(&descriptorpb.FileDescriptorSet{File: files})
+	if err != nil {
+		return err
+	}
+
+	return os.WriteFile(path, data, 0o644)
 }
 
 func descriptor(file protoreflect.FileDescriptor) *descriptorpb.FileDescriptorProto {

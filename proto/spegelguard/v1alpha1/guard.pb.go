@@ -11,7 +11,6 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -25,6 +24,42 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type StatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusRequest) Reset() {
+	*x = StatusRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusRequest) ProtoMessage() {}
+
+func (x *StatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
+func (*StatusRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{0}
+}
+
 type StatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Messages      []*Status              `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
@@ -34,7 +69,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[0]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -46,7 +81,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[0]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,7 +94,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{0}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *StatusResponse) GetMessages() []*Status {
@@ -73,8 +108,8 @@ func (x *StatusResponse) GetMessages() []*Status {
 type Status struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// State as in GuardStatuses.spegelguard.dev: ok, pending, firing, throttled, probing, releasing, blind,
-	// no-target, no-cri, no-cgroup-v2 or no-permission.
+	// State as in GuardStatuses.spegelguard.dev: ok, pending, firing, throttled, probing, releasing, paused,
+	// blind, no-target, no-cri, no-cgroup-v2, no-permission or no-control.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Mode is observe or enforce.
 	Mode string `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
@@ -85,14 +120,16 @@ type Status struct {
 	// Targets on the node, ordered by id.
 	Targets []*TargetStatus `protobuf:"bytes,6,rep,name=targets,proto3" json:"targets,omitempty"`
 	// Version of the guard.
-	Version       string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	// Overrides are what people ordered.
+	Overrides     []*Override `protobuf:"bytes,8,rep,name=overrides,proto3" json:"overrides,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Status) Reset() {
 	*x = Status{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[1]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -104,7 +141,7 @@ func (x *Status) String() string {
 func (*Status) ProtoMessage() {}
 
 func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[1]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -117,7 +154,7 @@ func (x *Status) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Status.ProtoReflect.Descriptor instead.
 func (*Status) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{1}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Status) GetMetadata() *common.Metadata {
@@ -169,6 +206,13 @@ func (x *Status) GetVersion() string {
 	return ""
 }
 
+func (x *Status) GetOverrides() []*Override {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
 // TargetStatus is one guarded container.
 type TargetStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -185,14 +229,16 @@ type TargetStatus struct {
 	// Rules in order of their names.
 	Rules []*RuleStatus `protobuf:"bytes,8,rep,name=rules,proto3" json:"rules,omitempty"`
 	// Ceiling, absent when there is none and none is wanted.
-	Ceiling       *CeilingStatus `protobuf:"bytes,9,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ceiling *CeilingStatus `protobuf:"bytes,9,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
+	// AllocBytesPerSecond of the Go program.
+	AllocBytesPerSecond *Reading `protobuf:"bytes,10,opt,name=alloc_bytes_per_second,json=allocBytesPerSecond,proto3" json:"alloc_bytes_per_second,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *TargetStatus) Reset() {
 	*x = TargetStatus{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[2]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +250,7 @@ func (x *TargetStatus) String() string {
 func (*TargetStatus) ProtoMessage() {}
 
 func (x *TargetStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[2]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +263,7 @@ func (x *TargetStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetStatus.ProtoReflect.Descriptor instead.
 func (*TargetStatus) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{2}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TargetStatus) GetId() string {
@@ -283,6 +329,13 @@ func (x *TargetStatus) GetCeiling() *CeilingStatus {
 	return nil
 }
 
+func (x *TargetStatus) GetAllocBytesPerSecond() *Reading {
+	if x != nil {
+		return x.AllocBytesPerSecond
+	}
+	return nil
+}
+
 // Reading is a value and where it comes from.
 type Reading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -297,7 +350,7 @@ type Reading struct {
 
 func (x *Reading) Reset() {
 	*x = Reading{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[3]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +362,7 @@ func (x *Reading) String() string {
 func (*Reading) ProtoMessage() {}
 
 func (x *Reading) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[3]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +375,7 @@ func (x *Reading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reading.ProtoReflect.Descriptor instead.
 func (*Reading) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{3}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Reading) GetValue() float64 {
@@ -372,7 +425,7 @@ type RuleStatus struct {
 
 func (x *RuleStatus) Reset() {
 	*x = RuleStatus{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[4]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +437,7 @@ func (x *RuleStatus) String() string {
 func (*RuleStatus) ProtoMessage() {}
 
 func (x *RuleStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[4]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +450,7 @@ func (x *RuleStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleStatus.ProtoReflect.Descriptor instead.
 func (*RuleStatus) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{4}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RuleStatus) GetName() string {
@@ -488,7 +541,7 @@ type CeilingStatus struct {
 
 func (x *CeilingStatus) Reset() {
 	*x = CeilingStatus{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[5]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +553,7 @@ func (x *CeilingStatus) String() string {
 func (*CeilingStatus) ProtoMessage() {}
 
 func (x *CeilingStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[5]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +566,7 @@ func (x *CeilingStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CeilingStatus.ProtoReflect.Descriptor instead.
 func (*CeilingStatus) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{5}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CeilingStatus) GetState() string {
@@ -565,13 +618,2080 @@ func (x *CeilingStatus) GetLastError() string {
 	return ""
 }
 
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id; empty is all of them.
+	Target        string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ExplainRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+type ExplainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*Explanation         `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ExplainResponse) GetMessages() []*Explanation {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// Explanation of one node's state.
+type Explanation struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	State    string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Mode     string                 `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	Message  string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	// Conditions of the guard's parts; one that is not ok says why.
+	Conditions    []*Condition         `protobuf:"bytes,5,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Overrides     []*Override          `protobuf:"bytes,6,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	Targets       []*TargetExplanation `protobuf:"bytes,7,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation) ProtoMessage() {}
+
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Explanation) GetMetadata() *common.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *Explanation) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Explanation) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Explanation) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Explanation) GetConditions() []*Condition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+func (x *Explanation) GetOverrides() []*Override {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+func (x *Explanation) GetTargets() []*TargetExplanation {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+// Condition is how a part of the guard is: config, discovery, sampling, enforcement or api.
+type Condition struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Ok            bool                   `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Condition) Reset() {
+	*x = Condition{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Condition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Condition) ProtoMessage() {}
+
+func (x *Condition) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Condition.ProtoReflect.Descriptor instead.
+func (*Condition) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Condition) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Condition) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *Condition) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Condition) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Condition) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// TargetExplanation is why a target is as it is.
+type TargetExplanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Rules []*RuleStatus          `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Hold is the wanted ceiling, absent when there is none.
+	Hold    *Hold          `protobuf:"bytes,3,opt,name=hold,proto3" json:"hold,omitempty"`
+	Ceiling *CeilingStatus `protobuf:"bytes,4,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
+	// Verdict on the last ceiling that was lifted, absent when there was none.
+	Verdict       *Verdict `protobuf:"bytes,5,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetExplanation) Reset() {
+	*x = TargetExplanation{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetExplanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetExplanation) ProtoMessage() {}
+
+func (x *TargetExplanation) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetExplanation.ProtoReflect.Descriptor instead.
+func (*TargetExplanation) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *TargetExplanation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TargetExplanation) GetRules() []*RuleStatus {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *TargetExplanation) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *TargetExplanation) GetCeiling() *CeilingStatus {
+	if x != nil {
+		return x.Ceiling
+	}
+	return nil
+}
+
+func (x *TargetExplanation) GetVerdict() *Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return nil
+}
+
+// Hold is a ceiling that is wanted.
+type Hold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rule that tripped, or by-hand.
+	Rule              string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Reason            string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	CeilingMillicores int64                  `protobuf:"varint,3,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
+	Since             *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// Until is the earliest release.
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// Mode is observe or enforce; in observe nothing is written.
+	Mode string `protobuf:"bytes,6,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Probing: the ceiling is lifted for a moment, to see what demand is like without it.
+	Probing bool `protobuf:"varint,7,opt,name=probing,proto3" json:"probing,omitempty"`
+	// ReleasesIn is the time until release if all stays quiet.
+	ReleasesIn *durationpb.Duration `protobuf:"bytes,8,opt,name=releases_in,json=releasesIn,proto3" json:"releases_in,omitempty"`
+	// Blockers are what stands against the release now, for people.
+	Blockers      []string `protobuf:"bytes,9,rep,name=blockers,proto3" json:"blockers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Hold) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Hold) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Hold) GetCeilingMillicores() int64 {
+	if x != nil {
+		return x.CeilingMillicores
+	}
+	return 0
+}
+
+func (x *Hold) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Hold) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Hold) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Hold) GetProbing() bool {
+	if x != nil {
+		return x.Probing
+	}
+	return false
+}
+
+func (x *Hold) GetReleasesIn() *durationpb.Duration {
+	if x != nil {
+		return x.ReleasesIn
+	}
+	return nil
+}
+
+func (x *Hold) GetBlockers() []string {
+	if x != nil {
+		return x.Blockers
+	}
+	return nil
+}
+
+// Verdict is what a ceiling did.
+type Verdict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Rule  string                 `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Outcome is helped, no effect, harmed or unknown.
+	Outcome string `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Reason  string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Ended tells that the signal stayed under its threshold without the ceiling.
+	Ended  bool   `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	Before *Usage `protobuf:"bytes,6,opt,name=before,proto3" json:"before,omitempty"`
+	During *Usage `protobuf:"bytes,7,opt,name=during,proto3" json:"during,omitempty"`
+	// After is absent while there is none.
+	After         *Usage `protobuf:"bytes,8,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Verdict) Reset() {
+	*x = Verdict{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Verdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Verdict) ProtoMessage() {}
+
+func (x *Verdict) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
+func (*Verdict) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Verdict) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Verdict) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Verdict) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Verdict) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Verdict) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Verdict) GetBefore() *Usage {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *Verdict) GetDuring() *Usage {
+	if x != nil {
+		return x.During
+	}
+	return nil
+}
+
+func (x *Verdict) GetAfter() *Usage {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+// Usage is what a target used over some time.
+type Usage struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Over             *durationpb.Duration   `protobuf:"bytes,1,opt,name=over,proto3" json:"over,omitempty"`
+	CoreSeconds      float64                `protobuf:"fixed64,2,opt,name=core_seconds,json=coreSeconds,proto3" json:"core_seconds,omitempty"`
+	TxBytes          float64                `protobuf:"fixed64,3,opt,name=tx_bytes,json=txBytes,proto3" json:"tx_bytes,omitempty"`
+	RxBytes          float64                `protobuf:"fixed64,4,opt,name=rx_bytes,json=rxBytes,proto3" json:"rx_bytes,omitempty"`
+	AllocatedBytes   float64                `protobuf:"fixed64,5,opt,name=allocated_bytes,json=allocatedBytes,proto3" json:"allocated_bytes,omitempty"`
+	ThrottledSeconds float64                `protobuf:"fixed64,6,opt,name=throttled_seconds,json=throttledSeconds,proto3" json:"throttled_seconds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Usage) GetOver() *durationpb.Duration {
+	if x != nil {
+		return x.Over
+	}
+	return nil
+}
+
+func (x *Usage) GetCoreSeconds() float64 {
+	if x != nil {
+		return x.CoreSeconds
+	}
+	return 0
+}
+
+func (x *Usage) GetTxBytes() float64 {
+	if x != nil {
+		return x.TxBytes
+	}
+	return 0
+}
+
+func (x *Usage) GetRxBytes() float64 {
+	if x != nil {
+		return x.RxBytes
+	}
+	return 0
+}
+
+func (x *Usage) GetAllocatedBytes() float64 {
+	if x != nil {
+		return x.AllocatedBytes
+	}
+	return 0
+}
+
+func (x *Usage) GetThrottledSeconds() float64 {
+	if x != nil {
+		return x.ThrottledSeconds
+	}
+	return 0
+}
+
+// Override is what a person ordered, until its time is over.
+type Override struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id, or "node" for all of it.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Kind is pause, release or throttle.
+	Kind              string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	CeilingMillicores int64                  `protobuf:"varint,3,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
+	Since             *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Until             *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	By                *Person                `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	Reason            string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Override) Reset() {
+	*x = Override{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Override) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Override) ProtoMessage() {}
+
+func (x *Override) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Override.ProtoReflect.Descriptor instead.
+func (*Override) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Override) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Override) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Override) GetCeilingMillicores() int64 {
+	if x != nil {
+		return x.CeilingMillicores
+	}
+	return 0
+}
+
+func (x *Override) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Override) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Override) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Override) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Person is who asked for something.
+type Person struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Subject of the client certificate (RFC 2253), or the user at the other end of the unix socket.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Fingerprint is the SHA-256 of the client certificate in hexadecimal digits.
+	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// From is the address it came from, and which guard forwarded it.
+	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Person) Reset() {
+	*x = Person{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Person) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Person) ProtoMessage() {}
+
+func (x *Person) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Person.ProtoReflect.Descriptor instead.
+func (*Person) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Person) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Person) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Person) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+type EventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tail sends so many of the last actions first, at most 50; -1 is all of them.
+	Tail int32 `protobuf:"varint,1,opt,name=tail,proto3" json:"tail,omitempty"`
+	// Once ends the stream behind the tail.
+	Once          bool `protobuf:"varint,2,opt,name=once,proto3" json:"once,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventsRequest) Reset() {
+	*x = EventsRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventsRequest) ProtoMessage() {}
+
+func (x *EventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
+func (*EventsRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *EventsRequest) GetTail() int32 {
+	if x != nil {
+		return x.Tail
+	}
+	return 0
+}
+
+func (x *EventsRequest) GetOnce() bool {
+	if x != nil {
+		return x.Once
+	}
+	return false
+}
+
+// EventsResponse is one thing that happened.
+type EventsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	At       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Kind is state, rule, action, verdict, condition or override.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Target's id; empty for what is about the node.
+	Target string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	// Name of the rule or condition, or what action was taken.
+	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// State it has now, and had before.
+	State  string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	Before string `protobuf:"bytes,7,opt,name=before,proto3" json:"before,omitempty"`
+	// Message for people.
+	Message string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	// Action in full, for kind action.
+	Action        *Action `protobuf:"bytes,9,opt,name=action,proto3" json:"action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventsResponse) Reset() {
+	*x = EventsResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventsResponse) ProtoMessage() {}
+
+func (x *EventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventsResponse.ProtoReflect.Descriptor instead.
+func (*EventsResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *EventsResponse) GetMetadata() *common.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *EventsResponse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *EventsResponse) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *EventsResponse) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *EventsResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EventsResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *EventsResponse) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *EventsResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *EventsResponse) GetAction() *Action {
+	if x != nil {
+		return x.Action
+	}
+	return nil
+}
+
+// Action is something that was done, or decided not to be.
+type Action struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Action is apply, adjust, release, probe, adopt, foreign-write, would-apply or fail; or what a person
+	// asked for: throttle, pause, resume, capture, and release with by; or expire.
+	Action      string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	Mode        string `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
+	Target      string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	ContainerId string `protobuf:"bytes,6,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Rule        string `protobuf:"bytes,7,opt,name=rule,proto3" json:"rule,omitempty"`
+	Reason      string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Before and after are cpu.max as the kernel showed it.
+	Before   string `protobuf:"bytes,9,opt,name=before,proto3" json:"before,omitempty"`
+	After    string `protobuf:"bytes,10,opt,name=after,proto3" json:"after,omitempty"`
+	Error    string `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
+	Evidence string `protobuf:"bytes,12,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// By is absent for what the rules decided.
+	By            *Person                `protobuf:"bytes,13,opt,name=by,proto3" json:"by,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Action) Reset() {
+	*x = Action{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Action) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Action) ProtoMessage() {}
+
+func (x *Action) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Action.ProtoReflect.Descriptor instead.
+func (*Action) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Action) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Action) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Action) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Action) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Action) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Action) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *Action) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Action) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Action) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *Action) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *Action) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Action) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *Action) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Action) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type HistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id; empty is all of them.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Since is how far back; absent is as far as there is.
+	Since         *durationpb.Duration `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRequest) Reset() {
+	*x = HistoryRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRequest) ProtoMessage() {}
+
+func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
+func (*HistoryRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *HistoryRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetSince() *durationpb.Duration {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+type HistoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*History             `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryResponse) Reset() {
+	*x = HistoryResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryResponse) ProtoMessage() {}
+
+func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
+func (*HistoryResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *HistoryResponse) GetMessages() []*History {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// History of one node's targets.
+type History struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Metadata      *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Series        []*Series              `protobuf:"bytes,2,rep,name=series,proto3" json:"series,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *History) Reset() {
+	*x = History{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *History) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*History) ProtoMessage() {}
+
+func (x *History) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use History.ProtoReflect.Descriptor instead.
+func (*History) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *History) GetMetadata() *common.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *History) GetSeries() []*Series {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+// Series is what one target did, the oldest point first.
+type Series struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Points        []*Point               `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Series) Reset() {
+	*x = Series{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Series) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Series) ProtoMessage() {}
+
+func (x *Series) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Series.ProtoReflect.Descriptor instead.
+func (*Series) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Series) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Series) GetPoints() []*Point {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+// Point is an average. What is not known is absent.
+type Point struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At is the end of the time that it covers.
+	At                  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Over                *durationpb.Duration   `protobuf:"bytes,2,opt,name=over,proto3" json:"over,omitempty"`
+	CpuCores            *float64               `protobuf:"fixed64,3,opt,name=cpu_cores,json=cpuCores,proto3,oneof" json:"cpu_cores,omitempty"`
+	TxBytesPerSecond    *float64               `protobuf:"fixed64,4,opt,name=tx_bytes_per_second,json=txBytesPerSecond,proto3,oneof" json:"tx_bytes_per_second,omitempty"`
+	RxBytesPerSecond    *float64               `protobuf:"fixed64,5,opt,name=rx_bytes_per_second,json=rxBytesPerSecond,proto3,oneof" json:"rx_bytes_per_second,omitempty"`
+	AllocBytesPerSecond *float64               `protobuf:"fixed64,6,opt,name=alloc_bytes_per_second,json=allocBytesPerSecond,proto3,oneof" json:"alloc_bytes_per_second,omitempty"`
+	// ThrottledRatio is the share of enforcement periods with throttling, 0..1.
+	ThrottledRatio *float64 `protobuf:"fixed64,7,opt,name=throttled_ratio,json=throttledRatio,proto3,oneof" json:"throttled_ratio,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Point) Reset() {
+	*x = Point{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Point) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Point) ProtoMessage() {}
+
+func (x *Point) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Point.ProtoReflect.Descriptor instead.
+func (*Point) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Point) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Point) GetOver() *durationpb.Duration {
+	if x != nil {
+		return x.Over
+	}
+	return nil
+}
+
+func (x *Point) GetCpuCores() float64 {
+	if x != nil && x.CpuCores != nil {
+		return *x.CpuCores
+	}
+	return 0
+}
+
+func (x *Point) GetTxBytesPerSecond() float64 {
+	if x != nil && x.TxBytesPerSecond != nil {
+		return *x.TxBytesPerSecond
+	}
+	return 0
+}
+
+func (x *Point) GetRxBytesPerSecond() float64 {
+	if x != nil && x.RxBytesPerSecond != nil {
+		return *x.RxBytesPerSecond
+	}
+	return 0
+}
+
+func (x *Point) GetAllocBytesPerSecond() float64 {
+	if x != nil && x.AllocBytesPerSecond != nil {
+		return *x.AllocBytesPerSecond
+	}
+	return 0
+}
+
+func (x *Point) GetThrottledRatio() float64 {
+	if x != nil && x.ThrottledRatio != nil {
+		return *x.ThrottledRatio
+	}
+	return 0
+}
+
+type ReleaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id; empty is all of them.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// For is how long, 1s to 24h.
+	For *durationpb.Duration `protobuf:"bytes,2,opt,name=for,proto3" json:"for,omitempty"`
+	// Reason for the record, at most 256 bytes.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseRequest) Reset() {
+	*x = ReleaseRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseRequest) ProtoMessage() {}
+
+func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReleaseRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ReleaseRequest) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+func (x *ReleaseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ReleaseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseResponse) Reset() {
+	*x = ReleaseResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseResponse) ProtoMessage() {}
+
+func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReleaseResponse) GetMessages() []*Act {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+type ThrottleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id; empty is all of them.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// CeilingMillicores is the quota, from the configured floor on.
+	CeilingMillicores int64 `protobuf:"varint,2,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
+	// For is how long, 1s to 24h.
+	For *durationpb.Duration `protobuf:"bytes,3,opt,name=for,proto3" json:"for,omitempty"`
+	// Reason for the record, at most 256 bytes.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThrottleRequest) Reset() {
+	*x = ThrottleRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThrottleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThrottleRequest) ProtoMessage() {}
+
+func (x *ThrottleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThrottleRequest.ProtoReflect.Descriptor instead.
+func (*ThrottleRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ThrottleRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ThrottleRequest) GetCeilingMillicores() int64 {
+	if x != nil {
+		return x.CeilingMillicores
+	}
+	return 0
+}
+
+func (x *ThrottleRequest) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+func (x *ThrottleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ThrottleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThrottleResponse) Reset() {
+	*x = ThrottleResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThrottleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThrottleResponse) ProtoMessage() {}
+
+func (x *ThrottleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThrottleResponse.ProtoReflect.Descriptor instead.
+func (*ThrottleResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ThrottleResponse) GetMessages() []*Act {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+type PauseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For is how long, 1s to 24h.
+	For *durationpb.Duration `protobuf:"bytes,1,opt,name=for,proto3" json:"for,omitempty"`
+	// Reason for the record, at most 256 bytes.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseRequest) Reset() {
+	*x = PauseRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseRequest) ProtoMessage() {}
+
+func (x *PauseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
+func (*PauseRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PauseRequest) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+func (x *PauseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type PauseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseResponse) Reset() {
+	*x = PauseResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseResponse) ProtoMessage() {}
+
+func (x *PauseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
+func (*PauseResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *PauseResponse) GetMessages() []*Act {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+type ResumeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id, or "node" for a pause; empty is everything that was ordered.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Reason for the record, at most 256 bytes.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRequest) Reset() {
+	*x = ResumeRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRequest) ProtoMessage() {}
+
+func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ResumeRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ResumeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeResponse) Reset() {
+	*x = ResumeResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeResponse) ProtoMessage() {}
+
+func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
+func (*ResumeResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ResumeResponse) GetMessages() []*Act {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+type CaptureRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id; empty is all of them.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Reason for the record, at most 256 bytes.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaptureRequest) Reset() {
+	*x = CaptureRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureRequest) ProtoMessage() {}
+
+func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureRequest.ProtoReflect.Descriptor instead.
+func (*CaptureRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CaptureRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *CaptureRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CaptureResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaptureResponse) Reset() {
+	*x = CaptureResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureResponse) ProtoMessage() {}
+
+func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureResponse.ProtoReflect.Descriptor instead.
+func (*CaptureResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CaptureResponse) GetMessages() []*Act {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// Act is what came of an order on one node.
+type Act struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Overrides that are in force because of it; for Resume those that it ended.
+	Overrides []*Override `protobuf:"bytes,2,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	// Evidence that was kept, for Capture.
+	Evidence      []*Evidence `protobuf:"bytes,3,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Act) Reset() {
+	*x = Act{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Act) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Act) ProtoMessage() {}
+
+func (x *Act) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Act.ProtoReflect.Descriptor instead.
+func (*Act) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Act) GetMetadata() *common.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *Act) GetOverrides() []*Override {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+func (x *Act) GetEvidence() []*Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+// Evidence of one target.
+type Evidence struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Target string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Path of the folder on the node; empty when there is none.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Error is why there is none, or not all of it.
+	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Evidence) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Evidence) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Evidence) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_spegelguard_v1alpha1_guard_proto protoreflect.FileDescriptor
 
 const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\n" +
-	" spegelguard/v1alpha1/guard.proto\x12\x14spegelguard.v1alpha1\x1a\x13common/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n" +
+	" spegelguard/v1alpha1/guard.proto\x12\x14spegelguard.v1alpha1\x1a\x13common/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
+	"\rStatusRequest\"J\n" +
 	"\x0eStatusResponse\x128\n" +
-	"\bmessages\x18\x01 \x03(\v2\x1c.spegelguard.v1alpha1.StatusR\bmessages\"\x84\x02\n" +
+	"\bmessages\x18\x01 \x03(\v2\x1c.spegelguard.v1alpha1.StatusR\bmessages\"\xc2\x02\n" +
 	"\x06Status\x12,\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x12\n" +
@@ -579,7 +2699,8 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12<\n" +
 	"\atargets\x18\x06 \x03(\v2\".spegelguard.v1alpha1.TargetStatusR\atargets\x12\x18\n" +
-	"\aversion\x18\a \x01(\tR\aversion\"\x9a\x04\n" +
+	"\aversion\x18\a \x01(\tR\aversion\x12<\n" +
+	"\toverrides\x18\b \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\"\xee\x04\n" +
 	"\fTargetStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fcontainer_id\x18\x02 \x01(\tR\vcontainerId\x12:\n" +
@@ -589,7 +2710,9 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\fmemory_bytes\x18\x06 \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\vmemoryBytes\x12F\n" +
 	"\x0fthrottled_ratio\x18\a \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\x0ethrottledRatio\x126\n" +
 	"\x05rules\x18\b \x03(\v2 .spegelguard.v1alpha1.RuleStatusR\x05rules\x12=\n" +
-	"\aceiling\x18\t \x01(\v2#.spegelguard.v1alpha1.CeilingStatusR\aceiling\"W\n" +
+	"\aceiling\x18\t \x01(\v2#.spegelguard.v1alpha1.CeilingStatusR\aceiling\x12R\n" +
+	"\x16alloc_bytes_per_second\x18\n" +
+	" \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\x13allocBytesPerSecond\"W\n" +
 	"\aReading\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\x01R\x05value\x12\x1e\n" +
 	"\n" +
@@ -617,9 +2740,172 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\tread_back\x18\x05 \x01(\tR\breadBack\x12%\n" +
 	"\x0eforeign_writes\x18\x06 \x01(\x04R\rforeignWrites\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\a \x01(\tR\tlastError2V\n" +
-	"\fGuardService\x12F\n" +
-	"\x06Status\x12\x16.google.protobuf.Empty\x1a$.spegelguard.v1alpha1.StatusResponseBOZMgithub.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1;guardv1alpha1b\x06proto3"
+	"last_error\x18\a \x01(\tR\tlastError\"(\n" +
+	"\x0eExplainRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\"P\n" +
+	"\x0fExplainResponse\x12=\n" +
+	"\bmessages\x18\x01 \x03(\v2!.spegelguard.v1alpha1.ExplanationR\bmessages\"\xc1\x02\n" +
+	"\vExplanation\x12,\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\tR\x04mode\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12?\n" +
+	"\n" +
+	"conditions\x18\x05 \x03(\v2\x1f.spegelguard.v1alpha1.ConditionR\n" +
+	"conditions\x12<\n" +
+	"\toverrides\x18\x06 \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\x12A\n" +
+	"\atargets\x18\a \x03(\v2'.spegelguard.v1alpha1.TargetExplanationR\atargets\"\x93\x01\n" +
+	"\tCondition\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x83\x02\n" +
+	"\x11TargetExplanation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
+	"\x05rules\x18\x02 \x03(\v2 .spegelguard.v1alpha1.RuleStatusR\x05rules\x12.\n" +
+	"\x04hold\x18\x03 \x01(\v2\x1a.spegelguard.v1alpha1.HoldR\x04hold\x12=\n" +
+	"\aceiling\x18\x04 \x01(\v2#.spegelguard.v1alpha1.CeilingStatusR\aceiling\x127\n" +
+	"\averdict\x18\x05 \x01(\v2\x1d.spegelguard.v1alpha1.VerdictR\averdict\"\xcb\x02\n" +
+	"\x04Hold\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12-\n" +
+	"\x12ceiling_millicores\x18\x03 \x01(\x03R\x11ceilingMillicores\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x12\n" +
+	"\x04mode\x18\x06 \x01(\tR\x04mode\x12\x18\n" +
+	"\aprobing\x18\a \x01(\bR\aprobing\x12:\n" +
+	"\vreleases_in\x18\b \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"releasesIn\x12\x1a\n" +
+	"\bblockers\x18\t \x03(\tR\bblockers\"\xae\x02\n" +
+	"\aVerdict\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x18\n" +
+	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05ended\x18\x05 \x01(\bR\x05ended\x123\n" +
+	"\x06before\x18\x06 \x01(\v2\x1b.spegelguard.v1alpha1.UsageR\x06before\x123\n" +
+	"\x06during\x18\a \x01(\v2\x1b.spegelguard.v1alpha1.UsageR\x06during\x121\n" +
+	"\x05after\x18\b \x01(\v2\x1b.spegelguard.v1alpha1.UsageR\x05after\"\xe5\x01\n" +
+	"\x05Usage\x12-\n" +
+	"\x04over\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04over\x12!\n" +
+	"\fcore_seconds\x18\x02 \x01(\x01R\vcoreSeconds\x12\x19\n" +
+	"\btx_bytes\x18\x03 \x01(\x01R\atxBytes\x12\x19\n" +
+	"\brx_bytes\x18\x04 \x01(\x01R\arxBytes\x12'\n" +
+	"\x0fallocated_bytes\x18\x05 \x01(\x01R\x0eallocatedBytes\x12+\n" +
+	"\x11throttled_seconds\x18\x06 \x01(\x01R\x10throttledSeconds\"\x8f\x02\n" +
+	"\bOverride\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12-\n" +
+	"\x12ceiling_millicores\x18\x03 \x01(\x03R\x11ceilingMillicores\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12,\n" +
+	"\x02by\x18\x06 \x01(\v2\x1c.spegelguard.v1alpha1.PersonR\x02by\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"X\n" +
+	"\x06Person\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\"7\n" +
+	"\rEventsRequest\x12\x12\n" +
+	"\x04tail\x18\x01 \x01(\x05R\x04tail\x12\x12\n" +
+	"\x04once\x18\x02 \x01(\bR\x04once\"\xa8\x02\n" +
+	"\x0eEventsResponse\x12,\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06before\x18\a \x01(\tR\x06before\x12\x18\n" +
+	"\amessage\x18\b \x01(\tR\amessage\x124\n" +
+	"\x06action\x18\t \x01(\v2\x1c.spegelguard.v1alpha1.ActionR\x06action\"\x97\x03\n" +
+	"\x06Action\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x12\n" +
+	"\x04mode\x18\x04 \x01(\tR\x04mode\x12\x16\n" +
+	"\x06target\x18\x05 \x01(\tR\x06target\x12!\n" +
+	"\fcontainer_id\x18\x06 \x01(\tR\vcontainerId\x12\x12\n" +
+	"\x04rule\x18\a \x01(\tR\x04rule\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
+	"\x06before\x18\t \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\n" +
+	" \x01(\tR\x05after\x12\x14\n" +
+	"\x05error\x18\v \x01(\tR\x05error\x12\x1a\n" +
+	"\bevidence\x18\f \x01(\tR\bevidence\x12,\n" +
+	"\x02by\x18\r \x01(\v2\x1c.spegelguard.v1alpha1.PersonR\x02by\x120\n" +
+	"\x05until\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"Y\n" +
+	"\x0eHistoryRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12/\n" +
+	"\x05since\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05since\"L\n" +
+	"\x0fHistoryResponse\x129\n" +
+	"\bmessages\x18\x01 \x03(\v2\x1d.spegelguard.v1alpha1.HistoryR\bmessages\"m\n" +
+	"\aHistory\x12,\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x124\n" +
+	"\x06series\x18\x02 \x03(\v2\x1c.spegelguard.v1alpha1.SeriesR\x06series\"U\n" +
+	"\x06Series\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x123\n" +
+	"\x06points\x18\x02 \x03(\v2\x1b.spegelguard.v1alpha1.PointR\x06points\"\xc1\x03\n" +
+	"\x05Point\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12-\n" +
+	"\x04over\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04over\x12 \n" +
+	"\tcpu_cores\x18\x03 \x01(\x01H\x00R\bcpuCores\x88\x01\x01\x122\n" +
+	"\x13tx_bytes_per_second\x18\x04 \x01(\x01H\x01R\x10txBytesPerSecond\x88\x01\x01\x122\n" +
+	"\x13rx_bytes_per_second\x18\x05 \x01(\x01H\x02R\x10rxBytesPerSecond\x88\x01\x01\x128\n" +
+	"\x16alloc_bytes_per_second\x18\x06 \x01(\x01H\x03R\x13allocBytesPerSecond\x88\x01\x01\x12,\n" +
+	"\x0fthrottled_ratio\x18\a \x01(\x01H\x04R\x0ethrottledRatio\x88\x01\x01B\f\n" +
+	"\n" +
+	"_cpu_coresB\x16\n" +
+	"\x14_tx_bytes_per_secondB\x16\n" +
+	"\x14_rx_bytes_per_secondB\x19\n" +
+	"\x17_alloc_bytes_per_secondB\x12\n" +
+	"\x10_throttled_ratio\"m\n" +
+	"\x0eReleaseRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12+\n" +
+	"\x03for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"H\n" +
+	"\x0fReleaseResponse\x125\n" +
+	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"\x9d\x01\n" +
+	"\x0fThrottleRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12-\n" +
+	"\x12ceiling_millicores\x18\x02 \x01(\x03R\x11ceilingMillicores\x12+\n" +
+	"\x03for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"I\n" +
+	"\x10ThrottleResponse\x125\n" +
+	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"S\n" +
+	"\fPauseRequest\x12+\n" +
+	"\x03for\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"F\n" +
+	"\rPauseResponse\x125\n" +
+	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"?\n" +
+	"\rResumeRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"G\n" +
+	"\x0eResumeResponse\x125\n" +
+	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"@\n" +
+	"\x0eCaptureRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"H\n" +
+	"\x0fCaptureResponse\x125\n" +
+	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"\xad\x01\n" +
+	"\x03Act\x12,\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12<\n" +
+	"\toverrides\x18\x02 \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\x12:\n" +
+	"\bevidence\x18\x03 \x03(\v2\x1e.spegelguard.v1alpha1.EvidenceR\bevidence\"L\n" +
+	"\bEvidence\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error2\x9c\x06\n" +
+	"\fGuardService\x12S\n" +
+	"\x06Status\x12#.spegelguard.v1alpha1.StatusRequest\x1a$.spegelguard.v1alpha1.StatusResponse\x12V\n" +
+	"\aExplain\x12$.spegelguard.v1alpha1.ExplainRequest\x1a%.spegelguard.v1alpha1.ExplainResponse\x12U\n" +
+	"\x06Events\x12#.spegelguard.v1alpha1.EventsRequest\x1a$.spegelguard.v1alpha1.EventsResponse0\x01\x12V\n" +
+	"\aHistory\x12$.spegelguard.v1alpha1.HistoryRequest\x1a%.spegelguard.v1alpha1.HistoryResponse\x12V\n" +
+	"\aRelease\x12$.spegelguard.v1alpha1.ReleaseRequest\x1a%.spegelguard.v1alpha1.ReleaseResponse\x12Y\n" +
+	"\bThrottle\x12%.spegelguard.v1alpha1.ThrottleRequest\x1a&.spegelguard.v1alpha1.ThrottleResponse\x12P\n" +
+	"\x05Pause\x12\".spegelguard.v1alpha1.PauseRequest\x1a#.spegelguard.v1alpha1.PauseResponse\x12S\n" +
+	"\x06Resume\x12#.spegelguard.v1alpha1.ResumeRequest\x1a$.spegelguard.v1alpha1.ResumeResponse\x12V\n" +
+	"\aCapture\x12$.spegelguard.v1alpha1.CaptureRequest\x1a%.spegelguard.v1alpha1.CaptureResponseBOZMgithub.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1;guardv1alpha1b\x06proto3"
 
 var (
 	file_spegelguard_v1alpha1_guard_proto_rawDescOnce sync.Once
@@ -633,40 +2919,133 @@ func file_spegelguard_v1alpha1_guard_proto_rawDescGZIP() []byte {
 	return file_spegelguard_v1alpha1_guard_proto_rawDescData
 }
 
-var file_spegelguard_v1alpha1_guard_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_spegelguard_v1alpha1_guard_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_spegelguard_v1alpha1_guard_proto_goTypes = []any{
-	(*StatusResponse)(nil),        // 0: spegelguard.v1alpha1.StatusResponse
-	(*Status)(nil),                // 1: spegelguard.v1alpha1.Status
-	(*TargetStatus)(nil),          // 2: spegelguard.v1alpha1.TargetStatus
-	(*Reading)(nil),               // 3: spegelguard.v1alpha1.Reading
-	(*RuleStatus)(nil),            // 4: spegelguard.v1alpha1.RuleStatus
-	(*CeilingStatus)(nil),         // 5: spegelguard.v1alpha1.CeilingStatus
-	(*common.Metadata)(nil),       // 6: common.Metadata
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
-	(*emptypb.Empty)(nil),         // 9: google.protobuf.Empty
+	(*StatusRequest)(nil),         // 0: spegelguard.v1alpha1.StatusRequest
+	(*StatusResponse)(nil),        // 1: spegelguard.v1alpha1.StatusResponse
+	(*Status)(nil),                // 2: spegelguard.v1alpha1.Status
+	(*TargetStatus)(nil),          // 3: spegelguard.v1alpha1.TargetStatus
+	(*Reading)(nil),               // 4: spegelguard.v1alpha1.Reading
+	(*RuleStatus)(nil),            // 5: spegelguard.v1alpha1.RuleStatus
+	(*CeilingStatus)(nil),         // 6: spegelguard.v1alpha1.CeilingStatus
+	(*ExplainRequest)(nil),        // 7: spegelguard.v1alpha1.ExplainRequest
+	(*ExplainResponse)(nil),       // 8: spegelguard.v1alpha1.ExplainResponse
+	(*Explanation)(nil),           // 9: spegelguard.v1alpha1.Explanation
+	(*Condition)(nil),             // 10: spegelguard.v1alpha1.Condition
+	(*TargetExplanation)(nil),     // 11: spegelguard.v1alpha1.TargetExplanation
+	(*Hold)(nil),                  // 12: spegelguard.v1alpha1.Hold
+	(*Verdict)(nil),               // 13: spegelguard.v1alpha1.Verdict
+	(*Usage)(nil),                 // 14: spegelguard.v1alpha1.Usage
+	(*Override)(nil),              // 15: spegelguard.v1alpha1.Override
+	(*Person)(nil),                // 16: spegelguard.v1alpha1.Person
+	(*EventsRequest)(nil),         // 17: spegelguard.v1alpha1.EventsRequest
+	(*EventsResponse)(nil),        // 18: spegelguard.v1alpha1.EventsResponse
+	(*Action)(nil),                // 19: spegelguard.v1alpha1.Action
+	(*HistoryRequest)(nil),        // 20: spegelguard.v1alpha1.HistoryRequest
+	(*HistoryResponse)(nil),       // 21: spegelguard.v1alpha1.HistoryResponse
+	(*History)(nil),               // 22: spegelguard.v1alpha1.History
+	(*Series)(nil),                // 23: spegelguard.v1alpha1.Series
+	(*Point)(nil),                 // 24: spegelguard.v1alpha1.Point
+	(*ReleaseRequest)(nil),        // 25: spegelguard.v1alpha1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 26: spegelguard.v1alpha1.ReleaseResponse
+	(*ThrottleRequest)(nil),       // 27: spegelguard.v1alpha1.ThrottleRequest
+	(*ThrottleResponse)(nil),      // 28: spegelguard.v1alpha1.ThrottleResponse
+	(*PauseRequest)(nil),          // 29: spegelguard.v1alpha1.PauseRequest
+	(*PauseResponse)(nil),         // 30: spegelguard.v1alpha1.PauseResponse
+	(*ResumeRequest)(nil),         // 31: spegelguard.v1alpha1.ResumeRequest
+	(*ResumeResponse)(nil),        // 32: spegelguard.v1alpha1.ResumeResponse
+	(*CaptureRequest)(nil),        // 33: spegelguard.v1alpha1.CaptureRequest
+	(*CaptureResponse)(nil),       // 34: spegelguard.v1alpha1.CaptureResponse
+	(*Act)(nil),                   // 35: spegelguard.v1alpha1.Act
+	(*Evidence)(nil),              // 36: spegelguard.v1alpha1.Evidence
+	(*common.Metadata)(nil),       // 37: common.Metadata
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
 }
 var file_spegelguard_v1alpha1_guard_proto_depIdxs = []int32{
-	1,  // 0: spegelguard.v1alpha1.StatusResponse.messages:type_name -> spegelguard.v1alpha1.Status
-	6,  // 1: spegelguard.v1alpha1.Status.metadata:type_name -> common.Metadata
-	7,  // 2: spegelguard.v1alpha1.Status.since:type_name -> google.protobuf.Timestamp
-	2,  // 3: spegelguard.v1alpha1.Status.targets:type_name -> spegelguard.v1alpha1.TargetStatus
-	3,  // 4: spegelguard.v1alpha1.TargetStatus.cpu_cores:type_name -> spegelguard.v1alpha1.Reading
-	3,  // 5: spegelguard.v1alpha1.TargetStatus.tx_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
-	3,  // 6: spegelguard.v1alpha1.TargetStatus.rx_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
-	3,  // 7: spegelguard.v1alpha1.TargetStatus.memory_bytes:type_name -> spegelguard.v1alpha1.Reading
-	3,  // 8: spegelguard.v1alpha1.TargetStatus.throttled_ratio:type_name -> spegelguard.v1alpha1.Reading
-	4,  // 9: spegelguard.v1alpha1.TargetStatus.rules:type_name -> spegelguard.v1alpha1.RuleStatus
-	5,  // 10: spegelguard.v1alpha1.TargetStatus.ceiling:type_name -> spegelguard.v1alpha1.CeilingStatus
-	7,  // 11: spegelguard.v1alpha1.RuleStatus.since:type_name -> google.protobuf.Timestamp
-	8,  // 12: spegelguard.v1alpha1.RuleStatus.trips_in:type_name -> google.protobuf.Duration
-	9,  // 13: spegelguard.v1alpha1.GuardService.Status:input_type -> google.protobuf.Empty
-	0,  // 14: spegelguard.v1alpha1.GuardService.Status:output_type -> spegelguard.v1alpha1.StatusResponse
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	2,  // 0: spegelguard.v1alpha1.StatusResponse.messages:type_name -> spegelguard.v1alpha1.Status
+	37, // 1: spegelguard.v1alpha1.Status.metadata:type_name -> common.Metadata
+	38, // 2: spegelguard.v1alpha1.Status.since:type_name -> google.protobuf.Timestamp
+	3,  // 3: spegelguard.v1alpha1.Status.targets:type_name -> spegelguard.v1alpha1.TargetStatus
+	15, // 4: spegelguard.v1alpha1.Status.overrides:type_name -> spegelguard.v1alpha1.Override
+	4,  // 5: spegelguard.v1alpha1.TargetStatus.cpu_cores:type_name -> spegelguard.v1alpha1.Reading
+	4,  // 6: spegelguard.v1alpha1.TargetStatus.tx_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
+	4,  // 7: spegelguard.v1alpha1.TargetStatus.rx_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
+	4,  // 8: spegelguard.v1alpha1.TargetStatus.memory_bytes:type_name -> spegelguard.v1alpha1.Reading
+	4,  // 9: spegelguard.v1alpha1.TargetStatus.throttled_ratio:type_name -> spegelguard.v1alpha1.Reading
+	5,  // 10: spegelguard.v1alpha1.TargetStatus.rules:type_name -> spegelguard.v1alpha1.RuleStatus
+	6,  // 11: spegelguard.v1alpha1.TargetStatus.ceiling:type_name -> spegelguard.v1alpha1.CeilingStatus
+	4,  // 12: spegelguard.v1alpha1.TargetStatus.alloc_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
+	38, // 13: spegelguard.v1alpha1.RuleStatus.since:type_name -> google.protobuf.Timestamp
+	39, // 14: spegelguard.v1alpha1.RuleStatus.trips_in:type_name -> google.protobuf.Duration
+	9,  // 15: spegelguard.v1alpha1.ExplainResponse.messages:type_name -> spegelguard.v1alpha1.Explanation
+	37, // 16: spegelguard.v1alpha1.Explanation.metadata:type_name -> common.Metadata
+	10, // 17: spegelguard.v1alpha1.Explanation.conditions:type_name -> spegelguard.v1alpha1.Condition
+	15, // 18: spegelguard.v1alpha1.Explanation.overrides:type_name -> spegelguard.v1alpha1.Override
+	11, // 19: spegelguard.v1alpha1.Explanation.targets:type_name -> spegelguard.v1alpha1.TargetExplanation
+	38, // 20: spegelguard.v1alpha1.Condition.since:type_name -> google.protobuf.Timestamp
+	5,  // 21: spegelguard.v1alpha1.TargetExplanation.rules:type_name -> spegelguard.v1alpha1.RuleStatus
+	12, // 22: spegelguard.v1alpha1.TargetExplanation.hold:type_name -> spegelguard.v1alpha1.Hold
+	6,  // 23: spegelguard.v1alpha1.TargetExplanation.ceiling:type_name -> spegelguard.v1alpha1.CeilingStatus
+	13, // 24: spegelguard.v1alpha1.TargetExplanation.verdict:type_name -> spegelguard.v1alpha1.Verdict
+	38, // 25: spegelguard.v1alpha1.Hold.since:type_name -> google.protobuf.Timestamp
+	38, // 26: spegelguard.v1alpha1.Hold.until:type_name -> google.protobuf.Timestamp
+	39, // 27: spegelguard.v1alpha1.Hold.releases_in:type_name -> google.protobuf.Duration
+	38, // 28: spegelguard.v1alpha1.Verdict.at:type_name -> google.protobuf.Timestamp
+	14, // 29: spegelguard.v1alpha1.Verdict.before:type_name -> spegelguard.v1alpha1.Usage
+	14, // 30: spegelguard.v1alpha1.Verdict.during:type_name -> spegelguard.v1alpha1.Usage
+	14, // 31: spegelguard.v1alpha1.Verdict.after:type_name -> spegelguard.v1alpha1.Usage
+	39, // 32: spegelguard.v1alpha1.Usage.over:type_name -> google.protobuf.Duration
+	38, // 33: spegelguard.v1alpha1.Override.since:type_name -> google.protobuf.Timestamp
+	38, // 34: spegelguard.v1alpha1.Override.until:type_name -> google.protobuf.Timestamp
+	16, // 35: spegelguard.v1alpha1.Override.by:type_name -> spegelguard.v1alpha1.Person
+	37, // 36: spegelguard.v1alpha1.EventsResponse.metadata:type_name -> common.Metadata
+	38, // 37: spegelguard.v1alpha1.EventsResponse.at:type_name -> google.protobuf.Timestamp
+	19, // 38: spegelguard.v1alpha1.EventsResponse.action:type_name -> spegelguard.v1alpha1.Action
+	38, // 39: spegelguard.v1alpha1.Action.at:type_name -> google.protobuf.Timestamp
+	16, // 40: spegelguard.v1alpha1.Action.by:type_name -> spegelguard.v1alpha1.Person
+	38, // 41: spegelguard.v1alpha1.Action.until:type_name -> google.protobuf.Timestamp
+	39, // 42: spegelguard.v1alpha1.HistoryRequest.since:type_name -> google.protobuf.Duration
+	22, // 43: spegelguard.v1alpha1.HistoryResponse.messages:type_name -> spegelguard.v1alpha1.History
+	37, // 44: spegelguard.v1alpha1.History.metadata:type_name -> common.Metadata
+	23, // 45: spegelguard.v1alpha1.History.series:type_name -> spegelguard.v1alpha1.Series
+	24, // 46: spegelguard.v1alpha1.Series.points:type_name -> spegelguard.v1alpha1.Point
+	38, // 47: spegelguard.v1alpha1.Point.at:type_name -> google.protobuf.Timestamp
+	39, // 48: spegelguard.v1alpha1.Point.over:type_name -> google.protobuf.Duration
+	39, // 49: spegelguard.v1alpha1.ReleaseRequest.for:type_name -> google.protobuf.Duration
+	35, // 50: spegelguard.v1alpha1.ReleaseResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	39, // 51: spegelguard.v1alpha1.ThrottleRequest.for:type_name -> google.protobuf.Duration
+	35, // 52: spegelguard.v1alpha1.ThrottleResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	39, // 53: spegelguard.v1alpha1.PauseRequest.for:type_name -> google.protobuf.Duration
+	35, // 54: spegelguard.v1alpha1.PauseResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	35, // 55: spegelguard.v1alpha1.ResumeResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	35, // 56: spegelguard.v1alpha1.CaptureResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	37, // 57: spegelguard.v1alpha1.Act.metadata:type_name -> common.Metadata
+	15, // 58: spegelguard.v1alpha1.Act.overrides:type_name -> spegelguard.v1alpha1.Override
+	36, // 59: spegelguard.v1alpha1.Act.evidence:type_name -> spegelguard.v1alpha1.Evidence
+	0,  // 60: spegelguard.v1alpha1.GuardService.Status:input_type -> spegelguard.v1alpha1.StatusRequest
+	7,  // 61: spegelguard.v1alpha1.GuardService.Explain:input_type -> spegelguard.v1alpha1.ExplainRequest
+	17, // 62: spegelguard.v1alpha1.GuardService.Events:input_type -> spegelguard.v1alpha1.EventsRequest
+	20, // 63: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
+	25, // 64: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
+	27, // 65: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
+	29, // 66: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
+	31, // 67: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
+	33, // 68: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
+	1,  // 69: spegelguard.v1alpha1.GuardService.Status:output_type -> spegelguard.v1alpha1.StatusResponse
+	8,  // 70: spegelguard.v1alpha1.GuardService.Explain:output_type -> spegelguard.v1alpha1.ExplainResponse
+	18, // 71: spegelguard.v1alpha1.GuardService.Events:output_type -> spegelguard.v1alpha1.EventsResponse
+	21, // 72: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
+	26, // 73: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
+	28, // 74: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
+	30, // 75: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
+	32, // 76: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
+	34, // 77: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
+	69, // [69:78] is the sub-list for method output_type
+	60, // [60:69] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_spegelguard_v1alpha1_guard_proto_init() }
@@ -674,13 +3053,14 @@ func file_spegelguard_v1alpha1_guard_proto_init() {
 	if File_spegelguard_v1alpha1_guard_proto != nil {
 		return
 	}
+	file_spegelguard_v1alpha1_guard_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spegelguard_v1alpha1_guard_proto_rawDesc), len(file_spegelguard_v1alpha1_guard_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

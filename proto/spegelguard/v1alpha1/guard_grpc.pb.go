@@ -11,7 +11,6 @@ import (
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
-	emptypb "google.golang.org/protobuf/types/known/emptypb"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -20,18 +19,47 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	GuardService_Status_FullMethodName = "/spegelguard.v1alpha1.GuardService/Status"
+	GuardService_Status_FullMethodName   = "/spegelguard.v1alpha1.GuardService/Status"
+	GuardService_Explain_FullMethodName  = "/spegelguard.v1alpha1.GuardService/Explain"
+	GuardService_Events_FullMethodName   = "/spegelguard.v1alpha1.GuardService/Events"
+	GuardService_History_FullMethodName  = "/spegelguard.v1alpha1.GuardService/History"
+	GuardService_Release_FullMethodName  = "/spegelguard.v1alpha1.GuardService/Release"
+	GuardService_Throttle_FullMethodName = "/spegelguard.v1alpha1.GuardService/Throttle"
+	GuardService_Pause_FullMethodName    = "/spegelguard.v1alpha1.GuardService/Pause"
+	GuardService_Resume_FullMethodName   = "/spegelguard.v1alpha1.GuardService/Resume"
+	GuardService_Capture_FullMethodName  = "/spegelguard.v1alpha1.GuardService/Capture"
 )
 
 // GuardServiceClient is the client API for GuardService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// GuardService answers questions about the guard of one node. Responses have the shape of Talos'
-// machine API: repeated messages, each with common.Metadata naming the node.
+// GuardService answers questions about the guard of one node, and takes orders. Responses have the shape
+// of Talos' machine API: repeated messages, each with common.Metadata naming the node, so that several
+// nodes' answers can be put together.
+//
+// Reading needs one of the roles os:reader, os:operator and os:admin; giving orders needs os:operator or
+// os:admin.
 type GuardServiceClient interface {
-	// Status tells the state of the guard and of every target. Roles: os:reader, os:operator, os:admin.
-	Status(ctx context.Context, in *emptypb.Empty, opts ...grpc.CallOption) (*StatusResponse, error)
+	// Status tells the state of the guard and of every target.
+	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// Explain tells why: each rule, what a ceiling waits for, what people ordered, what keeps the guard from working.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// Events streams what happens from now on: changes of state, of rules, actions, verdicts, conditions and orders.
+	Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EventsResponse], error)
+	// History tells what targets did in the last hour, in steps of 10 s.
+	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
+	// Release takes ceilings back at once and lets none be written for a while.
+	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
+	// Throttle puts a ceiling on targets for a while, whatever their rules say. It is never above the owner's
+	// own limit, nor below the configured floor.
+	Throttle(ctx context.Context, in *ThrottleRequest, opts ...grpc.CallOption) (*ThrottleResponse, error)
+	// Pause lets nothing be written on the node for a while; ceilings in force are taken back.
+	Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*PauseResponse, error)
+	// Resume ends what people ordered before its time.
+	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
+	// Capture keeps what targets say of themselves now, on the node.
+	Capture(ctx context.Context, in *CaptureRequest, opts ...grpc.CallOption) (*CaptureResponse, error)
 }
 
 type guardServiceClient struct {
@@ -42,10 +70,99 @@ func NewGuardServiceClient(cc grpc.ClientConnInterface) GuardServiceClient {
 	return &guardServiceClient{cc}
 }
 
-func (c *guardServiceClient) Status(ctx context.Context, in *emptypb.Empty, opts ...grpc.CallOption) (*StatusResponse, error) {
+func (c *guardServiceClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StatusResponse)
 	err := c.cc.Invoke(ctx, GuardService_Status_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *guardServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, GuardService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *guardServiceClient) Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &GuardService_ServiceDesc.Streams[0], GuardService_Events_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[EventsRequest, EventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type GuardService_EventsClient = grpc.ServerStreamingClient[EventsResponse]
+
+func (c *guardServiceClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HistoryResponse)
+	err := c.cc.Invoke(ctx, GuardService_History_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *guardServiceClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseResponse)
+	err := c.cc.Invoke(ctx, GuardService_Release_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *guardServiceClient) Throttle(ctx context.Context, in *ThrottleRequest, opts ...grpc.CallOption) (*ThrottleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ThrottleResponse)
+	err := c.cc.Invoke(ctx, GuardService_Throttle_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *guardServiceClient) Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*PauseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseResponse)
+	err := c.cc.Invoke(ctx, GuardService_Pause_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *guardServiceClient) Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeResponse)
+	err := c.cc.Invoke(ctx, GuardService_Resume_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *guardServiceClient) Capture(ctx context.Context, in *CaptureRequest, opts ...grpc.CallOption) (*CaptureResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CaptureResponse)
+	err := c.cc.Invoke(ctx, GuardService_Capture_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +173,32 @@ func (c *guardServiceClient) Status(ctx context.Context, in *emptypb.Empty, opts
 // All implementations must embed UnimplementedGuardServiceServer
 // for forward compatibility.
 //
-// GuardService answers questions about the guard of one node. Responses have the shape of Talos'
-// machine API: repeated messages, each with common.Metadata naming the node.
+// GuardService answers questions about the guard of one node, and takes orders. Responses have the shape
+// of Talos' machine API: repeated messages, each with common.Metadata naming the node, so that several
+// nodes' answers can be put together.
+//
+// Reading needs one of the roles os:reader, os:operator and os:admin; giving orders needs os:operator or
+// os:admin.
 type GuardServiceServer interface {
-	// Status tells the state of the guard and of every target. Roles: os:reader, os:operator, os:admin.
-	Status(context.Context, *emptypb.Empty) (*StatusResponse, error)
+	// Status tells the state of the guard and of every target.
+	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// Explain tells why: each rule, what a ceiling waits for, what people ordered, what keeps the guard from working.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// Events streams what happens from now on: changes of state, of rules, actions, verdicts, conditions and orders.
+	Events(*EventsRequest, grpc.ServerStreamingServer[EventsResponse]) error
+	// History tells what targets did in the last hour, in steps of 10 s.
+	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
+	// Release takes ceilings back at once and lets none be written for a while.
+	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
+	// Throttle puts a ceiling on targets for a while, whatever their rules say. It is never above the owner's
+	// own limit, nor below the configured floor.
+	Throttle(context.Context, *ThrottleRequest) (*ThrottleResponse, error)
+	// Pause lets nothing be written on the node for a while; ceilings in force are taken back.
+	Pause(context.Context, *PauseRequest) (*PauseResponse, error)
+	// Resume ends what people ordered before its time.
+	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
+	// Capture keeps what targets say of themselves now, on the node.
+	Capture(context.Context, *CaptureRequest) (*CaptureResponse, error)
 	mustEmbedUnimplementedGuardServiceServer()
 }
 
@@ -71,8 +209,32 @@ type GuardServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedGuardServiceServer struct{}
 
-func (UnimplementedGuardServiceServer) Status(context.Context, *emptypb.Empty) (*StatusResponse, error) {
+func (UnimplementedGuardServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedGuardServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedGuardServiceServer) Events(*EventsRequest, grpc.ServerStreamingServer[EventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method Events not implemented")
+}
+func (UnimplementedGuardServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method History not implemented")
+}
+func (UnimplementedGuardServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
+}
+func (UnimplementedGuardServiceServer) Throttle(context.Context, *ThrottleRequest) (*ThrottleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Throttle not implemented")
+}
+func (UnimplementedGuardServiceServer) Pause(context.Context, *PauseRequest) (*PauseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Pause not implemented")
+}
+func (UnimplementedGuardServiceServer) Resume(context.Context, *ResumeRequest) (*ResumeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
+}
+func (UnimplementedGuardServiceServer) Capture(context.Context, *CaptureRequest) (*CaptureResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Capture not implemented")
 }
 func (UnimplementedGuardServiceServer) mustEmbedUnimplementedGuardServiceServer() {}
 func (UnimplementedGuardServiceServer) testEmbeddedByValue()                      {}
@@ -96,7 +258,7 @@ func RegisterGuardServiceServer(s grpc.ServiceRegistrar, srv GuardServiceServer)
 }
 
 func _GuardService_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(emptypb.Empty)
+	in := new(StatusRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -108,7 +270,144 @@ func _GuardService_Status_Handler(srv interface{}, ctx context.Context, dec func
 		FullMethod: GuardService_Status_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(GuardServiceServer).Status(ctx, req.(*emptypb.Empty))
+		return srv.(GuardServiceServer).Status(ctx, req.(*StatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GuardService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GuardServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GuardService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GuardServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GuardService_Events_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(EventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(GuardServiceServer).Events(m, &grpc.GenericServerStream[EventsRequest, EventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type GuardService_EventsServer = grpc.ServerStreamingServer[EventsResponse]
+
+func _GuardService_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GuardServiceServer).History(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GuardService_History_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GuardServiceServer).History(ctx, req.(*HistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GuardService_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GuardServiceServer).Release(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GuardService_Release_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GuardServiceServer).Release(ctx, req.(*ReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GuardService_Throttle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ThrottleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GuardServiceServer).Throttle(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GuardService_Throttle_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GuardServiceServer).Throttle(ctx, req.(*ThrottleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GuardService_Pause_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GuardServiceServer).Pause(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GuardService_Pause_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GuardServiceServer).Pause(ctx, req.(*PauseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GuardService_Resume_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GuardServiceServer).Resume(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GuardService_Resume_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GuardServiceServer).Resume(ctx, req.(*ResumeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GuardService_Capture_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CaptureRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GuardServiceServer).Capture(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GuardService_Capture_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GuardServiceServer).Capture(ctx, req.(*CaptureRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -124,7 +423,41 @@ var GuardService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Status",
 			Handler:    _GuardService_Status_Handler,
 		},
+		{
+			MethodName: "Explain",
+			Handler:    _GuardService_Explain_Handler,
+		},
+		{
+			MethodName: "History",
+			Handler:    _GuardService_History_Handler,
+		},
+		{
+			MethodName: "Release",
+			Handler:    _GuardService_Release_Handler,
+		},
+		{
+			MethodName: "Throttle",
+			Handler:    _GuardService_Throttle_Handler,
+		},
+		{
+			MethodName: "Pause",
+			Handler:    _GuardService_Pause_Handler,
+		},
+		{
+			MethodName: "Resume",
+			Handler:    _GuardService_Resume_Handler,
+		},
+		{
+			MethodName: "Capture",
+			Handler:    _GuardService_Capture_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Events",
+			Handler:       _GuardService_Events_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "spegelguard/v1alpha1/guard.proto",
 }
