@@ -12,10 +12,10 @@ import (
 	"hash/fnv"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/controller/runtime"
@@ -50,6 +50,25 @@ type flags struct {
 	content, socket, memory, evidence   string
 	version                             bool
 	command                             string
+}
+
+// overrides is where people's orders are remembered: beside the decisions.
+func (f flags) overrides() string {
+	if f.memory == "" {
+		return ""
+	}
+
+	return filepath.Join(filepath.Dir(f.memory), "overrides.json")
+}
+
+// captures is where evidence is kept that people ask for: beside the evidence of ceilings, which must not
+// give way to it.
+func (f flags) captures() string {
+	if f.evidence == "" {
+		return ""
+	}
+
+	return filepath.Join(filepath.Dir(f.evidence), "captures")
 }
 
 const usage = `usage: spegel-guard [flags]           guard this node
@@ -142,12 +161,12 @@ func guard(f flags, lock *enforce.Lock) error {
 		return err
 	}
 
-	apiOptions, err := apiOptions(cfg.API, f.socket, logger)
+	serving, err := newServing(f, node, cfg.API, st, logger)
 	if err != nil {
 		return err
 	}
 
-	engine, ceilings, err := newEngine(f, node, lock, cfg, st, logger)
+	engine, ceilings, err := newEngine(f, node, lock, cfg, st, serving, logger)
 	if err != nil {
 		return err
 	}
@@ -156,15 +175,12 @@ func guard(f flags, lock *enforce.Lock) error {
 
 	group.Go(func() error {
 		// However it ends, and before the servers have: nothing may be left behind for their sake.
-		defer ceilings.Stop(logger)
+		defer ceilings.Stop()
 
 		return engine.Run(ctx)
 	})
 
-	// Side by side, so that one that cannot be served does not take the other with it.
-	for _, opts := range apiOptions {
-		group.Go(func() error { return serveAPI(ctx, st, opts, logger) })
-	}
+	serving.start(ctx, group)
 
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -173,25 +189,6 @@ func guard(f flags, lock *enforce.Lock) error {
 	logger.Info("stopped", zap.String("mode", string(cfg.Mode)))
 
 	return nil
-}
-
-// apiRetry is how long a server that failed waits.
-const apiRetry = 10 * time.Second
-
-// serveAPI serves until the context ends. Guarding does not depend on being seen: a server that fails,
-// for instance because its port is taken, is tried again.
-func serveAPI(ctx context.Context, st state.CoreState, opts api.Options, logger *zap.Logger) error {
-	for {
-		if err := api.Serve(ctx, st, opts, logger); err != nil && ctx.Err() == nil {
-			logger.Error("API failed, it is tried again", zap.Duration("after", apiRetry), zap.Error(err))
-		}
-
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(apiRetry):
-		}
-	}
 }
 
 func newLogger() (*zap.Logger, error) {
@@ -210,23 +207,6 @@ func newLogger() (*zap.Logger, error) {
 	return logger, nil
 }
 
-func apiOptions(cfg config.API, socket string, logger *zap.Logger) ([]api.Options, error) {
-	opts := []api.Options{{Socket: socket}}
-
-	if cfg.TLS.Source != config.TLSFiles {
-		logger.Info("API on TCP is off: api.tls.source is none")
-
-		return opts, nil
-	}
-
-	tlsConfig, err := api.TLSFromFiles(cfg.TLS)
-	if err != nil {
-		return nil, err
-	}
-
-	return append(opts, api.Options{Listen: cfg.Listen, TLS: tlsConfig}), nil
-}
-
 // seedOf draws where the credits start: another place on each node, and in each of its boots.
 func seedOf(bootID string) uint64 {
 	hash := fnv.New64a()
@@ -237,7 +217,7 @@ func seedOf(bootID string) uint64 {
 
 // newEngine registers the controllers, after it has taken over what an earlier process left.
 func newEngine(
-	f flags, node enforce.Node, lock *enforce.Lock, cfg config.Config, st state.State, logger *zap.Logger,
+	f flags, node enforce.Node, lock *enforce.Lock, cfg config.Config, st state.State, serving *serving, logger *zap.Logger,
 ) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
 	if err != nil {
@@ -250,7 +230,7 @@ func newEngine(
 		logger.Error("error taking over an earlier process's ceilings", zap.String("mode", string(cfg.Mode)), zap.Error(err))
 	}
 
-	file := memory.File{Path: f.memory, BootID: node.BootID}
+	file := memory.File[memory.Workload]{Path: f.memory, BootID: node.BootID}
 
 	remembered, err := file.Load()
 	if err != nil {
@@ -258,7 +238,7 @@ func newEngine(
 	}
 
 	paths := controllers.Paths{Proc: f.proc, Cgroup: f.cgroup}
-	ceilings := &controllers.CeilingController{Node: node, Lock: lock, Leftovers: left, Initial: cfg}
+	ceilings := &controllers.CeilingController{Node: node, Lock: lock, Leftovers: left, Initial: cfg, Log: serving.log}
 
 	if f.evidence != "" {
 		ceilings.Evidence = &evidence.Store{Dir: f.evidence}
@@ -276,7 +256,9 @@ func newEngine(
 		&controllers.TargetController{Paths: paths, Sources: sources, Events: cri},
 		&controllers.SampleController{Paths: paths},
 		&controllers.NodeController{Paths: paths, Content: f.content, Pods: cri},
-		&controllers.PolicyController{Memory: file, Remembered: recall(remembered, left, cfg), Seed: seedOf(node.BootID)},
+		&controllers.PolicyController{
+			Memory: file, Remembered: recall(remembered, left, cfg), Seed: seedOf(node.BootID), History: serving.node.History,
+		},
 		ceilings,
 	} {
 		if err := engine.RegisterController(c); err != nil {

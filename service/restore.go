@@ -12,8 +12,10 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
 	"github.com/spegel-guard/spegel-guard/service/memory"
+	"github.com/spegel-guard/spegel-guard/service/override"
 )
 
 // restore takes back every ceiling on the node and forgets what was decided: for an uninstall, and for
@@ -44,7 +46,7 @@ func restore(f flags) error {
 		fmt.Printf("%d ceilings taken back, none is left\n", len(all))
 	}
 
-	return errors.Join(err, memory.File{Path: f.memory}.Remove())
+	return errors.Join(err, memory.File[memory.Workload]{Path: f.memory}.Remove(), memory.File[override.Entry]{Path: f.overrides()}.Remove())
 }
 
 // restoreOverdue is for a guard that cannot start.
@@ -77,6 +79,11 @@ func recall(remembered map[string]memory.Workload, left enforce.Leftovers, cfg c
 	}
 
 	for id, hold := range left.Holds {
+		// A person's ceiling ends with their order, not with a rule's hold.
+		if hold.Rule == resources.RuleByHand {
+			continue
+		}
+
 		workload := known[id]
 
 		if workload.Hold.Rule == "" {

@@ -1,125 +1,223 @@
+//go:build linux
+
+// Package api serves the guard's state over gRPC the way Talos serves its own: mutual TLS with the node's
+// certificates, roles from the client's certificate, and requests that are for other nodes forwarded to
+// their guards.
 package api
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
 
-	"github.com/cosi-project/runtime/api/v1alpha1"
-	"github.com/cosi-project/runtime/pkg/state"
-	"github.com/cosi-project/runtime/pkg/state/protobuf/server"
-	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/grpc-proxy/proxy"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/health"
-	"google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/service/identity"
+)
+
+// Bounds of one connection.
+const (
+	// maxRequest: requests are a few names, but metadata may name a whole fleet's nodes.
+	maxRequest  = 64 << 10
+	maxMetadata = 64 << 10
+	maxStreams  = 100
+	// buffers are small: most connections are idle watches.
+	bufferSize = 4 << 10
 )
 
 // Options of one server.
 type Options struct {
 	// Socket is the path of a unix socket: for root on the node itself, without TLS. Without one it is TCP.
 	Socket string
-	// Listen is the TCP address; it is served with TLS or not at all.
-	Listen string
-	TLS    *tls.Config
+	// Listen is the TCP address; it is served with the identity of the store or not at all.
+	Listen     string
+	Identities *identity.Store
+	// Forward requests for other nodes to their guards, where there is a client certificate for it. They are
+	// expected to listen on the port of Listen.
+	Forward bool
+
+	// sendTimeout of a stream; 0 is the usual one.
+	sendTimeout time.Duration
 }
 
-// Serve serves the state read-only until the context ends.
-func Serve(ctx context.Context, st state.CoreState, opts Options, logger *zap.Logger) error {
-	readOnly := state.Filter(st, func(_ context.Context, access state.Access) error {
-		if access.Verb.Readonly() {
-			return nil
-		}
-
-		return status.Error(codes.PermissionDenied, "the guard's resources are read-only")
-	})
-
-	if opts.Socket != "" {
-		listener, err := listenUnix(opts.Socket)
-		if err != nil {
-			return err
-		}
-
-		logger.Info("API on unix socket", zap.String("path", opts.Socket))
-
-		return serve(ctx, listener, newServer(readOnly))
-	}
-
-	if opts.TLS == nil {
-		return errors.New("the API on TCP needs TLS")
-	}
-
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Listen)
+// Serve serves a node read-only, but for people's orders, until the context ends. On TCP it waits for the
+// first identity.
+func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) error {
+	listener, err := listen(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("error listening on api.listen: %w", err)
+		return err
 	}
 
-	logger.Info("API on TCP with mutual TLS", zap.Stringer("address", listener.Addr()))
+	logger.Info("API is served", zap.Stringer("address", listener.Addr()), zap.String("network", listener.Addr().Network()))
 
-	return serve(ctx, listener, newServer(readOnly,
-		grpc.Creds(credentials.NewTLS(opts.TLS)),
-		grpc.UnaryInterceptor(authorizeUnary),
-		grpc.StreamInterceptor(authorizeStream),
-	))
-}
+	s := &server{
+		identities: opts.Identities, logger: logger, connections: newConnections(logger), sendTimeout: opts.sendTimeout,
+		router: router{local: localTo(listener.Addr())},
+	}
 
-func newServer(st state.CoreState, opts ...grpc.ServerOption) *grpc.Server {
-	// Requests are a few names; a watch stays open for as long as its client likes.
-	opts = append(opts, grpc.MaxRecvMsgSize(64<<10), grpc.MaxConcurrentStreams(128))
+	if s.sendTimeout == 0 {
+		s.sendTimeout = sendTimeout
+	}
 
-	s := grpc.NewServer(opts...)
+	// An end of serving, for whatever reason, is one of what goes on beside it.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 
-	v1alpha1.RegisterStateServer(s, server.NewState(st))
-	machine.RegisterMachineServiceServer(s, &versionService{})
-	guardv1alpha1.RegisterGuardServiceServer(s, &guardService{state: state.WrapCore(st)})
-	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
-	reflection.Register(s)
+	var beside sync.WaitGroup
+	defer beside.Wait()
 
-	return s
-}
+	options := []grpc.ServerOption{grpc.Creds(local{})}
 
-func serve(ctx context.Context, listener net.Listener, s *grpc.Server) error {
-	stop := context.AfterFunc(ctx, s.Stop)
+	if opts.Socket == "" {
+		options = []grpc.ServerOption{grpc.Creds(rotating{store: opts.Identities})}
+
+		beside.Go(func() { s.connections.sweep(ctx, opts.Identities) })
+	}
+
+	if opts.Forward && opts.Identities != nil {
+		s.router.peers = newPeers(opts.Identities, portOf(opts.Listen))
+
+		beside.Go(func() { s.router.peers.run(ctx) })
+	}
+
+	g := grpc.NewServer(append(options, s.options()...)...)
+	node.register(g)
+
+	stop := context.AfterFunc(ctx, g.Stop)
 	defer stop()
+	defer cancel()
 
-	if err := s.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := g.Serve(limited{Listener: listener, set: s.connections}); err != nil && !errors.Is(err, grpc.ErrServerStopped) && ctx.Err() == nil {
 		return fmt.Errorf("error serving the API on %s: %w", listener.Addr(), err)
 	}
 
 	return nil
 }
 
-// listenUnix listens on a socket that only root can open. A socket an earlier process left is replaced.
-func listenUnix(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("error making the folder of the API's socket: %w", err)
+func listen(ctx context.Context, opts Options) (net.Listener, error) {
+	if opts.Socket != "" {
+		return listenUnix(opts.Socket)
 	}
 
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("error removing an old API socket: %w", err)
+	if opts.Identities == nil {
+		return nil, errors.New("the API on TCP needs TLS")
 	}
 
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
+	if _, err := opts.Identities.Wait(ctx); err != nil {
+		return nil, err
+	}
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("error listening on the API's socket: %w", err)
-	}
-
-	if err := os.Chmod(path, 0o600); err != nil {
-		listener.Close() //nolint:errcheck // the other error counts
-
-		return nil, fmt.Errorf("error restricting the API's socket: %w", err)
+		return nil, fmt.Errorf("error listening on api.listen: %w", err)
 	}
 
 	return listener, nil
 }
+
+// server is what all its requests go through.
+type server struct {
+	identities  *identity.Store
+	logger      *zap.Logger
+	connections *connections
+	watches     watches
+	router      router
+	sendTimeout time.Duration
+}
+
+func (s *server) options() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.StreamInterceptor(s.intercept),
+		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+			method, _ := grpc.MethodFromServerStream(stream)
+
+			return status.Errorf(codes.Unimplemented, "the guard has no method %s", method)
+		}),
+		grpc.ForceServerCodecV2(proxy.Codec()),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxHeaderListSize(maxMetadata),
+		grpc.ReadBufferSize(bufferSize),
+		grpc.WriteBufferSize(bufferSize),
+		// A client that is gone, or reads nothing at all, is noticed after a minute; one that pings all the
+		// time is cut off.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 40 * time.Second, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// intercept is the way of every request: who makes it, may they, is there room, and whose is it.
+func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	// Guarding goes on, whatever becomes of a request.
+	defer func() {
+		if p := recover(); p != nil {
+			s.logger.Error("a request panicked", zap.String("method", info.FullMethod), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+
+			err = status.Error(codes.Internal, "the request failed, the guard's log says why")
+		}
+	}()
+
+	who, err := identify(stream.Context(), s.identities)
+	if err != nil {
+		return err
+	}
+
+	if err := authorize(who, info.FullMethod); err != nil {
+		return err
+	}
+
+	if info.IsServerStream {
+		if err := s.watches.begin(who.key()); err != nil {
+			return err
+		}
+
+		defer s.watches.end(who.key())
+	}
+
+	stream = &request{
+		ServerStream: impatient{ServerStream: stream, timeout: s.sendTimeout, cut: s.cut(stream.Context(), who)},
+		ctx:          context.WithValue(stream.Context(), callerKey{}, who),
+	}
+
+	route, err := s.router.route(stream.Context(), info.FullMethod, info.IsServerStream)
+	if err != nil {
+		return err
+	}
+
+	if route != nil {
+		return route(service, stream)
+	}
+
+	return handler(service, stream)
+}
+
+// cut ends a client's connection.
+func (s *server) cut(ctx context.Context, who caller) func() {
+	return func() {
+		s.logger.Warn("a client was cut off: it does not read", zap.String("subject", who.person.Subject), zap.String("from", who.person.From))
+
+		if info, ok := authInfo(ctx).(cuttable); ok {
+			info.cut()
+		}
+	}
+}
+
+// request is a stream whose context says who makes it.
+type request struct {
+	grpc.ServerStream
+
+	ctx context.Context //nolint:containedctx // grpc.ServerStream hands its context out by a method
+}
+
+// Context implements grpc.ServerStream.
+func (r *request) Context() context.Context { return r.ctx }

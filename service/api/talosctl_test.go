@@ -1,0 +1,160 @@
+//go:build linux
+
+package api_test
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/pki"
+)
+
+// talosctlEnv is the path of the real program: make test-talosctl builds it and sets this.
+const talosctlEnv = "SPEGEL_GUARD_TALOSCTL"
+
+// talosctl is an operator with a talosconfig.
+type talosctl struct {
+	path, config string
+}
+
+func newTalosctl(t *testing.T, g *guard, roles ...role.Role) talosctl {
+	t.Helper()
+
+	path := os.Getenv(talosctlEnv)
+	if path == "" {
+		t.Skip("make test-talosctl builds the real talosctl and runs this")
+	}
+
+	pair, err := g.pki.Client("anna", time.Hour, roles...)
+	require.NoError(t, err)
+
+	cfg := clientconfig.Config{Context: "test", Contexts: map[string]*clientconfig.Context{"test": pki.Context(pair, g.endpoint, g.pki)}}
+	file := filepath.Join(t.TempDir(), "talosconfig")
+	require.NoError(t, cfg.Save(file))
+
+	return talosctl{path: path, config: file}
+}
+
+func (c talosctl) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.path, append([]string{"--talosconfig", c.config}, args...)...)
+	cmd.Env = append(os.Environ(), "HOME="+filepath.Dir(c.config))
+
+	return cmd
+}
+
+// run returns what the program prints; it must succeed without a word of warning.
+func (c talosctl) run(t *testing.T, args ...string) string {
+	t.Helper()
+
+	var warnings strings.Builder
+
+	cmd := c.command(t.Context(), args...)
+	cmd.Stderr = &warnings
+
+	out, err := cmd.Output()
+	require.NoError(t, err, "talosctl %v: %s", args, warnings.String())
+	assert.Empty(t, warnings.String(), "talosctl %v", args)
+
+	return string(out)
+}
+
+// fails returns what the program says when it does not succeed.
+func (c talosctl) fails(t *testing.T, args ...string) string {
+	t.Helper()
+
+	out, err := c.command(t.Context(), args...).CombinedOutput()
+	require.Error(t, err, "talosctl %v: %s", args, out)
+
+	return string(out)
+}
+
+// TestRealTalosctl runs the program itself, unmodified, as README says.
+func TestRealTalosctl(t *testing.T) {
+	controlPlane, worker := fleet(t)
+	c := newTalosctl(t, controlPlane, role.Reader)
+	here, there := []string{"-n", controlPlane.host}, []string{"-n", worker.host}
+
+	get := func(where []string, args ...string) string {
+		return c.run(t, append(append([]string{"get"}, args...), where...)...)
+	}
+
+	table := get(here, "spegel")
+	t.Logf("talosctl get spegel:\n%s", table)
+	assert.Regexp(t, `NODE +NAMESPACE +TYPE +ID +VERSION +STATE +CPU +TX +CEILING +SINCE +RULE +MODE`, table)
+	assert.Regexp(t, `127\.0\.0\.1 +spegelguard +GuardStatus +spegel +\d+ +throttled`, table)
+
+	for kind, names := range aliases {
+		if kind == resources.OverrideType {
+			continue // nobody ordered anything
+		}
+
+		for _, name := range names {
+			assert.Contains(t, get(here, name), controlPlane.host, name)
+		}
+	}
+
+	assert.Contains(t, get(here, "spegel", "-o", "yaml"), "\n    state: throttled\n")
+	assert.Contains(t, get(here, "spegel", "spegel", "-o", "json"), `"state": "throttled"`)
+	assert.Contains(t, get(here, "spegel", "-o", "jsonpath={.spec.state}"), "throttled")
+	assert.Contains(t, get(here, "rd"), "guardstatuses.spegelguard.dev", "talosctl get rd")
+
+	// Another node through this one, and both.
+	assert.Regexp(t, `127\.0\.0\.2 +spegelguard +GuardStatus +spegel +\d+ +pending`, get(there, "spegel"))
+
+	both := get([]string{"-n", controlPlane.host + "," + worker.host}, "spegel")
+	assert.Contains(t, both, controlPlane.host)
+	assert.Contains(t, both, worker.host)
+
+	version := c.run(t, "version", "-n", controlPlane.host, "-n", worker.host)
+	assert.Equal(t, 2, strings.Count(version, "NODE:"), version)
+	assert.Contains(t, version, worker.host)
+
+	// -e with a port, as README says.
+	assert.Contains(t, c.run(t, "-e", controlPlane.endpoint, "-n", controlPlane.host, "get", "ceilings"), "max 100000")
+
+	assert.Contains(t, newTalosctl(t, controlPlane, role.EtcdBackup).fails(t, "get", "spegel", "-n", controlPlane.host), "PermissionDenied")
+	assert.Contains(t, c.fails(t, "reboot", "-n", controlPlane.host, "--wait=false"), "needs one of the roles")
+}
+
+// TestRealTalosctlWatches is talosctl get -w.
+func TestRealTalosctlWatches(t *testing.T) {
+	g := newGuard(t, options{})
+	c := newTalosctl(t, g, role.Reader)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+
+	cmd := c.command(ctx, "get", "spegel", "-w", "-n", g.host)
+
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+
+	lines := bufio.NewScanner(out)
+	line := func() string {
+		require.True(t, lines.Scan())
+
+		return lines.Text()
+	}
+
+	assert.Contains(t, line(), "STATE")
+	assert.Contains(t, line(), "throttled")
+
+	poke(t, g)
+	assert.Regexp(t, `\+? *127\.0\.0\.1 .* throttled`, line())
+
+	cancel()
+	cmd.Wait()
+}

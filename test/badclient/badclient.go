@@ -1,0 +1,175 @@
+// Package badclient is clients that do what clients should not, for tests of what a server makes of it.
+package badclient
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/protobuf/proto"
+)
+
+// Client speaks HTTP/2 itself. It answers pings and reads everything, but gives nothing of the flow-control
+// window back, so that what is sent to it stays with the server.
+type Client struct {
+	conn   *tls.Conn
+	framer *http2.Framer
+	ended  chan error
+
+	mu     sync.Mutex // for writing: answers to pings come between
+	header bytes.Buffer
+	hpack  *hpack.Encoder
+	stream uint32
+}
+
+// Dial connects, with a flow-control window of each stream (RFC 9113, 6.5.2) in bytes.
+func Dial(endpoint string, cfg *tls.Config, window uint32) (*Client, error) {
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", endpoint, cfg) //nolint:noctx // it has a timeout
+	if err != nil {
+		return nil, err
+	}
+
+	c := &Client{conn: conn, framer: http2.NewFramer(conn, conn), stream: 1, ended: make(chan error, 1)}
+	c.hpack = hpack.NewEncoder(&c.header)
+
+	_, err = conn.Write([]byte(http2.ClientPreface))
+	err = errors.Join(err, c.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window}), c.framer.WriteSettingsAck())
+
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+
+	go c.read()
+
+	return c, nil
+}
+
+func (c *Client) read() {
+	for {
+		frame, err := c.framer.ReadFrame()
+		if err != nil {
+			c.ended <- err
+
+			return
+		}
+
+		if ping, ok := frame.(*http2.PingFrame); ok && !ping.IsAck() {
+			c.mu.Lock()
+			c.framer.WritePing(true, ping.Data) //nolint:errcheck // the next read fails, too
+			c.mu.Unlock()
+		}
+	}
+}
+
+// Ended has an error when the server has closed the connection.
+func (c *Client) Ended() <-chan error { return c.ended }
+
+// Close closes the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Call opens a stream, sends the message if there is one, and returns the stream's number.
+func (c *Client) Call(method string, message proto.Message) (uint32, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.header.Reset()
+
+	for _, field := range [][2]string{
+		{":method", "POST"}, {":scheme", "https"}, {":path", method}, {":authority", "guard"},
+		{"content-type", "application/grpc"}, {"te", "trailers"},
+	} {
+		if err := c.hpack.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
+			return 0, err
+		}
+	}
+
+	id := c.stream
+	c.stream += 2
+
+	err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.header.Bytes(), EndHeaders: true})
+	if err != nil || message == nil {
+		return id, err
+	}
+
+	body, err := proto.Marshal(message)
+	if err != nil {
+		return 0, err
+	}
+
+	prefix := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body)))
+
+	return id, c.framer.WriteData(id, true, append(prefix, body...))
+}
+
+// Reset ends a stream.
+func (c *Client) Reset(id uint32) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.framer.WriteRSTStream(id, http2.ErrCodeCancel)
+}
+
+// RapidReset opens streams and resets them at once (CVE-2023-44487). It ends early when the server has had
+// enough of it, and returns how many there were.
+func (c *Client) RapidReset(method string, count int) int {
+	for i := range count {
+		id, err := c.Call(method, nil)
+		if err == nil {
+			err = c.Reset(id)
+		}
+
+		if err != nil {
+			return i
+		}
+	}
+
+	return count
+}
+
+// Ping sends pings without a pause, until the server has had enough or count is reached.
+func (c *Client) Ping(count int) {
+	for range count {
+		c.mu.Lock()
+		err := c.framer.WritePing(false, [8]byte{})
+		c.mu.Unlock()
+
+		if err != nil {
+			return
+		}
+	}
+}
+
+// HalfOpen connects from an address, says nothing, and waits until the server closes the connection. It is an
+// error when the server does not.
+func HalfOpen(from, endpoint string, patience time.Duration) error {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+
+	conn, err := dialer.Dial("tcp", endpoint)
+	if err != nil {
+		return err
+	}
+
+	defer conn.Close() //nolint:errcheck // it is closed already
+
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+
+	var timeout net.Error
+
+	switch _, err := conn.Read(make([]byte, 1)); {
+	case err == nil:
+		return errors.New("the server had something to say")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("the server still waits after %s", patience)
+	default:
+		return nil
+	}
+}
