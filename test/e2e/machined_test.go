@@ -20,14 +20,12 @@ import (
 // TestMachinedComesAndGoes puts machined in front of the guard, as on Talos, and takes it away: the
 // target stays the same throughout, only who found it changes.
 func TestMachinedComesAndGoes(t *testing.T) {
-	const socket = "/system/run/machined/machine.sock"
-
 	l := newLoop(t, watching, nil)
 	before := waitFoundBy(t, l, "cri")
 
-	require.NoError(t, os.MkdirAll(filepath.Dir(socket), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Dir(machinedSocket), 0o755))
 
-	m, err := machined.New(t.Context(), socket)
+	m, err := machined.New(t.Context(), machinedSocket)
 	require.NoError(t, err)
 
 	m.Set(container(l.spegel), container(l.peer))

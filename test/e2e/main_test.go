@@ -69,8 +69,14 @@ type loop struct {
 func newLoop(t *testing.T, document string, vary func(*node.PodSpec)) *loop {
 	t.Helper()
 
+	return newLoopWith(t, vary, func(l *loop) (*node.Guard, error) { return l.node.StartGuard(t.Context(), document) })
+}
+
+// newLoopWith is newLoop with a guard started in another way.
+func newLoopWith(t *testing.T, vary func(*node.PodSpec), start func(*loop) (*node.Guard, error)) *loop {
+	t.Helper()
+
 	n := theTestNode(t)
-	ctx := t.Context()
 	l := &loop{node: n}
 
 	// The peer is as busy as it is told to be, and no spegel: no label, another name.
@@ -86,7 +92,7 @@ func newLoop(t *testing.T, document string, vary func(*node.PodSpec)) *loop {
 	// The pods of all tests have the same names: what one learnt is not for the next.
 	require.NoError(t, node.ForgetDecisions())
 
-	guard, err := n.StartGuard(ctx, document)
+	guard, err := start(l)
 	require.NoError(t, err)
 
 	l.guard = guard

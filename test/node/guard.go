@@ -25,10 +25,15 @@ const GuardEndpoint = "127.0.0.1:50321"
 // Memory is where the extension remembers its decisions.
 const Memory = "/run/spegel-guard/memory.json"
 
+// Overrides is where it remembers people's orders.
+const Overrides = "/run/spegel-guard/overrides.json"
+
 // ForgetDecisions makes the next guard one that knows nothing.
 func ForgetDecisions() error {
-	if err := os.Remove(Memory); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	for _, path := range []string{Memory, Overrides} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 
 	return nil
@@ -63,12 +68,22 @@ func (n *Node) StartGuard(ctx context.Context, document string) (*Guard, error) 
 		return nil, err
 	}
 
-	ext, err := n.RunExtension(ctx, extension.ServicePath, []ConfigFile{
+	return n.runGuard(ctx, authority, document, []ConfigFile{
 		{Content: document + apiDocument, MountPath: config.Path},
 		{Content: ca, MountPath: "/usr/local/etc/spegel-guard/ca.crt"},
 		{Content: cert, MountPath: "/usr/local/etc/spegel-guard/tls.crt"},
 		{Content: key, MountPath: "/usr/local/etc/spegel-guard/tls.key"},
 	})
+}
+
+// StartTalosGuard is StartGuard as it is on Talos: the certificates are machined's, and the document says
+// nothing of the API. machined must be there, with certificates of the authority for 127.0.0.1, too.
+func (n *Node) StartTalosGuard(ctx context.Context, document string, authority *pki.PKI) (*Guard, error) {
+	return n.runGuard(ctx, authority, document, []ConfigFile{{Content: document, MountPath: config.Path}})
+}
+
+func (n *Node) runGuard(ctx context.Context, authority *pki.PKI, document string, files []ConfigFile) (*Guard, error) {
+	ext, err := n.RunExtension(ctx, extension.ServicePath, files)
 	if err != nil {
 		return nil, err
 	}

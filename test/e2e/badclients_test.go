@@ -1,0 +1,188 @@
+//go:build linux
+
+package e2e
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/badclient"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+const (
+	idleWatchers, slowWatchers = 1000, 200
+	// maxGuardMegabytes is what the whole service may take at the most, under all of it.
+	maxGuardMegabytes = 192
+)
+
+// TestBadClientsDelayNoSample puts on the real service what service/api's tests put on the API alone, and
+// looks at the samples: they come on time.
+func TestBadClientsDelayNoSample(t *testing.T) {
+	const interval = time.Second
+
+	// Rules that change all the time, so that there is something to send.
+	l := newLoop(t, `
+interval: 1s
+rules:
+  - {name: A, signal: cpu, threshold: "8", for: 1m, window: 2s}
+  - {name: B, signal: networkTx, threshold: 1G/s, for: 1m, window: 2s}
+`, nil)
+	l.runAway(t, l.spegel, l.peer)
+
+	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)
+	require.NoError(t, err)
+
+	samples := make(chan state.Event, 1024)
+	require.NoError(t, l.guard.Client.COSI.WatchKind(t.Context(), resources.NewTargetStats("").Metadata(), samples))
+
+	quiet := longestGap(t, samples, 5*time.Second)
+	before := guardMegabytes(t, l.guard)
+
+	watchIdly(t, l.guard)
+
+	// No window at all: what there is to send stays with the guard.
+	for i := range slowWatchers / 100 {
+		client, err := badclient.Dial(node.GuardEndpoint, tlsFor(t, l.guard, fmt.Sprintf("slow-%d", i)), 0)
+		require.NoError(t, err)
+		t.Cleanup(func() { client.Close() })
+
+		for range 100 {
+			_, err := client.Call("/cosi.resource.State/Watch", watchRequest(resources.TargetStatsType))
+			require.NoError(t, err)
+		}
+	}
+
+	var flood errgroup.Group
+
+	for i := range 200 {
+		flood.Go(func() error {
+			return badclient.HalfOpen(fmt.Sprintf("127.0.0.%d", 60+i%3), node.GuardEndpoint, patience)
+		})
+	}
+
+	rapid, err := badclient.Dial(node.GuardEndpoint, tlsFor(t, l.guard, "rapid"), 65535)
+	require.NoError(t, err)
+	t.Cleanup(func() { rapid.Close() })
+
+	resets := make(chan int)
+
+	go func() { resets <- rapid.RapidReset("/cosi.resource.State/Watch", 10_000) }()
+
+	loaded := longestGap(t, samples, 15*time.Second)
+
+	require.NoError(t, flood.Wait())
+
+	t.Logf("longest time between two samples: %s without clients, %s with %d idle watchers, %d slow ones, 200 half-open connections and %d rapid resets; the service's memory: %.1f MB before, %.1f MB at the most",
+		quiet, loaded, idleWatchers, slowWatchers, <-resets, before, guardPeak(t, l.guard))
+
+	assert.Less(t, loaded, 2*interval, "jitter of an interval or more")
+	assert.Less(t, guardPeak(t, l.guard), float64(maxGuardMegabytes))
+
+	// It still does its work.
+	_, err = l.guard.Status(t.Context())
+	require.NoError(t, err)
+}
+
+// longestGap is the longest time between two samples, by the time they were taken at.
+func longestGap(t *testing.T, samples <-chan state.Event, over time.Duration) time.Duration {
+	t.Helper()
+
+	var longest, last time.Duration
+
+	for end := time.After(over); ; {
+		select {
+		case <-end:
+			require.NotZero(t, longest, "there was no sample")
+
+			return longest
+		case event := <-samples:
+			require.NoError(t, event.Error)
+
+			stats, ok := event.Resource.(*resources.TargetStats)
+			if !ok || event.Type != state.Updated {
+				continue
+			}
+
+			at := stats.TypedSpec().Clock
+			if last != 0 {
+				longest = max(longest, at-last)
+			}
+
+			last = at
+		}
+	}
+}
+
+// watchIdly opens streams on which next to nothing happens.
+func watchIdly(t *testing.T, guard *node.Guard) {
+	t.Helper()
+
+	var conn *grpc.ClientConn
+
+	for i := range idleWatchers {
+		if i%100 == 0 {
+			var err error
+
+			conn, err = grpc.NewClient(node.GuardEndpoint, grpc.WithTransportCredentials(credentials.NewTLS(tlsFor(t, guard, fmt.Sprintf("idle-%d", i)))))
+			require.NoError(t, err)
+			t.Cleanup(func() { conn.Close() })
+		}
+
+		stream, err := v1alpha1.NewStateClient(conn).Watch(t.Context(), watchRequest(resources.GuardConfigType))
+		require.NoError(t, err)
+
+		_, err = stream.Recv()
+		require.NoError(t, err, "watcher %d", i)
+	}
+}
+
+// tlsFor is a reader's of a name: each name is a client of its own.
+func tlsFor(t *testing.T, guard *node.Guard, name string) *tls.Config {
+	t.Helper()
+
+	cfg, err := guard.PKI.ClientTLS(name, role.Reader)
+	require.NoError(t, err)
+
+	return cfg
+}
+
+func watchRequest(kind string) *v1alpha1.WatchRequest {
+	return &v1alpha1.WatchRequest{Namespace: resources.Namespace, Type: kind, ApiVersion: 1}
+}
+
+func guardMegabytes(t *testing.T, guard *node.Guard) float64 {
+	return readMegabytes(t, guard, "memory.current")
+}
+
+func guardPeak(t *testing.T, guard *node.Guard) float64 {
+	return readMegabytes(t, guard, "memory.peak")
+}
+
+func readMegabytes(t *testing.T, guard *node.Guard, file string) float64 {
+	t.Helper()
+
+	data, err := os.ReadFile(filepath.Join(node.CgroupRoot, guard.CgroupPath, file))
+	require.NoError(t, err)
+
+	bytes, err := strconv.ParseFloat(strings.TrimSpace(string(data)), 64)
+	require.NoError(t, err)
+
+	return bytes / 1e6
+}

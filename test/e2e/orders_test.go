@@ -1,0 +1,141 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+)
+
+const throttled = "20001 100000"
+
+// operator gives the guard orders.
+func (l *loop) operator(t *testing.T) guardv1alpha1.GuardServiceClient {
+	t.Helper()
+
+	c, err := l.guard.NewClient(t.Context(), l.guard.PKI, role.Operator)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+
+	return guardv1alpha1.NewGuardServiceClient(c.Conn())
+}
+
+// TestOrdersOnARealCgroup: what people order is what the kernel has, for as long as they said, over the
+// guard's restarts, and on record.
+func TestOrdersOnARealCgroup(t *testing.T) {
+	l := newLoop(t, fast, nil)
+	ctx := t.Context()
+	long := durationpb.New(10 * time.Minute)
+
+	_, err := l.guard.WaitState(ctx, patience, resources.StateOK)
+	require.NoError(t, err)
+
+	// A ceiling that no rule asks for.
+	_, err = l.operator(t).Throttle(ctx, &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: long, Reason: "NAS is slow"})
+	require.NoError(t, err)
+	waitCPUMax(t, l, l.spegel, throttled, patience)
+
+	status, err := l.guard.WaitState(ctx, patience, resources.StateThrottled)
+	require.NoError(t, err)
+	assert.Equal(t, resources.RuleByHand, status.Rule)
+	assert.Contains(t, status.Message, "NAS is slow")
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
+
+	// It goes on after a crash, with the owner's value still known.
+	l.crashAndRestart(t)
+
+	_, err = l.guard.WaitState(ctx, patience, resources.StateThrottled)
+	require.NoError(t, err)
+	require.Equal(t, throttled, cpuMax(t, l.spegel))
+	assert.Equal(t, unlimited, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Original)
+
+	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{})
+	require.NoError(t, err)
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+
+	// It ends by itself, too.
+	_, err = l.operator(t).Throttle(ctx, &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: durationpb.New(3 * time.Second)})
+	require.NoError(t, err)
+	waitCPUMax(t, l, l.spegel, throttled, patience)
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+	assert.Empty(t, journals(t))
+
+	// The rules' own ceiling is lifted by a word, and does not come back while it counts.
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	_, err = l.operator(t).Release(ctx, &guardv1alpha1.ReleaseRequest{For: long, Reason: "I look at it"})
+	require.NoError(t, err)
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+
+	time.Sleep(2 * tripsAfter)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "released, and still running away")
+
+	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{})
+	require.NoError(t, err)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	// A pause is for all of the node, and outlives a crash, too.
+	_, err = l.operator(t).Pause(ctx, &guardv1alpha1.PauseRequest{For: long})
+	require.NoError(t, err)
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+
+	l.crashAndRestart(t)
+
+	_, err = l.guard.WaitState(ctx, patience, resources.StatePaused)
+	require.NoError(t, err)
+
+	time.Sleep(2 * tripsAfter)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "paused, and still running away")
+	assert.Empty(t, journals(t))
+
+	captured, err := l.operator(t).Capture(ctx, &guardv1alpha1.CaptureRequest{})
+	require.NoError(t, err)
+
+	evidence := captured.GetMessages()[0].GetEvidence()[0]
+	assert.Empty(t, evidence.GetError())
+	assert.FileExists(t, evidence.GetPath()+"/metrics.txt")
+
+	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{Target: resources.OverridePauseID})
+	require.NoError(t, err)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	checkRecord(t, l)
+}
+
+// checkRecord looks at the record since the last start: who, and what the kernel had before and after.
+func checkRecord(t *testing.T, l *loop) {
+	t.Helper()
+
+	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), l.guard.Client.COSI)
+	require.NoError(t, err)
+
+	byHand := map[string]resources.GuardActionSpec{}
+
+	for action := range list.All() {
+		if spec := action.TypedSpec(); !spec.By.IsZero() {
+			byHand[spec.Action] = *spec
+		}
+	}
+
+	for _, kind := range []string{resources.ActionCapture, resources.ActionResume} {
+		require.Contains(t, byHand, kind)
+		assert.Contains(t, byHand[kind].By.Subject, "O=os:operator")
+		assert.Len(t, byHand[kind].By.Fingerprint, 64)
+		assert.Contains(t, byHand[kind].By.From, "127.0.0.1:")
+	}
+
+	info, err := os.Stat(byHand[resources.ActionCapture].Evidence)
+	require.NoError(t, err)
+	assert.True(t, info.IsDir())
+}

@@ -1,0 +1,221 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/siderolabs/talos/pkg/machinery/client"
+	"github.com/siderolabs/talos/pkg/machinery/resources/secrets"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/test/machined"
+	"github.com/spegel-guard/spegel-guard/test/node"
+	"github.com/spegel-guard/spegel-guard/test/pki"
+)
+
+// machinedSocket is where Talos has it.
+const machinedSocket = "/system/run/machined/machine.sock"
+
+// The node, and an operator's machine, on a network of their own.
+const (
+	nodeAddress     = "192.168.77.1"
+	operatorAddress = "192.168.77.2"
+)
+
+// startMachined puts the stand-in where Talos has machined, with the API's certificates of an authority.
+func startMachined(t *testing.T, authority *pki.PKI) *machined.Machined {
+	t.Helper()
+
+	require.NoError(t, os.MkdirAll(filepath.Dir(machinedSocket), 0o755))
+
+	m, err := machined.New(t.Context(), machinedSocket, &secrets.API{})
+	require.NoError(t, err)
+
+	certificates, err := authority.TalosAPI(true, nil, "127.0.0.1", nodeAddress)
+	require.NoError(t, err)
+	require.NoError(t, m.State.Create(t.Context(), certificates))
+
+	require.NoError(t, m.Start())
+	t.Cleanup(m.Stop)
+
+	return m
+}
+
+// operatorsNetwork makes another network namespace with a link to the node's, and returns a way to dial in it.
+func operatorsNetwork(t *testing.T) func(ctx context.Context, address string) (net.Conn, error) {
+	t.Helper()
+
+	namespace := make(chan netns.NsHandle)
+
+	// A namespace is made for a thread, and this one's ends with it.
+	go func() {
+		runtime.LockOSThread()
+
+		handle, err := netns.New()
+		if err != nil {
+			handle = netns.None()
+		}
+
+		namespace <- handle
+	}()
+
+	handle := <-namespace
+	require.True(t, handle.IsOpen())
+	t.Cleanup(func() { handle.Close() })
+
+	pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "operator0"}, PeerName: "operator1", PeerNamespace: netlink.NsFd(handle)}
+	require.NoError(t, netlink.LinkAdd(pair))
+	t.Cleanup(func() { netlink.LinkDel(pair) })
+
+	inside, err := netlink.NewHandleAt(handle, unix.NETLINK_ROUTE)
+	require.NoError(t, err)
+	t.Cleanup(inside.Close)
+
+	far, err := inside.LinkByName("operator1")
+	require.NoError(t, err)
+
+	address := func(text string) *netlink.Addr {
+		parsed, err := netlink.ParseAddr(text + "/24")
+		require.NoError(t, err)
+
+		return parsed
+	}
+
+	require.NoError(t, netlink.AddrAdd(pair, address(nodeAddress)))
+	require.NoError(t, netlink.LinkSetUp(pair))
+	require.NoError(t, inside.AddrAdd(far, address(operatorAddress)))
+	require.NoError(t, inside.LinkSetUp(far))
+
+	return func(ctx context.Context, address string) (net.Conn, error) {
+		// A socket belongs to the namespace of the thread that made it; the thread is thrown away.
+		type result struct {
+			conn net.Conn
+			err  error
+		}
+
+		done := make(chan result)
+
+		go func() {
+			runtime.LockOSThread()
+
+			if err := netns.Set(handle); err != nil {
+				done <- result{err: err}
+
+				return
+			}
+
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", address)
+			done <- result{conn: conn, err: err}
+		}()
+
+		r := <-done
+
+		return r.conn, r.err
+	}
+}
+
+// TestStatusFromAnotherNetwork is an operator with a talosconfig at another machine: the guard shows the
+// node's own certificates, and tells of a real container that it throttles.
+func TestStatusFromAnotherNetwork(t *testing.T) {
+	authority, err := pki.New()
+	require.NoError(t, err)
+
+	dial := operatorsNetwork(t)
+	m := startMachined(t, authority)
+
+	l := newLoopWith(t, nil, func(l *loop) (*node.Guard, error) {
+		m.Set(container(l.spegel), container(l.peer))
+
+		return l.node.StartTalosGuard(t.Context(), fast, authority)
+	})
+
+	pair, err := authority.Client("anna", time.Hour, role.Operator)
+	require.NoError(t, err)
+
+	c, err := client.New(t.Context(), client.WithConfigContext(pki.Context(pair, nodeAddress+":50321", authority)),
+		client.WithGRPCDialOptions(grpc.WithContextDialer(dial)))
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+
+	_, err = l.guard.WaitState(t.Context(), patience, resources.StateThrottled)
+	require.NoError(t, err)
+
+	// talosctl -e 192.168.77.1:50321 -n 192.168.77.1 get spegel
+	status, err := safe.StateGetByID[*resources.GuardStatus](client.WithNode(t.Context(), nodeAddress), c.COSI, resources.GuardStatusID)
+	require.NoError(t, err)
+	assert.Equal(t, resources.StateThrottled, status.TypedSpec().State)
+	assert.Equal(t, "500m", status.TypedSpec().Ceiling)
+	t.Logf("from %s: %+v", operatorAddress, *status.TypedSpec())
+
+	guards := guardv1alpha1.NewGuardServiceClient(c.Conn())
+
+	response, err := guards.Status(t.Context(), &guardv1alpha1.StatusRequest{})
+	require.NoError(t, err)
+
+	target := response.GetMessages()[0].GetTargets()[0]
+	assert.Equal(t, "spegel/spegel-x7k2p/registry", target.GetId())
+	assert.Equal(t, capped, target.GetCeiling().GetReadBack())
+	assert.Equal(t, unlimited, target.GetCeiling().GetOriginal())
+
+	explained, err := guards.Explain(t.Context(), &guardv1alpha1.ExplainRequest{})
+	require.NoError(t, err)
+	assert.NotEmpty(t, explained.GetMessages()[0].GetTargets()[0].GetHold().GetBlockers(), "what it waits for")
+
+	// An order says where it came from.
+	released, err := guards.Release(t.Context(), &guardv1alpha1.ReleaseRequest{For: durationpb.New(patience)})
+	require.NoError(t, err)
+	assert.Contains(t, released.GetMessages()[0].GetOverrides()[0].GetBy().GetFrom(), operatorAddress+":")
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+
+	// The node's certificates change, and everybody else's are refused.
+	next, err := pki.New()
+	require.NoError(t, err)
+
+	certificates, err := next.TalosAPI(true, nil, "127.0.0.1", nodeAddress)
+	require.NoError(t, err)
+
+	_, err = safe.StateUpdateWithConflicts(t.Context(), m.State, certificates.Metadata(), func(r *secrets.API) error {
+		*r.TypedSpec() = *certificates.TypedSpec()
+
+		return nil
+	})
+	require.NoError(t, err)
+
+	require.Eventually(t, func() bool {
+		_, err := c.Version(t.Context())
+
+		return err != nil
+	}, patience, 100*time.Millisecond, "the old authority is still accepted")
+
+	pair, err = next.Client("anna", time.Hour, role.Reader)
+	require.NoError(t, err)
+
+	c, err = client.New(t.Context(), client.WithConfigContext(pki.Context(pair, nodeAddress+":50321", next)),
+		client.WithGRPCDialOptions(grpc.WithContextDialer(dial)))
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+
+	_, err = c.Version(t.Context())
+	require.NoError(t, err)
+	assert.NotContains(t, l.guard.Log.String(), "PRIVATE KEY")
+}
