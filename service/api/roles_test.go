@@ -4,6 +4,7 @@ package api_test
 
 import (
 	"context"
+	"crypto/tls"
 	"os"
 	"slices"
 	"strings"
@@ -239,4 +240,24 @@ func TestUnixSocketIsForRootAlone(t *testing.T) {
 func TestTCPWithoutTLSDoesNotExist(t *testing.T) {
 	err := api.Serve(t.Context(), api.Node{}, api.Options{Listen: "127.0.0.1:0"}, nil)
 	assert.ErrorContains(t, err, "needs TLS")
+}
+
+func TestOnlyTLS13(t *testing.T) {
+	g := newGuard(t, options{})
+
+	_, err := g.client(t, role.Reader).Version(t.Context())
+	require.NoError(t, err)
+
+	cfg, err := g.pki.ClientTLS("old", role.Reader)
+	require.NoError(t, err)
+
+	for version, works := range map[uint16]bool{tls.VersionTLS12: false, tls.VersionTLS13: true} {
+		cfg.MinVersion, cfg.MaxVersion = version, version
+
+		conn, err := tls.Dial("tcp", g.endpoint, cfg)
+		if assert.Equal(t, works, err == nil, "%v", err) && works {
+			assert.Equal(t, "h2", conn.ConnectionState().NegotiatedProtocol)
+			assert.NoError(t, conn.Close())
+		}
+	}
 }
