@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -33,6 +34,8 @@ const (
 type caller struct {
 	person resources.Person
 	roles  role.Set
+	// forwarded tells that another guard makes the request for somebody.
+	forwarded bool
 }
 
 // key tells callers apart for their limits.
@@ -97,11 +100,10 @@ func check(info tlsInfo, store *identity.Store) error {
 // the request's metadata when there are any (siderolabs/talos pkg/grpc/middleware/authz).
 func certified(ctx context.Context, info tlsInfo, from string) caller {
 	leaf := info.State.PeerCertificates[0]
-	fingerprint := sha256.Sum256(leaf.Raw)
 	roles, _ := role.Parse(leaf.Subject.Organization)
 
 	holder := caller{
-		person: resources.Person{Subject: leaf.Subject.String(), Fingerprint: hex.EncodeToString(fingerprint[:]), From: from},
+		person: resources.Person{Subject: leaf.Subject.String(), Fingerprint: fingerprint(leaf), From: from},
 		roles:  roles,
 	}
 
@@ -116,12 +118,20 @@ func certified(ctx context.Context, info tlsInfo, from string) caller {
 	impersonated.roles, _ = role.Parse(claimed)
 
 	if subject := first(md, subjectKey); subject != "" {
+		impersonated.forwarded = true
 		impersonated.person = resources.Person{
 			Subject: subject, Fingerprint: first(md, fingerprintKey), From: first(md, fromKey) + " by way of " + from,
 		}
 	}
 
 	return impersonated
+}
+
+// fingerprint of a certificate: the SHA-256 of its DER form, in hexadecimal digits.
+func fingerprint(certificate *x509.Certificate) string {
+	sum := sha256.Sum256(certificate.Raw)
+
+	return hex.EncodeToString(sum[:])
 }
 
 func first(md metadata.MD, key string) string {

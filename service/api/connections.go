@@ -5,6 +5,8 @@ package api
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -18,6 +20,9 @@ import (
 // enough that the guard stays small whatever comes over the network.
 const (
 	maxConnections = 256
+	// maxConnectionsPerClient share one certificate. What has been sent on a stream and is not taken stays as
+	// long as its connection, so this bounds what one client can have the guard hold.
+	maxConnectionsPerClient = 16
 	// maxHandshaking connections have not shown a certificate yet, so many of them from one address.
 	maxHandshaking        = 64
 	maxHandshakingPerHost = 16
@@ -35,6 +40,7 @@ type connections struct {
 
 	mu          sync.Mutex
 	open        map[*connection]struct{}
+	clients     map[string]int
 	handshaking map[string]int
 	waiting     int
 	refused     int
@@ -42,7 +48,7 @@ type connections struct {
 }
 
 func newConnections(logger *zap.Logger) *connections {
-	return &connections{logger: logger, open: map[*connection]struct{}{}, handshaking: map[string]int{}}
+	return &connections{logger: logger, open: map[*connection]struct{}{}, clients: map[string]int{}, handshaking: map[string]int{}}
 }
 
 // connection is one client's.
@@ -55,7 +61,11 @@ type connection struct {
 	// known tells that the client has shown who it is; chain is its certificate's, on TCP.
 	known bool
 	chain []*x509.Certificate
+	// client counts its connections.
+	client string
 }
+
+var errTooManyConnections = errors.New("the client has too many connections already")
 
 // limited is a listener that closes at once what is too much: a client that waits in the kernel's queue
 // would not know why.
@@ -112,22 +122,41 @@ func (s *connections) admit(raw net.Conn) (*connection, bool) {
 
 func (s *connections) shake(host string, by int) {
 	s.waiting += by
-	s.handshaking[host] += by
+	count(s.handshaking, host, by)
+}
 
-	if s.handshaking[host] == 0 {
-		delete(s.handshaking, host)
+// count counts by name, and forgets names of which there are none.
+func count(counts map[string]int, name string, by int) {
+	counts[name] += by
+
+	if counts[name] == 0 {
+		delete(counts, name)
 	}
 }
 
-// established notes that the client has shown who it is.
-func (c *connection) established(chain []*x509.Certificate) {
+// established notes that the client has shown who it is. On a unix socket it has no certificate.
+func (c *connection) established(chain []*x509.Certificate) error {
 	c.set.mu.Lock()
 	defer c.set.mu.Unlock()
 
-	if _, open := c.set.open[c]; open && !c.known {
-		c.known, c.chain = true, chain
-		c.set.shake(c.host, -1)
+	if _, open := c.set.open[c]; !open || c.known {
+		return nil
 	}
+
+	if len(chain) > 0 {
+		client := fingerprint(chain[0])
+		if c.set.clients[client] >= maxConnectionsPerClient {
+			return fmt.Errorf("%w: %d with the certificate of %s", errTooManyConnections, maxConnectionsPerClient, chain[0].Subject)
+		}
+
+		c.client = client
+		count(c.set.clients, client, 1)
+	}
+
+	c.known, c.chain = true, chain
+	c.set.shake(c.host, -1)
+
+	return nil
 }
 
 // Close implements net.Conn.
@@ -140,6 +169,10 @@ func (c *connection) Close() error {
 
 		if !c.known {
 			c.set.shake(c.host, -1)
+		}
+
+		if c.client != "" {
+			count(c.set.clients, c.client, -1)
 		}
 	})
 

@@ -11,8 +11,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -68,7 +66,7 @@ func (s *guardService) Events(request *guardv1alpha1.EventsRequest, stream grpc.
 			return nil
 		case change := <-changes:
 			if change.Type == state.Errored {
-				return status.Error(codes.ResourceExhausted, "events were lost, because they were read too slowly: "+change.Error.Error())
+				return errTooSlow
 			}
 
 			event := eventOf(change)

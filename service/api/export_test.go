@@ -12,8 +12,10 @@ const (
 	MaxConnections      = maxConnections
 	MaxHandshaking      = maxHandshaking
 	MaxWatchesPerClient = maxWatchesPerClient
-	MaxStreams          = maxStreams
-	MaxRequest          = maxRequest
+
+	MaxConnectionsPerClient = maxConnectionsPerClient
+	MaxStreams              = maxStreams
+	MaxRequest              = maxRequest
 )
 
 // WithSendTimeout cuts clients off sooner.

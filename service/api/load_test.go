@@ -275,17 +275,26 @@ func TestOneClientCannotHaveAllStreams(t *testing.T) {
 // TestTooManyConnections: the ones that are there go on, and when some go, others come.
 func TestTooManyConnections(t *testing.T) {
 	g := newGuard(t, options{})
-	cfg, err := g.pki.ClientTLS("many", role.Reader)
+
+	_, err := g.client(t, role.Reader).Version(t.Context())
 	require.NoError(t, err)
 
-	_, err = g.client(t, role.Reader).Version(t.Context())
-	require.NoError(t, err)
+	var (
+		clients []*badclient.Client
+		cfg     *tls.Config
+	)
 
-	var clients []*badclient.Client
+	for i := range api.MaxConnections - 1 {
+		if i%api.MaxConnectionsPerClient == 0 {
+			cfg, err = g.pki.ClientTLS(fmt.Sprintf("many-%d", i), role.Reader)
+			require.NoError(t, err)
+		}
 
-	for range api.MaxConnections - 1 {
 		clients = append(clients, dialBad(t, g.endpoint, cfg, 65535))
 	}
+
+	cfg, err = g.pki.ClientTLS("more", role.Reader)
+	require.NoError(t, err)
 
 	refused, err := grpc.NewClient(g.endpoint, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
 	require.NoError(t, err)
@@ -323,4 +332,42 @@ func TestPingsWithoutEnd(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		require.Fail(t, "it goes on")
 	}
+}
+
+// TestOneClientCannotHaveAllConnections: the others are served.
+func TestOneClientCannotHaveAllConnections(t *testing.T) {
+	g := newGuard(t, options{})
+
+	_, err := g.client(t, role.Reader).Version(t.Context())
+	require.NoError(t, err)
+
+	cfg, err := g.pki.ClientTLS("greedy", role.Reader)
+	require.NoError(t, err)
+
+	var clients []*badclient.Client
+
+	for range api.MaxConnectionsPerClient {
+		clients = append(clients, dialBad(t, g.endpoint, cfg, 65535))
+	}
+
+	// TLS 1.3: the handshake has ended for the client before the server has seen the certificate.
+	select {
+	case <-dialBad(t, g.endpoint, cfg, 65535).Ended():
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "one more is served")
+	}
+
+	_, err = g.client(t, role.Reader).Version(t.Context())
+	require.NoError(t, err)
+
+	// When one goes, another one comes.
+	require.NoError(t, clients[0].Close())
+	assert.Eventually(t, func() bool {
+		select {
+		case <-dialBad(t, g.endpoint, cfg, 65535).Ended():
+			return false
+		case <-time.After(200 * time.Millisecond):
+			return true
+		}
+	}, 10*time.Second, 50*time.Millisecond)
 }

@@ -184,8 +184,21 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 		defer s.watches.end(who.key())
 	}
 
+	timeout, cut := s.sendTimeout, s.cut(stream.Context(), who)
+
+	if who.forwarded {
+		timeout *= forwardedFactor
+	} else {
+		// What is buffered for it is given up with the connection alone.
+		defer func() {
+			if errors.Is(err, errTooSlow) {
+				cut()
+			}
+		}()
+	}
+
 	stream = &request{
-		ServerStream: impatient{ServerStream: stream, timeout: s.sendTimeout, cut: s.cut(stream.Context(), who)},
+		ServerStream: impatient{ServerStream: stream, timeout: timeout, cut: cut},
 		ctx:          context.WithValue(stream.Context(), callerKey{}, who),
 	}
 

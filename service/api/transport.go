@@ -67,7 +67,11 @@ func (r rotating) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo,
 	}
 
 	if c, ok := raw.(*connection); ok {
-		c.established(verified.State.PeerCertificates)
+		if err := c.established(verified.State.PeerCertificates); err != nil {
+			conn.Close() //nolint:errcheck // the other error counts
+
+			return nil, nil, err
+		}
 	}
 
 	return conn, tlsInfo{TLSInfo: verified, identity: id, conn: raw}, nil
@@ -109,7 +113,9 @@ func (local) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, erro
 		return nil, nil, err
 	}
 
-	c.established(nil)
+	if err := c.established(nil); err != nil {
+		return nil, nil, err
+	}
 
 	return raw, unixInfo{
 		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, Ucred: cred, conn: raw,

@@ -3,9 +3,11 @@
 package api
 
 import (
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/cosi-project/runtime/api/v1alpha1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -18,7 +20,13 @@ const (
 	// sendTimeout is how long a client may take nothing of what is sent to it. gRPC holds 64 KiB of a stream
 	// for it, so one that stops reading is noticed a while after it did.
 	sendTimeout = 10 * time.Second
+	// forwardedFactor: another guard's connection carries the streams of several clients. It cuts off its own
+	// slow ones itself, and is given the time to.
+	forwardedFactor = 3
 )
+
+// errTooSlow ends a stream of which changes were lost, because more of them came than are kept.
+var errTooSlow = status.Error(codes.ResourceExhausted, "changes were lost, because they were read too slowly")
 
 // watches counts the streams that stay open.
 type watches struct {
@@ -44,7 +52,7 @@ func (w *watches) begin(client string) error {
 	}
 
 	w.total++
-	w.of[client]++
+	count(w.of, client, 1)
 
 	return nil
 }
@@ -54,11 +62,7 @@ func (w *watches) end(client string) {
 	defer w.mu.Unlock()
 
 	w.total--
-	w.of[client]--
-
-	if w.of[client] == 0 {
-		delete(w.of, client)
-	}
+	count(w.of, client, -1)
 }
 
 // impatient is a stream whose client is cut off when it does not read. Its connection is closed: what gRPC
@@ -72,8 +76,15 @@ type impatient struct {
 
 // SendMsg implements grpc.ServerStream.
 func (s impatient) SendMsg(message any) error {
+	// COSI's server would tell of it, and leave a stream open on which nothing comes any more.
+	if response, ok := message.(*v1alpha1.WatchResponse); ok && slices.ContainsFunc(response.GetEvent(), isLoss) {
+		return errTooSlow
+	}
+
 	timer := time.AfterFunc(s.timeout, s.cut)
 	defer timer.Stop()
 
 	return s.ServerStream.SendMsg(message)
 }
+
+func isLoss(event *v1alpha1.Event) bool { return event.GetEventType() == v1alpha1.EventType_ERRORED }
