@@ -217,10 +217,8 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 // cut ends a client's connection.
 func (s *server) cut(ctx context.Context, who caller) func() {
 	return func() {
-		s.logger.Warn("a client was cut off: it does not read", zap.String("subject", who.person.Subject), zap.String("from", who.person.From))
-
-		if info, ok := authInfo(ctx).(cuttable); ok {
-			info.cut()
+		if info, ok := authInfo(ctx).(cuttable); ok && info.cut() {
+			s.logger.Warn("a client was cut off: it does not read", zap.String("subject", who.person.Subject), zap.String("from", who.person.From))
 		}
 	}
 }

@@ -17,7 +17,8 @@ import (
 
 // cuttable is a connection's AuthInfo with a way to end it.
 type cuttable interface {
-	cut()
+	// cut closes the connection; it tells whether it was open.
+	cut() bool
 }
 
 // tlsInfo is what is known of a client over TCP.
@@ -29,7 +30,7 @@ type tlsInfo struct {
 	conn     net.Conn
 }
 
-func (i tlsInfo) cut() { i.conn.Close() } //nolint:errcheck // that is the point
+func (i tlsInfo) cut() bool { return i.conn.Close() == nil }
 
 // unixInfo is what is known of a process on the node.
 type unixInfo struct {
@@ -42,7 +43,7 @@ type unixInfo struct {
 // AuthType implements credentials.AuthInfo.
 func (unixInfo) AuthType() string { return "unix" }
 
-func (i unixInfo) cut() { i.conn.Close() } //nolint:errcheck // that is the point
+func (i unixInfo) cut() bool { return i.conn.Close() == nil }
 
 // rotating are transport credentials that follow a store: each handshake is made with the identity in
 // force, and connections that are open stay.
