@@ -58,29 +58,45 @@ func (n *Namespace) Close() { n.handle.Close() } //nolint:errcheck // only a ref
 // Dial connects from inside the namespace: to 127.0.0.1 that is what listens there, past every network
 // policy and without a route to it. The address must be literal, because names are looked up elsewhere.
 func (n *Namespace) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	type answer struct {
+	var (
 		conn net.Conn
 		err  error
-	}
+	)
 
-	answers := make(chan answer, 1)
-
-	go func() {
-		// A socket belongs to the namespace its thread was in when it was made. The thread is never
-		// unlocked, so it ends with this goroutine and nothing else ever runs in the namespace.
-		runtime.LockOSThread()
-
-		if err := netns.Set(n.handle); err != nil {
-			answers <- answer{err: fmt.Errorf("error entering the network namespace: %w", err)}
+	throwaway(func() {
+		// A socket belongs to the namespace its thread was in when it was made.
+		if err = netns.Set(n.handle); err != nil {
+			err = fmt.Errorf("error entering the network namespace: %w", err)
 
 			return
 		}
 
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		answers <- answer{conn: conn, err: err}
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+
+	return conn, err
+}
+
+// throwaway does something on a thread of its own, on which nothing runs afterwards: one that is locked when
+// its goroutine ends is ended by Go's runtime. All but the main thread, which stays as it is for ever, and with
+// it what /proc/<pid> shows of the process. So that one is held, and leaves it to another.
+func throwaway(do func()) {
+	done := make(chan struct{})
+
+	go func() {
+		defer close(done)
+
+		runtime.LockOSThread()
+
+		if unix.Gettid() == unix.Getpid() {
+			throwaway(do)
+			runtime.UnlockOSThread()
+
+			return
+		}
+
+		do()
 	}()
 
-	got := <-answers
-
-	return got.conn, got.err
+	<-done
 }

@@ -3,10 +3,12 @@
 package netns_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -167,6 +169,55 @@ func TestDialInside(t *testing.T) {
 
 	_, err = net.Dial("tcp", address)
 	assert.ErrorIs(t, err, unix.ECONNREFUSED)
+}
+
+// TestTheProcessStaysAtHome: whichever thread the runtime takes for going into the namespace, what the kernel
+// shows of the process as a whole is not changed by it.
+func TestTheProcessStaysAtHome(t *testing.T) {
+	kernel.Require(t)
+
+	made := make(chan *netns.Namespace)
+
+	go func() {
+		runtime.LockOSThread()
+
+		home, err := vns.Get()
+		if err == nil {
+			_, err = vns.New()
+		}
+
+		namespace, openErr := netns.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+
+		if errors.Join(err, openErr, vns.Set(home)) == nil {
+			made <- namespace
+		}
+
+		close(made)
+		runtime.UnlockOSThread()
+	}()
+
+	namespace := <-made
+	require.NotNil(t, namespace)
+
+	defer namespace.Close()
+
+	before, err := netns.Inode("/proc/self/ns/net")
+	require.NoError(t, err)
+
+	var group sync.WaitGroup
+
+	for range 500 {
+		group.Go(func() {
+			_, err := namespace.Dial(t.Context(), "tcp", "127.0.0.1:1")
+			assert.Error(t, err, "nothing listens there")
+		})
+	}
+
+	group.Wait()
+
+	after, err := netns.Inode("/proc/self/ns/net")
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
 }
 
 func TestNoSuchNamespace(t *testing.T) {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	guardnetns "github.com/spegel-guard/spegel-guard/pkg/netns"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/test/machined"
@@ -103,31 +105,12 @@ func operatorsNetwork(t *testing.T) func(ctx context.Context, address string) (n
 	require.NoError(t, inside.AddrAdd(far, address(operatorAddress)))
 	require.NoError(t, inside.LinkSetUp(far))
 
+	inNamespace, err := guardnetns.Open(fmt.Sprintf("/proc/self/fd/%d", handle))
+	require.NoError(t, err)
+	t.Cleanup(inNamespace.Close)
+
 	return func(ctx context.Context, address string) (net.Conn, error) {
-		// A socket belongs to the namespace of the thread that made it; the thread is thrown away.
-		type result struct {
-			conn net.Conn
-			err  error
-		}
-
-		done := make(chan result)
-
-		go func() {
-			runtime.LockOSThread()
-
-			if err := netns.Set(handle); err != nil {
-				done <- result{err: err}
-
-				return
-			}
-
-			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", address)
-			done <- result{conn: conn, err: err}
-		}()
-
-		r := <-done
-
-		return r.conn, r.err
+		return inNamespace.Dial(ctx, "tcp4", address)
 	}
 }
 
