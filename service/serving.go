@@ -138,13 +138,7 @@ func (s *serving) report(ctx context.Context, failure error) {
 	}
 
 	err := safe.StateModify(ctx, s.node.State, resources.NewCondition(resources.ConditionAPI), func(r *resources.Condition) error {
-		spec := r.TypedSpec()
-
-		if spec.Reason != reason {
-			spec.Since = time.Now().UTC()
-		}
-
-		spec.OK, spec.Reason, spec.Message = failure == nil, reason, message
+		r.TypedSpec().Set(reason, message)
 
 		return nil
 	})

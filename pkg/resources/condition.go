@@ -66,6 +66,21 @@ type ConditionSpec struct {
 	Since   time.Time `yaml:"since" protobuf:"4"`
 }
 
+// Set says how it is now. It tells whether that is news; Since is when the reason began.
+func (s *ConditionSpec) Set(reason, message string) bool {
+	if s.Reason == reason && s.Message == message {
+		return false
+	}
+
+	if s.Reason != reason {
+		s.Since = time.Now().UTC()
+	}
+
+	s.OK, s.Reason, s.Message = reason == ReasonOK, reason, message
+
+	return true
+}
+
 // ResourceDefinition implements typed.Extension.
 func (ConditionExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(ConditionType, []resource.Type{"condition"},

@@ -115,8 +115,15 @@ func eventOf(change state.Event) *guardv1alpha1.EventsResponse {
 		return nil
 	}
 
-	gone := change.Type == state.Destroyed
 	id := change.Resource.Metadata().ID()
+
+	if override, ok := change.Resource.(*resources.Override); ok {
+		return overrideEvent(id, override.TypedSpec(), change.Type)
+	}
+
+	if change.Type == state.Destroyed {
+		return nil
+	}
 
 	switch now := change.Resource.(type) {
 	case *resources.GuardAction:
@@ -124,49 +131,45 @@ func eventOf(change state.Event) *guardv1alpha1.EventsResponse {
 			return actionEvent(id, now.TypedSpec())
 		}
 	case *resources.GuardStatus:
-		spec, before := now.TypedSpec(), resources.GuardStatusSpec{}
-		if old, ok := change.Old.(*resources.GuardStatus); ok {
-			before = *old.TypedSpec()
-		}
-
-		if !gone && spec.State != before.State {
+		if spec, before := now.TypedSpec(), previous[*resources.GuardStatus](change); spec.State != before.State {
 			return event(eventState, spec.Since, spec.Target, "", spec.State, before.State, spec.Message)
 		}
 	case *resources.RuleStatus:
-		spec, before := now.TypedSpec(), resources.RuleStatusSpec{}
-		if old, ok := change.Old.(*resources.RuleStatus); ok {
-			before = *old.TypedSpec()
-		}
-
-		if !gone && spec.State != before.State {
+		if spec, before := now.TypedSpec(), previous[*resources.RuleStatus](change); spec.State != before.State {
 			cut := strings.LastIndexByte(id, '/')
 
 			return event(eventRule, spec.Since, id[:max(0, cut)], id[cut+1:], spec.State, before.State, spec.Reason)
 		}
 	case *resources.Condition:
-		spec, before := now.TypedSpec(), resources.ConditionSpec{}
-		if old, ok := change.Old.(*resources.Condition); ok {
-			before = *old.TypedSpec()
-		}
-
-		if !gone && spec.Reason != before.Reason {
+		if spec, before := now.TypedSpec(), previous[*resources.Condition](change); spec.Reason != before.Reason {
 			return event(eventCondition, spec.Since, "", id, spec.Reason, before.Reason, spec.Message)
 		}
 	case *resources.Verdict:
-		if spec := now.TypedSpec(); !gone {
-			return event(eventVerdict, spec.At, id, spec.Rule, spec.Outcome, "", spec.Reason)
-		}
-	case *resources.Override:
 		spec := now.TypedSpec()
 
-		if gone {
-			return event(eventOverride, time.Now(), id, spec.Kind, "ended", "in force", spec.Reason)
-		}
-
-		return event(eventOverride, spec.Since, id, spec.Kind, "in force", "", spec.Reason)
+		return event(eventVerdict, spec.At, id, spec.Rule, spec.Outcome, "", spec.Reason)
 	}
 
 	return nil
+}
+
+// previous is what a resource was before the change; the zero value when it was not there.
+func previous[R interface{ TypedSpec() *S }, S any](change state.Event) S {
+	var none S
+
+	if old, ok := change.Old.(R); ok {
+		return *old.TypedSpec()
+	}
+
+	return none
+}
+
+func overrideEvent(id string, spec *resources.OverrideSpec, change state.EventType) *guardv1alpha1.EventsResponse {
+	if change == state.Destroyed {
+		return event(eventOverride, time.Now(), id, spec.Kind, "ended", "in force", spec.Reason)
+	}
+
+	return event(eventOverride, spec.Since, id, spec.Kind, "in force", "", spec.Reason)
 }
 
 func event(kind string, at time.Time, target, name, now, before, message string) *guardv1alpha1.EventsResponse {

@@ -47,7 +47,7 @@ func (r router) route(ctx context.Context, method string, streamed bool) (grpc.S
 		return nil, status.Error(codes.InvalidArgument, "node metadata must be single-valued, and stand alone")
 	case len(nodes) > maxNodes:
 		return nil, status.Errorf(codes.InvalidArgument, "nodes metadata names %d nodes, at most %d can be asked at once", len(nodes), maxNodes)
-	case len(nodes) > 0 && !aggregated(method) && len(nodes) > 1:
+	case len(nodes) > 1 && !aggregated(method):
 		return nil, status.Errorf(codes.InvalidArgument, "one-2-many proxying is not supported for method %s", method)
 	}
 

@@ -6,6 +6,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,12 +61,8 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 	logger.Info("API is served", zap.Stringer("address", listener.Addr()), zap.String("network", listener.Addr().Network()))
 
 	s := &server{
-		identities: opts.Identities, logger: logger, connections: newConnections(logger), sendTimeout: opts.sendTimeout,
+		identities: opts.Identities, logger: logger, connections: newConnections(logger), sendTimeout: cmp.Or(opts.sendTimeout, sendTimeout),
 		router: router{local: localTo(listener.Addr())},
-	}
-
-	if s.sendTimeout == 0 {
-		s.sendTimeout = sendTimeout
 	}
 
 	// An end of serving, for whatever reason, is one of what goes on beside it.

@@ -70,18 +70,7 @@ func setCondition(ctx context.Context, w controller.Writer, id resource.ID, reas
 	changed := false
 
 	err := safe.WriterModify(ctx, w, resources.NewCondition(id), func(r *resources.Condition) error {
-		spec := r.TypedSpec()
-
-		if spec.Reason == reason && spec.Message == message {
-			return nil
-		}
-
-		if spec.Reason != reason {
-			spec.Since = time.Now().UTC()
-		}
-
-		spec.OK, spec.Reason, spec.Message = reason == resources.ReasonOK, reason, message
-		changed = true
+		changed = r.TypedSpec().Set(reason, message)
 
 		return nil
 	})

@@ -24,7 +24,7 @@ import (
 
 // severity orders the states of a target; the worst is shown.
 var severity = []string{
-	resources.StateOK, resources.StateBlind, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled, resources.StatePaused,
+	resources.StateOK, resources.StateBlind, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled,
 }
 
 // publishStatus writes the one-line answer.
@@ -94,7 +94,7 @@ func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) r
 	decision := w.decision
 	wanted, held := w.wish()
 	status := resources.GuardStatusSpec{
-		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: w.releasesIn(wanted),
+		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: w.releasesIn(),
 	}
 
 	for _, rule := range decision.Rules {

@@ -5,7 +5,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -17,29 +16,20 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// wish is the ceiling that is wanted for a workload, by its rules or by a person.
-type wish struct {
-	policy.Hold
-
-	reason string
-}
-
-// wish tells what is wanted now; ok is false for no ceiling. Of two the lower one counts.
-func (w *workload) wish() (wanted wish, ok bool) {
+// wish is the ceiling that is wanted for a workload now, by its rules or by a person; ok is false for none. Of
+// two the lower one counts.
+func (w *workload) wish() (wanted policy.Hold, ok bool) {
 	if w.order.Suspends() {
-		return wish{}, false
+		return policy.Hold{}, false
 	}
 
 	if w.decision.Held {
-		wanted, ok = wish{Hold: w.decision.Hold, reason: w.reason}, true
+		wanted, ok = w.decision.Hold, true
 	}
 
 	if millicores := w.order.CeilingMillicores; w.order.Kind == resources.OverrideThrottle && (!wanted.Enforced() || millicores < wanted.Millicores) {
-		return wish{
-			Hold: policy.Hold{
-				Rule: resources.RuleByHand, Since: w.order.SinceClock, Until: w.order.UntilClock, Millicores: millicores,
-			},
-			reason: inWords(w.order),
+		return policy.Hold{
+			Rule: resources.RuleByHand, Since: w.order.SinceClock, Until: w.order.UntilClock, Millicores: millicores,
 		}, true
 	}
 
@@ -62,7 +52,11 @@ func (c *PolicyController) publishWanted(ctx context.Context, r controller.Runti
 
 		if spec.SinceClock != wanted.Since || spec.HoldUntilClock != wanted.Until || spec.Rule != wanted.Rule {
 			spec.Since, spec.HoldUntil = boottime.Wall(wanted.Since), boottime.Wall(wanted.Until)
-			spec.Reason = wanted.reason
+			spec.Reason = w.reason
+
+			if wanted.Rule == resources.RuleByHand {
+				spec.Reason = inWords(w.order)
+			}
 		}
 
 		spec.Mode, spec.Probing, spec.Conflict = string(c.config.Mode), wanted.Probing, string(c.config.Ceiling.Conflict)
@@ -75,7 +69,7 @@ func (c *PolicyController) publishWanted(ctx context.Context, r controller.Runti
 		spec.CeilingMillicores, spec.FloorMillicores = wanted.Millicores, c.config.Ceiling.Floor.Millicores
 		spec.Rule = wanted.Rule
 		spec.SinceClock, spec.HoldUntilClock = wanted.Since, wanted.Until
-		spec.ReleasesIn, spec.Blockers = w.releasesIn(wanted), w.blockers(wanted)
+		spec.ReleasesIn, spec.Blockers = w.releasesIn(), w.blockers(wanted)
 
 		return nil
 	})
@@ -87,22 +81,18 @@ func (c *PolicyController) publishWanted(ctx context.Context, r controller.Runti
 }
 
 // releasesIn is the time until the ceiling goes if all stays quiet.
-func (w *workload) releasesIn(wanted wish) time.Duration {
+func (w *workload) releasesIn() time.Duration {
 	left := w.decision.ReleasesIn
 
 	if w.order.Kind == resources.OverrideThrottle {
 		left = max(left, w.order.UntilClock-w.clock)
 	}
 
-	if !w.decision.Held && wanted.Rule != resources.RuleByHand {
-		left = 0
-	}
-
-	return max(0, left).Round(time.Second)
+	return left.Round(time.Second)
 }
 
 // blockers are what stands against the release of a wanted ceiling, for people.
-func (w *workload) blockers(wanted wish) []string {
+func (w *workload) blockers(wanted policy.Hold) []string {
 	var texts []string
 
 	if wanted.Rule == resources.RuleByHand {
@@ -148,6 +138,6 @@ func blocking(status policy.RuleStatus) string {
 	case !status.Rule.Expression.IsZero():
 		return fmt.Sprintf("%s is firing: %s", name, status.Rule.Expression)
 	default:
-		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, display(status.Rule.Signal, math.Max(0, status.Rule.ReleaseAt())))
+		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, display(status.Rule.Signal, status.Rule.ReleaseAt()))
 	}
 }

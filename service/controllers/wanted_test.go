@@ -71,13 +71,13 @@ func TestBlockersSayWhatARealeaseWaitsFor(t *testing.T) {
 	w = &workload{decision: policy.Decision{Held: true, Hold: policy.Hold{Rule: "R"}, ReleasesIn: time.Minute}}
 	wanted, _ = w.wish()
 	assert.Equal(t, []string{"quiet, but not for ceiling.releaseAfter yet"}, w.blockers(wanted))
-	assert.Equal(t, time.Minute, w.releasesIn(wanted))
+	assert.Equal(t, time.Minute, w.releasesIn())
 
 	// A person's ceiling has its own end.
 	w = &workload{order: resources.OverrideSpec{Kind: resources.OverrideThrottle, CeilingMillicores: 200, UntilClock: 3 * time.Minute}, clock: time.Minute}
 	wanted, _ = w.wish()
 	assert.Contains(t, w.blockers(wanted)[0], "throttled by hand until")
-	assert.Equal(t, 2*time.Minute, w.releasesIn(wanted))
+	assert.Equal(t, 2*time.Minute, w.releasesIn())
 }
 
 func TestStatusSaysWhatAPersonOrdered(t *testing.T) {

@@ -117,12 +117,17 @@ func (b *Book) Release(ctx context.Context, order Order) ([]Given, error) {
 
 // Throttle puts a ceiling on a target.
 func (b *Book) Throttle(ctx context.Context, order Order, millicores int64) ([]Given, error) {
-	mode, cfg, err := b.config(ctx)
+	active, err := b.active(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	if mode == config.ModeObserve {
+	cfg, err := config.Parse([]byte(active.Document))
+	if err != nil {
+		return nil, fmt.Errorf("error parsing the active configuration: %w", err)
+	}
+
+	if cfg.Mode == config.ModeObserve {
 		return nil, fmt.Errorf("%w: set mode: enforce", ErrObserving)
 	}
 

@@ -13,13 +13,13 @@ import (
 
 // action is the record of an order, or of its end.
 func (b *Book) action(ctx context.Context, kind, id string, order Order, reason string) resources.GuardActionSpec {
-	mode, _, err := b.config(ctx)
-	if err != nil {
-		mode = "" // not known yet
+	mode := "" // not known yet
+	if active, err := b.active(ctx); err == nil {
+		mode = active.Mode
 	}
 
 	return resources.GuardActionSpec{
-		At: time.Now().UTC(), Action: kind, Mode: string(mode), Target: id, Rule: resources.RuleByHand, Reason: reason, By: order.By,
+		At: time.Now().UTC(), Action: kind, Mode: mode, Target: id, Rule: resources.RuleByHand, Reason: reason, By: order.By,
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -76,18 +75,16 @@ func (b *Book) targets(ctx context.Context, id string) ([]string, error) {
 // NoTarget is ErrNoTarget with the id in question.
 func NoTarget(id string) error { return fmt.Errorf("%w: %q", ErrNoTarget, id) }
 
-// config is the configuration in force, and the mode as it is now.
-func (b *Book) config(ctx context.Context) (config.Mode, config.Config, error) {
+// active is the configuration in force.
+func (b *Book) active(ctx context.Context) (*resources.GuardConfigSpec, error) {
 	active, err := safe.StateGetByID[*resources.GuardConfig](ctx, b.state, resources.GuardConfigID)
 	if state.IsNotFoundError(err) || err == nil && active.TypedSpec().Document == "" {
-		return "", config.Config{}, ErrNoConfig
+		return nil, ErrNoConfig
 	}
 
 	if err != nil {
-		return "", config.Config{}, fmt.Errorf("error reading the active configuration: %w", err)
+		return nil, fmt.Errorf("error reading the active configuration: %w", err)
 	}
 
-	cfg, err := config.Parse([]byte(active.TypedSpec().Document))
-
-	return cfg.Mode, cfg, err
+	return active.TypedSpec(), nil
 }
