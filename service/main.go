@@ -143,14 +143,16 @@ func guard(f flags, lock *enforce.Lock) error {
 
 	node := enforce.Node{Proc: f.proc, Cgroup: f.cgroup, BootID: string(bytes.TrimSpace(bootID))}
 
-	cfg, source, err := controllers.LoadConfig(f.config)
+	loaded, err := controllers.LoadConfig(f.config)
 	if err != nil {
 		restoreOverdue(node, logger)
 
 		return err
 	}
 
-	logger.Info("starting", zap.String("version", api.Version), zap.String("mode", string(cfg.Mode)), zap.String("config", source))
+	cfg := loaded.Config
+
+	logger.Info("starting", zap.String("version", api.Version), zap.String("mode", string(cfg.Mode)), zap.String("config", loaded.Source))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

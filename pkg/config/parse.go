@@ -2,10 +2,12 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -41,9 +43,7 @@ func Parse(document []byte) (Config, error) {
 		return defaults, nil
 	}
 
-	if errs := checkShape(root.Content[0], reflect.TypeFor[Config](), ""); len(errs) > 0 {
-		return Config{}, errs
-	}
+	misshapen := checkShape(root.Content[0], reflect.TypeFor[Config](), "")
 
 	if err := root.Decode(&cfg); err != nil {
 		return Config{}, fmt.Errorf("error parsing YAML: %s", strings.Join(strings.Fields(err.Error()), " "))
@@ -63,15 +63,32 @@ func Parse(document []byte) (Config, error) {
 		}
 	}
 
-	if errs := validate(cfg); len(errs) > 0 {
-		for i := range errs {
-			errs[i].Line = lineOf(&root, errs[i].Field)
-		}
+	if errs := append(misshapen, located(&root, validate(cfg), misshapen)...); len(errs) > 0 {
+		slices.SortStableFunc(errs, func(a, b FieldError) int { return cmp.Compare(a.Line, b.Line) })
 
 		return Config{}, errs
 	}
 
 	return cfg, nil
+}
+
+// located gives wrong values their lines. Those of a list's item that is none follow from that, and are left out;
+// other fields of the wrong shape have their defaults.
+func located(root *yaml.Node, wrong, misshapen Errors) Errors {
+	var errs Errors
+
+	for _, err := range wrong {
+		follows := slices.ContainsFunc(misshapen, func(e FieldError) bool {
+			return strings.HasSuffix(e.Field, "]") && strings.HasPrefix(err.Field, e.Field+".")
+		})
+
+		if !follows {
+			err.Line = lineOf(root, err.Field)
+			errs = append(errs, err)
+		}
+	}
+
+	return errs
 }
 
 // Marshal writes the document that Parse reads back to the same value.
@@ -99,7 +116,12 @@ func lineOf(node *yaml.Node, field string) int {
 	return line
 }
 
+// childOf is a field of a mapping, or [1] of a list; nil when there is none.
 func childOf(node *yaml.Node, part string) *yaml.Node {
+	if node == nil {
+		return nil
+	}
+
 	var index int
 
 	if _, err := fmt.Sscanf(part, "[%d]", &index); err == nil {

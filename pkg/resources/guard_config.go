@@ -1,6 +1,8 @@
 package resources
 
 import (
+	"slices"
+
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/resource/meta"
 	"github.com/cosi-project/runtime/pkg/resource/typed"
@@ -21,7 +23,11 @@ func NewGuardConfig(id resource.ID) *GuardConfig {
 type GuardConfigExtension struct{}
 
 // DeepCopy implements typed.DeepCopyable.
-func (s GuardConfigSpec) DeepCopy() GuardConfigSpec { return s }
+func (s GuardConfigSpec) DeepCopy() GuardConfigSpec {
+	s.Settings = slices.Clone(s.Settings)
+
+	return s
+}
 
 func init() { register[GuardConfigSpec, GuardConfigExtension](GuardConfigType) }
 
@@ -38,6 +44,20 @@ type GuardConfigSpec struct {
 	Document string `yaml:"document" protobuf:"3"`
 	// LastError is why the newest document was not taken; empty when it was.
 	LastError string `yaml:"lastError" protobuf:"4"`
+	// Settings are the values of Document, each with its origin.
+	Settings []ConfigSetting `yaml:"settings" protobuf:"5"`
+}
+
+// OriginDefault is the origin of a value that no document has.
+const OriginDefault = "default"
+
+// ConfigSetting is one value in force.
+type ConfigSetting struct {
+	// Field as a path: rules[0].threshold.
+	Field string `yaml:"field" protobuf:"1"`
+	Value string `yaml:"value" protobuf:"2"`
+	// Origin is the line of the document that it is written in ("line 4"), or OriginDefault.
+	Origin string `yaml:"origin" protobuf:"3"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -3,7 +3,6 @@
 package controllers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,23 +24,59 @@ const configInterval = 2 * time.Second
 // SourceDefaults is the source of a configuration without a document.
 const SourceDefaults = "defaults"
 
+// LoadedConfig is a configuration and where it is from.
+type LoadedConfig struct {
+	config.Config
+
+	// Source is the document's path, or SourceDefaults.
+	Source string
+
+	document []byte
+}
+
 // LoadConfig reads the document at path. Without a file the defaults apply.
-func LoadConfig(path string) (config.Config, string, error) {
+func LoadConfig(path string) (LoadedConfig, error) {
 	document, err := os.ReadFile(path)
 
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return config.Default(), SourceDefaults, nil
+		return LoadedConfig{Config: config.Default(), Source: SourceDefaults}, nil
 	case err != nil:
-		return config.Config{}, path, fmt.Errorf("error reading configuration: %w", err)
+		return LoadedConfig{}, fmt.Errorf("error reading configuration: %w", err)
 	}
 
 	cfg, err := config.Parse(document)
 	if err != nil {
-		return config.Config{}, path, fmt.Errorf("error in configuration %s: %w", path, err)
+		return LoadedConfig{}, fmt.Errorf("error in configuration %s: %w", path, err)
 	}
 
-	return cfg, path, nil
+	return LoadedConfig{Config: cfg, Source: path, document: document}, nil
+}
+
+// spec is what clients are shown of it.
+func (c LoadedConfig) spec() (resources.GuardConfigSpec, error) {
+	document, err := config.Marshal(c.Config)
+	if err != nil {
+		return resources.GuardConfigSpec{}, fmt.Errorf("error writing the effective configuration: %w", err)
+	}
+
+	settings, err := config.Settings(c.Config, c.document)
+	if err != nil {
+		return resources.GuardConfigSpec{}, err
+	}
+
+	spec := resources.GuardConfigSpec{Mode: string(c.Mode), Source: c.Source, Document: string(document)}
+
+	for _, setting := range settings {
+		origin := resources.OriginDefault
+		if setting.Line > 0 {
+			origin = fmt.Sprintf("line %d", setting.Line)
+		}
+
+		spec.Settings = append(spec.Settings, resources.ConfigSetting{Field: setting.Field, Value: setting.Value, Origin: origin})
+	}
+
+	return spec, nil
 }
 
 // ConfigController publishes the configuration in force. A document it cannot take leaves the last good one in force.
@@ -71,15 +106,15 @@ func (c *ConfigController) Run(ctx context.Context, r controller.Runtime, logger
 }
 
 func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	cfg, source, loadErr := LoadConfig(c.Path)
+	loaded, loadErr := LoadConfig(c.Path)
 
-	var document []byte
+	var fresh resources.GuardConfigSpec
 
 	if loadErr == nil {
 		var err error
 
-		if document, err = config.Marshal(cfg); err != nil {
-			return fmt.Errorf("error writing the effective configuration: %w", err)
+		if fresh, err = loaded.spec(); err != nil {
+			return err
 		}
 	}
 
@@ -96,11 +131,11 @@ func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, 
 			return nil
 		}
 
-		if !bytes.Equal([]byte(spec.Document), document) {
-			logger.Info("configuration in force", zap.String("mode", string(cfg.Mode)), zap.String("source", source))
+		if spec.Document != fresh.Document {
+			logger.Info("configuration in force", zap.String("mode", fresh.Mode), zap.String("source", fresh.Source))
 		}
 
-		*spec = resources.GuardConfigSpec{Mode: string(cfg.Mode), Source: source, Document: string(document)}
+		*spec = fresh
 
 		return nil
 	})
