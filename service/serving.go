@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/safe"
@@ -17,6 +18,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/actions"
 	"github.com/spegel-guard/spegel-guard/service/api"
 	"github.com/spegel-guard/spegel-guard/service/controllers"
+	"github.com/spegel-guard/spegel-guard/service/doctor"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
 	"github.com/spegel-guard/spegel-guard/service/evidence"
 	"github.com/spegel-guard/spegel-guard/service/history"
@@ -24,6 +26,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/memory"
 	"github.com/spegel-guard/spegel-guard/service/override"
 )
+
+// selinux is where the kernel says whether SELinux enforces; the same in every container.
+const selinux = "/sys/fs/selinux"
 
 // apiRetry is how long a server that failed waits.
 const apiRetry = 10 * time.Second
@@ -59,7 +64,7 @@ func newServing(f flags, node enforce.Node, cfg config.API, st state.State, logg
 	}
 
 	s := &serving{
-		node: api.Node{State: st, Book: book, History: &history.Store{}, Capture: capturer.Capture},
+		node: api.Node{State: st, Book: book, History: &history.Store{}, Capture: capturer.Capture, Doctor: f.doctor(st, nil).Checks},
 		log:  log, options: []api.Options{{Socket: f.socket}}, logger: logger,
 	}
 
@@ -86,9 +91,23 @@ func newServing(f flags, node enforce.Node, cfg config.API, st state.State, logg
 	}
 
 	s.identities = &identity.Store{}
+	s.node.Doctor = f.doctor(st, s.identities).Checks
 	s.options = append(s.options, api.Options{Listen: cfg.Listen, Identities: s.identities, Forward: cfg.Forward})
 
 	return s, nil
+}
+
+// doctor knows where the guard's own things are.
+func (f flags) doctor(st state.State, identities *identity.Store) doctor.Doctor {
+	d := doctor.Doctor{
+		Cgroup: f.cgroup, SELinux: selinux, CRI: f.cri, Machined: f.machined, State: st, Identities: identities,
+	}
+
+	if f.memory != "" {
+		d.Run = filepath.Dir(f.memory)
+	}
+
+	return d
 }
 
 // start serves until the context ends: side by side, so that what cannot be served does not take the rest with it.

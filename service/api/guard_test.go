@@ -29,6 +29,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/actions"
 	"github.com/spegel-guard/spegel-guard/service/api"
+	"github.com/spegel-guard/spegel-guard/service/doctor"
 	"github.com/spegel-guard/spegel-guard/service/history"
 	"github.com/spegel-guard/spegel-guard/service/identity"
 	"github.com/spegel-guard/spegel-guard/service/memory"
@@ -108,6 +109,7 @@ func newGuard(t *testing.T, opts options) *guard {
 	node := api.Node{
 		State: st, Book: book, History: g.history,
 		Capture: func(context.Context, string, resources.TargetSpec) (string, error) { return opts.capture() },
+		Doctor:  doctor.Doctor{State: st, Identities: g.identities}.Checks,
 	}
 
 	var group errgroup.Group

@@ -37,6 +37,7 @@ var methodRoles = map[string]role.Set{
 	"/spegelguard.v1alpha1.GuardService/Explain": readers,
 	"/spegelguard.v1alpha1.GuardService/Events":  readers,
 	"/spegelguard.v1alpha1.GuardService/History": readers,
+	"/spegelguard.v1alpha1.GuardService/Doctor":  readers,
 
 	"/spegelguard.v1alpha1.GuardService/Release":  operators,
 	"/spegelguard.v1alpha1.GuardService/Throttle": operators,

@@ -48,6 +48,7 @@ var needs = map[string]string{
 	"/spegelguard.v1alpha1.GuardService/Explain":  readRole,
 	"/spegelguard.v1alpha1.GuardService/Events":   readRole,
 	"/spegelguard.v1alpha1.GuardService/History":  readRole,
+	"/spegelguard.v1alpha1.GuardService/Doctor":   readRole,
 	"/spegelguard.v1alpha1.GuardService/Release":  actRole,
 	"/spegelguard.v1alpha1.GuardService/Throttle": actRole,
 	"/spegelguard.v1alpha1.GuardService/Pause":    actRole,

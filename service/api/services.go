@@ -18,6 +18,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/service/doctor"
 	"github.com/spegel-guard/spegel-guard/service/history"
 	"github.com/spegel-guard/spegel-guard/service/override"
 )
@@ -32,6 +33,8 @@ type Node struct {
 	History *history.Store
 	// Capture keeps a target's evidence and returns the folder; when it got a part of it alone, both are set.
 	Capture func(ctx context.Context, id string, target resources.TargetSpec) (string, error)
+	// Doctor looks at what the guard needs of its node.
+	Doctor func(ctx context.Context) ([]doctor.Check, error)
 }
 
 // register puts the services on a server.

@@ -2041,6 +2041,212 @@ func (x *Point) GetThrottledRatio() float64 {
 	return 0
 }
 
+type DoctorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorRequest) Reset() {
+	*x = DoctorRequest{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorRequest) ProtoMessage() {}
+
+func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
+func (*DoctorRequest) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{25}
+}
+
+type DoctorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*Checkup             `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorResponse) Reset() {
+	*x = DoctorResponse{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorResponse) ProtoMessage() {}
+
+func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
+func (*DoctorResponse) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *DoctorResponse) GetMessages() []*Checkup {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// Checkup of one node.
+type Checkup struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Metadata      *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Checks        []*Check               `protobuf:"bytes,2,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkup) Reset() {
+	*x = Checkup{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkup) ProtoMessage() {}
+
+func (x *Checkup) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkup.ProtoReflect.Descriptor instead.
+func (*Checkup) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Checkup) GetMetadata() *common.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *Checkup) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// Check of one thing.
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of what was looked at: kernel, cgroup, cpu.max, selinux, cri, machined, certificates, target, ...
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// State is ok, warning, failed or skipped.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Message is what was found.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// Fix is what to do; empty when there is nothing.
+	Fix           string `protobuf:"bytes,4,opt,name=fix,proto3" json:"fix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Check) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Check) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Check) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Check) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
 type ReleaseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Target is a target's id; empty is all of them.
@@ -2055,7 +2261,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[25]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2273,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[25]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2286,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{25}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReleaseRequest) GetTarget() string {
@@ -2113,7 +2319,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[26]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2331,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[26]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2344,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{26}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReleaseResponse) GetMessages() []*Act {
@@ -2164,7 +2370,7 @@ type ThrottleRequest struct {
 
 func (x *ThrottleRequest) Reset() {
 	*x = ThrottleRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[27]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2382,7 @@ func (x *ThrottleRequest) String() string {
 func (*ThrottleRequest) ProtoMessage() {}
 
 func (x *ThrottleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[27]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2395,7 @@ func (x *ThrottleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThrottleRequest.ProtoReflect.Descriptor instead.
 func (*ThrottleRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{27}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ThrottleRequest) GetTarget() string {
@@ -2229,7 +2435,7 @@ type ThrottleResponse struct {
 
 func (x *ThrottleResponse) Reset() {
 	*x = ThrottleResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[28]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2447,7 @@ func (x *ThrottleResponse) String() string {
 func (*ThrottleResponse) ProtoMessage() {}
 
 func (x *ThrottleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[28]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2460,7 @@ func (x *ThrottleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThrottleResponse.ProtoReflect.Descriptor instead.
 func (*ThrottleResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{28}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ThrottleResponse) GetMessages() []*Act {
@@ -2276,7 +2482,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[29]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2494,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[29]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2507,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{29}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PauseRequest) GetFor() *durationpb.Duration {
@@ -2327,7 +2533,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[30]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2545,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[30]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2558,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{30}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PauseResponse) GetMessages() []*Act {
@@ -2374,7 +2580,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[31]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2592,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[31]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2605,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{31}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ResumeRequest) GetTarget() string {
@@ -2425,7 +2631,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[32]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2643,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[32]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2656,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{32}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ResumeResponse) GetMessages() []*Act {
@@ -2472,7 +2678,7 @@ type CaptureRequest struct {
 
 func (x *CaptureRequest) Reset() {
 	*x = CaptureRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[33]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2690,7 @@ func (x *CaptureRequest) String() string {
 func (*CaptureRequest) ProtoMessage() {}
 
 func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[33]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2703,7 @@ func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureRequest.ProtoReflect.Descriptor instead.
 func (*CaptureRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{33}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CaptureRequest) GetTarget() string {
@@ -2523,7 +2729,7 @@ type CaptureResponse struct {
 
 func (x *CaptureResponse) Reset() {
 	*x = CaptureResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[34]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2741,7 @@ func (x *CaptureResponse) String() string {
 func (*CaptureResponse) ProtoMessage() {}
 
 func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[34]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2754,7 @@ func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureResponse.ProtoReflect.Descriptor instead.
 func (*CaptureResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{34}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CaptureResponse) GetMessages() []*Act {
@@ -2572,7 +2778,7 @@ type Act struct {
 
 func (x *Act) Reset() {
 	*x = Act{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[35]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +2790,7 @@ func (x *Act) String() string {
 func (*Act) ProtoMessage() {}
 
 func (x *Act) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[35]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +2803,7 @@ func (x *Act) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Act.ProtoReflect.Descriptor instead.
 func (*Act) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{35}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Act) GetMetadata() *common.Metadata {
@@ -2635,7 +2841,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[36]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2853,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[36]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2866,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{36}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Evidence) GetTarget() string {
@@ -2859,7 +3065,18 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\x14_tx_bytes_per_secondB\x16\n" +
 	"\x14_rx_bytes_per_secondB\x19\n" +
 	"\x17_alloc_bytes_per_secondB\x12\n" +
-	"\x10_throttled_ratio\"m\n" +
+	"\x10_throttled_ratio\"\x0f\n" +
+	"\rDoctorRequest\"K\n" +
+	"\x0eDoctorResponse\x129\n" +
+	"\bmessages\x18\x01 \x03(\v2\x1d.spegelguard.v1alpha1.CheckupR\bmessages\"l\n" +
+	"\aCheckup\x12,\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x123\n" +
+	"\x06checks\x18\x02 \x03(\v2\x1b.spegelguard.v1alpha1.CheckR\x06checks\"]\n" +
+	"\x05Check\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x10\n" +
+	"\x03fix\x18\x04 \x01(\tR\x03fix\"m\n" +
 	"\x0eReleaseRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12+\n" +
 	"\x03for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x16\n" +
@@ -2895,12 +3112,13 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\bEvidence\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error2\x9c\x06\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error2\xf1\x06\n" +
 	"\fGuardService\x12S\n" +
 	"\x06Status\x12#.spegelguard.v1alpha1.StatusRequest\x1a$.spegelguard.v1alpha1.StatusResponse\x12V\n" +
 	"\aExplain\x12$.spegelguard.v1alpha1.ExplainRequest\x1a%.spegelguard.v1alpha1.ExplainResponse\x12U\n" +
 	"\x06Events\x12#.spegelguard.v1alpha1.EventsRequest\x1a$.spegelguard.v1alpha1.EventsResponse0\x01\x12V\n" +
-	"\aHistory\x12$.spegelguard.v1alpha1.HistoryRequest\x1a%.spegelguard.v1alpha1.HistoryResponse\x12V\n" +
+	"\aHistory\x12$.spegelguard.v1alpha1.HistoryRequest\x1a%.spegelguard.v1alpha1.HistoryResponse\x12S\n" +
+	"\x06Doctor\x12#.spegelguard.v1alpha1.DoctorRequest\x1a$.spegelguard.v1alpha1.DoctorResponse\x12V\n" +
 	"\aRelease\x12$.spegelguard.v1alpha1.ReleaseRequest\x1a%.spegelguard.v1alpha1.ReleaseResponse\x12Y\n" +
 	"\bThrottle\x12%.spegelguard.v1alpha1.ThrottleRequest\x1a&.spegelguard.v1alpha1.ThrottleResponse\x12P\n" +
 	"\x05Pause\x12\".spegelguard.v1alpha1.PauseRequest\x1a#.spegelguard.v1alpha1.PauseResponse\x12S\n" +
@@ -2919,7 +3137,7 @@ func file_spegelguard_v1alpha1_guard_proto_rawDescGZIP() []byte {
 	return file_spegelguard_v1alpha1_guard_proto_rawDescData
 }
 
-var file_spegelguard_v1alpha1_guard_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_spegelguard_v1alpha1_guard_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_spegelguard_v1alpha1_guard_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: spegelguard.v1alpha1.StatusRequest
 	(*StatusResponse)(nil),        // 1: spegelguard.v1alpha1.StatusResponse
@@ -2946,26 +3164,30 @@ var file_spegelguard_v1alpha1_guard_proto_goTypes = []any{
 	(*History)(nil),               // 22: spegelguard.v1alpha1.History
 	(*Series)(nil),                // 23: spegelguard.v1alpha1.Series
 	(*Point)(nil),                 // 24: spegelguard.v1alpha1.Point
-	(*ReleaseRequest)(nil),        // 25: spegelguard.v1alpha1.ReleaseRequest
-	(*ReleaseResponse)(nil),       // 26: spegelguard.v1alpha1.ReleaseResponse
-	(*ThrottleRequest)(nil),       // 27: spegelguard.v1alpha1.ThrottleRequest
-	(*ThrottleResponse)(nil),      // 28: spegelguard.v1alpha1.ThrottleResponse
-	(*PauseRequest)(nil),          // 29: spegelguard.v1alpha1.PauseRequest
-	(*PauseResponse)(nil),         // 30: spegelguard.v1alpha1.PauseResponse
-	(*ResumeRequest)(nil),         // 31: spegelguard.v1alpha1.ResumeRequest
-	(*ResumeResponse)(nil),        // 32: spegelguard.v1alpha1.ResumeResponse
-	(*CaptureRequest)(nil),        // 33: spegelguard.v1alpha1.CaptureRequest
-	(*CaptureResponse)(nil),       // 34: spegelguard.v1alpha1.CaptureResponse
-	(*Act)(nil),                   // 35: spegelguard.v1alpha1.Act
-	(*Evidence)(nil),              // 36: spegelguard.v1alpha1.Evidence
-	(*common.Metadata)(nil),       // 37: common.Metadata
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
+	(*DoctorRequest)(nil),         // 25: spegelguard.v1alpha1.DoctorRequest
+	(*DoctorResponse)(nil),        // 26: spegelguard.v1alpha1.DoctorResponse
+	(*Checkup)(nil),               // 27: spegelguard.v1alpha1.Checkup
+	(*Check)(nil),                 // 28: spegelguard.v1alpha1.Check
+	(*ReleaseRequest)(nil),        // 29: spegelguard.v1alpha1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 30: spegelguard.v1alpha1.ReleaseResponse
+	(*ThrottleRequest)(nil),       // 31: spegelguard.v1alpha1.ThrottleRequest
+	(*ThrottleResponse)(nil),      // 32: spegelguard.v1alpha1.ThrottleResponse
+	(*PauseRequest)(nil),          // 33: spegelguard.v1alpha1.PauseRequest
+	(*PauseResponse)(nil),         // 34: spegelguard.v1alpha1.PauseResponse
+	(*ResumeRequest)(nil),         // 35: spegelguard.v1alpha1.ResumeRequest
+	(*ResumeResponse)(nil),        // 36: spegelguard.v1alpha1.ResumeResponse
+	(*CaptureRequest)(nil),        // 37: spegelguard.v1alpha1.CaptureRequest
+	(*CaptureResponse)(nil),       // 38: spegelguard.v1alpha1.CaptureResponse
+	(*Act)(nil),                   // 39: spegelguard.v1alpha1.Act
+	(*Evidence)(nil),              // 40: spegelguard.v1alpha1.Evidence
+	(*common.Metadata)(nil),       // 41: common.Metadata
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
 }
 var file_spegelguard_v1alpha1_guard_proto_depIdxs = []int32{
 	2,  // 0: spegelguard.v1alpha1.StatusResponse.messages:type_name -> spegelguard.v1alpha1.Status
-	37, // 1: spegelguard.v1alpha1.Status.metadata:type_name -> common.Metadata
-	38, // 2: spegelguard.v1alpha1.Status.since:type_name -> google.protobuf.Timestamp
+	41, // 1: spegelguard.v1alpha1.Status.metadata:type_name -> common.Metadata
+	42, // 2: spegelguard.v1alpha1.Status.since:type_name -> google.protobuf.Timestamp
 	3,  // 3: spegelguard.v1alpha1.Status.targets:type_name -> spegelguard.v1alpha1.TargetStatus
 	15, // 4: spegelguard.v1alpha1.Status.overrides:type_name -> spegelguard.v1alpha1.Override
 	4,  // 5: spegelguard.v1alpha1.TargetStatus.cpu_cores:type_name -> spegelguard.v1alpha1.Reading
@@ -2976,76 +3198,81 @@ var file_spegelguard_v1alpha1_guard_proto_depIdxs = []int32{
 	5,  // 10: spegelguard.v1alpha1.TargetStatus.rules:type_name -> spegelguard.v1alpha1.RuleStatus
 	6,  // 11: spegelguard.v1alpha1.TargetStatus.ceiling:type_name -> spegelguard.v1alpha1.CeilingStatus
 	4,  // 12: spegelguard.v1alpha1.TargetStatus.alloc_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
-	38, // 13: spegelguard.v1alpha1.RuleStatus.since:type_name -> google.protobuf.Timestamp
-	39, // 14: spegelguard.v1alpha1.RuleStatus.trips_in:type_name -> google.protobuf.Duration
+	42, // 13: spegelguard.v1alpha1.RuleStatus.since:type_name -> google.protobuf.Timestamp
+	43, // 14: spegelguard.v1alpha1.RuleStatus.trips_in:type_name -> google.protobuf.Duration
 	9,  // 15: spegelguard.v1alpha1.ExplainResponse.messages:type_name -> spegelguard.v1alpha1.Explanation
-	37, // 16: spegelguard.v1alpha1.Explanation.metadata:type_name -> common.Metadata
+	41, // 16: spegelguard.v1alpha1.Explanation.metadata:type_name -> common.Metadata
 	10, // 17: spegelguard.v1alpha1.Explanation.conditions:type_name -> spegelguard.v1alpha1.Condition
 	15, // 18: spegelguard.v1alpha1.Explanation.overrides:type_name -> spegelguard.v1alpha1.Override
 	11, // 19: spegelguard.v1alpha1.Explanation.targets:type_name -> spegelguard.v1alpha1.TargetExplanation
-	38, // 20: spegelguard.v1alpha1.Condition.since:type_name -> google.protobuf.Timestamp
+	42, // 20: spegelguard.v1alpha1.Condition.since:type_name -> google.protobuf.Timestamp
 	5,  // 21: spegelguard.v1alpha1.TargetExplanation.rules:type_name -> spegelguard.v1alpha1.RuleStatus
 	12, // 22: spegelguard.v1alpha1.TargetExplanation.hold:type_name -> spegelguard.v1alpha1.Hold
 	6,  // 23: spegelguard.v1alpha1.TargetExplanation.ceiling:type_name -> spegelguard.v1alpha1.CeilingStatus
 	13, // 24: spegelguard.v1alpha1.TargetExplanation.verdict:type_name -> spegelguard.v1alpha1.Verdict
-	38, // 25: spegelguard.v1alpha1.Hold.since:type_name -> google.protobuf.Timestamp
-	38, // 26: spegelguard.v1alpha1.Hold.until:type_name -> google.protobuf.Timestamp
-	39, // 27: spegelguard.v1alpha1.Hold.releases_in:type_name -> google.protobuf.Duration
-	38, // 28: spegelguard.v1alpha1.Verdict.at:type_name -> google.protobuf.Timestamp
+	42, // 25: spegelguard.v1alpha1.Hold.since:type_name -> google.protobuf.Timestamp
+	42, // 26: spegelguard.v1alpha1.Hold.until:type_name -> google.protobuf.Timestamp
+	43, // 27: spegelguard.v1alpha1.Hold.releases_in:type_name -> google.protobuf.Duration
+	42, // 28: spegelguard.v1alpha1.Verdict.at:type_name -> google.protobuf.Timestamp
 	14, // 29: spegelguard.v1alpha1.Verdict.before:type_name -> spegelguard.v1alpha1.Usage
 	14, // 30: spegelguard.v1alpha1.Verdict.during:type_name -> spegelguard.v1alpha1.Usage
 	14, // 31: spegelguard.v1alpha1.Verdict.after:type_name -> spegelguard.v1alpha1.Usage
-	39, // 32: spegelguard.v1alpha1.Usage.over:type_name -> google.protobuf.Duration
-	38, // 33: spegelguard.v1alpha1.Override.since:type_name -> google.protobuf.Timestamp
-	38, // 34: spegelguard.v1alpha1.Override.until:type_name -> google.protobuf.Timestamp
+	43, // 32: spegelguard.v1alpha1.Usage.over:type_name -> google.protobuf.Duration
+	42, // 33: spegelguard.v1alpha1.Override.since:type_name -> google.protobuf.Timestamp
+	42, // 34: spegelguard.v1alpha1.Override.until:type_name -> google.protobuf.Timestamp
 	16, // 35: spegelguard.v1alpha1.Override.by:type_name -> spegelguard.v1alpha1.Person
-	37, // 36: spegelguard.v1alpha1.EventsResponse.metadata:type_name -> common.Metadata
-	38, // 37: spegelguard.v1alpha1.EventsResponse.at:type_name -> google.protobuf.Timestamp
+	41, // 36: spegelguard.v1alpha1.EventsResponse.metadata:type_name -> common.Metadata
+	42, // 37: spegelguard.v1alpha1.EventsResponse.at:type_name -> google.protobuf.Timestamp
 	19, // 38: spegelguard.v1alpha1.EventsResponse.action:type_name -> spegelguard.v1alpha1.Action
-	38, // 39: spegelguard.v1alpha1.Action.at:type_name -> google.protobuf.Timestamp
+	42, // 39: spegelguard.v1alpha1.Action.at:type_name -> google.protobuf.Timestamp
 	16, // 40: spegelguard.v1alpha1.Action.by:type_name -> spegelguard.v1alpha1.Person
-	38, // 41: spegelguard.v1alpha1.Action.until:type_name -> google.protobuf.Timestamp
-	39, // 42: spegelguard.v1alpha1.HistoryRequest.since:type_name -> google.protobuf.Duration
+	42, // 41: spegelguard.v1alpha1.Action.until:type_name -> google.protobuf.Timestamp
+	43, // 42: spegelguard.v1alpha1.HistoryRequest.since:type_name -> google.protobuf.Duration
 	22, // 43: spegelguard.v1alpha1.HistoryResponse.messages:type_name -> spegelguard.v1alpha1.History
-	37, // 44: spegelguard.v1alpha1.History.metadata:type_name -> common.Metadata
+	41, // 44: spegelguard.v1alpha1.History.metadata:type_name -> common.Metadata
 	23, // 45: spegelguard.v1alpha1.History.series:type_name -> spegelguard.v1alpha1.Series
 	24, // 46: spegelguard.v1alpha1.Series.points:type_name -> spegelguard.v1alpha1.Point
-	38, // 47: spegelguard.v1alpha1.Point.at:type_name -> google.protobuf.Timestamp
-	39, // 48: spegelguard.v1alpha1.Point.over:type_name -> google.protobuf.Duration
-	39, // 49: spegelguard.v1alpha1.ReleaseRequest.for:type_name -> google.protobuf.Duration
-	35, // 50: spegelguard.v1alpha1.ReleaseResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	39, // 51: spegelguard.v1alpha1.ThrottleRequest.for:type_name -> google.protobuf.Duration
-	35, // 52: spegelguard.v1alpha1.ThrottleResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	39, // 53: spegelguard.v1alpha1.PauseRequest.for:type_name -> google.protobuf.Duration
-	35, // 54: spegelguard.v1alpha1.PauseResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	35, // 55: spegelguard.v1alpha1.ResumeResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	35, // 56: spegelguard.v1alpha1.CaptureResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	37, // 57: spegelguard.v1alpha1.Act.metadata:type_name -> common.Metadata
-	15, // 58: spegelguard.v1alpha1.Act.overrides:type_name -> spegelguard.v1alpha1.Override
-	36, // 59: spegelguard.v1alpha1.Act.evidence:type_name -> spegelguard.v1alpha1.Evidence
-	0,  // 60: spegelguard.v1alpha1.GuardService.Status:input_type -> spegelguard.v1alpha1.StatusRequest
-	7,  // 61: spegelguard.v1alpha1.GuardService.Explain:input_type -> spegelguard.v1alpha1.ExplainRequest
-	17, // 62: spegelguard.v1alpha1.GuardService.Events:input_type -> spegelguard.v1alpha1.EventsRequest
-	20, // 63: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
-	25, // 64: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
-	27, // 65: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
-	29, // 66: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
-	31, // 67: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
-	33, // 68: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
-	1,  // 69: spegelguard.v1alpha1.GuardService.Status:output_type -> spegelguard.v1alpha1.StatusResponse
-	8,  // 70: spegelguard.v1alpha1.GuardService.Explain:output_type -> spegelguard.v1alpha1.ExplainResponse
-	18, // 71: spegelguard.v1alpha1.GuardService.Events:output_type -> spegelguard.v1alpha1.EventsResponse
-	21, // 72: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
-	26, // 73: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
-	28, // 74: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
-	30, // 75: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
-	32, // 76: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
-	34, // 77: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
-	69, // [69:78] is the sub-list for method output_type
-	60, // [60:69] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	42, // 47: spegelguard.v1alpha1.Point.at:type_name -> google.protobuf.Timestamp
+	43, // 48: spegelguard.v1alpha1.Point.over:type_name -> google.protobuf.Duration
+	27, // 49: spegelguard.v1alpha1.DoctorResponse.messages:type_name -> spegelguard.v1alpha1.Checkup
+	41, // 50: spegelguard.v1alpha1.Checkup.metadata:type_name -> common.Metadata
+	28, // 51: spegelguard.v1alpha1.Checkup.checks:type_name -> spegelguard.v1alpha1.Check
+	43, // 52: spegelguard.v1alpha1.ReleaseRequest.for:type_name -> google.protobuf.Duration
+	39, // 53: spegelguard.v1alpha1.ReleaseResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	43, // 54: spegelguard.v1alpha1.ThrottleRequest.for:type_name -> google.protobuf.Duration
+	39, // 55: spegelguard.v1alpha1.ThrottleResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	43, // 56: spegelguard.v1alpha1.PauseRequest.for:type_name -> google.protobuf.Duration
+	39, // 57: spegelguard.v1alpha1.PauseResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	39, // 58: spegelguard.v1alpha1.ResumeResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	39, // 59: spegelguard.v1alpha1.CaptureResponse.messages:type_name -> spegelguard.v1alpha1.Act
+	41, // 60: spegelguard.v1alpha1.Act.metadata:type_name -> common.Metadata
+	15, // 61: spegelguard.v1alpha1.Act.overrides:type_name -> spegelguard.v1alpha1.Override
+	40, // 62: spegelguard.v1alpha1.Act.evidence:type_name -> spegelguard.v1alpha1.Evidence
+	0,  // 63: spegelguard.v1alpha1.GuardService.Status:input_type -> spegelguard.v1alpha1.StatusRequest
+	7,  // 64: spegelguard.v1alpha1.GuardService.Explain:input_type -> spegelguard.v1alpha1.ExplainRequest
+	17, // 65: spegelguard.v1alpha1.GuardService.Events:input_type -> spegelguard.v1alpha1.EventsRequest
+	20, // 66: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
+	25, // 67: spegelguard.v1alpha1.GuardService.Doctor:input_type -> spegelguard.v1alpha1.DoctorRequest
+	29, // 68: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
+	31, // 69: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
+	33, // 70: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
+	35, // 71: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
+	37, // 72: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
+	1,  // 73: spegelguard.v1alpha1.GuardService.Status:output_type -> spegelguard.v1alpha1.StatusResponse
+	8,  // 74: spegelguard.v1alpha1.GuardService.Explain:output_type -> spegelguard.v1alpha1.ExplainResponse
+	18, // 75: spegelguard.v1alpha1.GuardService.Events:output_type -> spegelguard.v1alpha1.EventsResponse
+	21, // 76: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
+	26, // 77: spegelguard.v1alpha1.GuardService.Doctor:output_type -> spegelguard.v1alpha1.DoctorResponse
+	30, // 78: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
+	32, // 79: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
+	34, // 80: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
+	36, // 81: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
+	38, // 82: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
+	73, // [73:83] is the sub-list for method output_type
+	63, // [63:73] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_spegelguard_v1alpha1_guard_proto_init() }
@@ -3060,7 +3287,7 @@ func file_spegelguard_v1alpha1_guard_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spegelguard_v1alpha1_guard_proto_rawDesc), len(file_spegelguard_v1alpha1_guard_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	GuardService_Explain_FullMethodName  = "/spegelguard.v1alpha1.GuardService/Explain"
 	GuardService_Events_FullMethodName   = "/spegelguard.v1alpha1.GuardService/Events"
 	GuardService_History_FullMethodName  = "/spegelguard.v1alpha1.GuardService/History"
+	GuardService_Doctor_FullMethodName   = "/spegelguard.v1alpha1.GuardService/Doctor"
 	GuardService_Release_FullMethodName  = "/spegelguard.v1alpha1.GuardService/Release"
 	GuardService_Throttle_FullMethodName = "/spegelguard.v1alpha1.GuardService/Throttle"
 	GuardService_Pause_FullMethodName    = "/spegelguard.v1alpha1.GuardService/Pause"
@@ -49,6 +50,9 @@ type GuardServiceClient interface {
 	Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EventsResponse], error)
 	// History tells what targets did in the last hour, in steps of 10 s.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
+	// Doctor looks at what the guard needs of its node, and says how to mend what is not as it should be. It
+	// changes nothing.
+	Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorResponse, error)
 	// Release takes ceilings back at once and lets none be written for a while.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	// Throttle puts a ceiling on targets for a while, whatever their rules say. It is never above the owner's
@@ -113,6 +117,16 @@ func (c *guardServiceClient) History(ctx context.Context, in *HistoryRequest, op
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(HistoryResponse)
 	err := c.cc.Invoke(ctx, GuardService_History_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *guardServiceClient) Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DoctorResponse)
+	err := c.cc.Invoke(ctx, GuardService_Doctor_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +202,9 @@ type GuardServiceServer interface {
 	Events(*EventsRequest, grpc.ServerStreamingServer[EventsResponse]) error
 	// History tells what targets did in the last hour, in steps of 10 s.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
+	// Doctor looks at what the guard needs of its node, and says how to mend what is not as it should be. It
+	// changes nothing.
+	Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error)
 	// Release takes ceilings back at once and lets none be written for a while.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// Throttle puts a ceiling on targets for a while, whatever their rules say. It is never above the owner's
@@ -220,6 +237,9 @@ func (UnimplementedGuardServiceServer) Events(*EventsRequest, grpc.ServerStreami
 }
 func (UnimplementedGuardServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method History not implemented")
+}
+func (UnimplementedGuardServiceServer) Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Doctor not implemented")
 }
 func (UnimplementedGuardServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
@@ -318,6 +338,24 @@ func _GuardService_History_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(GuardServiceServer).History(ctx, req.(*HistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GuardService_Doctor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DoctorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GuardServiceServer).Doctor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GuardService_Doctor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GuardServiceServer).Doctor(ctx, req.(*DoctorRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -430,6 +468,10 @@ var GuardService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "History",
 			Handler:    _GuardService_History_Handler,
+		},
+		{
+			MethodName: "Doctor",
+			Handler:    _GuardService_Doctor_Handler,
 		},
 		{
 			MethodName: "Release",
