@@ -4,7 +4,14 @@
 // defaults apply. The package reads no file: it takes bytes and returns values.
 package config
 
-import "time"
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
 
 // Path is where the service looks for its document.
 const Path = "/usr/local/etc/spegel-guard/config.yaml"
@@ -53,6 +60,20 @@ func Signals() []Signal {
 // Bytes tells that the signal is a rate of bytes.
 func (s Signal) Bytes() bool {
 	return s == SignalNetworkTX || s == SignalNetworkRX || s == SignalAllocation
+}
+
+// Format writes a value of the signal for people: 1803m, 1.4 MB/s, 37 %. An expression's is true or false.
+func (s Signal) Format(value float64) string {
+	switch {
+	case s == SignalCPU:
+		return fmt.Sprintf("%.0fm", value*1000)
+	case s.Bytes():
+		return humanize.Bytes(uint64(math.Round(max(0, value)))) + "/s"
+	case s == "":
+		return strconv.FormatBool(value > 0)
+	default:
+		return fmt.Sprintf("%.0f %%", value*100)
+	}
 }
 
 // Strategy says how a ceiling is found.

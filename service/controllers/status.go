@@ -6,14 +6,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/safe"
-	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
@@ -116,9 +113,9 @@ func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) r
 		if rule.State != policy.StateBlind {
 			switch rule.Rule.Signal {
 			case config.SignalCPU:
-				status.CPU = display(rule.Rule.Signal, rule.Value)
+				status.CPU = rule.Rule.Signal.Format(rule.Value)
 			case config.SignalNetworkTX:
-				status.TX = display(rule.Rule.Signal, rule.Value)
+				status.TX = rule.Rule.Signal.Format(rule.Value)
 			}
 		}
 	}
@@ -189,20 +186,6 @@ func overrule(status *resources.GuardStatusSpec, condition *resources.ConditionS
 	}
 }
 
-// display writes a signal's value for people: 1803m, 1.4 MB/s, 37 %. An expression's is true or false.
-func display(signal config.Signal, value float64) string {
-	switch {
-	case signal == config.SignalCPU:
-		return fmt.Sprintf("%.0fm", value*1000)
-	case signal.Bytes():
-		return humanize.Bytes(uint64(math.Round(max(0, value)))) + "/s"
-	case signal == "":
-		return strconv.FormatBool(value > 0)
-	default:
-		return fmt.Sprintf("%.0f %%", value*100)
-	}
-}
-
 // displayCeiling writes a cpu.max for people: 500m.
 func displayCeiling(cpuMax string) string {
 	cores := cgroup.Cores(cpuMax)
@@ -210,5 +193,5 @@ func displayCeiling(cpuMax string) string {
 		return "-"
 	}
 
-	return display(config.SignalCPU, cores)
+	return config.SignalCPU.Format(cores)
 }

@@ -85,9 +85,9 @@ func TestWhatKeepsTheGuardFromWorkingComesFirst(t *testing.T) {
 }
 
 func TestDisplay(t *testing.T) {
-	assert.Equal(t, "1803m", display(config.SignalCPU, 1.8031))
-	assert.Equal(t, "1.4 MB/s", display(config.SignalNetworkTX, 1.4e6))
-	assert.Equal(t, "0 B/s", display(config.SignalNetworkTX, -1))
+	assert.Equal(t, "1803m", config.SignalCPU.Format(1.8031))
+	assert.Equal(t, "1.4 MB/s", config.SignalNetworkTX.Format(1.4e6))
+	assert.Equal(t, "0 B/s", config.SignalNetworkTX.Format(-1))
 	assert.Equal(t, "500m", displayCeiling("50001 100000"))
 	assert.Equal(t, "-", displayCeiling("max 100000"))
 	assert.Equal(t, "-", displayCeiling(""))

@@ -54,6 +54,6 @@ func displayUsage(u policy.Usage) string {
 		return "-"
 	}
 
-	return fmt.Sprintf("%s and %s TX over %s", display(config.SignalCPU, u.Cores()),
-		display(config.SignalNetworkTX, u.TXPerSecond()), u.Over.Round(time.Second))
+	return fmt.Sprintf("%s and %s TX over %s", config.SignalCPU.Format(u.Cores()),
+		config.SignalNetworkTX.Format(u.TXPerSecond()), u.Over.Round(time.Second))
 }

@@ -126,7 +126,7 @@ func (w *workload) blockers(wanted policy.Hold) []string {
 
 // blocking says why a rule is not quiet; it is empty for one that is.
 func blocking(status policy.RuleStatus) string {
-	value, name := display(status.Rule.Signal, status.Value), status.Rule.Name
+	value, name := status.Rule.Signal.Format(status.Value), status.Rule.Name
 
 	switch {
 	case status.State == policy.StateBlind:
@@ -138,6 +138,6 @@ func blocking(status policy.RuleStatus) string {
 	case !status.Rule.Expression.IsZero():
 		return fmt.Sprintf("%s is firing: %s", name, status.Rule.Expression)
 	default:
-		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, display(status.Rule.Signal, status.Rule.ReleaseAt()))
+		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, status.Rule.Signal.Format(status.Rule.ReleaseAt()))
 	}
 }

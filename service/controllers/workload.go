@@ -148,7 +148,7 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.De
 		}
 
 		logger.Info("rule", zap.String("rule", status.Rule.Name), zap.String("state", string(status.State)),
-			zap.String("value", display(status.Rule.Signal, status.Value)), zap.String("threshold", thresholdOf(status.Rule)),
+			zap.String("value", status.Rule.Signal.Format(status.Value)), zap.String("threshold", thresholdOf(status.Rule)),
 			zap.String("reason", status.Blind))
 	}
 
@@ -181,7 +181,7 @@ func reasonOf(decision policy.Decision, name string) string {
 			continue
 		}
 
-		value := display(status.Rule.Signal, status.Value)
+		value := status.Rule.Signal.Format(status.Value)
 
 		switch {
 		case decision.Event == policy.EventRetrip:

@@ -39,15 +39,22 @@ func New() (*PKI, error) {
 // CA is the authority's certificate in PEM.
 func (p *PKI) CA() []byte { return p.ca.CrtPEM }
 
-// Server is a server's pair for some addresses.
-func (p *PKI) Server(ips ...string) (*Pair, error) {
-	var addresses []net.IP
+// Server is a server's pair for some addresses and names.
+func (p *PKI) Server(hosts ...string) (*Pair, error) {
+	var (
+		addresses []net.IP
+		names     []string
+	)
 
-	for _, ip := range ips {
-		addresses = append(addresses, net.ParseIP(ip))
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			addresses = append(addresses, ip)
+		} else {
+			names = append(names, host)
+		}
 	}
 
-	return p.sign(x509.IPAddresses(addresses), x509.NotAfter(time.Now().Add(time.Hour)),
+	return p.sign(x509.IPAddresses(addresses), x509.DNSNames(names), x509.NotAfter(time.Now().Add(time.Hour)),
 		x509.ExtKeyUsage([]stdx509.ExtKeyUsage{stdx509.ExtKeyUsageServerAuth}))
 }
 

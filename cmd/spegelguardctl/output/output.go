@@ -1,0 +1,69 @@
+// Package output prints what nodes answer in the forms that talosctl has: table, wide, yaml, json, jsonpath.
+package output
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/muesli/termenv"
+)
+
+// Formats are those that --output takes.
+const Formats = "table, wide, yaml, json or jsonpath=TEMPLATE"
+
+// Column of a table.
+type Column struct {
+	Title string
+	// Wide columns are shown with -o wide alone.
+	Wide bool
+}
+
+// Severity of a row, by which it is coloured on a terminal.
+type Severity int
+
+// Severities.
+const (
+	Plain Severity = iota
+	Good
+	Warning
+	Bad
+)
+
+// Row of a table: a cell per column.
+type Row struct {
+	Cells    []string
+	Severity Severity
+}
+
+// Item is what one node answered.
+type Item struct {
+	// Node is the first column, and the first field.
+	Node string
+	// Value is a protobuf message or something that encoding/json writes as an object.
+	Value any
+	Rows  []Row
+}
+
+// Printer prints items as they come.
+type Printer interface {
+	Print(items ...Item) error
+}
+
+// New returns the printer for a format; a terminal that wants it gets colours.
+func New(format string, w io.Writer, columns []Column) (Printer, error) {
+	name, template, _ := strings.Cut(format, "=")
+
+	switch name {
+	case "table", "wide":
+		return newTable(termenv.NewOutput(w), append([]Column{{Title: "NODE"}}, columns...), name == "wide"), nil
+	case "json":
+		return &structured{w: w, write: writeJSON}, nil
+	case "yaml":
+		return &structured{w: w, write: writeYAML}, nil
+	case "jsonpath":
+		return newJSONPath(w, template)
+	default:
+		return nil, fmt.Errorf("--output %q is not allowed, allowed is %s", format, Formats)
+	}
+}

@@ -1,0 +1,139 @@
+package output
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/muesli/termenv"
+)
+
+// gap between two columns, as talosctl has it.
+const gap = 3
+
+// table is printed in batches: columns keep the width they once had, so that late rows stay in line.
+type table struct {
+	out     *termenv.Output
+	columns []Column
+	shown   []int
+	widths  []int
+	started bool
+}
+
+func newTable(out *termenv.Output, columns []Column, wide bool) *table {
+	t := &table{out: out, columns: columns}
+
+	for i, column := range columns {
+		if wide || !column.Wide {
+			t.shown = append(t.shown, i)
+		}
+	}
+
+	t.widths = make([]int, len(t.shown))
+
+	return t
+}
+
+// Print implements Printer.
+func (t *table) Print(items ...Item) error {
+	var rows []Row
+
+	if !t.started {
+		t.started = true
+		rows = append(rows, t.header())
+	}
+
+	for _, item := range items {
+		for _, row := range item.Rows {
+			rows = append(rows, t.visible(append([]string{item.Node}, row.Cells...), row.Severity))
+		}
+	}
+
+	for _, row := range rows {
+		for i, cell := range row.Cells {
+			t.widths[i] = max(t.widths[i], lipgloss.Width(cell))
+		}
+	}
+
+	for _, row := range rows {
+		if _, err := fmt.Fprintln(t.out, t.line(row)); err != nil {
+			return fmt.Errorf("error writing the table: %w", err)
+		}
+	}
+
+	return nil
+}
+
+func (t *table) header() Row {
+	titles := make([]string, len(t.columns))
+
+	for i, column := range t.columns {
+		titles[i] = column.Title
+	}
+
+	return t.visible(titles, Plain)
+}
+
+func (t *table) visible(cells []string, severity Severity) Row {
+	row := Row{Severity: severity}
+
+	for _, i := range t.shown {
+		cell := "-"
+		if i < len(cells) && cells[i] != "" {
+			cell = oneLine(cells[i])
+		}
+
+		row.Cells = append(row.Cells, cell)
+	}
+
+	return row
+}
+
+// oneLine keeps what a node says from breaking the table, or the terminal.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return -1
+		}
+
+		return r
+	}, text)
+}
+
+func (t *table) line(row Row) string {
+	var b strings.Builder
+
+	for i, cell := range row.Cells {
+		b.WriteString(cell)
+
+		if i < len(row.Cells)-1 {
+			b.WriteString(strings.Repeat(" ", t.widths[i]-lipgloss.Width(cell)+gap))
+		}
+	}
+
+	line := b.String()
+
+	if colour := colours[min(int(row.Severity), len(colours)-1)]; colour != "" {
+		return t.out.String(line).Foreground(t.out.Color(colour)).String()
+	}
+
+	return line
+}
+
+// colours of severities: green, yellow and red of the terminal's own.
+var colours = []string{Plain: "", Good: "2", Warning: "3", Bad: "1"}
+
+// Titles makes columns; those that begin with a plus are wide ones.
+func Titles(titles ...string) []Column {
+	columns := make([]Column, len(titles))
+
+	for i, title := range titles {
+		name, wide := strings.CutPrefix(title, "+")
+		columns[i] = Column{Title: name, Wide: wide}
+	}
+
+	return slices.Clip(columns)
+}

@@ -1,0 +1,213 @@
+// Package client asks the guards of many nodes at once, as talosctl asks machines.
+//
+// A Fleet is opened from a talosconfig. Each node's guard is asked directly at DefaultPort, or through
+// endpoints that forward (api.forward in the guard's configuration):
+//
+//	fleet, err := client.Open(client.Options{Nodes: []string{"10.0.0.1", "10.0.0.2"}})
+//	defer fleet.Close()
+//
+//	for result := range client.Ask(ctx, fleet, (*client.Node).Status) {
+//		fmt.Println(result.Node.Name, result.Value.GetState(), result.Err)
+//	}
+//
+// Answers come in the order in which they arrive: a node that is dead or hangs holds nobody back.
+package client
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	machineryclient "github.com/siderolabs/talos/pkg/machinery/client"
+	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+)
+
+const (
+	// DefaultPort is the guard's (api.listen).
+	DefaultPort = 50321
+	// DefaultTimeout is how long a node may take for an answer.
+	DefaultTimeout = 10 * time.Second
+	// AllNodes in the place of a node's name stands for those of the talosconfig's context.
+	AllNodes = "all"
+)
+
+// Errors of what is missing in a talosconfig.
+var (
+	ErrNoContext = errors.New("no such context in the talosconfig")
+	ErrNoNodes   = errors.New("no nodes: give them with --nodes, or set nodes or endpoints in the talosconfig")
+)
+
+// Options of a fleet. The zero value is what the talosconfig's current context says.
+type Options struct {
+	// Talosconfig is a path; empty is where talosctl looks ($TALOSCONFIG, ~/.talos/config, ...).
+	Talosconfig string
+	// Context in it; empty is the current one.
+	Context string
+	// Endpoints forward requests to the nodes, as talosctl's; without any each node is asked directly.
+	Endpoints []string
+	// Nodes are host or host:port; AllNodes among them, or none at all, is those of the context, and where it
+	// has none its endpoints.
+	Nodes []string
+	// Timeout of one node's answer; 0 is DefaultTimeout. Streams have none.
+	Timeout time.Duration
+}
+
+// Open reads a talosconfig and makes a fleet of its nodes. Nothing is connected yet.
+func Open(options Options) (*Fleet, error) {
+	context, err := ReadContext(options.Talosconfig, options.Context)
+	if err != nil {
+		return nil, err
+	}
+
+	return OpenContext(context, options)
+}
+
+// ReadContext reads one context of a talosconfig; an empty name is the current one.
+func ReadContext(path, name string) (*clientconfig.Context, error) {
+	config, err := clientconfig.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("error reading the talosconfig: %w", err)
+	}
+
+	if name == "" {
+		name = config.Context
+	}
+
+	context, ok := config.Contexts[name]
+	if !ok || context == nil {
+		return nil, fmt.Errorf("%w: %q", ErrNoContext, name)
+	}
+
+	return context, nil
+}
+
+// OpenContext makes a fleet with the credentials of a context. Of the options, Talosconfig and Context are not used.
+func OpenContext(context *clientconfig.Context, options Options) (*Fleet, error) {
+	credentials, err := TLS(context)
+	if err != nil {
+		return nil, err
+	}
+
+	nodes, err := nodesOf(context, options.Nodes)
+	if err != nil {
+		return nil, err
+	}
+
+	timeout := options.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+
+	return newFleet(credentials, options.Endpoints, nodes, timeout)
+}
+
+// nodesOf are the nodes that are meant, each once, in their order.
+func nodesOf(context *clientconfig.Context, wanted []string) ([]string, error) {
+	var nodes []string
+
+	if len(wanted) == 0 {
+		wanted = []string{AllNodes}
+	}
+
+	for _, node := range wanted {
+		if node != AllNodes {
+			nodes = append(nodes, node)
+
+			continue
+		}
+
+		nodes = append(nodes, context.Nodes...)
+
+		if len(context.Nodes) == 0 {
+			nodes = append(nodes, guards(context.Endpoints)...)
+		}
+	}
+
+	seen := map[string]bool{}
+
+	nodes = slices.DeleteFunc(nodes, func(node string) bool {
+		again := seen[node]
+		seen[node] = true
+
+		return again
+	})
+
+	if len(nodes) == 0 {
+		return nil, ErrNoNodes
+	}
+
+	return nodes, nil
+}
+
+// guards are endpoints of a talosconfig without apid's port, which is not the guard's.
+func guards(endpoints []string) []string {
+	nodes := make([]string, len(endpoints))
+
+	for i, endpoint := range endpoints {
+		nodes[i] = endpoint
+
+		if host, port, err := net.SplitHostPort(endpoint); err == nil && port == strconv.Itoa(constants.ApidPort) {
+			nodes[i] = host
+		}
+	}
+
+	return nodes
+}
+
+// TLS are the credentials of a talosconfig's context, for the guards' version of TLS, 1.3.
+func TLS(context *clientconfig.Context) (*tls.Config, error) {
+	if context.Auth.SideroV1 != nil {
+		return nil, errors.New("error in the talosconfig: the context authenticates with SideroV1 (Omni), the guard wants a client certificate (talosctl config new)")
+	}
+
+	pair, err := machineryclient.CertificateFromConfigContext(context)
+	if err != nil {
+		return nil, fmt.Errorf("error reading the talosconfig's certificate: %w", err)
+	}
+
+	if pair == nil {
+		return nil, errors.New("error in the talosconfig: the context has no client certificate (crt and key)")
+	}
+
+	config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*pair}}
+
+	if context.CA != "" {
+		ca, err := base64.StdEncoding.DecodeString(context.CA)
+		if err != nil {
+			return nil, fmt.Errorf("error reading the talosconfig's ca: %w", err)
+		}
+
+		config.RootCAs = x509.NewCertPool()
+
+		if !config.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, errors.New("error reading the talosconfig's ca: it holds no PEM certificate")
+		}
+	}
+
+	return config, nil
+}
+
+// withPort adds the guard's port where there is none.
+func withPort(address string) string {
+	if _, _, err := net.SplitHostPort(address); err == nil {
+		return address
+	}
+
+	return net.JoinHostPort(trimBrackets(address), strconv.Itoa(DefaultPort))
+}
+
+// trimBrackets takes an IPv6 address out of them.
+func trimBrackets(address string) string {
+	if len(address) > 1 && address[0] == '[' && address[len(address)-1] == ']' {
+		return address[1 : len(address)-1]
+	}
+
+	return address
+}

@@ -1,0 +1,135 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+)
+
+const (
+	// maxAnswer is the most that a node may answer at once.
+	maxAnswer = 32 << 20
+	// connectTimeout of one attempt.
+	connectTimeout = 5 * time.Second
+	// nodeKey names the node that a request is for, as talosctl does.
+	nodeKey = "node"
+)
+
+// Fleet is the guards of some nodes.
+type Fleet struct {
+	nodes   []*Node
+	conns   []*grpc.ClientConn
+	timeout time.Duration
+	tls     *tls.Config
+}
+
+// newFleet makes the connections, lazy ones: one to each node, or one to all of the endpoints.
+func newFleet(config *tls.Config, endpoints, names []string, timeout time.Duration) (*Fleet, error) {
+	fleet := &Fleet{timeout: timeout, tls: config}
+
+	if len(endpoints) > 0 {
+		conn, err := dialAny(config, endpoints)
+		if err != nil {
+			return nil, err
+		}
+
+		fleet.conns = append(fleet.conns, conn)
+
+		for _, name := range names {
+			fleet.nodes = append(fleet.nodes, newNode(name, forwarded{ClientConn: conn, node: name}))
+		}
+
+		return fleet, nil
+	}
+
+	for _, name := range names {
+		conn, err := grpc.NewClient("passthrough:///"+withPort(name), dialOptions(config)...)
+		if err != nil {
+			return nil, errors.Join(err, fleet.Close())
+		}
+
+		fleet.conns = append(fleet.conns, conn)
+		fleet.nodes = append(fleet.nodes, newNode(name, conn))
+	}
+
+	return fleet, nil
+}
+
+// dialAny connects to whichever endpoint answers.
+func dialAny(config *tls.Config, endpoints []string) (*grpc.ClientConn, error) {
+	found := manual.NewBuilderWithScheme("guards")
+
+	var addresses []resolver.Address
+
+	for _, endpoint := range endpoints {
+		address := withPort(endpoint)
+
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+
+		addresses = append(addresses, resolver.Address{Addr: address, ServerName: host})
+	}
+
+	found.InitialState(resolver.State{Addresses: addresses})
+
+	return grpc.NewClient("guards:///", append(dialOptions(config), grpc.WithResolvers(found))...)
+}
+
+func dialOptions(config *tls.Config) []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithNoProxy(),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: connectTimeout,
+		}),
+		// Streams find out that a node is gone.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+	}
+}
+
+// Nodes of the fleet in the order they were given.
+func (f *Fleet) Nodes() []*Node { return f.nodes }
+
+// Certificate is the client certificate in use.
+func (f *Fleet) Certificate() tls.Certificate { return f.tls.Certificates[0] }
+
+// Close ends all connections.
+func (f *Fleet) Close() error {
+	var errs []error
+
+	for _, conn := range f.conns {
+		errs = append(errs, conn.Close())
+	}
+
+	return errors.Join(errs...)
+}
+
+// forwarded is a connection to an endpoint that passes requests on to a node.
+type forwarded struct {
+	*grpc.ClientConn
+
+	node string
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (f forwarded) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return f.ClientConn.Invoke(metadata.AppendToOutgoingContext(ctx, nodeKey, f.node), method, args, reply, opts...)
+}
+
+// NewStream implements grpc.ClientConnInterface.
+func (f forwarded) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return f.ClientConn.NewStream(metadata.AppendToOutgoingContext(ctx, nodeKey, f.node), desc, method, opts...)
+}

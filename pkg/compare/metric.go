@@ -1,0 +1,64 @@
+package compare
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Metric is one figure of a node.
+type Metric string
+
+// Metrics, those of the incident's table.
+const (
+	// CPU of the targets in cores, averaged over a minute like TX and Alloc.
+	CPU Metric = "cpu"
+	// TX of the targets' pods in bytes per second.
+	TX Metric = "tx"
+	// Alloc is what the targets' programs allocate in bytes per second.
+	Alloc Metric = "alloc"
+	// GC is their cycles of garbage collection per second.
+	GC Metric = "gc"
+	// Blobs are complete blobs in containerd's content store.
+	Blobs Metric = "blobs"
+	// Disk is the used share of the file system with the content store (/var on Talos), 0..1.
+	Disk Metric = "disk"
+	// Pods are ready pod sandboxes.
+	Pods Metric = "pods"
+	// NodeTX is what the node's physical links send in bytes per second.
+	NodeTX Metric = "nodeTx"
+	// NFS is bytes to and from NFS servers per second, NFSRTT the mean time of their answers in seconds.
+	NFS    Metric = "nfs"
+	NFSRTT Metric = "nfsRtt"
+)
+
+// Metrics are all of them in the order of the table.
+func Metrics() []Metric {
+	return []Metric{CPU, TX, Alloc, GC, Blobs, Disk, Pods, NodeTX, NFS, NFSRTT}
+}
+
+// material is by how much a figure must be above the others' median to be worth a mark, however little they vary.
+var material = map[Metric]float64{
+	CPU: 0.05, TX: 50e3, Alloc: 100e6 / 60, GC: 0.5, Blobs: 100, Disk: 0.1, Pods: 10, NodeTX: 1e6, NFS: 1e6, NFSRTT: 0.02,
+}
+
+// Format writes a figure for people.
+func (m Metric) Format(value float64) string {
+	switch m {
+	case CPU:
+		return fmt.Sprintf("%.0fm", value*1000)
+	case TX, NodeTX, NFS:
+		return humanize.Bytes(uint64(math.Max(0, value))) + "/s"
+	case Alloc:
+		return humanize.Bytes(uint64(math.Max(0, value*60))) + "/min"
+	case GC:
+		return fmt.Sprintf("%.1f", value)
+	case Disk:
+		return fmt.Sprintf("%.0f %%", value*100)
+	case NFSRTT:
+		return fmt.Sprintf("%.1f ms", value*1000)
+	default:
+		return fmt.Sprintf("%.0f", value)
+	}
+}

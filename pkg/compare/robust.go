@@ -1,0 +1,116 @@
+package compare
+
+import "slices"
+
+const (
+	// consistency makes the median absolute deviation of a normal distribution its standard deviation.
+	consistency = 1.4826
+	// cut is the score from which on a value is odd (Iglewicz and Hoaglin, 1993).
+	cut = 3.5
+	// leastSpread is the least spread of the others, as a share of their median: nodes that agree to the byte
+	// would make any other one odd.
+	leastSpread = 0.05
+	// leastRatio to the others' median, below which nothing is odd.
+	leastRatio = 1.25
+)
+
+// ranked are values in order.
+type ranked []float64
+
+func rank(values []float64) ranked { return slices.Sorted(slices.Values(values)) }
+
+// median of the values, without the one at an index; -1 leaves none out.
+func (r ranked) median(without int) float64 {
+	count := len(r)
+	if without >= 0 {
+		count--
+	}
+
+	at := func(i int) float64 {
+		if without >= 0 && i >= without {
+			i++
+		}
+
+		return r[i]
+	}
+
+	switch {
+	case count == 0:
+		return 0
+	case count%2 == 1:
+		return at(count / 2)
+	default:
+		return (at(count/2-1) + at(count/2)) / 2
+	}
+}
+
+// deviation is the median absolute deviation from a center, without the value at an index.
+func (r ranked) deviation(center float64, without int) float64 {
+	// The values are in order, so the distances from the center are two lists in order: merged as far as their middle.
+	above, _ := slices.BinarySearch(r, center)
+	below := above - 1
+
+	count := len(r)
+	if without >= 0 {
+		count--
+	}
+
+	if count == 0 {
+		return 0
+	}
+
+	next := func() float64 {
+		if below == without && below >= 0 {
+			below--
+		}
+
+		if above == without {
+			above++
+		}
+
+		if below < 0 || above < len(r) && r[above]-center < center-r[below] {
+			above++
+
+			return r[above-1] - center
+		}
+
+		below--
+
+		return center - r[below+1]
+	}
+
+	before, last := 0.0, 0.0
+
+	for range count/2 + 1 {
+		before, last = last, next()
+	}
+
+	if count%2 == 1 {
+		return last
+	}
+
+	return (before + last) / 2
+}
+
+// standing is how a value stands among the others: a node is compared with those that it is not, or in a
+// small fleet it would hide itself.
+type standing struct {
+	median, score, ratio float64
+	odd                  bool
+}
+
+func (r ranked) standing(value float64, metric Metric) standing {
+	index, _ := slices.BinarySearch(r, value)
+	median := r.median(index)
+	spread := max(consistency*r.deviation(median, index), leastSpread*median, material[metric]/cut)
+
+	s := standing{median: median, score: (value - median) / spread}
+
+	if median > 0 {
+		s.ratio = value / median
+	}
+
+	s.odd = len(r) > 1 && s.score >= cut && value-median >= material[metric] && value >= leastRatio*median
+
+	return s
+}
