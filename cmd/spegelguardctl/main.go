@@ -2,28 +2,25 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
-
-	"github.com/spf13/cobra"
+	"os/signal"
+	"syscall"
 )
 
 func main() {
-	if err := run(); err != nil {
+	err := run()
+	if err != nil && err.Error() != "" {
 		fmt.Fprintln(os.Stderr, "spegelguardctl:", err)
-		os.Exit(1)
 	}
+
+	os.Exit(exitCode(err))
 }
 
 func run() error {
-	root := &cobra.Command{
-		Use:   "spegelguardctl",
-		Short: "Look after the guards of spegel",
-		// A failing command says what failed; how commands are written is not the answer to that.
-		SilenceUsage: true, SilenceErrors: true,
-	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
-	root.AddCommand(newReplayCommand())
-
-	return root.Execute()
+	return newApp().root().ExecuteContext(ctx)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -9,13 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
 )
 
-func newReplayCommand() *cobra.Command {
-	var configPath, output string
+func (a *app) replayCommand() *cobra.Command {
+	var configPath string
 
 	cmd := &cobra.Command{
 		Use:   "replay TRACE",
@@ -26,10 +26,16 @@ Without --config the recorded configuration judges, and the decisions are the on
 given one judges the same samples. They were taken under the ceilings of then: what the workload would
 have done under others, no replay can tell.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			with, err := readConfig(configPath)
-			if err != nil {
-				return err
+		RunE: func(_ *cobra.Command, args []string) error {
+			var with *config.Config
+
+			if configPath != "" {
+				cfg, err := readDocument(configPath)
+				if err != nil {
+					return err
+				}
+
+				with = &cfg
 			}
 
 			file, err := os.Open(args[0])
@@ -39,32 +45,13 @@ have done under others, no replay can tell.`,
 
 			defer file.Close() //nolint:errcheck // read only
 
-			return replay(file, with, output, cmd.OutOrStdout())
+			return a.replay(file, with)
 		},
 	}
 
-	cmd.Flags().StringVar(&configPath, "config", "", "configuration document to judge by, instead of the recorded one")
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	cmd.Flags().StringVar(&configPath, "config", "", "document (or machine configuration) to judge by, instead of the recorded one")
 
 	return cmd
-}
-
-func readConfig(path string) (*config.Config, error) {
-	if path == "" {
-		return nil, nil //nolint:nilnil // the recorded one
-	}
-
-	document, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("error reading the configuration: %w", err)
-	}
-
-	cfg, err := config.Parse(document)
-	if err != nil {
-		return nil, fmt.Errorf("error in %s: %w", path, err)
-	}
-
-	return &cfg, nil
 }
 
 // record is one line of the output: an event, or a verdict on a ceiling that was lifted.
@@ -76,82 +63,79 @@ type record struct {
 	Verdict  *policy.Verdict `json:"verdict,omitempty"`
 }
 
-func replay(r io.Reader, with *config.Config, output string, w io.Writer) error {
-	if output != "table" && output != "json" {
-		return fmt.Errorf("--output %q is not allowed, allowed is table or json", output)
+func (a *app) replay(r io.Reader, with *config.Config) error {
+	printer, err := output.NewLocal(a.output, a.stdout, output.Titles("ELAPSED", "EVENT", "WORKLOAD", "RULE", "CEILING", "HOLD", "VERDICT"))
+	if err != nil {
+		return err
 	}
 
 	var (
-		writeErr error
-		samples  int
-		events   int
-		last     time.Duration
+		items   []output.Item
+		samples int
+		last    time.Duration
 	)
 
-	show := func(s trace.Step) {
+	err = trace.Replay(r, with, func(s trace.Step) {
 		samples++
 		last = s.Elapsed
 		d := s.Decision
 
-		if d.Event == "" && d.Verdict == nil || writeErr != nil {
+		if d.Event == "" && d.Verdict == nil {
 			return
 		}
 
 		line := record{Elapsed: s.Elapsed.String(), Workload: s.Workload, Event: d.Event, Verdict: d.Verdict}
 
-		if d.Event != "" {
-			events++
-		}
-
 		if d.Held {
 			line.Hold = &d.Hold
 		}
 
-		writeErr = write(w, output, line)
-	}
-
-	if err := trace.Replay(r, with, show); err != nil {
+		items = append(items, output.Item{Value: line, Rows: replayRows(line)})
+	})
+	if err != nil {
 		return err
 	}
 
-	if writeErr == nil && output == "table" {
-		_, writeErr = fmt.Fprintf(w, "%d events in %d samples over %s\n", events, samples, last)
+	if err := printer.Print(items...); err != nil {
+		return err
 	}
 
-	if writeErr != nil {
-		return fmt.Errorf("error writing the decisions: %w", writeErr)
+	events := 0
+
+	for _, item := range items {
+		if line, ok := item.Value.(record); ok && line.Event != "" {
+			events++
+		}
 	}
+
+	// Beside the output: what reads that counts for itself.
+	a.note("%d events in %d samples over %s", events, samples, last)
 
 	return nil
 }
 
-func write(w io.Writer, output string, line record) error {
-	if output == "json" {
-		return json.NewEncoder(w).Encode(line)
-	}
-
-	text := ""
-
-	if line.Hold != nil {
-		text = fmt.Sprintf("%s %dm, hold %s", line.Hold.Rule, line.Hold.Millicores, line.Hold.Until-line.Hold.Since)
-
-		if line.Hold.Observe {
-			text += ", observed only"
-		}
-	}
+func replayRows(line record) []output.Row {
+	var rows []output.Row
 
 	if line.Event != "" {
-		if _, err := fmt.Fprintf(w, "%-10s %-10s %-36s %s\n", line.Elapsed, line.Event, line.Workload, text); err != nil {
-			return err
+		row := output.Row{Cells: []string{line.Elapsed, string(line.Event), line.Workload, "", "", "", ""}}
+
+		if hold := line.Hold; hold != nil {
+			row.Cells[3], row.Cells[4], row.Cells[5] = hold.Rule, millicores(hold.Millicores), (hold.Until - hold.Since).String()
+
+			if hold.Observe {
+				row.Cells[4] += " (observed only)"
+			}
 		}
+
+		rows = append(rows, row)
 	}
 
 	if v := line.Verdict; v != nil {
-		_, err := fmt.Fprintf(w, "%-10s %-10s %-36s %s: %s (ended: %t; cores before %.2f, during %.2f, after %.2f)\n",
-			line.Elapsed, "verdict", line.Workload, v.Outcome, v.Reason, v.Ended, v.Before.Cores(), v.During.Cores(), v.After.Cores())
-
-		return err
+		rows = append(rows, output.Row{Cells: []string{line.Elapsed, "verdict", line.Workload, v.Rule, "", "", fmt.Sprintf(
+			"%s: %s (ended: %t; cores before %.2f, during %.2f, after %.2f)", v.Outcome, v.Reason, v.Ended, v.Before.Cores(), v.During.Cores(), v.After.Cores(),
+		)}})
 	}
 
-	return nil
+	return rows
 }

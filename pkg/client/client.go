@@ -27,6 +27,7 @@ import (
 	machineryclient "github.com/siderolabs/talos/pkg/machinery/client"
 	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"google.golang.org/grpc"
 )
 
 const (
@@ -57,6 +58,8 @@ type Options struct {
 	Nodes []string
 	// Timeout of one node's answer; 0 is DefaultTimeout. Streams have none.
 	Timeout time.Duration
+	// DialOptions come behind the client's own: another way to find nodes, for instance.
+	DialOptions []grpc.DialOption
 }
 
 // Open reads a talosconfig and makes a fleet of its nodes. Nothing is connected yet.
@@ -105,7 +108,7 @@ func OpenContext(context *clientconfig.Context, options Options) (*Fleet, error)
 		timeout = DefaultTimeout
 	}
 
-	return newFleet(credentials, options.Endpoints, nodes, timeout)
+	return newFleet(credentials, options.Endpoints, nodes, timeout, options.DialOptions)
 }
 
 // nodesOf are the nodes that are meant, each once, in their order.

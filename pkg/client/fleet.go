@@ -34,11 +34,11 @@ type Fleet struct {
 }
 
 // newFleet makes the connections, lazy ones: one to each node, or one to all of the endpoints.
-func newFleet(config *tls.Config, endpoints, names []string, timeout time.Duration) (*Fleet, error) {
+func newFleet(config *tls.Config, endpoints, names []string, timeout time.Duration, extra []grpc.DialOption) (*Fleet, error) {
 	fleet := &Fleet{timeout: timeout, tls: config}
 
 	if len(endpoints) > 0 {
-		conn, err := dialAny(config, endpoints)
+		conn, err := dialAny(endpoints, append(dialOptions(config), extra...))
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +53,7 @@ func newFleet(config *tls.Config, endpoints, names []string, timeout time.Durati
 	}
 
 	for _, name := range names {
-		conn, err := grpc.NewClient("passthrough:///"+withPort(name), dialOptions(config)...)
+		conn, err := grpc.NewClient("passthrough:///"+withPort(name), append(dialOptions(config), extra...)...)
 		if err != nil {
 			return nil, errors.Join(err, fleet.Close())
 		}
@@ -66,7 +66,7 @@ func newFleet(config *tls.Config, endpoints, names []string, timeout time.Durati
 }
 
 // dialAny connects to whichever endpoint answers.
-func dialAny(config *tls.Config, endpoints []string) (*grpc.ClientConn, error) {
+func dialAny(endpoints []string, options []grpc.DialOption) (*grpc.ClientConn, error) {
 	found := manual.NewBuilderWithScheme("guards")
 
 	var addresses []resolver.Address
@@ -84,7 +84,7 @@ func dialAny(config *tls.Config, endpoints []string) (*grpc.ClientConn, error) {
 
 	found.InitialState(resolver.State{Addresses: addresses})
 
-	return grpc.NewClient("guards:///", append(dialOptions(config), grpc.WithResolvers(found))...)
+	return grpc.NewClient("guards:///", append(options, grpc.WithResolvers(found))...)
 }
 
 func dialOptions(config *tls.Config) []grpc.DialOption {

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
@@ -126,4 +127,31 @@ func (n *Node) Capture(ctx context.Context, request *guardv1alpha1.CaptureReques
 	response, err := n.Guard.Capture(ctx, request)
 
 	return first(response.GetMessages(), err)
+}
+
+// Events hands on what the node streams, until it ends, an error or the function's own. With Once that is
+// behind the tail; else it goes on until the context ends.
+func (n *Node) Events(ctx context.Context, request *guardv1alpha1.EventsRequest, each func(*guardv1alpha1.EventsResponse) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	stream, err := n.Guard.Events(ctx, request)
+	if err != nil {
+		return err
+	}
+
+	for {
+		event, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+
+		if err == nil {
+			err = each(event)
+		}
+
+		if err != nil {
+			return err
+		}
+	}
 }

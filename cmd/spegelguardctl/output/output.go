@@ -50,13 +50,23 @@ type Printer interface {
 	Print(items ...Item) error
 }
 
-// New returns the printer for a format; a terminal that wants it gets colours.
+// New returns the printer for a format, with the node's name as the first column; a terminal that wants it
+// gets colours.
 func New(format string, w io.Writer, columns []Column) (Printer, error) {
+	return newPrinter(format, w, columns, true)
+}
+
+// NewLocal is New for what is about no node.
+func NewLocal(format string, w io.Writer, columns []Column) (Printer, error) {
+	return newPrinter(format, w, columns, false)
+}
+
+func newPrinter(format string, w io.Writer, columns []Column, nodes bool) (Printer, error) {
 	name, template, _ := strings.Cut(format, "=")
 
 	switch name {
 	case "table", "wide":
-		return newTable(termenv.NewOutput(w), append([]Column{{Title: "NODE"}}, columns...), name == "wide"), nil
+		return newTable(termenv.NewOutput(w), columns, nodes, name == "wide"), nil
 	case "json":
 		return &structured{w: w, write: writeJSON}, nil
 	case "yaml":

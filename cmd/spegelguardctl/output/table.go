@@ -16,13 +16,18 @@ const gap = 3
 type table struct {
 	out     *termenv.Output
 	columns []Column
+	nodes   bool
 	shown   []int
 	widths  []int
 	started bool
 }
 
-func newTable(out *termenv.Output, columns []Column, wide bool) *table {
-	t := &table{out: out, columns: columns}
+func newTable(out *termenv.Output, columns []Column, nodes, wide bool) *table {
+	if nodes {
+		columns = append([]Column{{Title: "NODE"}}, columns...)
+	}
+
+	t := &table{out: out, columns: columns, nodes: nodes}
 
 	for i, column := range columns {
 		if wide || !column.Wide {
@@ -46,7 +51,12 @@ func (t *table) Print(items ...Item) error {
 
 	for _, item := range items {
 		for _, row := range item.Rows {
-			rows = append(rows, t.visible(append([]string{item.Node}, row.Cells...), row.Severity))
+			cells := row.Cells
+			if t.nodes {
+				cells = append([]string{item.Node}, cells...)
+			}
+
+			rows = append(rows, t.visible(cells, row.Severity))
 		}
 	}
 

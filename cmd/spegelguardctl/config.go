@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
+	"github.com/spf13/cobra"
+
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	var watch bool
+
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Show the configuration in force, and where each value is from",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := query[effective]{
+				columns: output.Titles("FIELD", "VALUE", "ORIGIN"), question: effectiveConfig, rows: effectiveRows,
+			}
+
+			if watch {
+				return q.watch(cmd.Context(), a, resources.GuardConfigType)
+			}
+
+			return q.ask(cmd.Context(), a)
+		},
+	}
+
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show each change")
+	cmd.AddCommand(a.validateCommand(), a.generateCommand())
+
+	return cmd
+}
+
+// effective is what is in force on a node.
+type effective struct {
+	Mode      string    `json:"mode"`
+	Source    string    `json:"source"`
+	LastError string    `json:"lastError"`
+	Settings  []setting `json:"settings"`
+	Document  string    `json:"document"`
+}
+
+type setting struct {
+	Field  string `json:"field"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"`
+}
+
+func effectiveConfig(node *client.Node, ctx context.Context) (effective, error) {
+	active, err := safe.StateGetByID[*resources.GuardConfig](ctx, node.Resources, resources.GuardConfigID)
+	if err != nil {
+		return effective{}, err
+	}
+
+	spec := active.TypedSpec()
+	found := effective{Mode: spec.Mode, Source: spec.Source, LastError: spec.LastError, Document: spec.Document}
+
+	for _, s := range spec.Settings {
+		found.Settings = append(found.Settings, setting(s))
+	}
+
+	return found, nil
+}
+
+func effectiveRows(e effective) []output.Row {
+	var rows []output.Row
+
+	if e.LastError != "" {
+		rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"(newest document)", "not taken", e.LastError}})
+	}
+
+	for _, s := range e.Settings {
+		origin := s.Origin
+		if origin != resources.OriginDefault {
+			origin = e.Source + ", " + origin
+		}
+
+		rows = append(rows, output.Row{Cells: []string{s.Field, s.Value, origin}})
+	}
+
+	return rows
+}
+
+func (a *app) validateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate FILE",
+		Short: "Find every mistake in a configuration, without a node",
+		Long: `Find every mistake in a configuration, without a node. FILE is the guard's document, or a Talos machine
+configuration (or patch) with an ExtensionServiceConfig for the guard in it. Lines are those of the file.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			file, err := os.ReadFile(args[0])
+			if err != nil {
+				return fmt.Errorf("error reading the configuration: %w", err)
+			}
+
+			mistakes, err := mistakesIn(file)
+			if err != nil {
+				return fmt.Errorf("error in %s: %w", args[0], err)
+			}
+
+			return a.report(args[0], mistakes)
+		},
+	}
+}
+
+// mistake is one wrong field.
+type mistake struct {
+	Line    int    `json:"line"`
+	Field   string `json:"field"`
+	Value   string `json:"value"`
+	Allowed string `json:"allowed"`
+}
+
+// mistakesIn finds all of them; an error is a file in which no field could be found at all.
+func mistakesIn(file []byte) ([]mistake, error) {
+	documents, err := config.Find(file)
+	if err != nil {
+		return nil, err
+	}
+
+	// What Talos would say of its own documents.
+	if len(documents) != 1 || documents[0].Offset > 0 {
+		if _, err := configloader.NewFromBytes(file); err != nil {
+			return nil, err
+		}
+	}
+
+	var found []mistake
+
+	for _, document := range documents {
+		_, err := config.Parse(document.Document)
+
+		var wrong config.Errors
+
+		switch {
+		case errors.As(err, &wrong):
+		case err != nil:
+			return nil, err
+		}
+
+		for _, e := range wrong {
+			line := e.Line
+			if line > 0 {
+				line += document.Offset
+			}
+
+			found = append(found, mistake{Line: line, Field: e.Field, Value: e.Value, Allowed: e.Allowed})
+		}
+	}
+
+	return found, nil
+}
+
+func (a *app) report(path string, mistakes []mistake) error {
+	printer, err := output.NewLocal(a.output, a.stdout, output.Titles("LINE", "FIELD", "VALUE", "ALLOWED"))
+	if err != nil {
+		return err
+	}
+
+	if len(mistakes) == 0 {
+		a.note("%s is valid", path)
+
+		return nil
+	}
+
+	item := output.Item{Value: map[string]any{"file": path, "mistakes": mistakes}}
+
+	for _, m := range mistakes {
+		line := ""
+		if m.Line > 0 {
+			line = fmt.Sprint(m.Line)
+		}
+
+		item.Rows = append(item.Rows, output.Row{Severity: output.Bad, Cells: []string{line, m.Field, m.Value, m.Allowed}})
+	}
+
+	if err := printer.Print(item); err != nil {
+		return err
+	}
+
+	return fmt.Errorf("%d mistakes in %s", len(mistakes), path)
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/spf13/cobra"
+
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+)
+
+// States of a check, as service/doctor has them.
+const (
+	checkOK      = "ok"
+	checkWarning = "warning"
+	checkFailed  = "failed"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Look at what guards need, and say how to mend what is not as it should be",
+		Long: `Look at what guards need, and say how to mend what is not as it should be: the client's certificate, and on each node
+the kernel, cgroups, SELinux, sockets, certificates, signals and the target. Nothing is changed.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			columns := output.Titles("CHECK", "STATE", "FOUND", "FIX")
+
+			own, err := a.ownCheckup()
+			if err != nil {
+				return err
+			}
+
+			return query[*guardv1alpha1.Checkup]{
+				columns: columns, first: []output.Item{{Node: "(client)", Value: own, Rows: checkRows(own)}},
+				question: a.checkup, rows: checkRows,
+				judge: func(c *guardv1alpha1.Checkup) int {
+					for _, check := range c.GetChecks() {
+						if check.GetState() == checkFailed {
+							return exitBlind
+						}
+					}
+
+					return 0
+				},
+			}.ask(cmd.Context(), a)
+		},
+	}
+}
+
+func checkRows(c *guardv1alpha1.Checkup) []output.Row {
+	var rows []output.Row
+
+	for _, check := range c.GetChecks() {
+		row := output.Row{Cells: []string{check.GetName(), check.GetState(), check.GetMessage(), check.GetFix()}}
+
+		switch check.GetState() {
+		case checkOK:
+			row.Severity = output.Good
+		case checkWarning:
+			row.Severity = output.Warning
+		case checkFailed:
+			row.Severity = output.Bad
+		}
+
+		rows = append(rows, row)
+	}
+
+	return rows
+}
+
+// ownCheckup is the client's: before any node is asked, since a bad certificate makes all of them look bad.
+func (a *app) ownCheckup() (*guardv1alpha1.Checkup, error) {
+	fleet, err := a.open(a.Options)
+	if err != nil {
+		return nil, err
+	}
+
+	defer fleet.Close() //nolint:errcheck // nothing was asked
+
+	return &guardv1alpha1.Checkup{Checks: []*guardv1alpha1.Check{certificateCheck(fleet.Certificate().Leaf, a.now())}}, nil
+}
+
+// expiresSoon is when an administrator's certificate is worth a word.
+const expiresSoon = 14 * 24 * time.Hour
+
+func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Check {
+	roles := strings.Join(leaf.Subject.Organization, ", ")
+	check := &guardv1alpha1.Check{
+		Name: "certificate", State: checkOK,
+		Message: fmt.Sprintf("%s with the roles %s, valid until %s", leaf.Subject.CommonName, roles, leaf.NotAfter.UTC().Format(time.RFC3339)),
+	}
+
+	switch left := leaf.NotAfter.Sub(now); {
+	case left <= 0:
+		check.State, check.Fix = checkFailed, "it has expired: talosctl config new --roles os:admin makes another one"
+	case left < expiresSoon:
+		check.State, check.Fix = checkWarning, "it expires in "+rounded(left)+": talosctl config new --roles os:admin makes another one"
+	case !strings.Contains(roles, "os:"):
+		check.State, check.Fix = checkFailed, "it has none of Talos' roles; reading needs os:reader, orders os:operator"
+	}
+
+	return check
+}
+
+// checkup of a node: what its guard says, and what can be seen from here alone.
+func (a *app) checkup(node *client.Node, ctx context.Context) (*guardv1alpha1.Checkup, error) {
+	status, err := node.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	guards, err := node.Doctor(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	talos, err := node.Version(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	guards.Checks = append([]*guardv1alpha1.Check{versionCheck(status.GetVersion(), talos)}, guards.GetChecks()...)
+
+	return guards, nil
+}
+
+func versionCheck(guard string, talos *machine.Version) *guardv1alpha1.Check {
+	check := &guardv1alpha1.Check{
+		Name: "version", State: checkOK,
+		Message: fmt.Sprintf("guard %s, Talos API %s, this command %s", guard, talos.GetVersion().GetTag(), version),
+	}
+
+	if guard != version && version != "dev" {
+		check.State, check.Fix = checkWarning, "use the command that came with the guard, or upgrade the extension"
+	}
+
+	return check
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/siderolabs/talos/pkg/machinery/config/container"
+	"github.com/siderolabs/talos/pkg/machinery/config/encoder"
+	"github.com/siderolabs/talos/pkg/machinery/config/types/runtime/extensions"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/spegel-guard/spegel-guard/pkg/alerts"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+)
+
+// generated are the flags of config generate: fields of the document by their names, and the thresholds of
+// the rules.
+type generated struct {
+	fields                  map[string]*string
+	cpu, tx, alloc, lasting string
+}
+
+// generateFields are the fields that have a flag.
+var generateFields = []struct{ flag, field, help string }{
+	{"mode", "mode", "observe or enforce"},
+	{"interval", "interval", "how often to sample, 100ms to 1m"},
+	{"namespace", "target.namespace", "namespace of the pods to guard; empty is any"},
+	{"ceiling", "ceiling.cpu", "quota of a ceiling, such as 500m"},
+	{"floor", "ceiling.floor", "the least that is ever written"},
+	{"hold", "ceiling.hold", "how long a ceiling stays at least"},
+	{"on-stop", "ceiling.onStop", "release or keep a ceiling when the service stops"},
+}
+
+func (a *app) generateCommand() *cobra.Command {
+	g := generated{fields: map[string]*string{}}
+
+	cmd := &cobra.Command{
+		Use:   "generate",
+		Short: "Print the ExtensionServiceConfig document for given thresholds",
+		Long: `Print the ExtensionServiceConfig document for given thresholds, for talosctl patch mc -p @FILE. What is not given keeps
+its default and is not in the document.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return g.write(cmd.Flags(), a.stdout) },
+	}
+
+	for _, f := range generateFields {
+		g.fields[f.field] = cmd.Flags().String(f.flag, "", f.help)
+	}
+
+	cmd.Flags().StringVar(&g.cpu, "cpu", "", "threshold of "+alerts.HighCPU+", and what its credit earns, such as 400m")
+	cmd.Flags().StringVar(&g.tx, "tx", "", "threshold of "+alerts.HighTX+", such as 500k/s")
+	cmd.Flags().StringVar(&g.alloc, "alloc", "", "threshold of "+alerts.HighAllocation+", such as 1G/min; that rule is in mode observe")
+	cmd.Flags().StringVar(&g.lasting, "for", "", "how long a threshold must be exceeded, such as 10m")
+
+	return cmd
+}
+
+func (g generated) write(flags *pflag.FlagSet, w io.Writer) error {
+	document, err := g.document(flags)
+	if err != nil {
+		return err
+	}
+
+	service := extensions.NewServicesConfigV1Alpha1()
+	service.ServiceName = config.ServiceName
+	service.ServiceConfigFiles = extensions.ConfigFileList{{ConfigFileContent: string(document), ConfigFileMountPath: config.Path}}
+
+	machine, err := container.New(service)
+	if err != nil {
+		return fmt.Errorf("error making the machine configuration: %w", err)
+	}
+
+	text, err := machine.EncodeBytes(encoder.WithComments(encoder.CommentsDisabled))
+	if err != nil {
+		return fmt.Errorf("error writing the machine configuration: %w", err)
+	}
+
+	_, err = w.Write(text)
+
+	return err
+}
+
+// document has what was given; wrong values are named by their flags.
+func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
+	root := mapping("apiVersion", config.APIVersion, "kind", config.Kind)
+
+	for _, f := range generateFields {
+		if flags.Changed(f.flag) {
+			set(root, f.field, *g.fields[f.field])
+		}
+	}
+
+	if rules := g.rules(); rules != nil {
+		root.Content = append(root.Content, scalar("rules"), rules)
+	}
+
+	text, err := yaml.Marshal(root)
+	if err != nil {
+		return nil, fmt.Errorf("error writing the document: %w", err)
+	}
+
+	_, err = config.Parse(text)
+
+	var wrong config.Errors
+
+	if errors.As(err, &wrong) {
+		// There is no file yet whose lines could be looked at.
+		for i := range wrong {
+			wrong[i].Line = 0
+		}
+
+		return nil, wrong
+	}
+
+	return text, err
+}
+
+// rules are the defaults with other thresholds; nil when none is given.
+func (g generated) rules() *yaml.Node {
+	if g.cpu+g.tx+g.alloc+g.lasting == "" {
+		return nil
+	}
+
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	given := func(text, otherwise string) string {
+		if text != "" {
+			return text
+		}
+
+		return otherwise
+	}
+
+	for _, rule := range config.Default().Rules {
+		limit := map[config.Signal]string{config.SignalCPU: g.cpu, config.SignalNetworkTX: g.tx}[rule.Signal]
+		node := mapping("name", rule.Name, "signal", string(rule.Signal))
+
+		if rule.Credit.IsZero() {
+			node.Content = append(node.Content, mapping("threshold", given(limit, rule.Threshold.String()), "for", given(g.lasting, rule.For.String())).Content...)
+		} else {
+			node.Content = append(node.Content, scalar("credit"), mapping("earn", given(limit, rule.Credit.Earn.String()), "capacity", rule.Credit.Capacity.String()))
+		}
+
+		list.Content = append(list.Content, node)
+	}
+
+	if g.alloc != "" {
+		list.Content = append(list.Content, mapping("name", alerts.HighAllocation, "mode", string(config.ModeObserve),
+			"signal", string(config.SignalAllocation), "threshold", g.alloc, "for", given(g.lasting, "10m")))
+	}
+
+	return list
+}
+
+func scalar(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
+
+func mapping(pairs ...string) *yaml.Node {
+	node := &yaml.Node{Kind: yaml.MappingNode}
+
+	for _, text := range pairs {
+		node.Content = append(node.Content, scalar(text))
+	}
+
+	return node
+}
+
+// set puts a value at a path of one or two names.
+func set(root *yaml.Node, field, value string) {
+	names := strings.Split(field, ".")
+	node := root
+
+	for _, name := range names[:len(names)-1] {
+		i := slices.IndexFunc(node.Content, func(n *yaml.Node) bool { return n.Value == name })
+		if i < 0 {
+			node.Content = append(node.Content, scalar(name), mapping())
+			i = len(node.Content) - 2
+		}
+
+		node = node.Content[i+1]
+	}
+
+	node.Content = append(node.Content, scalar(names[len(names)-1]), scalar(value))
+}

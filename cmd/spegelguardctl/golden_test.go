@@ -1,0 +1,90 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const broken = `mode: kill
+rules:
+  - {name: TX, signal: networkTx, threshold: 500k}
+ceiling:
+  cpuu: 1
+`
+
+// TestGolden prints every command in every format.
+func TestGolden(t *testing.T) {
+	c := newCluster(t)
+	bad := filepath.Join(t.TempDir(), "broken.yaml")
+	require.NoError(t, os.WriteFile(bad, []byte(broken), 0o600))
+
+	commands := []struct {
+		name string
+		args []string
+		code int
+	}{
+		{"status", []string{"status"}, exitThrottled},
+		{"explain", []string{"explain", "-n", "talos-prod-2"}, 0},
+		{"history", []string{"history", "-n", "talos-prod-2", "--since", "35s"}, 0},
+		{"events", []string{"events"}, 0},
+		{"compare", []string{"compare"}, 0},
+		{"config", []string{"config", "-n", "talos-prod-2"}, 0},
+		{"config-validate", []string{"config", "validate", bad}, 1},
+		{"rules", []string{"rules"}, 0},
+		{"rules-plain", []string{"rules", "--form", "plain"}, 0},
+		{"rules-inhibit", []string{"rules", "--form", "inhibit"}, 0},
+		{"doctor", []string{"doctor", "-n", "talos-prod-2"}, exitBlind},
+		{"version", []string{"version", "-n", "talos-prod-2"}, 0},
+		{"replay", []string{"replay", traces + "incident.jsonl"}, 0},
+		{"throttle", []string{"throttle", "-n", "talos-prod-3", "--ceiling", "300m", "--for", "1h", "--reason", "drill"}, 0},
+		{"status-ordered", []string{"status", "-n", "talos-prod-3"}, 0},
+		{"resume", []string{"resume", "-n", "talos-prod-3", "--target", "spegel/spegel-3x7k2/registry"}, 0},
+		{"release", []string{"release", "-n", "talos-prod-2", "--reason", "it is needed"}, 0},
+		{"pause", []string{"pause", "-n", "talos-prod-4"}, 0},
+		{"capture", []string{"capture", "-n", "talos-prod-2"}, 0},
+	}
+
+	for _, command := range commands {
+		for _, format := range []string{"", "table", "wide", "yaml", "json", "jsonpath={.node}{.state}"} {
+			args := command.args
+			shown := format
+
+			// The default is the table, but for rules.
+			switch {
+			case format != "":
+				args = append([]string{"-o", format}, args...)
+			case strings.HasPrefix(command.name, "rules"):
+				shown = "yaml"
+			default:
+				shown = "table"
+			}
+
+			name, _, _ := strings.Cut(command.name+"."+shown, "=")
+
+			// What takes effect once is given again for each format.
+			if command.name == "resume" {
+				c.run("throttle", "-n", "talos-prod-3", "--ceiling", "300m", "--for", "1h", "--reason", "drill")
+			}
+
+			got := c.run(args...)
+			require.Equal(t, command.code, got.code, "%s: %s", name, got.stderr)
+
+			text := strings.ReplaceAll(scrubbed(got.stdout), bad, "broken.yaml")
+			notes := strings.ReplaceAll(scrubbed(got.stderr), bad, "broken.yaml")
+
+			if notes != "" {
+				text += "--- stderr\n" + notes
+			}
+
+			golden(t, name, text)
+		}
+	}
+
+	golden(t, "config-generate", c.run("config", "generate", "--mode", "observe", "--cpu", "300m", "--alloc", "1G/min", "--ceiling", "400m").stdout)
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/support"
+)
+
+func (a *app) supportCommand() *cobra.Command {
+	var path string
+
+	cmd := &cobra.Command{
+		Use:   "support",
+		Short: "Write what all guards know into one archive, without secrets",
+		Long: `Write what all guards know into one archive, to be sent to somebody who helps: status, explanation, checks, history,
+events and every resource of every node. Keys, tokens and passwords are left out, wherever they stand.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.support(cmd.Context(), path) },
+	}
+
+	cmd.Flags().StringVarP(&path, "archive", "O", "spegel-guard-support.zip", "path of the archive")
+
+	return cmd
+}
+
+func (a *app) support(ctx context.Context, path string) error {
+	fleet, err := a.open(a.Options)
+	if err != nil {
+		return err
+	}
+
+	defer fleet.Close() //nolint:errcheck // all is said
+
+	// What an earlier one found is not overwritten.
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("error making the archive (choose another one with --archive): %w", err)
+	}
+
+	bundle := support.NewBundle(file, a.now())
+	outcome := outcome{of: len(fleet.Nodes())}
+
+	for result := range client.Ask(ctx, fleet, support.Collect) {
+		outcome.add(result.Err)
+
+		if err := bundle.Add(result.Node.Name, result.Value, result.Err); err != nil {
+			return err
+		}
+	}
+
+	if err := bundle.Close(version); err != nil {
+		return err
+	}
+
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("error writing the archive: %w", err)
+	}
+
+	a.note("%s has what %d of %d nodes know", path, len(fleet.Nodes())-len(outcome.failed), len(fleet.Nodes()))
+
+	return outcome.err()
+}

@@ -1,0 +1,218 @@
+package top
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/NimbleMarkets/ntcharts/sparkline"
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+)
+
+// The terminal's own colours; without any the text says it all.
+var (
+	bold      = lipgloss.NewStyle().Bold(true)
+	faint     = lipgloss.NewStyle().Faint(true)
+	chosen    = lipgloss.NewStyle().Reverse(true)
+	good      = lipgloss.NewStyle().Foreground(lipgloss.Color("2"))
+	warning   = lipgloss.NewStyle().Foreground(lipgloss.Color("3"))
+	bad       = lipgloss.NewStyle().Foreground(lipgloss.Color("1"))
+	usageLine = lipgloss.NewStyle().Foreground(lipgloss.Color("6"))
+)
+
+const (
+	// fixed lines: title, header of the nodes, what the chart shows, why, and keys.
+	fixed = 5
+	// minChart is the least height at which a chart tells anything.
+	minChart = 4
+	// sparkWidth of a node's past in its row.
+	sparkWidth = 12
+	help       = "↑↓ node  tab signal  s sort  q quit"
+)
+
+// View implements tea.Model.
+func (m Model) View() string {
+	if len(m.nodes) == 0 || m.height < fixed || m.width < 20 {
+		return "the terminal is too small\n"
+	}
+
+	rows := min(len(m.nodes), max(1, (m.height-fixed)/2))
+	chart := m.height - fixed - rows
+
+	if chart < minChart {
+		rows, chart = min(len(m.nodes), m.height-fixed), 0
+	}
+
+	lines := []string{m.title(), bold.Render(m.cut(header()))}
+
+	// The rows around the selected one.
+	first := max(0, min(m.selected-rows/2, len(m.nodes)-rows))
+
+	for i := first; i < first+rows; i++ {
+		lines = append(lines, m.row(m.nodes[i], i == m.selected))
+	}
+
+	n := m.nodes[m.selected]
+	lines = append(lines, m.cut(m.caption(n)))
+
+	if chart > 0 {
+		lines = append(lines, strings.Split(m.chart(n, m.width, chart), "\n")...)
+	}
+
+	lines = append(lines, m.cut(why(n)))
+
+	// The keys stay at the bottom.
+	for len(lines) < m.height-1 {
+		lines = append(lines, "")
+	}
+
+	return strings.Join(append(lines[:m.height-1], faint.Render(m.cut(help))), "\n")
+}
+
+// cut keeps a line on one row of the terminal.
+func (m Model) cut(line string) string { return ansi.Truncate(line, m.width, "…") }
+
+func (m Model) title() string {
+	counts := map[string]int{}
+
+	for _, n := range m.nodes {
+		switch n.state() {
+		case resources.StateThrottled, resources.StateReleasing, resources.StateProbing:
+			counts["throttled"]++
+		case "unreachable":
+			counts["unreachable"]++
+		case resources.StateOK:
+			counts["ok"]++
+		}
+	}
+
+	return bold.Render(m.cut(fmt.Sprintf("spegel-guard  %d nodes: %d ok, %d throttled, %d unreachable  %s",
+		len(m.nodes), counts["ok"], counts["throttled"], counts["unreachable"], m.now.Format("15:04:05"))))
+}
+
+func columns(cells ...string) string {
+	return fmt.Sprintf(" %-15s %-12s %7s %10s %7s %-*s %12s  %s", cells[0], cells[1], cells[2], cells[3], cells[4], sparkWidth, cells[5], cells[6], cells[7])
+}
+
+func header() string {
+	return columns("NODE", "STATE", "CPU", "TX", "CEILING", "PAST", "ALLOC", "RULE")
+}
+
+func (m Model) row(n *node, selected bool) string {
+	name := ansi.Truncate(n.name, 15, "…")
+	target := n.target()
+	cells := []string{name, n.state(), "-", "-", "-", "", "-", ""}
+
+	if target != nil {
+		cells[2] = value(0, target.GetCpuCores())
+		cells[3] = value(1, target.GetTxBytesPerSecond())
+		cells[6] = value(2, target.GetAllocBytesPerSecond())
+		cells[7] = target.GetCeiling().GetRule()
+		cells[5] = m.spark(n)
+
+		if ceiling := n.ceiling(); ceiling > 0 {
+			cells[4] = config.SignalCPU.Format(ceiling)
+		}
+	}
+
+	line := m.cut(columns(cells...))
+
+	if selected {
+		return chosen.Render(line + strings.Repeat(" ", max(0, m.width-lipgloss.Width(line))))
+	}
+
+	return styleOf(n.state()).Render(line)
+}
+
+func styleOf(state string) lipgloss.Style {
+	switch state {
+	case resources.StateOK:
+		return good
+	case resources.StateThrottled, resources.StateReleasing, resources.StateProbing, resources.StatePending, resources.StateFiring, resources.StatePaused:
+		return warning
+	case "asking":
+		return faint
+	default:
+		return bad
+	}
+}
+
+func value(signal int, r *guardv1alpha1.Reading) string {
+	if r == nil || r.GetProvenance() == resources.Blind {
+		return "-"
+	}
+
+	return formatted(signal, r.GetValue())
+}
+
+func formatted(signal int, v float64) string {
+	if signals[signal].signal == config.SignalAllocation {
+		return strings.TrimSuffix(config.SignalAllocation.Format(v*60), "/s") + "/min"
+	}
+
+	return signals[signal].signal.Format(v)
+}
+
+// spark is a node's past in its row, up to now; plain text, since rows have colours of their own.
+func (m Model) spark(n *node) string {
+	line := sparkline.New(sparkWidth, 1)
+
+	for _, p := range n.points[max(0, len(n.points)-sparkWidth):] {
+		line.Push(p.values[m.signal])
+	}
+
+	line.Draw()
+
+	return ansi.Strip(line.View())
+}
+
+// caption says what the chart shows.
+func (m Model) caption(n *node) string {
+	s := signals[m.signal]
+	text := fmt.Sprintf("%s of %s", s.title, n.name)
+
+	if v := n.newest(m.signal); v >= 0 {
+		text += " " + formatted(m.signal, v)
+	}
+
+	text = bold.Render(text)
+
+	if t := n.threshold(m.signal); t > 0 {
+		text += warning.Render("  ┄ threshold " + formatted(m.signal, t))
+	}
+
+	if c := n.ceiling(); c > 0 && s.signal == config.SignalCPU {
+		text += bad.Render("  ━ ceiling " + config.SignalCPU.Format(c))
+	}
+
+	return text
+}
+
+// why is what a node waits for, or what is wrong with it.
+func why(n *node) string {
+	if n.err != nil {
+		return bad.Render(n.err.Error())
+	}
+
+	var parts []string
+
+	for _, rule := range n.target().GetRules() {
+		if rule.GetState() == "ok" {
+			continue
+		}
+
+		part := rule.GetName() + " " + rule.GetState()
+
+		if d := rule.GetTripsIn().AsDuration(); d > 0 {
+			part += " (trips in " + d.Round(1e9).String() + ")"
+		}
+
+		parts = append(parts, part)
+	}
+
+	return strings.Join(append(parts, strings.Fields(n.status.GetMessage())...), " ")
+}

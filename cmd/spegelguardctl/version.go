@@ -1,0 +1,52 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/spf13/cobra"
+
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+)
+
+// version is set when the command is built.
+var version = "dev"
+
+func (a *app) versionCommand() *cobra.Command {
+	var local bool
+
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Show the versions of this command and of every guard",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			columns := output.Titles("VERSION", "+TALOS API", "+ARCH")
+
+			printer, err := a.printer(columns)
+			if err != nil {
+				return err
+			}
+
+			own := output.Item{Node: "(client)", Value: map[string]string{"version": version}, Rows: []output.Row{{Cells: []string{version}}}}
+
+			if local {
+				return printer.Print(own)
+			}
+
+			q := query[*machine.Version]{
+				columns: columns, question: (*client.Node).Version,
+				rows: func(v *machine.Version) []output.Row {
+					return []output.Row{{Cells: []string{strings.TrimPrefix(v.GetPlatform().GetName(), "spegel-guard "), v.GetVersion().GetTag(), v.GetVersion().GetArch()}}}
+				},
+			}
+			q.first = []output.Item{own}
+
+			return q.ask(cmd.Context(), a)
+		},
+	}
+
+	cmd.Flags().BoolVar(&local, "client", false, "this command's alone")
+
+	return cmd
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/state"
+
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+const (
+	// watchPace is how often a node is asked at most, however fast its resources change.
+	watchPace = time.Second
+	// watchRetry is how long a node that is lost is left alone.
+	watchRetry = 3 * time.Second
+)
+
+// watch asks each node again whenever its resources of a type change, until the context ends. What is lost
+// comes back when the node does.
+func (q query[T]) watch(ctx context.Context, a *app, kind resource.Type) error {
+	printer, err := a.printer(q.columns)
+	if err != nil {
+		return err
+	}
+
+	fleet, err := a.open(a.Options)
+	if err != nil {
+		return err
+	}
+
+	defer fleet.Close() //nolint:errcheck // all is said
+
+	var (
+		printing sync.Mutex
+		group    sync.WaitGroup
+		writeErr error
+	)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	show := func(node *client.Node, value T) {
+		printing.Lock()
+		defer printing.Unlock()
+
+		if err := printer.Print(output.Item{Node: node.Name, Value: value, Rows: q.rows(value)}); err != nil && writeErr == nil {
+			writeErr = err
+
+			cancel()
+		}
+	}
+
+	for _, node := range fleet.Nodes() {
+		group.Go(func() {
+			again(ctx, a, node, func() error { return q.follow(ctx, a.Timeout, node, kind, show) })
+		})
+	}
+
+	group.Wait()
+
+	return writeErr
+}
+
+// again does something with a node until the context ends, and says once that it failed.
+func again(ctx context.Context, a *app, node *client.Node, do func() error) {
+	said := ""
+
+	for ctx.Err() == nil {
+		err := do()
+		if err == nil || ctx.Err() != nil {
+			said = ""
+		} else if text := (&client.NodeError{Node: node.Name, Err: err}).Error(); text != said {
+			a.note("%s", text)
+
+			said = text
+		}
+
+		select {
+		case <-ctx.Done():
+		case <-time.After(watchRetry):
+		}
+	}
+}
+
+func (q query[T]) follow(ctx context.Context, timeout time.Duration, node *client.Node, kind resource.Type, show func(*client.Node, T)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	changes := make(chan state.Event)
+
+	if err := node.Resources.WatchKind(ctx, resource.NewMetadata(resources.Namespace, kind, "", resource.VersionUndefined), changes); err != nil {
+		return err
+	}
+
+	for {
+		value, err := within(ctx, timeout, node, q.question)
+		if err != nil {
+			return err
+		}
+
+		show(node, value)
+
+		if err := next(ctx, changes); err != nil {
+			return err
+		}
+	}
+}
+
+func within[T any](ctx context.Context, timeout time.Duration, node *client.Node, question func(*client.Node, context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	return question(node, ctx)
+}
+
+// next waits for a change, and takes those that come soon after it for the same.
+func next(ctx context.Context, changes <-chan state.Event) error {
+	var pace <-chan time.Time
+
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case change := <-changes:
+			if change.Type == state.Errored {
+				return change.Error
+			}
+
+			if pace == nil {
+				pace = time.After(watchPace)
+			}
+		case <-pace:
+			return nil
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/spegel-guard/spegel-guard/pkg/compare"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+)
+
+// FiguresOver is the time that Figures averages processor, network and allocation over: what is compared
+// must not hang on a moment.
+const FiguresOver = time.Minute
+
+// Figures are what Compare compares: those of all targets together, and of the node.
+func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
+	var (
+		stats   *resources.NodeStats
+		targets safe.List[*resources.TargetStats]
+		past    *guardv1alpha1.History
+	)
+
+	group, ctx := errgroup.WithContext(ctx)
+
+	group.Go(func() (err error) {
+		stats, err = safe.StateGetByID[*resources.NodeStats](ctx, n.Resources, resources.NodeStatsID)
+		if state.IsNotFoundError(err) {
+			return nil // not read yet
+		}
+
+		return err
+	})
+	group.Go(func() (err error) {
+		targets, err = safe.StateListAll[*resources.TargetStats](ctx, n.Resources)
+
+		return err
+	})
+	group.Go(func() (err error) {
+		past, err = n.History(ctx, "", FiguresOver)
+
+		return err
+	})
+
+	if err := group.Wait(); err != nil {
+		return compare.Node{}, fmt.Errorf("error reading the figures: %w", err)
+	}
+
+	figures := compare.Node{Name: n.Name, Figures: map[compare.Metric]float64{}}
+
+	if stats != nil {
+		nodeFigures(figures.Figures, stats.TypedSpec())
+	}
+
+	for target := range targets.All() {
+		add(figures.Figures, compare.GC, target.TypedSpec().Program.GCPerSecond)
+	}
+
+	for _, series := range past.GetSeries() {
+		targetFigures(figures.Figures, series.GetPoints())
+	}
+
+	return figures, nil
+}
+
+func nodeFigures(into map[compare.Metric]float64, spec *resources.NodeStatsSpec) {
+	for metric, reading := range map[compare.Metric]resources.Reading{
+		compare.Blobs: spec.ContentBlobs, compare.Disk: spec.DiskUsedRatio, compare.Pods: spec.Pods,
+		compare.NodeTX: spec.TXBytesPerSecond, compare.NFSRTT: spec.NFSRoundTripSeconds,
+	} {
+		add(into, metric, reading)
+	}
+
+	add(into, compare.NFS, spec.NFSReadBytesPerSecond)
+	add(into, compare.NFS, spec.NFSWriteBytesPerSecond)
+}
+
+func add(into map[compare.Metric]float64, metric compare.Metric, reading resources.Reading) {
+	if reading.Provenance != resources.Blind {
+		into[metric] += reading.Value
+	}
+}
+
+// targetFigures adds a target's averages over its points.
+func targetFigures(into map[compare.Metric]float64, points []*guardv1alpha1.Point) {
+	for metric, value := range map[compare.Metric]func(*guardv1alpha1.Point) *float64{
+		compare.CPU:   func(p *guardv1alpha1.Point) *float64 { return p.CpuCores },
+		compare.TX:    func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond },
+		compare.Alloc: func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond },
+	} {
+		sum, over := 0.0, 0.0
+
+		for _, point := range points {
+			if v := value(point); v != nil {
+				seconds := point.GetOver().AsDuration().Seconds()
+				sum += *v * seconds
+				over += seconds
+			}
+		}
+
+		if over > 0 {
+			into[metric] += sum / over
+		}
+	}
+}

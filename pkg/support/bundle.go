@@ -1,0 +1,94 @@
+package support
+
+import (
+	"archive/zip"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Bundle is the archive being written.
+type Bundle struct {
+	zip  *zip.Writer
+	now  time.Time
+	text strings.Builder
+}
+
+// NewBundle writes a ZIP archive.
+func NewBundle(w io.Writer, now time.Time) *Bundle { return &Bundle{zip: zip.NewWriter(w), now: now} }
+
+// Add puts a node's files into a folder of its name, or why there are none.
+func (b *Bundle) Add(node string, files []File, err error) error {
+	if err != nil {
+		files = []File{failed("node", err)}
+	}
+
+	fmt.Fprintf(&b.text, "%s: %d files\n", node, len(files))
+
+	for _, file := range files {
+		if err := b.write(folder(node)+"/"+file.Path, file.Data); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// Close ends the archive with a table of contents.
+func (b *Bundle) Close(version string) error {
+	head := fmt.Sprintf("spegelguardctl %s, %s\n", version, b.now.UTC().Format(time.RFC3339))
+
+	if err := b.write("contents.txt", []byte(head+b.text.String())); err != nil {
+		return err
+	}
+
+	if err := b.zip.Close(); err != nil {
+		return fmt.Errorf("error writing the archive: %w", err)
+	}
+
+	return nil
+}
+
+func (b *Bundle) write(path string, data []byte) error {
+	w, err := b.zip.CreateHeader(&zip.FileHeader{Name: path, Method: zip.Deflate, Modified: b.now})
+	if err == nil {
+		_, err = w.Write(Redact(data))
+	}
+
+	if err != nil {
+		return fmt.Errorf("error writing %s into the archive: %w", path, err)
+	}
+
+	return nil
+}
+
+// folder is a node's name without what is special in paths.
+func folder(node string) string {
+	name := regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(node, "_")
+
+	return strings.TrimLeft(name, ".")
+}
+
+// Secrets by their forms: private keys in PEM (on several lines, or with \n in a JSON string) and in base64 as
+// talosconfigs have them, passwords in URLs, and values of what is named like a secret.
+var secrets = []struct {
+	form *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`), "[private key left out]"},
+	{regexp.MustCompile(`LS0tLS1CRUdJTi[A-Za-z0-9+/=]{40,}`), "[PEM in base64 left out]"},
+	{regexp.MustCompile(`(://[^/\s:@"]*):[^/\s@"]+@`), "$1:[left out]@"},
+	{regexp.MustCompile(`(?i)\b(authorization"?\s*[:=]\s*"?)(bearer |basic )?[^\s",]+`), "$1[left out]"},
+	{regexp.MustCompile(`(?i)((?:password|passwd|token|secret|api[_-]?key)"?\s*[:=]\s*"?)[^\s",}]+`), "$1[left out]"},
+}
+
+// Redact leaves secrets out of a text.
+func Redact(text []byte) []byte {
+	for _, secret := range secrets {
+		text = secret.form.ReplaceAll(text, []byte(secret.with))
+	}
+
+	return text
+}
