@@ -4,7 +4,7 @@ VERSION  ?= v0.1.0
 CACHE    ?= $(or $(SPEGEL_GUARD_CACHE),$(HOME)/.cache/spegel-guard)
 export SPEGEL_GUARD_CACHE := $(CACHE)
 MODULE   := github.com/spegel-guard/spegel-guard
-LDFLAGS  := -s -w -X $(MODULE)/service/api.Version=$(VERSION)
+LDFLAGS  := -s -w -X $(MODULE)/service/api.Version=$(VERSION) -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
 BUF_VERSION      := v1.75.0
@@ -38,11 +38,27 @@ demo: deps ## Boot a node, let spegel run away, and watch the guard deal with it
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: test-unit test-talosctl test-vm faults ## Run all tests.
+test: test-unit test-cli test-talosctl test-vm faults ## Run all tests.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector.
 	go test -race ./...
+
+# Debian's promtool and amtool, and tmux.
+PROMETHEUS := $(CACHE)/tools/prometheus
+
+.PHONY: deps-cli
+deps-cli:
+	@./test/cli/install-deps
+
+.PHONY: test-cli
+test-cli: deps-cli ## Run the command line on a terminal (tmux), with a thousand guards, and its alerts through promtool.
+	SPEGEL_GUARD_PROMTOOL=$(PROMETHEUS)/promtool SPEGEL_GUARD_AMTOOL=$(PROMETHEUS)/amtool SPEGEL_GUARD_TMUX=1 SPEGEL_GUARD_FANOUT=1000 \
+		go test -count=1 -v -timeout 5m -run 'Promtool|Amtool|InTmux|LostNode|Thousand|HoldNobody' ./pkg/alerts ./cmd/spegelguardctl
+
+.PHONY: golden
+golden: deps-cli ## Write the golden files of the command line, and the screen in docs/, anew.
+	SPEGEL_GUARD_TMUX=1 go test -count=1 -run 'Golden|TopInTmux' ./cmd/spegelguardctl -update
 
 # Talos' own, unmodified, from its module.
 TALOSCTL := $(CACHE)/tools/talosctl-$(shell cksum test/talosctl/go.sum | cut -d ' ' -f 1)/talosctl
@@ -74,8 +90,9 @@ fuzz: ## Fuzz every target for FUZZTIME each.
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
 
 .PHONY: bench
-bench: deps ## Run the benchmarks: the policy here; a sample side by side with its bare system calls, and the calls of a tick, in the VM.
+bench: deps ## Run the benchmarks: the policy and a thousand guards here; a sample side by side with its bare system calls, and the calls of a tick, in the VM.
 	go test -run '^$$' -bench . -benchmem ./pkg/...
+	SPEGEL_GUARD_FANOUT=1000 SPEGEL_GUARD_BENCH=1 go test -count=1 -v -timeout 5m -run 'Thousand' ./cmd/spegelguardctl
 	@$(VMRUN) exec -timeout 10m ./test/bench
 
 .PHONY: generate

@@ -113,7 +113,7 @@ Exit codes: 0 all is well, 1 the command failed, 2 a ceiling is in force, 3 a gu
 // complete completes a flag with words from the talosconfig.
 func (a *app) complete(cmd *cobra.Command, flag string, words func(*app) []string) {
 	// The only error is a flag that is not there.
-	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) { //nolint:errcheck
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 		var found []string
 
 		for _, word := range words(a) {

@@ -146,7 +146,7 @@ func (c *cluster) run(args ...string) ran {
 
 	err := c.start(context.Background(), &stdout, &stderr, args...)
 	if err != nil && err.Error() != "" {
-		stderr.Write([]byte("spegelguardctl: " + err.Error() + "\n")) //nolint:errcheck // it is a buffer
+		stderr.Write([]byte("spegelguardctl: " + err.Error() + "\n"))
 	}
 
 	return ran{stdout: stdout.String(), stderr: stderr.String(), code: exitCode(err)}
@@ -175,14 +175,29 @@ var scrubs = []struct {
 	{regexp.MustCompile(`[0-9a-f]{64}`), "<FINGERPRINT>"},
 	{regexp.MustCompile(`127\.\d+\.\d+\.\d+:\d+`), "<ADDRESS>"},
 	{regexp.MustCompile(`(-?\d+h)?(-?\d+m)?-?\d+s by`), "<LEFT> by"},
+	{regexp.MustCompile(`ORDERS +`), "ORDERS   "},
 }
+
+// sums of many floats differ in the last digits.
+var longFloat = regexp.MustCompile(`-?\d+\.\d{6,}`)
 
 func scrubbed(text string) string {
 	for _, s := range scrubs {
 		text = s.form.ReplaceAllString(text, s.with)
 	}
 
-	return text
+	return longFloat.ReplaceAllStringFunc(text, func(s string) string {
+		value, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return s
+		}
+
+		if value, err = strconv.ParseFloat(strconv.FormatFloat(value, 'g', 5, 64), 64); err != nil {
+			return s
+		}
+
+		return strconv.FormatFloat(value, 'f', -1, 64)
+	})
 }
 
 // golden compares with what is on file.

@@ -47,7 +47,6 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 	items := q.first
 
 	for batch := range batches(client.Ask(ctx, fleet, q.question), fleet.Nodes()) {
-
 		for _, result := range batch {
 			outcome.add(result.Err)
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/common/model"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -94,7 +95,7 @@ func Groups(cfg config.Config, options Options) ([]monitoringv1.RuleGroup, []Une
 
 // expression of a rule, or why it has none.
 func expression(rule config.Rule, target config.Target, options Options) (expr, reason string) {
-	over := promDuration(max(rule.Window.Duration, minRate))
+	over := model.Duration(max(rule.Window.Duration, minRate)).String()
 
 	matchers := []string{"pod=~" + strconv.Quote(options.Pods)}
 	if target.Namespace != "" {
@@ -154,29 +155,8 @@ func alert(name, expr string, lasting time.Duration, severity, summary, descript
 	}
 
 	if lasting > 0 {
-		rule.For = new(monitoringv1.Duration(promDuration(lasting)))
+		rule.For = new(monitoringv1.Duration(model.Duration(lasting).String()))
 	}
 
 	return rule
-}
-
-// promDuration writes a duration as Prometheus has it: whole units, the largest first (1h30m).
-func promDuration(d time.Duration) string {
-	text := ""
-
-	for _, unit := range []struct {
-		name string
-		size time.Duration
-	}{{"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}} {
-		if n := d / unit.size; n > 0 {
-			text += strconv.FormatInt(int64(n), 10) + unit.name
-			d -= n * unit.size
-		}
-	}
-
-	if text == "" {
-		return "0s"
-	}
-
-	return text
 }

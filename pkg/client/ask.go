@@ -92,14 +92,14 @@ func ask[T any](ctx context.Context, timeout time.Duration, node *Node, question
 const (
 	stragglerShare = 0.8
 	stragglerGrace = time.Second
-	stragglerTimes = 3
+	stragglerTimes = 2
 )
 
 // ErrStraggler is the error of a node that Gather did not wait for.
 var ErrStraggler = errors.New("no answer yet, when most others had answered long ago")
 
 // Gather asks all nodes at once and returns their results in the fleet's order. When four fifths have
-// answered (or failed), the others have three times as long as those took, and at least a second: what is
+// answered (or failed), the others have twice as long as those took, and at least a second more: what is
 // compared must be of one time, and a few nodes that hang must not hold back the rest.
 func Gather[T any](ctx context.Context, fleet *Fleet, question func(*Node, context.Context) (T, error)) []Result[T] {
 	ctx, cancel := context.WithCancel(ctx)

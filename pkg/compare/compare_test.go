@@ -137,7 +137,7 @@ func healthy(r *rand.Rand) []compare.Node {
 func TestHealthyFleetsNameNobody(t *testing.T) {
 	const fleets = 5000
 
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same fleets every time
+	r := rand.New(rand.NewPCG(1, 2)) // the same fleets every time
 	alarms, nodes, found, wrong := 0, 0, 0, 0
 
 	for range fleets {

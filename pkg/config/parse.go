@@ -63,7 +63,7 @@ func Parse(document []byte) (Config, error) {
 		}
 	}
 
-	if errs := append(misshapen, located(&root, validate(cfg), misshapen)...); len(errs) > 0 {
+	if errs := slices.Concat(misshapen, located(&root, validate(cfg), misshapen)); len(errs) > 0 {
 		slices.SortStableFunc(errs, func(a, b FieldError) int { return cmp.Compare(a.Line, b.Line) })
 
 		return Config{}, errs

@@ -32,8 +32,8 @@ func Settings(cfg Config, document []byte) ([]Setting, error) {
 		return nil, fmt.Errorf("error reading back the configuration: %w", err)
 	}
 
-	// What cannot be read has no lines.
-	_ = yaml.Unmarshal(document, &written) //nolint:errcheck // every value is a default then
+	// What cannot be read has no lines: every value is a default then.
+	_ = yaml.Unmarshal(document, &written)
 
 	return settings(nil, content(&all), content(&written), ""), nil
 }

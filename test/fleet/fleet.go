@@ -15,6 +15,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
 	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
+	"github.com/siderolabs/talos/pkg/machinery/role"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -119,6 +120,12 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		}
 
 		material := identity.Material{CAs: [][]byte{authority.CA()}, Server: *server}
+
+		if g.Forward {
+			if material.Client, err = authority.Client("apid", time.Hour, role.Impersonator); err != nil {
+				return nil, err
+			}
+		}
 
 		id, err := identity.New(material)
 		if err != nil {

@@ -50,16 +50,28 @@ func HealthyFigures(i int) Figures {
 // TargetOf is the target on a node.
 func TargetOf(node string) string { return "spegel/spegel-" + node[len(node)-1:] + "x7k2/registry" }
 
-// NewWith makes a guard that reads figures, with a past of five minutes in which they were the same.
+// pastSteps are ten minutes.
+const pastSteps = 60
+
+// NewWith makes a guard that reads figures, with a past.
 func NewWith(ctx context.Context, f Figures, host string, port int) (*Guard, error) {
 	guard, err := New(ctx, f.Name, host, port, f.resources()...)
 	if err != nil {
 		return nil, err
 	}
 
-	steady := func(value float64) func(int) float64 { return func(int) float64 { return value } }
+	// What runs away now was at rest at first.
+	past := func(value float64) func(int) float64 {
+		return func(step int) float64 {
+			if f.Throttled && step < pastSteps/3 {
+				return value / 20
+			}
 
-	guard.Past(TargetOf(f.Name), 30, steady(f.CPU), steady(f.TX), steady(f.Alloc/60))
+			return value
+		}
+	}
+
+	guard.Past(TargetOf(f.Name), pastSteps, past(f.CPU), past(f.TX), past(f.Alloc/60))
 
 	return guard, nil
 }

@@ -159,9 +159,18 @@ func formatted(signal int, v float64) string {
 
 // spark is a node's past in its row, up to now; plain text, since rows have colours of their own.
 func (m Model) spark(n *node) string {
-	line := sparkline.New(sparkWidth, 1)
+	latest := n.points[max(0, len(n.points)-sparkWidth):]
 
-	for _, p := range n.points[max(0, len(n.points)-sparkWidth):] {
+	// Full is the threshold, or what is above it.
+	full := max(n.threshold(m.signal), 1e-9)
+
+	for _, p := range latest {
+		full = max(full, p.values[m.signal])
+	}
+
+	line := sparkline.New(sparkWidth, 1, sparkline.WithNoAutoMaxValue(), sparkline.WithMaxValue(full))
+
+	for _, p := range latest {
 		line.Push(p.values[m.signal])
 	}
 

@@ -1,0 +1,317 @@
+//go:build linux
+
+package main
+
+import (
+	"archive/zip"
+	"context"
+	"encoding/base64"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+func TestExitCodes(t *testing.T) {
+	c := newCluster(t)
+
+	assert.Equal(t, 0, c.run("status", "-n", "talos-prod-1,talos-prod-3").code)
+	assert.Equal(t, exitThrottled, c.run("status", "-n", "all").code)
+
+	got := c.run("status", "--config", "x")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.stderr, "unknown flag: --config")
+
+	require.NoError(t, safe.StateModify(t.Context(), c.guards[0].State, resources.NewGuardStatus(resources.GuardStatusID), func(r *resources.GuardStatus) error {
+		r.TypedSpec().State = resources.StateBlind
+
+		return nil
+	}))
+	assert.Equal(t, exitBlind, c.run("status").code)
+
+	// A node that is not there does not keep the others from being shown.
+	c.addresses["talos-prod-4"] = "127.0.0.1:1"
+	got = c.run("status")
+	assert.Equal(t, exitBlind, got.code)
+	assert.Contains(t, got.stdout, "talos-prod-3   ok")
+	assert.Contains(t, got.stderr, "1 of 4 nodes failed:\n\ttalos-prod-4: Unavailable")
+
+	got = c.run("status", "-n", "nowhere.invalid")
+	assert.Equal(t, exitBlind, got.code)
+	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: Unavailable")
+}
+
+func TestContextsAndNodes(t *testing.T) {
+	c := newCluster(t)
+
+	nodes := func(args ...string) string {
+		return c.run(append([]string{"status", "-o", "jsonpath={.node}"}, args...)...).stdout
+	}
+
+	assert.Equal(t, "talos-prod-3\n", nodes("--context", "other"))
+	assert.Equal(t, "talos-prod-4\ntalos-prod-1\n", nodes("-n", "talos-prod-4", "-n", "talos-prod-1,talos-prod-4"))
+	assert.Equal(t, "talos-prod-3\ntalos-prod-1\n", nodes("--context", "other", "-n", "all,talos-prod-1"))
+
+	got := c.run("status", "--context", "none")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.stderr, `no such context in the talosconfig: "none"`)
+}
+
+// TestThroughAnEndpoint: the guard that is asked answers for itself, and says why it does not for others.
+func TestThroughAnEndpoint(t *testing.T) {
+	c := newCluster(t)
+	host, _, _ := strings.Cut(c.addresses["talos-prod-1"], ":")
+
+	got := c.run("status", "-e", "talos-prod-1", "-n", host+",talos-prod-2", "-o", "jsonpath={.node} {.state}")
+	assert.Equal(t, host+" ok\n", got.stdout)
+	assert.Contains(t, got.stderr, "talos-prod-2: ")
+	assert.Contains(t, got.stderr, "api.forward")
+}
+
+func TestReadersMayNotGiveOrders(t *testing.T) {
+	c := newCluster(t, role.Reader)
+
+	got := c.run("throttle", "-n", "talos-prod-1")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.stderr, "PermissionDenied: /spegelguard.v1alpha1.GuardService/Throttle needs one of the roles")
+
+	assert.Equal(t, 0, c.run("status", "-n", "talos-prod-1").code)
+}
+
+func TestWrongOrders(t *testing.T) {
+	c := newCluster(t)
+
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"throttle", "--ceiling", "lots"}, `--ceiling "lots" is not allowed, allowed is a quantity of cores such as 300m`},
+		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "1m"}, "InvalidArgument"},
+		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "allowed is a duration of 1s..24h0m0s"},
+		{[]string{"release", "-n", "talos-prod-1", "--target", "a/b/c"}, "NotFound"},
+		{[]string{"top", "-o", "json"}, "top is for a terminal"},
+		{[]string{"rules", "--form", "x"}, `--form "x" is not allowed, allowed is prometheusrule, plain or inhibit`},
+	} {
+		got := c.run(test.args...)
+		assert.Equal(t, 1, got.code)
+		assert.Contains(t, got.stderr, test.want)
+		assert.NotContains(t, got.stdout, "throttle")
+	}
+}
+
+// eventually runs a command in the background until what it prints has a text.
+func eventually(t *testing.T, c *cluster, want func(stdout string) bool, then func(), args ...string) string {
+	t.Helper()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, stderr := &buffer{}, &buffer{}
+	done := make(chan error, 1)
+
+	go func() { done <- c.start(ctx, stdout, stderr, args...) }()
+
+	require.Eventually(t, func() bool { return strings.Contains(stdout.String(), "talos-prod") }, 10*time.Second, 10*time.Millisecond)
+	then()
+	require.Eventually(t, func() bool { return want(stdout.String()) }, 15*time.Second, 20*time.Millisecond, "%s", stdout)
+	cancel()
+	require.NoError(t, <-done)
+
+	return stdout.String()
+}
+
+func TestStatusWatch(t *testing.T) {
+	c := newCluster(t)
+
+	change := func() {
+		require.NoError(t, safe.StateModify(t.Context(), c.guards[2].State, resources.NewGuardStatus(resources.GuardStatusID), func(r *resources.GuardStatus) error {
+			r.TypedSpec().State = resources.StatePending
+
+			return nil
+		}))
+	}
+
+	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-3   pending") }, change, "status", "-w")
+	assert.Equal(t, 1, strings.Count(out, "NODE"), "one header")
+	assert.Contains(t, out, "talos-prod-2   throttled")
+}
+
+func TestEventsFollow(t *testing.T) {
+	c := newCluster(t)
+
+	order := func() {
+		// The stream is open when the past has been shown; what comes now is news.
+		require.Equal(t, 0, c.run("throttle", "-n", "talos-prod-4", "--ceiling", "200m").code)
+	}
+
+	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-4") }, order, "events", "-f")
+	assert.Contains(t, out, "throttle")
+}
+
+// TestSupportHasNoSecrets: an archive of everything, with secrets planted where a careless guard could show them.
+func TestSupportHasNoSecrets(t *testing.T) {
+	c := newCluster(t)
+	path := filepath.Join(t.TempDir(), "support.zip")
+
+	config, err := clientconfig.Open(c.talosconfig)
+	require.NoError(t, err)
+
+	encoded := config.Contexts["prod"].Key
+	pem, err := base64.StdEncoding.DecodeString(encoded)
+	require.NoError(t, err)
+
+	require.NoError(t, safe.StateModify(t.Context(), c.guards[0].State, resources.NewGuardStatus(resources.GuardStatusID), func(r *resources.GuardStatus) error {
+		r.TypedSpec().Message = "key: " + encoded + " and " + string(pem) + " and https://anna:hunter2@registry and password: hunter3, token=hunter4 Authorization: Bearer hunter5"
+
+		return nil
+	}))
+
+	c.addresses["talos-prod-4"] = "127.0.0.1:1"
+
+	got := c.run("support", "-O", path)
+	assert.Equal(t, exitBlind, got.code)
+	assert.Contains(t, got.stderr, "has what 3 of 4 nodes know")
+
+	archive, err := zip.OpenReader(path)
+	require.NoError(t, err)
+
+	defer archive.Close()
+
+	all := map[string]string{}
+
+	for _, file := range archive.File {
+		r, err := file.Open()
+		require.NoError(t, err)
+
+		text, err := io.ReadAll(r)
+		require.NoError(t, err)
+
+		all[file.Name] = string(text)
+
+		for _, secret := range []string{encoded, string(pem), strings.Split(string(pem), "\n")[1], "hunter", "PRIVATE KEY"} {
+			assert.NotContains(t, string(text), secret, file.Name)
+		}
+	}
+
+	for _, name := range []string{
+		"contents.txt", "talos-prod-1/status.json", "talos-prod-1/explain.json", "talos-prod-1/doctor.json", "talos-prod-1/history.json",
+		"talos-prod-2/events.jsonl", "talos-prod-1/version.json", "talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml",
+		"talos-prod-1/resources/TargetStats.spegelguard.dev.yaml", "talos-prod-1/resources/NodeStats.spegelguard.dev.yaml", "talos-prod-4/node.error.txt",
+	} {
+		assert.NotEmpty(t, all[name], name)
+	}
+
+	assert.Contains(t, all["talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml"], "SpegelHighCPU")
+	assert.Contains(t, all["talos-prod-2/events.jsonl"], "50001 100000")
+
+	// Nothing is overwritten.
+	assert.Equal(t, 1, c.run("support", "-O", path).code)
+}
+
+func TestRulesOfDifferentNodes(t *testing.T) {
+	c := newCluster(t)
+
+	require.NoError(t, safe.StateModify(t.Context(), c.guards[3].State, resources.NewGuardConfig(resources.GuardConfigID), func(r *resources.GuardConfig) error {
+		r.TypedSpec().Document = "mode: observe"
+
+		return nil
+	}))
+
+	got := c.run("rules")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.stderr, "talos-prod-1 and talos-prod-4 have different configurations")
+	assert.Empty(t, got.stdout)
+}
+
+func TestValidate(t *testing.T) {
+	c := &cluster{}
+
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "f.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+
+		return path
+	}
+
+	got := c.run("config", "validate", "../../extension/machine-config.yaml")
+	assert.Equal(t, ran{stderr: "../../extension/machine-config.yaml is valid\n"}, got)
+
+	// What generate prints is valid, and lines are those of the machine configuration.
+	generated := c.run("config", "generate", "--cpu", "300m", "--ceiling", "400m")
+	require.Equal(t, 0, generated.code, generated.stderr)
+	assert.Equal(t, 0, c.run("config", "validate", write(generated.stdout)).code)
+
+	broken := write(strings.NewReplacer("threshold: 300m", "threshold: much", "cpu: 400m", "cpu: 1m").Replace("machine:\n  type: worker\ncluster: {}\n---\n" + generated.stdout))
+	got = c.run("config", "validate", broken, "-o", "jsonpath={range .mistakes[*]}{.line} {.field}\n{end}")
+	assert.Equal(t, 1, got.code)
+
+	file, err := os.ReadFile(broken)
+	require.NoError(t, err)
+
+	lines := strings.Split(string(file), "\n")
+	for _, mistake := range []struct{ field, text string }{{"ceiling.cpu", "cpu: 1m"}, {"rules[0].threshold", "threshold: much"}} {
+		for i, line := range lines {
+			if strings.Contains(line, mistake.text) {
+				assert.Contains(t, got.stdout, strconv.Itoa(i+1)+" "+mistake.field)
+			}
+		}
+	}
+
+	got = c.run("config", "validate", write("kind: ExtensionServiceConfig\napiVersion: v1alpha1\nname: other\n"))
+	assert.Contains(t, got.stderr, "no ExtensionServiceConfig named spegel-guard")
+
+	got = c.run("config", "generate", "--mode", "kill", "--cpu", "much")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.stderr, `mode: "kill" is not allowed, allowed is observe or enforce; rules[0].threshold: "much"`)
+}
+
+func TestCompletion(t *testing.T) {
+	c := newCluster(t)
+
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"status", "--context", ""}, "other\nprod\n"},
+		{[]string{"status", "-n", "talos-prod-1,"}, ""},
+		{[]string{"status", "-n", "talos-prod-2"}, "talos-prod-2\n"},
+		{[]string{"status", "-o", "j"}, "json\njsonpath=\n"},
+		{[]string{"comp"}, "compare\t"},
+	} {
+		got := c.run(append([]string{"__complete"}, test.args...)...)
+		words := strings.Split(got.stdout, ":")[0]
+
+		if test.args[1%len(test.args)] == "--context" {
+			assert.ElementsMatch(t, strings.Fields(test.want), strings.Fields(words))
+
+			continue
+		}
+
+		assert.Contains(t, words, test.want, "%v", test.args)
+	}
+
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		assert.Equal(t, 0, c.run("completion", shell).code)
+	}
+}
+
+// TestNoColour: nothing but a terminal gets colours, and one that is told not to does not.
+func TestNoColour(t *testing.T) {
+	c := newCluster(t)
+	assert.NotContains(t, c.run("status").stdout, "\x1b")
+
+	t.Setenv("CLICOLOR_FORCE", "1")
+	assert.Contains(t, c.run("status").stdout, "\x1b[3", "forced")
+
+	t.Setenv("NO_COLOR", "1")
+	assert.NotContains(t, c.run("status").stdout, "\x1b")
+}

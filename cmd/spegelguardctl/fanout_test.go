@@ -1,0 +1,296 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/test/fleet"
+	"github.com/spegel-guard/spegel-guard/test/pki"
+)
+
+const (
+	// fanoutEnv is how many nodes there are; make bench and make test-cli have a thousand.
+	fanoutEnv = "SPEGEL_GUARD_FANOUT"
+	// benchEnv makes what is measured count.
+	benchEnv = "SPEGEL_GUARD_BENCH"
+	// atMost is how much longer than the bare calls a command may take.
+	atMost = 1.3
+)
+
+// bare is a fan-out without anything around it.
+type bare struct {
+	tls       *tls.Config
+	addresses []string
+}
+
+func (b bare) run(t *testing.T, call func(context.Context, *grpc.ClientConn) error) time.Duration {
+	t.Helper()
+
+	began := time.Now()
+	group, ctx := errgroup.WithContext(t.Context())
+
+	for _, address := range b.addresses {
+		group.Go(func() error {
+			conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(b.tls)))
+			if err != nil {
+				return err
+			}
+
+			defer conn.Close()
+
+			return call(ctx, conn)
+		})
+	}
+
+	require.NoError(t, group.Wait())
+
+	return time.Since(began)
+}
+
+func bareStatus(ctx context.Context, conn *grpc.ClientConn) error {
+	_, err := guardv1alpha1.NewGuardServiceClient(conn).Status(ctx, &guardv1alpha1.StatusRequest{})
+
+	return err
+}
+
+// bareFigures are the calls of compare.
+func bareFigures(ctx context.Context, conn *grpc.ClientConn) error {
+	group, ctx := errgroup.WithContext(ctx)
+	state := v1alpha1.NewStateClient(conn)
+
+	group.Go(func() error {
+		_, err := state.Get(ctx, &v1alpha1.GetRequest{Namespace: resources.Namespace, Type: resources.NodeStatsType, Id: resources.NodeStatsID})
+
+		return err
+	})
+	group.Go(func() error {
+		stream, err := state.List(ctx, &v1alpha1.ListRequest{Namespace: resources.Namespace, Type: resources.TargetStatsType})
+		for err == nil {
+			_, err = stream.Recv()
+		}
+
+		return ignoreEOF(err)
+	})
+	group.Go(func() error {
+		_, err := guardv1alpha1.NewGuardServiceClient(conn).History(ctx, &guardv1alpha1.HistoryRequest{Since: durationpb.New(client.FiguresOver)})
+
+		return err
+	})
+
+	return group.Wait()
+}
+
+func ignoreEOF(err error) error {
+	if err != nil && err.Error() == "EOF" {
+		return nil
+	}
+
+	return err
+}
+
+// big is a fleet of many nodes.
+type big struct {
+	cluster
+
+	addresses []string
+	tls       *tls.Config
+}
+
+func newBig(t *testing.T, count int) *big {
+	t.Helper()
+
+	authority, err := pki.New()
+	require.NoError(t, err)
+
+	port, err := fleet.FreePort()
+	require.NoError(t, err)
+
+	b := &big{cluster: cluster{pki: authority}}
+	ctx, cancel := context.WithCancel(context.Background())
+
+	for i, host := range fleet.Addresses(count) {
+		guard, err := fleet.NewWith(ctx, fleet.HealthyFigures(i), host, port)
+		require.NoError(t, err)
+
+		b.guards = append(b.guards, guard)
+		b.addresses = append(b.addresses, guard.Address)
+	}
+
+	wait, err := fleet.Serve(ctx, authority, b.guards...)
+	require.NoError(t, err)
+
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, wait())
+	})
+
+	b.talosconfig = b.config(t, b.addresses, role.Reader)
+	b.tls, err = authority.ClientTLS("anna", role.Reader)
+	require.NoError(t, err)
+
+	return b
+}
+
+// howMany nodes there are.
+func howMany(t *testing.T) int {
+	t.Helper()
+
+	count := 60
+
+	if text := os.Getenv(fanoutEnv); text != "" {
+		_, err := fmt.Sscan(text, &count)
+		require.NoError(t, err)
+	}
+
+	return count
+}
+
+// TestAThousandGuards: a command takes hardly longer than its bare calls. What it takes is printed here, and
+// asserted by make bench alone: the ratio of the best of some rounds, in turns.
+func TestAThousandGuards(t *testing.T) {
+	count := howMany(t)
+	b := newBig(t, count)
+	plain := bare{tls: b.tls, addresses: b.addresses}
+
+	const rounds = 5
+
+	for _, command := range []struct {
+		name string
+		call func(context.Context, *grpc.ClientConn) error
+		rows int
+	}{{"status", bareStatus, count + 1}, {"compare", bareFigures, count + 4}} {
+		best := map[string]time.Duration{}
+
+		for range rounds {
+			bareTook := plain.run(t, command.call)
+
+			began := time.Now()
+			got := b.run(command.name)
+			took := time.Since(began)
+
+			require.Equal(t, 0, got.code, got.stderr)
+			require.Equal(t, command.rows, strings.Count(got.stdout, "\n"), "a row per node")
+
+			for name, d := range map[string]time.Duration{"bare": bareTook, "command": took} {
+				if best[name] == 0 || d < best[name] {
+					best[name] = d
+				}
+			}
+		}
+
+		ratio := best["command"].Seconds() / best["bare"].Seconds()
+		t.Logf("%s of %d nodes: %.2f times the bare calls (%s, %s; best of %d, in turns)", command.name, count, ratio,
+			best["command"].Round(time.Millisecond), best["bare"].Round(time.Millisecond), rounds)
+
+		if os.Getenv(benchEnv) != "" {
+			assert.LessOrEqual(t, ratio, atMost, "%s, at most %.1f", command.name, atMost)
+		}
+	}
+}
+
+// lines counts them as they come.
+type lines struct {
+	mu    sync.Mutex
+	seen  int
+	at    time.Time
+	until int
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	l.seen += strings.Count(string(p), "\n")
+
+	if l.at.IsZero() && l.seen >= l.until {
+		l.at = time.Now()
+	}
+
+	return len(p), nil
+}
+
+// TestDeadAndHangingNodesHoldNobodyBack: one in ten is dead, one in twenty hangs.
+func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
+	count := howMany(t)
+	dead, hanging := count/10, count/20
+	alive := count - dead - hanging
+	b := newBig(t, alive)
+
+	all := fleet.Addresses(count)
+	_, port, err := net.SplitHostPort(b.addresses[0])
+	require.NoError(t, err)
+
+	nodes := append([]string(nil), b.addresses...)
+
+	for _, host := range all[alive : alive+dead] {
+		nodes = append(nodes, net.JoinHostPort(host, port))
+	}
+
+	for _, host := range all[alive+dead:] {
+		address := net.JoinHostPort(host, port)
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		require.NoError(t, err)
+		t.Cleanup(func() { listener.Close() })
+
+		nodes = append(nodes, address)
+	}
+
+	b.talosconfig = b.config(t, nodes, role.Reader)
+
+	const timeout = 15 * time.Second
+
+	plain := bare{tls: b.tls, addresses: b.addresses}.run(t, bareStatus)
+
+	a := newApp()
+	rows := &lines{until: alive + 1}
+	stderr := &buffer{}
+	a.stdout, a.stderr = rows, stderr
+
+	root := a.root()
+	root.SetArgs([]string{"--talosconfig", b.talosconfig, "--timeout", timeout.String(), "status"})
+
+	began := time.Now()
+	err = root.ExecuteContext(t.Context())
+	whole := time.Since(began)
+
+	require.Equal(t, exitBlind, exitCode(err))
+	assert.ErrorContains(t, err, fmt.Sprintf("%d of %d nodes failed", dead+hanging, count))
+	assert.Equal(t, dead, strings.Count(err.Error(), "refused"), err)
+	assert.Equal(t, hanging, strings.Count(err.Error(), "deadline exceeded"), err)
+
+	shown := rows.at.Sub(began)
+	t.Logf("status: the %d that answer were shown after %s (the bare calls to them took %s), the last of the others was given up after %s",
+		alive, shown.Round(time.Millisecond), plain.Round(time.Millisecond), whole.Round(time.Millisecond))
+	assert.Equal(t, alive+1, rows.seen)
+	assert.Less(t, shown, timeout, "before the first of those that hang was given up")
+
+	began = time.Now()
+	got := b.run("--timeout", timeout.String(), "compare")
+
+	t.Logf("compare: %s", time.Since(began).Round(time.Millisecond))
+	assert.Equal(t, exitBlind, got.code)
+	assert.Equal(t, alive+4, strings.Count(got.stdout, "\n"))
+	assert.Equal(t, hanging, strings.Count(got.stderr, "no answer yet, when most others had answered"))
+	assert.Less(t, time.Since(began), timeout)
+}

@@ -1,0 +1,240 @@
+//go:build linux
+
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/compare"
+	"github.com/spegel-guard/spegel-guard/test/fleet"
+	"github.com/spegel-guard/spegel-guard/test/pki"
+)
+
+// serve serves the incident's four nodes, of which the first forwards, until the test ends.
+func serve(t *testing.T) (*clientconfig.Context, []string, string) {
+	t.Helper()
+
+	authority, err := pki.New()
+	require.NoError(t, err)
+
+	port, err := fleet.FreePort()
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	hosts := fleet.Addresses(4)
+
+	var guards []*fleet.Guard
+
+	for i, figures := range fleet.IncidentFigures() {
+		guard, err := fleet.NewWith(ctx, figures, hosts[i], port)
+		require.NoError(t, err)
+
+		guard.Forward = i == 0
+		guards = append(guards, guard)
+	}
+
+	wait, err := fleet.Serve(ctx, authority, guards...)
+	require.NoError(t, err)
+
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, wait())
+	})
+
+	pair, err := authority.Client("anna", time.Hour, role.Admin)
+	require.NoError(t, err)
+
+	return pki.Context(pair, "10.0.0.1:50000", authority), hosts, strconv.Itoa(port)
+}
+
+func names(f *client.Fleet) []string {
+	var all []string
+
+	for _, node := range f.Nodes() {
+		all = append(all, node.Name)
+	}
+
+	return all
+}
+
+func TestNodesThatAreMeant(t *testing.T) {
+	authority, err := pki.New()
+	require.NoError(t, err)
+
+	pair, err := authority.Client("anna", time.Hour, role.Reader)
+	require.NoError(t, err)
+
+	for _, test := range []struct {
+		nodes, endpoints, wanted, want []string
+	}{
+		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}},
+		{[]string{"a", "b"}, nil, []string{"all"}, []string{"a", "b"}},
+		{[]string{"a", "b"}, nil, []string{"c", "all", "c", "a"}, []string{"c", "a", "b"}},
+		// apid's port is not the guard's; any other is somebody's choice.
+		{nil, []string{"10.0.0.1", "10.0.0.2:50000", "10.0.0.3:6443", "[fd00::1]:50000"}, nil, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3:6443", "fd00::1"}},
+	} {
+		context := pki.Context(pair, "", authority)
+		context.Nodes, context.Endpoints = test.nodes, test.endpoints
+
+		f, err := client.OpenContext(context, client.Options{Nodes: test.wanted})
+		require.NoError(t, err)
+		assert.Equal(t, test.want, names(f))
+		require.NoError(t, f.Close())
+	}
+
+	_, err = client.OpenContext(&clientconfig.Context{CA: "", Crt: pki.Context(pair, "", authority).Crt, Key: pki.Context(pair, "", authority).Key}, client.Options{})
+	require.ErrorIs(t, err, client.ErrNoNodes)
+}
+
+func TestTalosconfigsThatCannotBeUsed(t *testing.T) {
+	for _, test := range []struct {
+		context clientconfig.Context
+		want    string
+	}{
+		{clientconfig.Context{}, "no client certificate (crt and key)"},
+		{clientconfig.Context{Auth: clientconfig.Auth{SideroV1: &clientconfig.SideroV1{Identity: "a"}}}, "SideroV1 (Omni)"},
+		{clientconfig.Context{Crt: "!", Key: "!"}, "error reading the talosconfig's certificate"},
+	} {
+		_, err := client.TLS(&test.context)
+		require.ErrorContains(t, err, test.want)
+	}
+
+	_, err := client.ReadContext(t.TempDir()+"/new", "prod")
+	require.ErrorIs(t, err, client.ErrNoContext)
+}
+
+func TestStatusOfAllNodes(t *testing.T) {
+	context, hosts, port := serve(t)
+	context.Nodes = nil
+
+	for _, host := range hosts {
+		context.Nodes = append(context.Nodes, net.JoinHostPort(host, port))
+	}
+
+	f, err := client.OpenContext(context, client.Options{})
+	require.NoError(t, err)
+
+	defer f.Close()
+
+	states := map[string]string{}
+
+	for result := range client.Ask(t.Context(), f, (*client.Node).Status) {
+		require.NoError(t, result.Err)
+
+		states[result.Node.Name] = result.Value.GetState()
+	}
+
+	assert.Equal(t, map[string]string{
+		context.Nodes[0]: "ok", context.Nodes[1]: "throttled", context.Nodes[2]: "ok", context.Nodes[3]: "ok",
+	}, states)
+
+	// A loop that ends early leaves nothing behind (goleak would tell), and figures come in the fleet's order.
+	for range client.Ask(t.Context(), f, (*client.Node).Status) {
+		break
+	}
+
+	var nodes []compare.Node
+
+	for _, result := range client.Gather(t.Context(), f, (*client.Node).Figures) {
+		require.NoError(t, result.Err)
+
+		nodes = append(nodes, result.Value)
+	}
+
+	report := compare.Compare(nodes, compare.Limits{})
+	assert.Equal(t, compare.Culprit, report.Nodes[1].Role)
+	assert.Equal(t, context.Nodes[1], report.Nodes[1].Name)
+	assert.InDelta(t, 1.8, nodes[1].Figures[compare.CPU], 1e-6)
+	assert.InDelta(t, 9.6e9/60, nodes[1].Figures[compare.Alloc], 1)
+	assert.InDelta(t, 1053, nodes[1].Figures[compare.Blobs], 1e-6)
+	assert.InDelta(t, 2.1e6, nodes[1].Figures[compare.NFS], 1e-6)
+	assert.NotContains(t, nodes[1].Figures, compare.NFSRTT, "blind")
+}
+
+// TestThroughEndpoints: whichever endpoint answers forwards to the nodes.
+func TestThroughEndpoints(t *testing.T) {
+	context, hosts, port := serve(t)
+
+	f, err := client.OpenContext(context, client.Options{
+		Endpoints: []string{"127.0.0.1:1", net.JoinHostPort(hosts[0], port)}, Nodes: []string{hosts[0], hosts[1], "127.200.0.1"},
+	})
+	require.NoError(t, err)
+
+	defer f.Close()
+
+	results := client.Gather(t.Context(), f, (*client.Node).Status)
+	require.NoError(t, results[0].Err)
+	assert.Equal(t, "ok", results[0].Value.GetState())
+	require.NoError(t, results[1].Err)
+	assert.Equal(t, "throttled", results[1].Value.GetState())
+	require.Error(t, results[2].Err)
+	assert.True(t, client.IsUnreachableError(results[2].Err), results[2].Err)
+
+	// Resources and streams of a node come the same way.
+	figures, err := f.Nodes()[1].Figures(t.Context())
+	require.NoError(t, err)
+	assert.InDelta(t, 1053, figures.Figures[compare.Blobs], 1e-6)
+}
+
+// TestSlowNodes: with a question that some nodes do not answer.
+func TestSlowNodes(t *testing.T) {
+	talosconfig, hosts, _ := serve(t)
+	talosconfig.Nodes = hosts
+	talosconfig.Nodes = append(talosconfig.Nodes, "a", "b", "c", "d", "e", "f")
+
+	f, err := client.OpenContext(talosconfig, client.Options{Timeout: 5 * time.Second})
+	require.NoError(t, err)
+
+	defer f.Close()
+
+	question := func(n *client.Node, ctx context.Context) (string, error) {
+		switch n.Name {
+		case "e":
+			<-ctx.Done()
+
+			return "", ctx.Err()
+		case "f":
+			return "", status.Error(codes.PermissionDenied, "no")
+		}
+
+		return n.Name, nil
+	}
+
+	began := time.Now()
+	results := client.Gather(t.Context(), f, question)
+
+	assert.Less(t, time.Since(began), 5*time.Second, "not for as long as a node may take that nobody waits for")
+	require.Len(t, results, 10)
+	assert.Equal(t, "a", results[4].Value)
+	require.ErrorIs(t, results[8].Err, client.ErrStraggler)
+	assert.True(t, client.IsUnreachableError(results[8].Err))
+	require.EqualError(t, results[9].Err, "f: PermissionDenied: no")
+	assert.False(t, client.IsUnreachableError(results[9].Err))
+
+	var node *client.NodeError
+
+	require.True(t, errors.As(results[9].Err, &node))
+	assert.Equal(t, "f", node.Node)
+
+	// Ask waits as long as the node may take, and yields the others before.
+	var order []string
+
+	for result := range client.Ask(t.Context(), f, question) {
+		order = append(order, result.Node.Name)
+	}
+
+	assert.Equal(t, "e", order[9])
+}
