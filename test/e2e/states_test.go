@@ -26,6 +26,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
@@ -34,6 +35,8 @@ type process struct {
 	cmd *exec.Cmd
 	log *node.LogBuffer
 	st  state.State
+	// guard is its own service, over its socket.
+	guard guardv1alpha1.GuardServiceClient
 	// document is the path of its configuration.
 	document string
 }
@@ -71,6 +74,7 @@ func startProcess(t *testing.T, args ...string) *process {
 	t.Cleanup(func() { conn.Close() })
 
 	p.st = state.WrapCore(client.NewAdapter(v1alpha1.NewStateClient(conn)))
+	p.guard = guardv1alpha1.NewGuardServiceClient(conn)
 
 	return p
 }
@@ -185,6 +189,7 @@ func TestNoPermission(t *testing.T) {
 	p := startProcess(t, "-cgroup", root)
 	status := p.waitState(t, resources.StateNoPermission)
 	assert.Contains(t, status.Message, "only observing")
+	theDoctorOnAReadOnlyNode(t, p)
 
 	l.runAway(t, l.spegel, l.peer)
 

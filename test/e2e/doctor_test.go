@@ -1,0 +1,59 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/service/doctor"
+)
+
+// examined is what the doctor finds, by the check's name.
+func examined(ctx context.Context, t *testing.T, guard guardv1alpha1.GuardServiceClient) map[string]*guardv1alpha1.Check {
+	t.Helper()
+
+	response, err := guard.Doctor(ctx, &guardv1alpha1.DoctorRequest{})
+	require.NoError(t, err)
+	require.Len(t, response.GetMessages(), 1)
+
+	found := map[string]*guardv1alpha1.Check{}
+
+	for _, check := range response.GetMessages()[0].GetChecks() {
+		t.Logf("%-13s %-8s %s", check.GetName(), check.GetState(), check.GetMessage())
+
+		found[check.GetName()] = check
+	}
+
+	return found
+}
+
+// TestTheDoctorOnAHealthyNode: the real service, as Talos runs it, has nothing to complain of but what the
+// test machine does not have.
+func TestTheDoctorOnAHealthyNode(t *testing.T) {
+	l := newLoop(t, fast, nil)
+
+	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)
+	require.NoError(t, err)
+
+	found := examined(t.Context(), t, l.operator(t))
+
+	for _, name := range []string{"kernel", "cgroup", "cri", "memory", "config", "discovery", "sampling", "cpu.max"} {
+		assert.Equal(t, doctor.OK, found[name].GetState(), name)
+	}
+}
+
+// theDoctorOnAReadOnlyNode: what cannot be written is said to be so, before anything was to be written.
+func theDoctorOnAReadOnlyNode(t *testing.T, p *process) {
+	t.Helper()
+
+	found := examined(t.Context(), t, p.guard)
+	assert.Equal(t, doctor.Failed, found["cpu.max"].GetState())
+	assert.Contains(t, found["cpu.max"].GetMessage(), "read-only")
+	assert.Contains(t, found["cpu.max"].GetFix(), "read-write")
+}
