@@ -159,9 +159,16 @@ func endpoints(a *app) []string {
 	return context.Endpoints
 }
 
-// printer for the output format.
-func (a *app) printer(columns []output.Column) (output.Printer, error) {
-	return output.New(a.output, a.stdout, columns)
+// start makes what a command on nodes needs; mistakes in how it is written come before any connection.
+func (a *app) start(columns []output.Column) (output.Printer, *client.Fleet, error) {
+	printer, err := output.New(a.output, a.stdout, columns)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	fleet, err := a.open(a.Options)
+
+	return printer, fleet, err
 }
 
 // note says something beside the output.

@@ -266,6 +266,13 @@ func TestValidate(t *testing.T) {
 		}
 	}
 
+	// What is wrong with Talos' part does not hide the rest.
+	got = c.run("config", "validate", write("apiVersion: v1alpha1\nkind: ExtensionServiceConfig\nname: spegel-guard\nconfigfiles: []\nconfigFiles:\n"+
+		"- mountPath: /usr/local/etc/spegel-guard/config.yaml\n  content: |\n    mode: kill\n"))
+	assert.Contains(t, got.stdout, "(Talos' documents)")
+	assert.Contains(t, got.stdout, "configfiles")
+	assert.Regexp(t, `8 +mode +kill +observe or enforce`, got.stdout)
+
 	got = c.run("config", "validate", write("kind: ExtensionServiceConfig\napiVersion: v1alpha1\nname: other\n"))
 	assert.Contains(t, got.stderr, "no ExtensionServiceConfig named spegel-guard")
 

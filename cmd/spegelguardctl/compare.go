@@ -63,7 +63,7 @@ Processor, network and allocation are averages over a minute.`,
 }
 
 func (a *app) compare(ctx context.Context, fleet *client.Fleet) error {
-	printer, err := a.printer(output.Titles("ROLE", "CPU", "TX", "ALLOC", "GC/S", "BLOBS", "/VAR", "PODS", "NODE TX", "NFS", "+NFS RTT", "+DIAGNOSIS"))
+	printer, err := output.New(a.output, a.stdout, output.Titles("ROLE", "CPU", "TX", "ALLOC", "GC/S", "BLOBS", "/VAR", "PODS", "NODE TX", "NFS", "+NFS RTT", "+DIAGNOSIS"))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
@@ -130,14 +131,14 @@ func mistakesIn(file []byte) ([]mistake, error) {
 		return nil, err
 	}
 
+	var found []mistake
+
 	// What Talos would say of its own documents.
 	if len(documents) != 1 || documents[0].Offset > 0 {
 		if _, err := configloader.NewFromBytes(file); err != nil {
-			return nil, err
+			found = append(found, mistake{Field: "(Talos' documents)", Allowed: strings.Join(strings.Fields(err.Error()), " ")})
 		}
 	}
-
-	var found []mistake
 
 	for _, document := range documents {
 		_, err := config.Parse(document.Document)
@@ -146,6 +147,8 @@ func mistakesIn(file []byte) ([]mistake, error) {
 
 		switch {
 		case errors.As(err, &wrong):
+		case err != nil && document.Offset > 0:
+			return nil, fmt.Errorf("in the document that begins on line %d: %w", document.Offset+1, err)
 		case err != nil:
 			return nil, err
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -44,119 +43,56 @@ func (a *app) eventsCommand() *cobra.Command {
 	return cmd
 }
 
-// pastEvents are the last actions of all nodes, each node's in the order of time.
+// pastEvents are the last actions of all nodes in the order of time: what happened is one story.
 func (a *app) pastEvents(ctx context.Context, tail int32) error {
-	printer, err := a.printer(eventColumns)
-	if err != nil {
-		return err
-	}
+	return query[[]*guardv1alpha1.EventsResponse]{
+		columns: eventColumns,
+		question: func(n *client.Node, ctx context.Context) (events []*guardv1alpha1.EventsResponse, err error) {
+			err = n.Events(ctx, &guardv1alpha1.EventsRequest{Tail: tail, Once: true}, func(e *guardv1alpha1.EventsResponse) error {
+				events = append(events, e)
 
-	fleet, err := a.open(a.Options)
-	if err != nil {
-		return err
-	}
+				return nil
+			})
 
-	defer fleet.Close() //nolint:errcheck // all is said
+			return events, err
+		},
+		items: func(node string, events []*guardv1alpha1.EventsResponse) []output.Item {
+			items := make([]output.Item, len(events))
 
-	question := func(n *client.Node, ctx context.Context) ([]*guardv1alpha1.EventsResponse, error) {
-		var events []*guardv1alpha1.EventsResponse
-
-		err := n.Events(ctx, &guardv1alpha1.EventsRequest{Tail: tail, Once: true}, func(e *guardv1alpha1.EventsResponse) error {
-			events = append(events, e)
-
-			return nil
-		})
-
-		return events, err
-	}
-
-	outcome := outcome{of: len(fleet.Nodes())}
-
-	for batch := range batches(client.Ask(ctx, fleet, question), fleet.Nodes()) {
-		var items []output.Item
-
-		for _, result := range batch {
-			outcome.add(result.Err)
-
-			for _, event := range result.Value {
-				items = append(items, eventItem(result.Node.Name, event))
+			for i, event := range events {
+				items[i] = eventItem(node, event)
 			}
-		}
 
-		// Across nodes what happened is one story.
-		slices.SortStableFunc(items, func(a, b output.Item) int { return cmp.Compare(a.Rows[0].Cells[0], b.Rows[0].Cells[0]) })
-
-		if err := printer.Print(items...); err != nil {
-			return err
-		}
-	}
-
-	return outcome.err()
+			return items
+		},
+		arrange: func(items []output.Item) {
+			slices.SortStableFunc(items, func(a, b output.Item) int { return cmp.Compare(a.Rows[0].Cells[0], b.Rows[0].Cells[0]) })
+		},
+	}.ask(ctx, a)
 }
 
 // followEvents shows what happens until the context ends; a node that is lost is asked again, for what
 // happens from then on.
 func (a *app) followEvents(ctx context.Context, tail int32) error {
-	printer, err := a.printer(eventColumns)
-	if err != nil {
-		return err
-	}
+	var asked sync.Map
 
-	fleet, err := a.open(a.Options)
-	if err != nil {
-		return err
-	}
-
-	defer fleet.Close() //nolint:errcheck // all is said
-
-	var (
-		printing sync.Mutex
-		group    sync.WaitGroup
-		writeErr error
-	)
-
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
-	show := func(item output.Item) error {
-		printing.Lock()
-		defer printing.Unlock()
-
-		if err := printer.Print(item); err != nil {
-			writeErr = cmp.Or(writeErr, err)
-
-			cancel()
+	return a.follow(ctx, eventColumns, func(ctx context.Context, node *client.Node, show func(...output.Item) error) error {
+		request := &guardv1alpha1.EventsRequest{Tail: tail}
+		if _, again := asked.Load(node); again {
+			request.Tail = 0
 		}
 
-		return writeErr
-	}
+		err := node.Events(ctx, request, func(e *guardv1alpha1.EventsResponse) error {
+			asked.Store(node, true)
 
-	for _, node := range fleet.Nodes() {
-		from := tail
-
-		group.Go(func() {
-			again(ctx, a, node, func() error {
-				err := node.Events(ctx, &guardv1alpha1.EventsRequest{Tail: from}, func(e *guardv1alpha1.EventsResponse) error {
-					from = 0
-
-					return show(eventItem(node.Name, e))
-				})
-				if err == nil {
-					err = errors.New("the stream of events ended; it is opened again")
-				}
-
-				return err
-			})
+			return show(eventItem(node.Name, e))
 		})
-	}
+		if err == nil {
+			err = errors.New("the stream of events ended; it is opened again")
+		}
 
-	group.Wait()
-
-	if errors.Is(writeErr, io.ErrClosedPipe) {
-		return nil
-	}
-
-	return writeErr
+		return err
+	})
 }
 
 func eventItem(node string, e *guardv1alpha1.EventsResponse) output.Item {

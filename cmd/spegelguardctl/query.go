@@ -17,11 +17,24 @@ import (
 type query[T any] struct {
 	columns  []output.Column
 	question func(*client.Node, context.Context) (T, error)
-	rows     func(T) []output.Row
+	// rows of an answer; or items, where one answer is several documents.
+	rows  func(T) []output.Row
+	items func(node string, answer T) []output.Item
+	// arrange puts the items of several nodes in order; nil is by node.
+	arrange func([]output.Item)
 	// judge tells the exit code that an answer stands for; nil is 0.
 	judge func(T) int
 	// first is printed before any answer.
 	first []output.Item
+}
+
+// shown is what is printed of an answer.
+func (q query[T]) shown(node *client.Node, answer T) []output.Item {
+	if q.items != nil {
+		return q.items(node.Name, answer)
+	}
+
+	return []output.Item{{Node: node.Name, Value: answer, Rows: q.rows(answer)}}
 }
 
 // quiet is how long nothing must come before what there is gets printed: most nodes answer together and
@@ -30,12 +43,7 @@ const quiet = 250 * time.Millisecond
 
 // ask asks all nodes once, prints the answers and returns the errors of those that have none, together.
 func (q query[T]) ask(ctx context.Context, a *app) error {
-	printer, err := a.printer(q.columns)
-	if err != nil {
-		return err
-	}
-
-	fleet, err := a.open(a.Options)
+	printer, fleet, err := a.start(q.columns)
 	if err != nil {
 		return err
 	}
@@ -54,11 +62,15 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 				continue
 			}
 
-			items = append(items, output.Item{Node: result.Node.Name, Value: result.Value, Rows: q.rows(result.Value)})
+			items = append(items, q.shown(result.Node, result.Value)...)
 
 			if q.judge != nil {
 				outcome.code = max(outcome.code, q.judge(result.Value))
 			}
+		}
+
+		if q.arrange != nil {
+			q.arrange(items)
 		}
 
 		if err := printer.Print(items...); err != nil {

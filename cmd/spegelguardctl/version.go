@@ -23,26 +23,23 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			columns := output.Titles("VERSION", "+TALOS API", "+ARCH")
 
-			printer, err := a.printer(columns)
-			if err != nil {
-				return err
-			}
-
 			own := output.Item{Node: "(client)", Value: map[string]string{"version": version}, Rows: []output.Row{{Cells: []string{version}}}}
 
 			if local {
+				printer, err := output.New(a.output, a.stdout, columns)
+				if err != nil {
+					return err
+				}
+
 				return printer.Print(own)
 			}
 
-			q := query[*machine.Version]{
-				columns: columns, question: (*client.Node).Version,
+			return query[*machine.Version]{
+				columns: columns, first: []output.Item{own}, question: (*client.Node).Version,
 				rows: func(v *machine.Version) []output.Row {
 					return []output.Row{{Cells: []string{strings.TrimPrefix(v.GetPlatform().GetName(), "spegel-guard "), v.GetVersion().GetTag(), v.GetVersion().GetArch()}}}
 				},
-			}
-			q.first = []output.Item{own}
-
-			return q.ask(cmd.Context(), a)
+			}.ask(cmd.Context(), a)
 		},
 	}
 

@@ -23,12 +23,17 @@ const (
 // watch asks each node again whenever its resources of a type change, until the context ends. What is lost
 // comes back when the node does.
 func (q query[T]) watch(ctx context.Context, a *app, kind resource.Type) error {
-	printer, err := a.printer(q.columns)
-	if err != nil {
-		return err
-	}
+	return a.follow(ctx, q.columns, func(ctx context.Context, node *client.Node, show func(...output.Item) error) error {
+		return q.follow(ctx, a.Timeout, node, kind, show)
+	})
+}
 
-	fleet, err := a.open(a.Options)
+// follow does something with every node until the context ends, and again when it failed. What it shows is
+// printed as it comes; an error of the printing ends all of it.
+func (a *app) follow(
+	ctx context.Context, columns []output.Column, do func(ctx context.Context, node *client.Node, show func(...output.Item) error) error,
+) error {
+	printer, fleet, err := a.start(columns)
 	if err != nil {
 		return err
 	}
@@ -44,21 +49,21 @@ func (q query[T]) watch(ctx context.Context, a *app, kind resource.Type) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	show := func(node *client.Node, value T) {
+	show := func(items ...output.Item) error {
 		printing.Lock()
 		defer printing.Unlock()
 
-		if err := printer.Print(output.Item{Node: node.Name, Value: value, Rows: q.rows(value)}); err != nil && writeErr == nil {
+		if err := printer.Print(items...); err != nil && writeErr == nil {
 			writeErr = err
 
 			cancel()
 		}
+
+		return writeErr
 	}
 
 	for _, node := range fleet.Nodes() {
-		group.Go(func() {
-			again(ctx, a, node, func() error { return q.follow(ctx, a.Timeout, node, kind, show) })
-		})
+		group.Go(func() { again(ctx, a, node, func() error { return do(ctx, node, show) }) })
 	}
 
 	group.Wait()
@@ -87,7 +92,7 @@ func again(ctx context.Context, a *app, node *client.Node, do func() error) {
 	}
 }
 
-func (q query[T]) follow(ctx context.Context, timeout time.Duration, node *client.Node, kind resource.Type, show func(*client.Node, T)) error {
+func (q query[T]) follow(ctx context.Context, timeout time.Duration, node *client.Node, kind resource.Type, show func(...output.Item) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -103,7 +108,9 @@ func (q query[T]) follow(ctx context.Context, timeout time.Duration, node *clien
 			return err
 		}
 
-		show(node, value)
+		if err := show(q.shown(node, value)...); err != nil {
+			return err
+		}
 
 		if err := next(ctx, changes); err != nil {
 			return err

@@ -42,6 +42,10 @@ func newTable(out *termenv.Output, columns []Column, nodes, wide bool) *table {
 
 // Print implements Printer.
 func (t *table) Print(items ...Item) error {
+	if len(items) == 0 {
+		return nil
+	}
+
 	var rows []Row
 
 	if !t.started {

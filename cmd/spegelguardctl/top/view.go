@@ -223,5 +223,6 @@ func why(n *node) string {
 		parts = append(parts, part)
 	}
 
-	return strings.Join(append(parts, strings.Fields(n.status.GetMessage())...), " ")
+	// What a node says does not control the terminal.
+	return ansi.Strip(strings.Join(append(parts, strings.Fields(n.status.GetMessage())...), " "))
 }
