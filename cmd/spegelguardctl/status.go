@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
-	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -65,12 +64,11 @@ func (a *app) statusRows(s *guardv1alpha1.Status) []output.Row {
 
 // ceilingInForce is the limit that the kernel shows; one that is only observed is not in force.
 func ceilingInForce(c *guardv1alpha1.CeilingStatus) string {
-	cores := cgroup.Cores(c.GetReadBack())
-	if cores == 0 || c.GetState() != resources.CeilingApplied {
+	if c.GetCores() == 0 || c.GetState() != resources.CeilingApplied {
 		return ""
 	}
 
-	return config.SignalCPU.Format(cores)
+	return config.SignalCPU.Format(c.GetCores())
 }
 
 // ruleOrder is from what matters least.

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
@@ -36,7 +37,7 @@ func protoRule(name string, spec *resources.RuleStatusSpec) *guardv1alpha1.RuleS
 func protoCeiling(spec *resources.CeilingStatusSpec) *guardv1alpha1.CeilingStatus {
 	return &guardv1alpha1.CeilingStatus{
 		State: spec.State, Rule: spec.Rule, Original: spec.Original, Applied: spec.Applied, ReadBack: spec.ReadBack,
-		ForeignWrites: spec.ForeignWrites, LastError: spec.LastError,
+		ForeignWrites: spec.ForeignWrites, LastError: spec.LastError, Cores: cgroup.Cores(spec.ReadBack),
 	}
 }
 

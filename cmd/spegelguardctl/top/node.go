@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -137,7 +136,7 @@ func (n *node) ceiling() float64 {
 		return 0
 	}
 
-	return cgroup.Cores(c.GetReadBack())
+	return c.GetCores()
 }
 
 // state to show.

@@ -34,7 +34,7 @@ func status(state string, cores float64) *guardv1alpha1.Status {
 	}
 
 	if state == resources.StateThrottled {
-		target.Ceiling = &guardv1alpha1.CeilingStatus{State: resources.CeilingApplied, ReadBack: "50001 100000", Rule: "SpegelHighCPU"}
+		target.Ceiling = &guardv1alpha1.CeilingStatus{State: resources.CeilingApplied, ReadBack: "50001 100000", Cores: 0.50001, Rule: "SpegelHighCPU"}
 	}
 
 	return &guardv1alpha1.Status{State: state, Message: "why", Targets: []*guardv1alpha1.TargetStatus{target}}

@@ -535,6 +535,8 @@ type CeilingStatus struct {
 	ReadBack      string `protobuf:"bytes,5,opt,name=read_back,json=readBack,proto3" json:"read_back,omitempty"`
 	ForeignWrites uint64 `protobuf:"varint,6,opt,name=foreign_writes,json=foreignWrites,proto3" json:"foreign_writes,omitempty"`
 	LastError     string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// Cores that read_back allows; 0 is no limit.
+	Cores         float64 `protobuf:"fixed64,8,opt,name=cores,proto3" json:"cores,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -616,6 +618,13 @@ func (x *CeilingStatus) GetLastError() string {
 		return x.LastError
 	}
 	return ""
+}
+
+func (x *CeilingStatus) GetCores() float64 {
+	if x != nil {
+		return x.Cores
+	}
+	return 0
 }
 
 type ExplainRequest struct {
@@ -2937,7 +2946,7 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
 	"\x06credit\x18\t \x01(\x01R\x06credit\x12\x12\n" +
 	"\x04mode\x18\n" +
-	" \x01(\tR\x04mode\"\xd2\x01\n" +
+	" \x01(\tR\x04mode\"\xe8\x01\n" +
 	"\rCeilingStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x1a\n" +
@@ -2946,7 +2955,8 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\tread_back\x18\x05 \x01(\tR\breadBack\x12%\n" +
 	"\x0eforeign_writes\x18\x06 \x01(\x04R\rforeignWrites\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\a \x01(\tR\tlastError\"(\n" +
+	"last_error\x18\a \x01(\tR\tlastError\x12\x14\n" +
+	"\x05cores\x18\b \x01(\x01R\x05cores\"(\n" +
 	"\x0eExplainRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\"P\n" +
 	"\x0fExplainResponse\x12=\n" +
