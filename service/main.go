@@ -73,6 +73,8 @@ func (f flags) captures() string {
 
 const usage = `usage: spegel-guard [flags]           guard this node
        spegel-guard [flags] restore   take back every ceiling on this node and exit
+       spegel-guard config validate FILE   find every mistake in a document and exit
+       spegel-guard version
 
 `
 
@@ -104,12 +106,14 @@ func run() error {
 	f := parseFlags()
 
 	switch {
-	case f.version:
+	case f.version || f.command == "version":
 		fmt.Println(api.Version)
 
 		return nil
+	case strings.HasPrefix(f.command, validateCommand):
+		return validate(strings.TrimSpace(strings.TrimPrefix(f.command, validateCommand)), os.Stdout)
 	case f.command != "" && f.command != "restore":
-		return fmt.Errorf("unknown command %q, the only one is restore", f.command)
+		return fmt.Errorf("unknown command %q, there are restore, config validate FILE and version", f.command)
 	}
 
 	// Whatever is done, one process does it.
