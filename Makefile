@@ -1,6 +1,7 @@
 # spegel-guard. `make help` lists what can be made.
 
-VERSION  ?= v0.1.0
+# The one place of the version is the extension's manifest.
+VERSION  := $(shell sed -n 's/^  version: *//p' manifest.yaml)
 CACHE    ?= $(or $(SPEGEL_GUARD_CACHE),$(HOME)/.cache/spegel-guard)
 export SPEGEL_GUARD_CACHE := $(CACHE)
 MODULE   := github.com/spegel-guard/spegel-guard
@@ -38,7 +39,7 @@ demo: deps ## Boot a node, let spegel run away, and watch the guard deal with it
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: test-unit test-cli test-talosctl test-vm faults ## Run all tests.
+test: test-unit test-cli test-talosctl test-extension test-vm faults ## Run all tests.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector.
@@ -128,6 +129,59 @@ proto-baseline: ## Take the API as it is now for the baseline: with a release, a
 check: lint proto-check generate ## Lint, and fail when generated code is stale or breaks clients.
 	@git diff --exit-code --stat -- proto pkg/trace/testdata || (echo "generated code is stale: commit what 'make generate' writes" && exit 1)
 
+.PHONY: extension
+extension: ## Make the Talos system extension: an OCI layout and an archive for docker load in dist/.
+	go run ./extension/cmd/mkextension -out dist
+
+# Debian's, unpacked and not installed: nothing of this machine is to change how it runs programs.
+QEMU_ARM64 := $(CACHE)/tools/qemu-user/qemu-aarch64-static
+
+$(QEMU_ARM64):
+	@./test/cli/fetch-package qemu-user-static usr/bin/qemu-aarch64-static $@
+
+# What the image has in it, as Talos' imager would unpack it.
+UNPACKED := $(CURDIR)/dist/unpacked
+
+.PHONY: test-extension
+test-extension: $(QEMU_ARM64) ## Put the image before Talos v1.12's checks, and run its arm64 binary (qemu-user).
+	rm -rf $(UNPACKED)
+	go run ./extension/cmd/mkextension -out dist -unpack $(UNPACKED)
+	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/amd64 GOFLAGS= go test -C test/machinery112 -count=1 -v ./...
+	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/arm64 SPEGEL_GUARD_QEMU_ARM64=$(QEMU_ARM64) go test -count=1 -v -run TestTheARM64Binary ./extension/image
+
+# The reports as they are published through the module proxy: the database's own site is not to be reached everywhere.
+VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018
+# What the image is built with.
+TOOLCHAIN      := $(shell sed -n 's/^toolchain //p' go.mod)
+VULNDB         := $(CACHE)/lint/vulndb-$(VULNDB_VERSION)
+
+$(VULNDB):
+	go run ./test/vulncheck "$$(go mod download -json golang.org/x/vulndb@$(VULNDB_VERSION) | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p')/data/osv" $@
+
+.PHONY: vulncheck
+vulncheck: $(VULNDB) ## Look for known vulnerabilities in what the daemon and the command line call.
+	GOTOOLCHAIN=$(TOOLCHAIN) go run golang.org/x/vuln/cmd/govulncheck@v1.3.0 -db file://$(VULNDB) ./service ./cmd/spegelguardctl
+
+.PHONY: push
+push: ## Push the extension's image to REGISTRY (ghcr.io/you), with docker's credentials.
+	@[ -n "$(REGISTRY)" ] || (echo "say where to: make push REGISTRY=ghcr.io/you" && exit 1)
+	go run ./extension/cmd/mkextension -push $(REGISTRY)
+
+# Talos' imager, which makes installers and ISOs; a container engine runs it.
+TALOS   ?= v1.13.4
+PROFILE ?= installer
+ENGINE  := $(shell command -v docker || command -v podman)
+IMAGER  := run --rm -i -v "$(CURDIR)/dist/oci:/extension:ro" -v "$(CURDIR)/dist:/out" ghcr.io/siderolabs/imager:$(TALOS) -
+
+.PHONY: installer
+installer: extension ## Make a Talos installer (or PROFILE=iso) with the extension in it, or print how where there is no container engine.
+ifeq ($(ENGINE),)
+	@echo "there is no docker or podman here; where there is one:"
+	@echo "sed 's/v1.13.4/$(TALOS)/' extension/imager/$(PROFILE).yaml | docker $(subst ",,$(IMAGER))"
+else
+	sed 's/v1.13.4/$(TALOS)/' extension/imager/$(PROFILE).yaml | $(ENGINE) $(IMAGER)
+endif
+
 .PHONY: clean
-clean: ## Remove bin/. The cache of VM artefacts stays: see SPEGEL_GUARD_CACHE.
-	rm -rf bin
+clean: ## Remove bin/ and dist/. The cache of VM artefacts stays: see SPEGEL_GUARD_CACHE.
+	rm -rf bin dist

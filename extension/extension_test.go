@@ -7,12 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/blang/semver/v4"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
-	"github.com/siderolabs/talos/pkg/machinery/extensions"
 	"github.com/siderolabs/talos/pkg/machinery/extensions/services"
-	"github.com/siderolabs/talos/pkg/machinery/version"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v4"
@@ -20,43 +17,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
-
-// TestTalosTakesTheExtension lays the extension out and puts it before Talos' own loader and checks.
-func TestTalosTakesTheExtension(t *testing.T) {
-	dir := t.TempDir()
-	binary := filepath.Join(t.TempDir(), "binary")
-	require.NoError(t, os.WriteFile(binary, []byte("binary"), 0o755))
-
-	files := extension.Files(binary, "..")
-	files["/../manifest.yaml"] = "../manifest.yaml"
-
-	for target, source := range files {
-		content, err := os.ReadFile(source)
-		require.NoError(t, err)
-
-		name := filepath.Join(dir, "rootfs", target)
-		if strings.HasPrefix(target, "/..") {
-			name = filepath.Join(dir, filepath.Base(target))
-		}
-
-		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
-		require.NoError(t, os.WriteFile(name, content, 0o644))
-	}
-
-	loaded, err := extensions.Load(dir)
-	require.NoError(t, err)
-	assert.Equal(t, extension.Name, loaded.Manifest.Metadata.Name)
-
-	for _, talos := range []string{"1.12.0", "1.13.4", version.Tag} {
-		parsed, err := semver.ParseTolerant(talos)
-		require.NoError(t, err)
-		assert.NoError(t, loaded.Validate(extensions.WithValidateConstraints(), extensions.WithValidateContents(),
-			extensions.WithTalosVersion(&parsed)), talos)
-	}
-
-	old := semver.MustParse("1.11.9")
-	assert.Error(t, loaded.Validate(extensions.WithValidateConstraints(), extensions.WithTalosVersion(&old)), "the check can fail")
-}
 
 func TestTheServiceFileIsTalos(t *testing.T) {
 	content, err := os.ReadFile(extension.Name + ".yaml")
@@ -72,6 +32,7 @@ func TestTheServiceFileIsTalos(t *testing.T) {
 	// Where Talos looks.
 	assert.Equal(t, filepath.Join(constants.ExtensionServiceConfigPath, spec.Name+".yaml"), extension.ServicePath)
 	assert.Equal(t, filepath.Join(constants.ExtensionServiceRootfsPath, spec.Name)+spec.Container.Entrypoint, extension.BinaryPath)
+	assert.Equal(t, filepath.Join(constants.ExtensionSPDXPath, spec.Name+".spdx.json"), extension.SBOMPath)
 
 	// Nothing but the hierarchy and the guard's own folder may be written to.
 	for _, mount := range spec.Container.Mounts {
@@ -83,19 +44,44 @@ func TestTheServiceFileIsTalos(t *testing.T) {
 	assert.False(t, spec.Container.Security.WriteableSysfs)
 }
 
-// TestTheExampleIsAMachineConfiguration puts the example through Talos' configuration loader, and the
-// document in it through ours.
-func TestTheExampleIsAMachineConfiguration(t *testing.T) {
-	provider, err := configloader.NewFromFile("machine-config.yaml")
+// TestThePatchesAreMachineConfigurations puts each through Talos' configuration loader, and the document in it
+// through ours.
+func TestThePatchesAreMachineConfigurations(t *testing.T) {
+	files, err := filepath.Glob("patches/*.yaml")
 	require.NoError(t, err)
 
-	documents := provider.ExtensionServiceConfigs()
-	require.Len(t, documents, 1)
-	assert.Equal(t, extension.Name, documents[0].Name())
-	require.Len(t, documents[0].ConfigFiles(), 1)
-	assert.Equal(t, config.Path, documents[0].ConfigFiles()[0].MountPath())
+	parsed := map[string]config.Config{}
 
-	parsed, err := config.Parse([]byte(documents[0].ConfigFiles()[0].Content()))
-	require.NoError(t, err)
-	assert.Equal(t, config.ModeObserve, parsed.Mode)
+	for _, file := range files {
+		provider, err := configloader.NewFromFile(file)
+		require.NoError(t, err, file)
+
+		documents := provider.ExtensionServiceConfigs()
+		require.Len(t, documents, 1, file)
+		assert.Equal(t, extension.Name, documents[0].Name())
+
+		mounted := map[string]string{}
+
+		for _, mount := range documents[0].ConfigFiles() {
+			mounted[mount.MountPath()] = mount.Content()
+		}
+
+		cfg, err := config.Parse([]byte(mounted[config.Path]))
+		require.NoError(t, err, file)
+
+		// What the document names is there.
+		if cfg.API.TLS.Source == config.TLSFiles {
+			assert.Contains(t, mounted, cfg.API.TLS.CA)
+			assert.Contains(t, mounted, cfg.API.TLS.Cert)
+			assert.Contains(t, mounted, cfg.API.TLS.Key)
+		}
+
+		parsed[strings.TrimSuffix(filepath.Base(file), ".yaml")] = cfg
+	}
+
+	require.Len(t, parsed, 4)
+	assert.Equal(t, config.Default(), parsed["default"])
+	assert.Equal(t, config.ModeObserve, parsed["observe"].Mode)
+	assert.Less(t, parsed["aggressive"].Ceiling.CPU.Millicores, config.Default().Ceiling.CPU.Millicores)
+	assert.Equal(t, config.TLSFiles, parsed["custom-tls"].API.TLS.Source)
 }

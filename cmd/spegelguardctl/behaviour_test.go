@@ -242,8 +242,8 @@ func TestValidate(t *testing.T) {
 		return path
 	}
 
-	got := c.run("config", "validate", "../../extension/machine-config.yaml")
-	assert.Equal(t, ran{stderr: "../../extension/machine-config.yaml is valid\n"}, got)
+	got := c.run("config", "validate", "../../extension/patches/aggressive.yaml")
+	assert.Equal(t, ran{stderr: "../../extension/patches/aggressive.yaml is valid\n"}, got)
 
 	// What generate prints is valid, and lines are those of the machine configuration.
 	generated := c.run("config", "generate", "--cpu", "300m", "--ceiling", "400m")

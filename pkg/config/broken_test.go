@@ -86,14 +86,14 @@ func TestSettingsNameTheirLines(t *testing.T) {
 }
 
 func TestFindInMachineConfigurations(t *testing.T) {
-	file, err := os.ReadFile("../../extension/machine-config.yaml")
+	file, err := os.ReadFile("../../extension/patches/observe.yaml")
 	require.NoError(t, err)
 
 	found, err := config.Find(append([]byte("machine: {type: worker}\n---\n"), file...))
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	assert.Equal(t, "apiVersion: v1alpha1\nkind: SpegelGuardConfig\nmode: observe\n", string(found[0].Document))
-	assert.Equal(t, 9, found[0].Offset, "the line before the document's first")
+	assert.Equal(t, 10, found[0].Offset, "the line before the document's first")
 
 	for _, plain := range []string{"", "mode: observe", "kind: SpegelGuardConfig\nmode: kill", "- 1"} {
 		found, err = config.Find([]byte(plain))

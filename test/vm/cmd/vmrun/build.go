@@ -4,14 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/extension/image"
 	"github.com/spegel-guard/spegel-guard/test/images"
 	"github.com/spegel-guard/spegel-guard/test/vm"
 	"github.com/spegel-guard/spegel-guard/test/vm/plan"
@@ -75,14 +78,8 @@ func (b *builder) fill(ctx context.Context) error {
 		b.files[images.GuestPath(image.Name)] = archive
 	}
 
-	guard := filepath.Join(b.dir, "spegel-guard")
-
-	if err := b.goBuild(ctx, guard, module+"/service"); err != nil {
+	if err := b.installExtension(ctx); err != nil {
 		return err
-	}
-
-	for target, source := range extension.Files(guard, ".") {
-		b.files[target] = source
 	}
 
 	tools, err := vm.HostTools(ctx, "df", "find", "ip", "strace")
@@ -93,6 +90,58 @@ func (b *builder) fill(ctx context.Context) error {
 	maps.Copy(b.files, tools)
 
 	return nil
+}
+
+// guestArch is the test machine's.
+const guestArch = "amd64"
+
+// installExtension makes the extension's image, writes it as an OCI layout and installs what it reads from that,
+// as Talos' imager does: there is no other way for the guard into the test machine.
+func (b *builder) installExtension(ctx context.Context) error {
+	built, err := image.Build(ctx, guestArch, image.Options{Tree: ".", Tags: b.tags})
+	if err != nil {
+		return err
+	}
+
+	manifest, err := extension.ReadManifest(".")
+	if err != nil {
+		return err
+	}
+
+	index, err := image.Index(manifest, built)
+	if err != nil {
+		return err
+	}
+
+	layout, unpacked := filepath.Join(b.dir, "oci"), filepath.Join(b.dir, "extension")
+
+	if err := image.WriteLayout(layout, index); err != nil {
+		return err
+	}
+
+	if built, err = image.ReadLayout(layout, guestArch); err != nil {
+		return err
+	}
+
+	if err := os.Mkdir(unpacked, 0o755); err != nil {
+		return err
+	}
+
+	if err := image.Unpack(built, unpacked); err != nil {
+		return err
+	}
+
+	root := filepath.Join(unpacked, extension.RootfsFolder)
+
+	return filepath.WalkDir(root, func(source string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+
+		b.files[strings.TrimPrefix(source, root)] = source
+
+		return nil
+	})
 }
 
 // goBuild makes a static binary: the guest has no C library.

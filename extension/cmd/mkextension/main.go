@@ -1,0 +1,167 @@
+// Command mkextension makes the Talos system extension: an OCI layout and an archive for docker load below a
+// folder, or an image in a registry.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/dustin/go-humanize"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/extension/image"
+)
+
+// maxCompressed is the most that an architecture's image may take on the wire.
+const maxCompressed = 12 << 20
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "mkextension:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	tree := flag.String("tree", ".", "source tree")
+	out := flag.String("out", "", "folder for the OCI layout and the archive; empty: none")
+	registry := flag.String("push", "", "registry and repository to push to (ghcr.io/you), with docker's credentials; empty: not pushed")
+	unpack := flag.String("unpack", "", "folder to unpack what the layout in -out has to, a folder for each architecture; empty: not unpacked")
+	archs := flag.String("arch", "amd64,arm64", "architectures")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	manifest, err := extension.ReadManifest(*tree)
+	if err != nil {
+		return err
+	}
+
+	images := map[string]v1.Image{}
+
+	var inOrder []v1.Image
+
+	for arch := range strings.SplitSeq(*archs, ",") {
+		built, err := image.Build(ctx, arch, image.Options{Tree: *tree})
+		if err != nil {
+			return err
+		}
+
+		if err := report(arch, built); err != nil {
+			return err
+		}
+
+		images[arch] = built
+		inOrder = append(inOrder, built)
+	}
+
+	index, err := image.Index(manifest, inOrder...)
+	if err != nil {
+		return err
+	}
+
+	digest, err := index.Digest()
+	if err != nil {
+		return err
+	}
+
+	fmt.Printf("%s %s: %s\n", manifest.Name, manifest.Version, digest)
+
+	if *out != "" {
+		if err := write(*out, manifest.Name, manifest.Version, index, images); err != nil {
+			return err
+		}
+	}
+
+	for arch := range images {
+		if *unpack == "" {
+			break
+		}
+
+		if err := unpackTo(filepath.Join(*unpack, arch), *out, arch); err != nil {
+			return err
+		}
+	}
+
+	if *registry == "" {
+		return nil
+	}
+
+	pushed, err := image.Push(ctx, strings.TrimSuffix(*registry, "/")+"/"+manifest.Name+":"+manifest.Version, index)
+	if err == nil {
+		fmt.Println("pushed", pushed)
+	}
+
+	return err
+}
+
+// unpackTo is what an imager does with the layout.
+func unpackTo(dir, out, arch string) error {
+	read, err := image.ReadLayout(layoutIn(out), arch)
+	if err != nil {
+		return err
+	}
+
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("error making the folder to unpack to: %w", err)
+	}
+
+	return image.Unpack(read, dir)
+}
+
+func layoutIn(out string) string { return filepath.Join(out, "oci") }
+
+// report prints an architecture's size, and refuses one that is too large to belong on every node.
+func report(arch string, built v1.Image) error {
+	layers, err := built.Layers()
+	if err != nil {
+		return err
+	}
+
+	var size int64
+
+	for _, layer := range layers {
+		compressed, err := layer.Size()
+		if err != nil {
+			return err
+		}
+
+		size += compressed
+	}
+
+	fmt.Printf("%s: %.1f MiB compressed\n", arch, float64(size)/(1<<20))
+
+	if size > maxCompressed {
+		return fmt.Errorf("the image for %s takes %s, allowed are %s", arch, humanize.IBytes(uint64(size)), humanize.IBytes(maxCompressed))
+	}
+
+	return nil
+}
+
+func write(dir, name, version string, index v1.ImageIndex, images map[string]v1.Image) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("error making the folder: %w", err)
+	}
+
+	layout := layoutIn(dir)
+	if err := image.WriteLayout(layout, index); err != nil {
+		return err
+	}
+
+	archive := filepath.Join(dir, name+".tar")
+	if err := image.WriteArchive(archive, name, version, images); err != nil {
+		return err
+	}
+
+	fmt.Printf("OCI layout in %s, docker load < %s\n", layout, archive)
+
+	return nil
+}

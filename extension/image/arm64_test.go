@@ -1,0 +1,45 @@
+//go:build linux
+
+package image_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+)
+
+// TestTheARM64Binary runs what is in the image for arm64, under emulation.
+func TestTheARM64Binary(t *testing.T) {
+	qemu, dir := os.Getenv("SPEGEL_GUARD_QEMU_ARM64"), os.Getenv("SPEGEL_GUARD_UNPACKED")
+	if qemu == "" || dir == "" {
+		t.Skip("make test-extension fetches qemu and unpacks the image")
+	}
+
+	manifest, err := extension.ReadManifest(tree)
+	require.NoError(t, err)
+
+	binary := filepath.Join(dir, extension.RootfsFolder, extension.BinaryPath)
+
+	out, err := exec.CommandContext(t.Context(), qemu, binary, "version").CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Equal(t, manifest.Version+"\n", string(out))
+
+	document := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(document, []byte("mode: observe\nrules: [{name: A, expression: cpu > 0.4}]\n"), 0o600))
+
+	out, err = exec.CommandContext(t.Context(), qemu, binary, "config", "validate", document).CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Contains(t, string(out), "is valid")
+
+	require.NoError(t, os.WriteFile(document, []byte("mode: kill\n"), 0o600))
+
+	out, err = exec.CommandContext(t.Context(), qemu, binary, "config", "validate", document).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), `line 1: mode: "kill" is not allowed`)
+}

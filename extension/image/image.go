@@ -1,0 +1,83 @@
+// Package image assembles the Talos system extension as an OCI image: the same bytes for the same source,
+// whatever the folder and the day.
+package image
+
+import (
+	"fmt"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/siderolabs/talos/pkg/machinery/extensions"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+)
+
+// Source of the image, for its annotations.
+const Source = "https://github.com/spegel-guard/spegel-guard"
+
+// Annotations that every registry shows (opencontainers/image-spec, annotations.md).
+func annotations(manifest extensions.Metadata) map[string]string {
+	return map[string]string{
+		"org.opencontainers.image.title":         manifest.Name,
+		"org.opencontainers.image.version":       manifest.Version,
+		"org.opencontainers.image.authors":       manifest.Author,
+		"org.opencontainers.image.description":   manifest.Description,
+		"org.opencontainers.image.licenses":      "MPL-2.0",
+		"org.opencontainers.image.source":        Source,
+		"org.opencontainers.image.documentation": Source + "/blob/" + manifest.Version + "/docs/install.md",
+	}
+}
+
+// New makes the image of one architecture from its files.
+func New(arch string, files extension.Files, manifest extensions.Metadata) (v1.Image, error) {
+	layer, err := layerOf(files)
+	if err != nil {
+		return nil, err
+	}
+
+	image, err := mutate.ConfigFile(mutate.MediaType(empty.Image, types.OCIManifestSchema1), &v1.ConfigFile{
+		OS: "linux", Architecture: arch, Created: v1.Time{Time: time.Unix(0, 0).UTC()}, RootFS: v1.RootFS{Type: "layers"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("error making the image's configuration: %w", err)
+	}
+
+	image, err = mutate.AppendLayers(mutate.ConfigMediaType(image, types.OCIConfigJSON), layer)
+	if err != nil {
+		return nil, fmt.Errorf("error adding the layer: %w", err)
+	}
+
+	annotated, ok := mutate.Annotations(image, annotations(manifest)).(v1.Image)
+	if !ok {
+		return nil, fmt.Errorf("error annotating the image: it is a %T", annotated)
+	}
+
+	return annotated, nil
+}
+
+// Index puts the images of several architectures under one reference.
+func Index(manifest extensions.Metadata, images ...v1.Image) (v1.ImageIndex, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+
+	for _, image := range images {
+		config, err := image.ConfigFile()
+		if err != nil {
+			return nil, fmt.Errorf("error reading an image's configuration: %w", err)
+		}
+
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add:        image,
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: config.OS, Architecture: config.Architecture}},
+		})
+	}
+
+	annotated, ok := mutate.Annotations(index, annotations(manifest)).(v1.ImageIndex)
+	if !ok {
+		return nil, fmt.Errorf("error annotating the index: it is a %T", annotated)
+	}
+
+	return annotated, nil
+}

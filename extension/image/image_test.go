@@ -1,0 +1,278 @@
+//go:build linux
+
+package image_test
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/blang/semver/v4"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/siderolabs/talos/pkg/machinery/extensions"
+	"github.com/siderolabs/talos/pkg/machinery/version"
+	spdxjson "github.com/spdx/tools-golang/json"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/extension/image"
+	"github.com/spegel-guard/spegel-guard/extension/sbom"
+)
+
+const tree = "../.."
+
+// builtOnce is the same for all tests.
+var builtOnce = sync.OnceValues(func() (v1.Image, error) {
+	return image.Build(context.Background(), runtime.GOARCH, image.Options{Tree: tree})
+})
+
+// built is the image of this machine's architecture, with the real daemon in it.
+func built(t *testing.T) (v1.Image, extensions.Metadata) {
+	t.Helper()
+
+	manifest, err := extension.ReadManifest(tree)
+	require.NoError(t, err)
+
+	made, err := builtOnce()
+	require.NoError(t, err)
+
+	return made, manifest
+}
+
+// unpacked goes the way of the imager: from an OCI layout to a folder.
+func unpacked(t *testing.T, made v1.Image, manifest extensions.Metadata) string {
+	t.Helper()
+
+	index, err := image.Index(manifest, made)
+	require.NoError(t, err)
+	layout := filepath.Join(t.TempDir(), "oci")
+	require.NoError(t, image.WriteLayout(layout, index))
+
+	read, err := image.ReadLayout(layout, runtime.GOARCH)
+	require.NoError(t, err)
+	require.NoError(t, validate.Image(read))
+
+	_, err = image.ReadLayout(layout, "riscv64")
+	require.ErrorContains(t, err, "no image for riscv64")
+
+	dir := t.TempDir()
+	require.NoError(t, image.Unpack(read, dir))
+
+	return dir
+}
+
+// TestTalosTakesTheImage puts what is in the image before Talos' own loader and checks.
+func TestTalosTakesTheImage(t *testing.T) {
+	made, manifest := built(t)
+	dir := unpacked(t, made, manifest)
+
+	loaded, err := extensions.Load(dir)
+	require.NoError(t, err)
+	assert.Equal(t, manifest, loaded.Manifest.Metadata)
+
+	for _, talos := range []string{"1.12.0", "1.13.4", "1.14.0", version.Tag} {
+		parsed, err := semver.ParseTolerant(talos)
+		require.NoError(t, err)
+		assert.NoError(t, loaded.Validate(extensions.WithValidateConstraints(), extensions.WithValidateContents(),
+			extensions.WithTalosVersion(&parsed)), talos)
+	}
+
+	old := semver.MustParse("1.11.9")
+	assert.Error(t, loaded.Validate(extensions.WithValidateConstraints(), extensions.WithTalosVersion(&old)), "the check can fail")
+
+	// Nothing but what belongs in it.
+	var files []string
+
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			files = append(files, strings.TrimPrefix(path, dir))
+		}
+
+		return err
+	}))
+	assert.Equal(t, []string{
+		extension.ManifestFile, extension.RootfsFolder + extension.ServicePath, extension.RootfsFolder + extension.BinaryPath,
+		extension.RootfsFolder + extension.LicencePath, extension.RootfsFolder + extension.SBOMPath,
+	}, files)
+
+	// The binary is static, knows its version and checks documents.
+	binary := filepath.Join(dir, extension.RootfsFolder, extension.BinaryPath)
+
+	out, err := exec.CommandContext(t.Context(), binary, "version").CombinedOutput()
+	require.NoError(t, err)
+	assert.Equal(t, manifest.Version+"\n", string(out))
+
+	document := filepath.Join(t.TempDir(), "c.yaml")
+	require.NoError(t, os.WriteFile(document, []byte("mode: kill\ninterval: 5ms\n"), 0o600))
+
+	out, err = exec.CommandContext(t.Context(), binary, "config", "validate", document).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "line 1: mode")
+	assert.Contains(t, string(out), "line 2: interval")
+	assert.Contains(t, string(out), "2 mistakes")
+
+	annotations := func(m interface{ Manifest() (*v1.Manifest, error) }) map[string]string {
+		manifest, err := m.Manifest()
+		require.NoError(t, err)
+
+		return manifest.Annotations
+	}(made)
+	assert.Equal(t, manifest.Version, annotations["org.opencontainers.image.version"])
+	assert.Equal(t, "MPL-2.0", annotations["org.opencontainers.image.licenses"])
+}
+
+// TestTheBillOfMaterials has every module that is linked in, each with a licence.
+func TestTheBillOfMaterials(t *testing.T) {
+	made, manifest := built(t)
+	dir := unpacked(t, made, manifest)
+
+	file, err := os.Open(filepath.Join(dir, extension.RootfsFolder, extension.SBOMPath))
+	require.NoError(t, err)
+
+	defer file.Close()
+
+	document, err := spdxjson.Read(file)
+	require.NoError(t, err)
+
+	out, err := exec.CommandContext(t.Context(), "go", "version", "-m", filepath.Join(dir, extension.RootfsFolder, extension.BinaryPath)).Output()
+	require.NoError(t, err)
+
+	linked := 0
+
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || fields[0] != "dep" {
+			continue
+		}
+
+		linked++
+
+		found := false
+
+		for _, p := range document.Packages {
+			if p.PackageName == fields[1] && p.PackageVersion == fields[2] {
+				found = true
+
+				assert.NotEqual(t, sbom.NoAssertion, p.PackageLicenseDeclared, p.PackageName)
+			}
+		}
+
+		assert.True(t, found, line)
+	}
+
+	assert.Len(t, document.Packages, linked+2, "the guard, Go's library, and the modules")
+	t.Logf("%d modules", linked)
+}
+
+// TestTheSameDigestFromAnotherFolder builds from two copies of the source.
+func TestTheSameDigestFromAnotherFolder(t *testing.T) {
+	manifest, err := extension.ReadManifest(tree)
+	require.NoError(t, err)
+
+	var digests []string
+
+	for _, folder := range []string{"a", "another/folder"} {
+		dir := filepath.Join(t.TempDir(), folder)
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+
+		for _, part := range []string{"go.mod", "go.sum", "LICENSE", "manifest.yaml", "extension", "pkg", "proto", "service"} {
+			if info, err := os.Stat(filepath.Join(tree, part)); err == nil && info.IsDir() {
+				require.NoError(t, os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(tree, part))))
+
+				continue
+			}
+
+			data, err := os.ReadFile(filepath.Join(tree, part))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, part), data, 0o600))
+		}
+
+		made, err := image.Build(t.Context(), "amd64", image.Options{Tree: dir})
+		require.NoError(t, err)
+
+		index, err := image.Index(manifest, made)
+		require.NoError(t, err)
+
+		digest, err := index.Digest()
+		require.NoError(t, err)
+
+		digests = append(digests, digest.String())
+	}
+
+	assert.Equal(t, digests[0], digests[1])
+	t.Log(digests[0])
+}
+
+// TestPushAndLoad: to a registry with the credentials of docker, and into an archive for docker load.
+func TestPushAndLoad(t *testing.T) {
+	made, manifest := built(t)
+
+	index, err := image.Index(manifest, made)
+	require.NoError(t, err)
+
+	files := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "anna" || password != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+
+			return
+		}
+
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+
+	host := strings.TrimPrefix(server.URL, "http://")
+	reference := host + "/you/spegel-guard:" + manifest.Version
+
+	_, err = image.Push(t.Context(), reference, index)
+	require.Error(t, err, "without credentials")
+
+	config := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(config, "config.json"), []byte(`{"auths":{"`+host+`":{"username":"anna","password":"secret"}}}`), 0o600))
+	t.Setenv("DOCKER_CONFIG", config)
+
+	digest, err := image.Push(t.Context(), reference, index)
+	require.NoError(t, err)
+
+	want, err := index.Digest()
+	require.NoError(t, err)
+	assert.Equal(t, want.String(), digest.DigestStr())
+
+	// What a node of this architecture pulls.
+	pulled, err := remote.Image(digest, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}),
+		remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	require.NoError(t, err)
+	require.NoError(t, validate.Image(pulled))
+
+	archive := filepath.Join(t.TempDir(), "a.tar")
+	require.NoError(t, image.WriteArchive(archive, manifest.Name, manifest.Version, map[string]v1.Image{runtime.GOARCH: made}))
+
+	tag, err := name.NewTag(manifest.Name + ":" + manifest.Version + "-" + runtime.GOARCH)
+	require.NoError(t, err)
+
+	loaded, err := tarball.ImageFromPath(archive, &tag)
+	require.NoError(t, err)
+
+	layers, err := loaded.Layers()
+	require.NoError(t, err)
+	require.Len(t, layers, 1)
+}

@@ -1,0 +1,55 @@
+//go:build linux
+
+package image_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/extension/sbom"
+)
+
+var update = flag.Bool("update", false, "write docs/licences.md anew")
+
+const licences = tree + "/docs/licences.md"
+
+// TestTheLicencesAreListed compares the list in docs/ with what is linked into the daemon.
+func TestTheLicencesAreListed(t *testing.T) {
+	made, manifest := built(t)
+
+	binary, err := os.Open(filepath.Join(unpacked(t, made, manifest), extension.RootfsFolder, extension.BinaryPath))
+	require.NoError(t, err)
+
+	defer binary.Close()
+
+	modules, err := sbom.Modules(t.Context(), tree, binary)
+	require.NoError(t, err)
+
+	var text strings.Builder
+
+	text.WriteString("# Licences of what is in the image\n\n" +
+		"The modules that are linked into the daemon, and the licences of the texts in them, as\n" +
+		"[licensecheck](https://github.com/google/licensecheck) tells them. The image's bill of materials has the same.\n" +
+		"`go test ./extension/image -run Licences -update` writes this.\n\n| module | licence |\n|---|---|\n")
+
+	for _, module := range modules {
+		assert.NotEqual(t, sbom.NoAssertion, module.Licence, module.Path)
+		fmt.Fprintf(&text, "| %s | %s |\n", module.Path, module.Licence)
+	}
+
+	if *update {
+		require.NoError(t, os.WriteFile(licences, []byte(text.String()), 0o644))
+	}
+
+	listed, err := os.ReadFile(licences)
+	require.NoError(t, err)
+	assert.Equal(t, string(listed), text.String(), "docs/licences.md is stale")
+}

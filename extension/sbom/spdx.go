@@ -1,0 +1,75 @@
+package sbom
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/spdx/tools-golang/json"
+	"github.com/spdx/tools-golang/spdx"
+	"github.com/spdx/tools-golang/spdx/v2/common"
+)
+
+// SPDX writes modules as an SPDX 2.3 document. It is the same for the same modules: its name space is made of
+// them, and its date is the beginning of time, since a date would be that of whoever built it.
+func SPDX(name, version, arch string, modules []Module) ([]byte, error) {
+	root := spdx.ElementID("Package-" + name)
+
+	document := &spdx.Document{
+		SPDXVersion: spdx.Version, DataLicense: spdx.DataLicense, SPDXIdentifier: "DOCUMENT", DocumentName: name + "-" + version + "-" + arch,
+		CreationInfo: &spdx.CreationInfo{
+			Created:  "1970-01-01T00:00:00Z",
+			Creators: []common.Creator{{CreatorType: "Tool", Creator: "spegel-guard-mkextension"}},
+		},
+		Packages: []*spdx.Package{{
+			PackageName: name, PackageVersion: version, PackageSPDXIdentifier: root, PackageDownloadLocation: NoAssertion,
+			PackageLicenseConcluded: "MPL-2.0", PackageLicenseDeclared: "MPL-2.0", PackageCopyrightText: NoAssertion,
+		}},
+		Relationships: []*spdx.Relationship{relation("DOCUMENT", root, common.TypeRelationshipDescribe)},
+	}
+
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%s %s %s\n", name, version, arch) //nolint:errcheck // a hash takes everything
+
+	for i, module := range modules {
+		fmt.Fprintf(hash, "%s %s %s %s\n", module.Path, module.Version, module.Sum, module.Licence) //nolint:errcheck // a hash takes everything
+
+		id := spdx.ElementID(fmt.Sprintf("Package-go-%d", i))
+		document.Packages = append(document.Packages, modulePackage(id, module))
+		document.Relationships = append(document.Relationships, relation(root, id, common.TypeRelationshipContains))
+	}
+
+	document.DocumentNamespace = "https://spdx.org/spdxdocs/" + document.DocumentName + "-" + hex.EncodeToString(hash.Sum(nil))
+
+	var text bytes.Buffer
+
+	if err := json.Write(document, &text, json.Indent(" ")); err != nil {
+		return nil, fmt.Errorf("error writing the bill of materials: %w", err)
+	}
+
+	return text.Bytes(), nil
+}
+
+func relation(from, to spdx.ElementID, kind string) *spdx.Relationship {
+	return &spdx.Relationship{RefA: common.MakeDocElementID("", string(from)), RefB: common.MakeDocElementID("", string(to)), Relationship: kind}
+}
+
+func modulePackage(id spdx.ElementID, module Module) *spdx.Package {
+	p := &spdx.Package{
+		PackageName: module.Path, PackageVersion: module.Version, PackageSPDXIdentifier: id, PackageDownloadLocation: NoAssertion,
+		PackageLicenseConcluded: NoAssertion, PackageLicenseDeclared: module.Licence, PackageCopyrightText: NoAssertion,
+		PackageExternalReferences: []*spdx.PackageExternalReference{{
+			Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL, Locator: "pkg:golang/" + module.Path + "@" + module.Version,
+		}},
+	}
+
+	// go.sum's hash is the SHA-256 of a list of the module's files: of no archive, so it goes where text goes.
+	if sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(module.Sum, "h1:")); err == nil && len(sum) > 0 {
+		p.PackageComment = "go.sum " + module.Sum
+	}
+
+	return p
+}
