@@ -1,0 +1,66 @@
+package machinery112
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/blang/semver/v4"
+	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
+	"github.com/siderolabs/talos/pkg/machinery/extensions"
+	"github.com/siderolabs/talos/pkg/machinery/extensions/services"
+	"go.yaml.in/yaml/v4"
+)
+
+// unpackedEnv is a folder with what is in the image: make test-extension sets it.
+const unpackedEnv = "SPEGEL_GUARD_UNPACKED"
+
+func TestTalos112TakesTheImage(t *testing.T) {
+	dir := os.Getenv(unpackedEnv)
+	if dir == "" {
+		t.Skip("make test-extension unpacks the image and runs this")
+	}
+
+	loaded, err := extensions.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	talos := semver.MustParse("1.12.6")
+	if err := loaded.Validate(extensions.WithValidateConstraints(), extensions.WithValidateContents(), extensions.WithTalosVersion(&talos)); err != nil {
+		t.Fatal(err)
+	}
+
+	data, err := os.ReadFile(filepath.Join(dir, "rootfs/usr/local/etc/containers/spegel-guard.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var spec services.Spec
+
+	if err := yaml.Load(data, &spec, yaml.WithKnownFields()); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := spec.Validate(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTalos112TakesThePatches(t *testing.T) {
+	files, err := filepath.Glob("../../extension/patches/*.yaml")
+	if err != nil || len(files) != 4 {
+		t.Fatal(files, err)
+	}
+
+	for _, file := range files {
+		provider, err := configloader.NewFromFile(file)
+		if err != nil {
+			t.Fatal(file, err)
+		}
+
+		if documents := provider.ExtensionServiceConfigs(); len(documents) != 1 || documents[0].Name() != "spegel-guard" {
+			t.Error(file, documents)
+		}
+	}
+}
