@@ -28,6 +28,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/extensions/services"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/spegel-guard/spegel-guard/extension"
 )
 
 // ConfigFile is one entry of an ExtensionServiceConfig document.
@@ -115,6 +117,10 @@ func (n *Node) RunExtension(ctx context.Context, serviceFile string, configFiles
 		}
 	}
 
+	if err := asInstalled(extension.RootfsPath, extension.BinaryPath); err != nil {
+		return nil, err
+	}
+
 	if ext.ctr, err = n.Client.NewContainer(ctx, id, containerd.WithNewSpec(specOptions(spec, ext.CgroupPath, mounts)...)); err != nil {
 		return nil, fmt.Errorf("error creating the extension's container: %w", err)
 	}
@@ -128,6 +134,25 @@ func (n *Node) RunExtension(ctx context.Context, serviceFile string, configFiles
 	}
 
 	return ext, ext.task.Start(ctx)
+}
+
+// asInstalled takes what earlier containers left in the service's root away: runc makes the places that it mounts
+// files on, and an empty document is one, too. On Talos the root is the image's, and cannot be written to.
+func asInstalled(rootfs, binary string) error {
+	entries, err := os.ReadDir(rootfs)
+	if err != nil {
+		return err
+	}
+
+	for _, entry := range entries {
+		if path := filepath.Join(rootfs, entry.Name()); path != binary {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+		}
+	}
+
+	return nil
 }
 
 func loadServiceSpec(path string) (*services.Spec, error) {
