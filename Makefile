@@ -75,7 +75,7 @@ test-talosctl: $(TALOSCTL) ## Run the real talosctl against guards on the loopba
 .PHONY: test-vm
 test-vm: deps ## Run the tests that need a real kernel, in the VM.
 	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run TestTheHarness ./test/vm
-	$(VMRUN) test -v -timeout 20m $(KERNEL_PACKAGES)
+	$(VMRUN) test -v -timeout 35m $(KERNEL_PACKAGES)
 
 .PHONY: faults
 faults: deps ## Kill the guard at its worst moments, 1,000 times, and look at what it leaves.
