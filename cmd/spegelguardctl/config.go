@@ -29,11 +29,7 @@ func (a *app) configCommand() *cobra.Command {
 				columns: output.Titles("FIELD", "VALUE", "ORIGIN"), question: effectiveConfig, rows: effectiveRows,
 			}
 
-			if watch {
-				return q.watch(cmd.Context(), a, resources.GuardConfigType)
-			}
-
-			return q.ask(cmd.Context(), a)
+			return q.run(cmd.Context(), a, watch, resources.GuardConfigType)
 		},
 	}
 

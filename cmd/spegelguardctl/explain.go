@@ -32,11 +32,7 @@ func (a *app) explainCommand() *cobra.Command {
 				rows: a.explainRows,
 			}
 
-			if watch {
-				return q.watch(cmd.Context(), a, resources.RuleStatusType)
-			}
-
-			return q.ask(cmd.Context(), a)
+			return q.run(cmd.Context(), a, watch, resources.RuleStatusType)
 		},
 	}
 

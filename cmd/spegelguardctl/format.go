@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/pkg/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -21,15 +22,10 @@ func reading(signal config.Signal, r *guardv1alpha1.Reading) string {
 	}
 
 	if signal == config.SignalAllocation {
-		return perMinute(r.GetValue())
+		return compare.Alloc.Format(r.GetValue())
 	}
 
 	return signal.Format(r.GetValue())
-}
-
-// perMinute is how the incident's alert has it.
-func perMinute(bytesPerSecond float64) string {
-	return humanize.Bytes(uint64(max(0, bytesPerSecond*60))) + "/min"
 }
 
 // known writes a point's value for people; nil is not known.
@@ -38,7 +34,7 @@ func known(signal config.Signal, value *float64) string {
 	case value == nil:
 		return ""
 	case signal == config.SignalAllocation:
-		return perMinute(*value)
+		return compare.Alloc.Format(*value)
 	default:
 		return signal.Format(*value)
 	}

@@ -32,11 +32,7 @@ Exit codes: 0 no ceiling is in force, 2 one is, 3 a guard is blind, without a ta
 				judge:    func(s *guardv1alpha1.Status) int { return codeOf(s.GetState()) },
 			}
 
-			if watch {
-				return q.watch(cmd.Context(), a, resources.GuardStatusType)
-			}
-
-			return q.ask(cmd.Context(), a)
+			return q.run(cmd.Context(), a, watch, resources.GuardStatusType)
 		},
 	}
 

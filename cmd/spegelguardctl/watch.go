@@ -20,6 +20,15 @@ const (
 	watchRetry = 3 * time.Second
 )
 
+// run asks once, or with --watch again whenever resources of a type change.
+func (q query[T]) run(ctx context.Context, a *app, watch bool, kind resource.Type) error {
+	if watch {
+		return q.watch(ctx, a, kind)
+	}
+
+	return q.ask(ctx, a)
+}
+
 // watch asks each node again whenever its resources of a type change, until the context ends. What is lost
 // comes back when the node does.
 func (q query[T]) watch(ctx context.Context, a *app, kind resource.Type) error {

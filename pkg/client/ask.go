@@ -57,12 +57,7 @@ func Ask[T any](ctx context.Context, fleet *Fleet, question func(*Node, context.
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 
-		// There is room for all: nobody waits for a loop that has ended.
-		results := make(chan Result[T], len(fleet.nodes))
-
-		for _, node := range fleet.nodes {
-			go func() { results <- ask(ctx, fleet.timeout, node, question) }()
-		}
+		results := askAll(ctx, fleet, question)
 
 		for range fleet.nodes {
 			if !yield(<-results) {
@@ -70,6 +65,17 @@ func Ask[T any](ctx context.Context, fleet *Fleet, question func(*Node, context.
 			}
 		}
 	}
+}
+
+// askAll begins to ask all nodes. There is room for all answers: none waits for a reader that has gone.
+func askAll[T any](ctx context.Context, fleet *Fleet, question func(*Node, context.Context) (T, error)) <-chan Result[T] {
+	results := make(chan Result[T], len(fleet.nodes))
+
+	for _, node := range fleet.nodes {
+		go func() { results <- ask(ctx, fleet.timeout, node, question) }()
+	}
+
+	return results
 }
 
 func ask[T any](ctx context.Context, timeout time.Duration, node *Node, question func(*Node, context.Context) (T, error)) Result[T] {
@@ -107,14 +113,10 @@ func Gather[T any](ctx context.Context, fleet *Fleet, question func(*Node, conte
 
 	var (
 		began   = time.Now()
-		arrived = make(chan Result[T], len(fleet.nodes))
+		arrived = askAll(ctx, fleet, question)
 		found   = map[*Node]Result[T]{}
 		late    <-chan time.Time
 	)
-
-	for _, node := range fleet.nodes {
-		go func() { arrived <- ask(ctx, fleet.timeout, node, question) }()
-	}
 
 wait:
 	for len(found) < len(fleet.nodes) {

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,10 @@ func (c LoadedConfig) spec() (resources.GuardConfigSpec, error) {
 // ConfigController publishes the configuration in force. A document it cannot take leaves the last good one in force.
 type ConfigController struct {
 	Path string
+
+	// published is what was last made of a document: it is looked at every few seconds, and hardly ever changes.
+	published     *resources.GuardConfigSpec
+	publishedFrom LoadedConfig
 }
 
 // Name implements controller.Controller.
@@ -105,6 +110,22 @@ func (c *ConfigController) Run(ctx context.Context, r controller.Runtime, logger
 	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
 }
 
+// spec is what clients are shown of a document, made anew only when that is another one.
+func (c *ConfigController) spec(loaded LoadedConfig) (resources.GuardConfigSpec, error) {
+	if c.published != nil && c.publishedFrom.Source == loaded.Source && bytes.Equal(c.publishedFrom.document, loaded.document) {
+		return *c.published, nil
+	}
+
+	spec, err := loaded.spec()
+	if err != nil {
+		return spec, err
+	}
+
+	c.published, c.publishedFrom = &spec, loaded
+
+	return spec, nil
+}
+
 func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	loaded, loadErr := LoadConfig(c.Path)
 
@@ -113,7 +134,7 @@ func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, 
 	if loadErr == nil {
 		var err error
 
-		if fresh, err = loaded.spec(); err != nil {
+		if fresh, err = c.spec(loaded); err != nil {
 			return err
 		}
 	}

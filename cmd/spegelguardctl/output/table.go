@@ -2,7 +2,6 @@ package output
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
@@ -149,5 +148,5 @@ func Titles(titles ...string) []Column {
 		columns[i] = Column{Title: name, Wide: wide}
 	}
 
-	return slices.Clip(columns)
+	return columns
 }

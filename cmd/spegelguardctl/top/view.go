@@ -8,6 +8,7 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/spegel-guard/spegel-guard/pkg/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -151,7 +152,7 @@ func value(signal int, r *guardv1alpha1.Reading) string {
 
 func formatted(signal int, v float64) string {
 	if signals[signal].signal == config.SignalAllocation {
-		return strings.TrimSuffix(config.SignalAllocation.Format(v*60), "/s") + "/min"
+		return compare.Alloc.Format(v)
 	}
 
 	return signals[signal].signal.Format(v)
