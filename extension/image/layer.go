@@ -63,6 +63,8 @@ func layerOf(files extension.Files) (v1.Layer, error) {
 	return tarball.LayerFromOpener(
 		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil },
 		tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithMediaType(types.OCILayer),
+		// Or it is compressed again for its digest, its size and each time it is written.
+		tarball.WithCompressedCaching,
 	)
 }
 
