@@ -35,6 +35,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/enforce"
 	"github.com/spegel-guard/spegel-guard/service/evidence"
 	"github.com/spegel-guard/spegel-guard/service/memory"
+	"github.com/spegel-guard/spegel-guard/service/metrics"
+	"github.com/spegel-guard/spegel-guard/service/samples"
 )
 
 func main() {
@@ -167,12 +169,16 @@ func guard(f flags, lock *enforce.Lock) error {
 		return err
 	}
 
-	serving, err := newServing(f, node, cfg.API, st, logger)
+	feed := samples.New()
+	exported := metrics.New(st, feed, api.Version)
+	node.Failed = exported.Failed
+
+	serving, err := newServing(f, node, cfg, st, exported, logger)
 	if err != nil {
 		return err
 	}
 
-	engine, ceilings, err := newEngine(f, node, lock, cfg, st, serving, logger)
+	engine, ceilings, err := newEngine(f, node, lock, cfg, st, feed, serving, logger)
 	if err != nil {
 		return err
 	}
@@ -223,7 +229,8 @@ func seedOf(bootID string) uint64 {
 
 // newEngine registers the controllers, after it has taken over what an earlier process left.
 func newEngine(
-	f flags, node enforce.Node, lock *enforce.Lock, cfg config.Config, st state.State, serving *serving, logger *zap.Logger,
+	f flags, node enforce.Node, lock *enforce.Lock, cfg config.Config, st state.State, feed *samples.Feed, serving *serving,
+	logger *zap.Logger,
 ) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
 	if err != nil {
@@ -244,7 +251,9 @@ func newEngine(
 	}
 
 	paths := controllers.Paths{Proc: f.proc, Cgroup: f.cgroup}
-	ceilings := &controllers.CeilingController{Node: node, Lock: lock, Leftovers: left, Initial: cfg, Log: serving.log}
+	ceilings := &controllers.CeilingController{
+		Node: node, Lock: lock, Leftovers: left, Initial: cfg, Log: serving.log, Reaction: serving.metrics.Reaction,
+	}
 
 	if f.evidence != "" {
 		ceilings.Evidence = &evidence.Store{Dir: f.evidence}
@@ -260,10 +269,10 @@ func newEngine(
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config},
 		&controllers.TargetController{Paths: paths, Sources: sources, Events: cri},
-		&controllers.SampleController{Paths: paths},
+		&controllers.SampleController{Paths: paths, Feed: feed, Duration: serving.metrics.SampleDuration},
 		&controllers.NodeController{Paths: paths, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
-			Memory: file, Remembered: recall(remembered, left, cfg), Seed: seedOf(node.BootID), History: serving.node.History,
+			Feed: feed, Memory: file, Remembered: recall(remembered, left, cfg), Seed: seedOf(node.BootID), History: serving.node.History,
 		},
 		ceilings,
 	} {

@@ -4,7 +4,7 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -24,6 +24,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/history"
 	"github.com/spegel-guard/spegel-guard/service/identity"
 	"github.com/spegel-guard/spegel-guard/service/memory"
+	"github.com/spegel-guard/spegel-guard/service/metrics"
 	"github.com/spegel-guard/spegel-guard/service/override"
 )
 
@@ -38,19 +39,27 @@ type source interface {
 	Run(ctx context.Context, store *identity.Store, report func(error)) error
 }
 
-// serving is the API, and what people order by it. Guarding does not depend on it.
-type serving struct {
-	node api.Node
-	log  *actions.Log
-	// source fills identities; without one there is no TCP.
-	source     source
-	identities *identity.Store
-	options    []api.Options
-	logger     *zap.Logger
+// certificates are an identity that is kept up to date.
+type certificates struct {
+	source source
+	store  *identity.Store
 }
 
-func newServing(f flags, node enforce.Node, cfg config.API, st state.State, logger *zap.Logger) (*serving, error) {
-	log := actions.New(st, logger)
+// serving is the API, what people order by it, and the metrics. Guarding does not depend on it.
+type serving struct {
+	node    api.Node
+	log     *actions.Log
+	options []api.Options
+	metrics *metrics.Metrics
+	// exporting is how the metrics are served; nil when they are not.
+	exporting *metrics.Options
+	// certificates by what configures them: the same ones are followed once.
+	certificates map[config.TLS]certificates
+	logger       *zap.Logger
+}
+
+func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) (*serving, error) {
+	log := actions.New(st, logger, exported.Count)
 
 	// It has no end of its own: orders are taken until the process ends.
 	book, err := override.Open(context.Background(), st, log, memory.File[override.Entry]{Path: f.overrides(), BootID: node.BootID}, logger)
@@ -64,37 +73,67 @@ func newServing(f flags, node enforce.Node, cfg config.API, st state.State, logg
 	}
 
 	s := &serving{
-		node: api.Node{State: st, Book: book, History: &history.Store{}, Capture: capturer.Capture, Doctor: f.doctor(st, nil).Checks},
-		log:  log, options: []api.Options{{Socket: f.socket}}, logger: logger,
+		node: api.Node{State: st, Book: book, History: &history.Store{}, Capture: capturer.Capture},
+		log:  log, options: []api.Options{{Socket: f.socket}}, metrics: exported, certificates: map[config.TLS]certificates{}, logger: logger,
 	}
 
-	switch cfg.TLS.Source {
-	case config.TLSNone:
-		logger.Info("API on TCP is off: api.tls.source is none")
+	identities, err := s.follow(f, "api.tls", cfg.API.TLS)
+	if err != nil {
+		return nil, err
+	}
 
+	s.node.Doctor = f.doctor(st, identities).Checks
+
+	if identities == nil {
+		logger.Info("API on TCP is off: api.tls.source is none")
+	} else {
+		s.options = append(s.options, api.Options{Listen: cfg.API.Listen, Identities: identities, Forward: cfg.API.Forward})
+	}
+
+	if cfg.Metrics.Listen == "" {
 		return s, nil
+	}
+
+	if identities, err = s.follow(f, "metrics.tls", cfg.Metrics.TLS); err != nil {
+		return nil, err
+	}
+
+	s.exporting = &metrics.Options{
+		Listen: cfg.Metrics.Listen, Identities: identities, Roles: cfg.Metrics.TLS.Source == config.TLSTalos,
+	}
+
+	return s, nil
+}
+
+// follow makes the store that a configuration's certificates are in; nil without TLS.
+func (s *serving) follow(f flags, field string, cfg config.TLS) (*identity.Store, error) {
+	if known, ok := s.certificates[cfg]; ok {
+		return known.store, nil
+	}
+
+	store := &identity.Store{}
+
+	switch cfg.Source {
+	case config.TLSNone:
+		return nil, nil
 	case config.TLSFiles:
-		files := identity.Files{Paths: cfg.TLS}
+		files := identity.Files{Paths: cfg, Field: field}
 
 		// Wrong ones are a mistake in the configuration, as anything else in it is.
 		if _, err := files.Load(); err != nil {
 			return nil, err
 		}
 
-		s.source = files
+		s.certificates[cfg] = certificates{source: files, store: store}
 	default:
 		if f.machined == "" {
-			return nil, errors.New("api.tls.source is talos, but there is no machined to ask (flag machined)")
+			return nil, fmt.Errorf("%s.source is talos, but there is no machined to ask (flag machined)", field)
 		}
 
-		s.source = identity.Talos{Socket: f.machined}
+		s.certificates[cfg] = certificates{source: identity.Talos{Socket: f.machined}, store: store}
 	}
 
-	s.identities = &identity.Store{}
-	s.node.Doctor = f.doctor(st, s.identities).Checks
-	s.options = append(s.options, api.Options{Listen: cfg.Listen, Identities: s.identities, Forward: cfg.Forward})
-
-	return s, nil
+	return store, nil
 }
 
 // doctor knows where the guard's own things are.
@@ -120,13 +159,17 @@ func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 
 	group.Go(func() error { return s.again(ctx, "ending of orders", func() error { return s.node.Book.Run(ctx) }) })
 
-	if s.source == nil {
-		return
+	if s.exporting != nil {
+		group.Go(func() error {
+			return s.again(ctx, "serving of metrics", func() error { return s.metrics.Serve(ctx, *s.exporting, s.logger) })
+		})
 	}
 
-	follow := func() error { return s.source.Run(ctx, s.identities, func(err error) { s.report(ctx, err) }) }
+	for _, c := range s.certificates {
+		follow := func() error { return c.source.Run(ctx, c.store, func(err error) { s.report(ctx, err) }) }
 
-	group.Go(func() error { return s.again(ctx, "API's certificates", follow) })
+		group.Go(func() error { return s.again(ctx, "API's certificates", follow) })
+	}
 }
 
 // again does something until the context ends, and tries it again when it fails.

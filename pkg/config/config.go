@@ -117,7 +117,7 @@ type TLSSource string
 const (
 	// TLSTalos: the node's own, which apid shows and accepts, from machined.
 	TLSTalos TLSSource = "talos"
-	// TLSNone: no TCP listener; the unix socket alone.
+	// TLSNone: no TLS. The API has no TCP listener then, and its unix socket alone.
 	TLSNone TLSSource = "none"
 	// TLSFiles: PEM files on the node.
 	TLSFiles TLSSource = "files"
@@ -125,16 +125,21 @@ const (
 
 // Config is the whole document.
 type Config struct {
-	APIVersion string   `yaml:"apiVersion"`
-	Kind       string   `yaml:"kind"`
-	Mode       Mode     `yaml:"mode"`
-	Interval   Duration `yaml:"interval"`
-	Target     Target   `yaml:"target"`
-	Rules      []Rule   `yaml:"rules"`
-	Ceiling    Ceiling  `yaml:"ceiling"`
-	Evidence   Evidence `yaml:"evidence"`
-	Trace      Trace    `yaml:"trace"`
-	API        API      `yaml:"api"`
+	// APIVersion of this form of the document.
+	APIVersion string `yaml:"apiVersion"`
+	// Kind of the document.
+	Kind string `yaml:"kind"`
+	// Mode: observe decides and reports, and writes nothing; enforce acts.
+	Mode Mode `yaml:"mode"`
+	// Interval between two samples.
+	Interval Duration `yaml:"interval"`
+	Target   Target   `yaml:"target"`
+	Rules    []Rule   `yaml:"rules"`
+	Ceiling  Ceiling  `yaml:"ceiling"`
+	Evidence Evidence `yaml:"evidence"`
+	Trace    Trace    `yaml:"trace"`
+	API      API      `yaml:"api"`
+	Metrics  Exporter `yaml:"metrics"`
 }
 
 // Target selects the container to guard.
@@ -154,7 +159,8 @@ type Target struct {
 // network namespace, on the loopback.
 type Metrics struct {
 	// Port on which the target listens; 0 asks nothing.
-	Port Port   `yaml:"port"`
+	Port Port `yaml:"port"`
+	// Path of the question.
 	Path string `yaml:"path"`
 	// Interval between two questions.
 	Interval Duration `yaml:"interval"`
@@ -172,10 +178,14 @@ type Evidence struct {
 // Rule says when a ceiling is due, in one of three ways: a signal's average over Window stays above
 // Threshold for For; a signal uses up its Credit; or Expression stays true for For.
 type Rule struct {
-	Name   string `yaml:"name"`
+	// Name in actions, alerts and metrics.
+	Name string `yaml:"name"`
+	// Signal that is compared: cpu in cores; networkTx, networkRx and allocation in bytes per second; throttled
+	// (enforcement periods) and cpuPressure (time in which some task waited) as shares.
 	Signal Signal `yaml:"signal,omitempty"`
 	// Mode of this rule alone; empty is the document's. A rule in observe never leads to a ceiling.
-	Mode      Mode      `yaml:"mode,omitempty"`
+	Mode Mode `yaml:"mode,omitempty"`
+	// Threshold in the signal's unit: cores (400m), a rate (500k/s, 1G/min) or a share (50%).
 	Threshold Threshold `yaml:"threshold,omitempty"`
 	// Release is the value at or under which the rule is quiet again; left out, 70 % of the threshold.
 	Release Threshold `yaml:"release,omitempty"`
@@ -183,7 +193,8 @@ type Rule struct {
 	For Duration `yaml:"for,omitempty"`
 	// Dip is the share of the time that may be under the threshold without For beginning anew:
 	// For above it within For/(1-Dip).
-	Dip    Share    `yaml:"dip,omitempty"`
+	Dip Share `yaml:"dip,omitempty"`
+	// Window that the average is made over; 1m unless set.
 	Window Duration `yaml:"window"`
 	Credit Credit   `yaml:"credit,omitempty"`
 	// Expression in CEL over the signals' averages, by their names: cpu > 0.4 && networkTx > 500000.0.
@@ -229,7 +240,7 @@ type Ceiling struct {
 	CPU CPU `yaml:"cpu"`
 	// Floor is the least the guard ever writes, in cores.
 	Floor CPU `yaml:"floor"`
-	// Strategy: fixed or adaptive.
+	// Strategy: fixed leaves the ceiling as it is; adaptive steps down while a rule about bytes stays above its threshold.
 	Strategy Strategy `yaml:"strategy"`
 	// Step is what one step of the adaptive strategy leaves of the ceiling.
 	Step Share `yaml:"step"`
@@ -242,17 +253,20 @@ type Ceiling struct {
 	Probe Duration `yaml:"probe"`
 	// Backoff is how the hold grows.
 	Backoff Backoff `yaml:"backoff"`
-	// Conflict: reassert or yield.
+	// Conflict is what is done when somebody else writes cpu.max, whose value is the owner's new one either way: reassert
+	// applies the lower of the two again, ever more slowly; yield leaves theirs in force for the rest of the hold.
 	Conflict Conflict `yaml:"conflict"`
-	// OnStop: release or keep.
+	// OnStop is what becomes of a ceiling when the service stops: release it, or keep it for the next start.
 	OnStop StopAction `yaml:"onStop"`
 }
 
 // Backoff of the hold: each trip multiplies the next one's hold by Factor, up to Max; each Max
 // without a trip takes one factor back.
 type Backoff struct {
-	Factor Share    `yaml:"factor"`
-	Max    Duration `yaml:"max"`
+	// Factor that each trip multiplies the next hold by.
+	Factor Share `yaml:"factor"`
+	// Max is the longest hold.
+	Max Duration `yaml:"max"`
 }
 
 // Trace records what the policy sees, for replay.
@@ -274,12 +288,24 @@ type API struct {
 	Forward bool `yaml:"forward"`
 }
 
-// TLS certificates of the API; the files are read for TLSFiles only.
+// TLS is mutual: where the certificates come from, and whose clients are accepted. The paths are for TLSFiles only.
 type TLS struct {
+	// Source: talos (the node's own certificates, which apid has), files, or none.
 	Source TLSSource `yaml:"source"`
-	CA     string    `yaml:"ca"`
-	Cert   string    `yaml:"cert"`
-	Key    string    `yaml:"key"`
+	// CA whose clients are accepted.
+	CA string `yaml:"ca"`
+	// Cert is shown to them.
+	Cert string `yaml:"cert"`
+	// Key of Cert. It is kept in memory alone, and shown nowhere.
+	Key string `yaml:"key"`
+}
+
+// Exporter serves the guard's own metrics to Prometheus.
+type Exporter struct {
+	// Listen is host:port; the host may be empty. Without it nothing is served.
+	Listen string `yaml:"listen"`
+	// TLS, with source none: plain HTTP.
+	TLS TLS `yaml:"tls"`
 }
 
 // Default is the document in force when there is none: the incident's alerts on processor and network,
@@ -326,5 +352,6 @@ func Default() Config {
 		Evidence: Evidence{Limit: MustAmount("4M")},
 		Trace:    Trace{Limit: MustAmount("16M")},
 		API:      API{Listen: ":50321", TLS: TLS{Source: TLSTalos}},
+		Metrics:  Exporter{TLS: TLS{Source: TLSNone}},
 	}
 }

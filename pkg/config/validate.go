@@ -98,6 +98,7 @@ func validate(cfg Config) Errors {
 	v.evidence(cfg.Evidence)
 	v.trace(cfg.Trace)
 	v.api(cfg.API)
+	v.exporter(cfg.Metrics, cfg.API)
 
 	return v.errs
 }
@@ -307,28 +308,54 @@ func (v *validator) trace(trace Trace) {
 }
 
 func (v *validator) api(api API) {
-	oneOf(v, "api.tls.source", api.TLS.Source, TLSTalos, TLSFiles, TLSNone)
+	v.tls("api.tls", api.TLS)
 
 	if api.TLS.Source == TLSNone {
 		return
 	}
 
-	_, port, err := net.SplitHostPort(api.Listen)
-	if number, convErr := strconv.ParseUint(port, 10, 16); err != nil || convErr != nil || number == 0 {
-		v.reject("api.listen", api.Listen, "host:port with a port of 1..65535, the host may be empty")
-	}
-
-	for _, file := range []struct{ field, path string }{{"ca", api.TLS.CA}, {"cert", api.TLS.Cert}, {"key", api.TLS.Key}} {
-		switch {
-		case api.TLS.Source == TLSFiles && !filepath.IsAbs(file.path):
-			v.reject("api.tls."+file.field, file.path, "the absolute path of a PEM file")
-		case api.TLS.Source != TLSFiles:
-			v.unused("api.tls."+file.field, file.path, "api.tls.source: "+string(api.TLS.Source))
-		}
-	}
+	v.listen("api.listen", api.Listen)
 
 	// Other guards take requests on behalf of somebody from impersonators alone, and files bring no such certificate.
 	if api.Forward && api.TLS.Source != TLSTalos {
 		v.reject("api.forward", api.Forward, "false, unless api.tls.source is talos")
+	}
+}
+
+func (v *validator) exporter(exporter Exporter, api API) {
+	v.tls("metrics.tls", exporter.TLS)
+
+	if exporter.Listen == "" {
+		return
+	}
+
+	v.listen("metrics.listen", exporter.Listen)
+
+	// Both have been checked.
+	_, port, _ := net.SplitHostPort(exporter.Listen)
+	_, taken, _ := net.SplitHostPort(api.Listen)
+
+	if port == taken && api.TLS.Source != TLSNone {
+		v.reject("metrics.listen", exporter.Listen, "another port than api.listen")
+	}
+}
+
+func (v *validator) listen(field, address string) {
+	_, port, err := net.SplitHostPort(address)
+	if number, convErr := strconv.ParseUint(port, 10, 16); err != nil || convErr != nil || number == 0 {
+		v.reject(field, address, "host:port with a port of 1..65535, the host may be empty")
+	}
+}
+
+func (v *validator) tls(field string, tls TLS) {
+	oneOf(v, field+".source", tls.Source, TLSTalos, TLSFiles, TLSNone)
+
+	for _, file := range []struct{ field, path string }{{"ca", tls.CA}, {"cert", tls.Cert}, {"key", tls.Key}} {
+		switch {
+		case tls.Source == TLSFiles && !filepath.IsAbs(file.path):
+			v.reject(field+"."+file.field, file.path, "the absolute path of a PEM file")
+		case tls.Source != TLSFiles:
+			v.unused(field+"."+file.field, file.path, field+".source: "+string(tls.Source))
+		}
 	}
 }

@@ -75,6 +75,8 @@ type GuardActionSpec struct {
 	By Person `yaml:"by,omitempty" protobuf:"13"`
 	// Until is when what was asked for ends by itself; zero for what has no end of its own.
 	Until time.Time `yaml:"until,omitempty" protobuf:"14"`
+	// Reaction is the time from the start of the sample that a ceiling was due to until it was in force.
+	Reaction time.Duration `yaml:"reaction,omitempty" protobuf:"15"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -60,6 +60,14 @@ const (
 	StatePaused = "paused"
 )
 
+// GuardStates are all of them.
+func GuardStates() []string {
+	return []string{
+		StateNoCgroup2, StateNoCRI, StateNoTarget, StateNoPermission, StateNoControl, StateBlind, StateOK, StatePending, StateFiring,
+		StateThrottled, StateReleasing, StateProbing, StatePaused,
+	}
+}
+
 // GuardStatusSpec is what a person wants to know first. With several targets it is the worst one's.
 type GuardStatusSpec struct {
 	State  string `yaml:"state" protobuf:"1"`

@@ -16,16 +16,17 @@ import (
 
 // Log takes actions of everyone who acts: the controller that writes ceilings, and people over the API.
 type Log struct {
-	state  state.State
-	logger *zap.Logger
+	state     state.State
+	logger    *zap.Logger
+	observers []func(*resources.GuardActionSpec)
 
 	mu       sync.Mutex
 	sequence uint64
 }
 
-// New returns the record that is published in a state.
-func New(st state.State, logger *zap.Logger) *Log {
-	return &Log{state: st, logger: logger}
+// New returns the record that is published in a state. Observers are told of each recorded action.
+func New(st state.State, logger *zap.Logger, observers ...func(*resources.GuardActionSpec)) *Log {
+	return &Log{state: st, logger: logger, observers: observers}
 }
 
 // Record logs and publishes actions in their order; only the newest resources.MaxGuardActions stay.
@@ -35,6 +36,10 @@ func (l *Log) Record(ctx context.Context, actions ...resources.GuardActionSpec) 
 
 	for _, action := range actions {
 		l.Write(action)
+
+		for _, observe := range l.observers {
+			observe(&action)
+		}
 
 		l.sequence++
 
@@ -66,6 +71,10 @@ func (l *Log) Write(action resources.GuardActionSpec) {
 		zap.String("rule", action.Rule), zap.String("reason", action.Reason),
 		zap.String("before", action.Before), zap.String("after", action.After), zap.String("error", action.Error),
 		zap.String("evidence", action.Evidence),
+	}
+
+	if action.Reaction > 0 {
+		fields = append(fields, zap.Duration("reaction", action.Reaction))
 	}
 
 	if !action.By.IsZero() {

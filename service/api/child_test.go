@@ -75,7 +75,7 @@ func runChild(dir, listen string) error {
 		peak  atomic.Uint64
 	)
 
-	files := identity.Files{Paths: childFiles(dir)}
+	files := identity.Files{Paths: childFiles(dir), Field: "api.tls"}
 	options := api.Options{Listen: listen, Identities: &store}.WithSendTimeout(childSendTimeout)
 
 	group.Go(func() error { return files.Run(ctx, &store, func(error) {}) })

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/boottime"
@@ -37,13 +38,24 @@ type CeilingController struct {
 	// Log takes what was done.
 	Log *actions.Log
 
+	// Reaction takes the time from the sample that a ceiling is due to until it is in force, in seconds.
+	Reaction prometheus.Observer
+
 	config   activeConfig
+	asked    asked
 	ceilings map[string]*enforce.Ceiling
 	// orphans are ceilings without a target: an earlier process's that wait for theirs to show up, and
 	// such as could not be taken back when their target went.
 	orphans map[string]*enforce.Ceiling
 	// captures by target.
 	captures map[string]*capture
+	// published by target, and reported the condition: what clients know.
+	published map[string]resources.CeilingStatusSpec
+	reported  [2]string
+	// startedAt is when this process began; what came before it has no reaction.
+	startedAt time.Duration
+	// reacted is each target's hold whose reaction was taken last.
+	reacted map[string]time.Duration
 }
 
 // Name implements controller.Controller.
@@ -70,106 +82,118 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 
 	interval := func() time.Duration { return c.config.Interval.Duration }
 
-	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
+	return every(ctx, r, interval, func(tick bool) error {
+		// Between two changes there is nothing to ask the state for; cpu.max is looked at nevertheless.
+		if !tick {
+			if err := c.ask(ctx, r); err != nil {
+				return err
+			}
+		}
+
+		return c.reconcile(ctx, r, logger)
+	})
 }
 
 // begin is for the first Run; one after an error goes on.
 func (c *CeilingController) begin() {
 	if c.ceilings == nil {
 		c.ceilings, c.orphans = map[string]*enforce.Ceiling{}, c.Leftovers.Ceilings
-		c.captures = map[string]*capture{}
-		c.config.Config = c.Initial
+		c.captures, c.published = map[string]*capture{}, map[string]resources.CeilingStatusSpec{}
+		c.config.Config, c.startedAt, c.reacted = c.Initial, boottime.Now(), map[string]time.Duration{}
 	}
 }
 
 func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	if _, ok, err := c.config.read(ctx, r); err != nil || !ok {
-		return err
-	}
-
-	logger = logger.With(zap.String("mode", string(c.config.Mode)))
-
-	targets, err := safe.ReaderListAll[*resources.Target](ctx, r)
-	if err != nil {
-		return fmt.Errorf("error listing targets: %w", err)
-	}
-
-	specs, err := safe.ReaderListAll[*resources.CeilingSpec](ctx, r)
-	if err != nil {
-		return fmt.Errorf("error listing wanted ceilings: %w", err)
-	}
-
-	orders, err := readOrders(ctx, r, boottime.Now())
-	if err != nil {
-		return err
-	}
-
-	wanted := map[string]*resources.CeilingSpecSpec{}
-
-	for spec := range specs.All() {
-		wanted[spec.Metadata().ID()] = spec.TypedSpec()
+	if c.config.document == "" {
+		return nil
 	}
 
 	// There was no hierarchy to lock when the service started, perhaps.
 	if err := c.Lock.Acquire(); errors.Is(err, cgroup.ErrNotUnified) {
 		return nil // discovery says so
 	} else if err != nil {
-		_, err = setCondition(ctx, r, resources.ConditionEnforcement, resources.ReasonNoLock, err.Error())
-
-		return err
+		return c.report(ctx, r, logger, resources.ReasonNoLock, err.Error())
 	}
 
-	present := map[string]bool{}
 	done := c.Leftovers.Actions
 	c.Leftovers.Actions = nil
 
-	r.StartTrackingOutputs()
+	orders := c.asked.orders.at(boottime.Now())
 
-	for target := range targets.All() {
-		id := target.Metadata().ID()
-		present[id] = true
-
-		ceiling, replaced := c.ceilingOf(id, *target.TypedSpec())
+	for id, target := range c.asked.targets {
+		ceiling, replaced := c.ceilingOf(id, target)
 		done = append(done, replaced...)
+		wanted := c.asked.wanted[id]
 
 		// The policy takes its wish back, too; but it is this that says why.
 		if order := orders.of(id); order.Suspends() {
-			wanted[id] = nil
+			wanted = nil
 			done = append(done, ceiling.Lift(resources.ActionRelease, inWords(order))...)
 		}
 
-		ready, kept := c.capture(id, *target.TypedSpec(), wanted[id], ceiling.InForce(), r.QueueReconcile)
+		ready, kept := c.capture(id, target, wanted, ceiling.InForce(), r.QueueReconcile)
 		if !ready {
-			wanted[id] = nil
+			wanted = nil
 		}
 
-		done = append(done, withEvidence(ceiling.Reconcile(wanted[id], boottime.Now()), kept)...)
+		did := ceiling.Reconcile(wanted, boottime.Now())
+		c.observe(id, did, wanted)
+		done = append(done, withEvidence(did, kept)...)
 
-		if err := publishCeiling(ctx, r, id, ceiling); err != nil {
+		if err := c.publish(ctx, r, id, ceiling.Status()); err != nil {
 			return err
 		}
 	}
 
-	for id, ceiling := range c.ceilings {
-		if !present[id] {
-			// The container is gone, and with it its cgroup; if only the process is, the ceiling is lifted.
-			done = append(done, c.abandon(ceiling, "target gone")...)
-			delete(c.ceilings, id)
-			c.dropCapture(id)
-		}
+	gone, err := c.drop(ctx, r)
+	if err != nil {
+		return err
 	}
 
-	done = append(done, c.expireOrphans(boottime.Now())...)
+	done = append(append(done, gone...), c.expireOrphans(boottime.Now())...)
 
 	if err := c.Log.Record(ctx, c.inMode(done)...); err != nil {
 		return err
 	}
 
-	if err := safe.CleanupOutputs[*resources.CeilingStatus](ctx, r); err != nil {
-		return fmt.Errorf("error removing outdated ceilings: %w", err)
+	return c.reportCondition(ctx, r, logger)
+}
+
+// observe takes the time of a reaction. A ceiling that another try put in force, or a person, has none.
+func (c *CeilingController) observe(id string, did []enforce.Action, wanted *resources.CeilingSpecSpec) {
+	for i := range did {
+		if did[i].Action != resources.ActionApply || wanted.Rule == resources.RuleByHand ||
+			wanted.SinceClock < c.startedAt || wanted.SinceClock == c.reacted[id] {
+			continue
+		}
+
+		c.reacted[id] = wanted.SinceClock
+		did[i].Reaction = boottime.Now() - wanted.SinceClock
+		c.Reaction.Observe(did[i].Reaction.Seconds())
+	}
+}
+
+// drop gives up the ceilings of targets that are gone.
+func (c *CeilingController) drop(ctx context.Context, r controller.Writer) ([]enforce.Action, error) {
+	var done []enforce.Action
+
+	for id, ceiling := range c.ceilings {
+		if _, present := c.asked.targets[id]; present {
+			continue
+		}
+
+		// The container is gone, and with it its cgroup; if only the process is, the ceiling is lifted.
+		done = append(done, c.abandon(ceiling, "target gone")...)
+		delete(c.ceilings, id)
+		c.dropCapture(id)
+		delete(c.reacted, id)
+
+		if err := c.publish(ctx, r, id, resources.CeilingStatusSpec{}); err != nil {
+			return done, err
+		}
 	}
 
-	return c.reportCondition(ctx, r, logger)
+	return done, nil
 }
 
 // ceilingOf returns the target's ceiling, a new one for a new container, and what taking back the old one's did.
@@ -225,19 +249,32 @@ func (c *CeilingController) expireOrphans(now time.Duration) []enforce.Action {
 	return actions
 }
 
-func publishCeiling(ctx context.Context, r controller.Runtime, id string, ceiling *enforce.Ceiling) error {
-	if ceiling.Status().State == "" {
+// publish makes a ceiling's resource what it is now; one without a state is none.
+func (c *CeilingController) publish(ctx context.Context, r controller.Writer, id string, status resources.CeilingStatusSpec) error {
+	if c.published[id] == status {
+		return nil
+	}
+
+	if status.State == "" {
+		if err := ignoreNotFound(r.Destroy(ctx, resources.NewCeilingStatus(id).Metadata())); err != nil {
+			return fmt.Errorf("error removing the ceiling of %s: %w", id, err)
+		}
+
+		delete(c.published, id)
+
 		return nil
 	}
 
 	err := safe.WriterModify(ctx, r, resources.NewCeilingStatus(id), func(s *resources.CeilingStatus) error {
-		*s.TypedSpec() = ceiling.Status()
+		*s.TypedSpec() = status
 
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("error publishing the ceiling of %s: %w", id, err)
 	}
+
+	c.published[id] = status
 
 	return nil
 }
@@ -260,12 +297,27 @@ func (c *CeilingController) reportCondition(ctx context.Context, r controller.Ru
 		}
 	}
 
-	changed, err := setCondition(ctx, r, resources.ConditionEnforcement, reason, message)
-	if changed {
-		logger.Info("enforcement", zap.String("reason", reason), zap.String("message", message))
+	return c.report(ctx, r, logger, reason, message)
+}
+
+// report says how enforcement is, when that is news.
+func (c *CeilingController) report(ctx context.Context, r controller.Writer, logger *zap.Logger, reason, message string) error {
+	if c.reported == [2]string{reason, message} {
+		return nil
 	}
 
-	return err
+	changed, err := setCondition(ctx, r, resources.ConditionEnforcement, reason, message)
+	if err != nil {
+		return err
+	}
+
+	c.reported = [2]string{reason, message}
+
+	if changed {
+		logger.Info("enforcement", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message))
+	}
+
+	return nil
 }
 
 // conditionOf is what an error means, and what to do about it.

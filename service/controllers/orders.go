@@ -17,8 +17,8 @@ import (
 // orders are what people ordered, by target; the whole node's stands under its own id.
 type orders map[string]resources.OverrideSpec
 
-// readOrders leaves out what is over: it may not have been removed yet.
-func readOrders(ctx context.Context, r controller.Reader, now time.Duration) (orders, error) {
+// readOrders reads all there are. One that is over may not have been removed yet: see at.
+func readOrders(ctx context.Context, r controller.Reader) (orders, error) {
 	list, err := safe.ReaderListAll[*resources.Override](ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("error listing overrides: %w", err)
@@ -27,12 +27,27 @@ func readOrders(ctx context.Context, r controller.Reader, now time.Duration) (or
 	found := orders{}
 
 	for override := range list.All() {
-		if spec := *override.TypedSpec(); now < spec.UntilClock {
-			found[override.Metadata().ID()] = spec
-		}
+		found[override.Metadata().ID()] = *override.TypedSpec()
 	}
 
 	return found, nil
+}
+
+// at leaves out what is over.
+func (o orders) at(now time.Duration) orders {
+	if len(o) == 0 {
+		return nil
+	}
+
+	inForce := orders{}
+
+	for id, spec := range o {
+		if now < spec.UntilClock {
+			inForce[id] = spec
+		}
+	}
+
+	return inForce
 }
 
 // of is the order that counts for a target; its Kind is empty when there is none. A pause comes first.

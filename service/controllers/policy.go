@@ -3,31 +3,32 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
-	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/boottime"
-	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
 	"github.com/spegel-guard/spegel-guard/service/history"
 	"github.com/spegel-guard/spegel-guard/service/memory"
+	"github.com/spegel-guard/spegel-guard/service/samples"
 )
 
 // retention is how long what is known of a workload waits for its next container.
 const retention = time.Hour
 
 // PolicyController feeds the samples to the decision core and publishes what it decides.
+//
+// It is woken by each sample, and by changes of what else it looks at. A sample that changes nothing costs no
+// look at the state and no allocation.
 type PolicyController struct {
+	// Feed has the samples.
+	Feed *samples.Feed
 	// Memory keeps the decisions over the guard's restarts.
 	Memory memory.File[memory.Workload]
 	// Remembered of an earlier process, by workload; each is taken up when its workload is seen.
@@ -40,9 +41,14 @@ type PolicyController struct {
 	config    activeConfig
 	recorder  recorder
 	workloads map[string]*workload
+	// latest are the newest samples, and around what the state said when it last changed.
+	latest map[string]*resources.TargetStatsSpec
+	around surroundings
 	// written is what Memory holds, and startedAt when this process began.
 	written   map[string]memory.Workload
 	startedAt time.Duration
+	// clock is CLOCK_BOOTTIME, or a test's.
+	clock func() time.Duration
 }
 
 // Name implements controller.Controller.
@@ -51,8 +57,7 @@ func (*PolicyController) Name() string { return "guard.PolicyController" }
 // Inputs implements controller.Controller.
 func (*PolicyController) Inputs() []controller.Input {
 	return []controller.Input{
-		weak(resources.GuardConfigType), weak(resources.TargetType), weak(resources.TargetStatsType),
-		weak(resources.CeilingStatusType), weak(resources.ConditionType), weak(resources.OverrideType),
+		weak(resources.GuardConfigType), weak(resources.CeilingStatusType), weak(resources.ConditionType), weak(resources.OverrideType),
 	}
 }
 
@@ -68,74 +73,75 @@ func (*PolicyController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	if c.workloads == nil {
-		c.workloads, c.startedAt = map[string]*workload{}, boottime.Now()
-	}
+	c.begin()
 
 	defer c.recorder.close()
 
 	for {
+		looked := false
+
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-c.Feed.News():
 		case <-r.EventCh():
+			looked = true
+
+			if err := c.look(ctx, r); err != nil {
+				return unlessStopped(err)
+			}
 		}
 
-		if err := c.reconcile(ctx, r, logger); err != nil {
-			if errors.Is(err, context.Canceled) {
-				return nil // the service stops
-			}
-
-			return err
+		if err := c.reconcile(ctx, r, looked, logger); err != nil {
+			return unlessStopped(err)
 		}
 
 		r.ResetRestartBackoff()
 	}
 }
 
-func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+// begin is for the first Run; one after an error goes on.
+func (c *PolicyController) begin() {
+	if c.workloads == nil {
+		c.workloads, c.startedAt, c.clock = map[string]*workload{}, boottime.Now(), boottime.Now
+		c.latest = map[string]*resources.TargetStatsSpec{}
+	}
+}
+
+// look takes in what has changed beside the samples.
+func (c *PolicyController) look(ctx context.Context, r controller.ReaderWriter) error {
 	changed, ok, err := c.config.read(ctx, r)
 	if err != nil || !ok {
 		return err
 	}
 
 	if changed {
-		c.reconfigure()
+		if err := c.reconfigure(ctx, r); err != nil {
+			return err
+		}
 	}
 
-	logger = logger.With(zap.String("mode", string(c.config.Mode)))
+	c.around, err = lookAround(ctx, r)
 
-	stats, err := safe.ReaderListAll[*resources.TargetStats](ctx, r)
-	if err != nil {
-		return fmt.Errorf("error listing target stats: %w", err)
+	return err
+}
+
+// reconcile takes the samples that came, and publishes what is news. looked tells that something else changed, too.
+func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, looked bool, logger *zap.Logger) error {
+	if c.config.document == "" {
+		return nil
 	}
 
-	ceilings, err := safe.ReaderListAll[*resources.CeilingStatus](ctx, r)
-	if err != nil {
-		return fmt.Errorf("error listing ceilings: %w", err)
-	}
+	c.Feed.Update(c.latest)
 
-	applied := map[string]resources.CeilingStatusSpec{}
+	orders := c.around.orders.at(c.clock())
+	// Orders end by themselves, and nobody tells.
+	expired := c.around.expired(orders)
+	news := looked || expired || len(orders) > 0
 
-	for ceiling := range ceilings.All() {
-		applied[ceiling.Metadata().ID()] = *ceiling.TypedSpec()
-	}
-
-	orders, err := readOrders(ctx, r, boottime.Now())
-	if err != nil {
-		return err
-	}
-
-	r.StartTrackingOutputs()
-
-	present := map[string]bool{}
-
-	for s := range stats.All() {
-		id := s.Metadata().ID()
-		present[id] = true
-
-		w := c.step(id, *s.TypedSpec(), cgroup.Cores(applied[id].Original), orders.of(id), logger)
-		gaveWay := w.giveWay(applied[id], c.config.Ceiling.Conflict)
+	for id, stats := range c.latest {
+		w := c.step(id, stats, c.around.owners[id], orders.of(id), logger)
+		gaveWay := w.giveWay(c.around.ceilings[id], c.config.Ceiling.Conflict)
 
 		// Before it is published, and so before anything is done about it. What a journal told of a workload
 		// is news to the memory.
@@ -144,37 +150,41 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Runtime, 
 			c.remember(logger)
 		}
 
-		if err := c.publish(ctx, r, id, w); err != nil {
+		published, err := c.publish(ctx, r, id, w)
+		if err != nil {
 			return err
 		}
+
+		news = news || published
 	}
 
-	c.forget(present)
-
-	if err := withdraw(ctx, r, present); err != nil {
+	withdrawn, err := c.withdraw(ctx, r)
+	if err != nil {
 		return err
 	}
 
-	if err := c.publishStatus(ctx, r, present, applied, orders, logger); err != nil {
-		return err
+	if !news && !withdrawn {
+		return nil
 	}
 
-	// Both at once: the first call ends the tracking.
-	if err := r.CleanupOutputs(ctx, resources.NewRuleStatus("").Metadata(), resources.NewVerdict("").Metadata()); err != nil {
-		return fmt.Errorf("error removing outdated rules and verdicts: %w", err)
-	}
-
-	return nil
+	return c.publishStatus(ctx, r, orders, logger)
 }
 
 // reconfigure starts every history anew under the new rules; a hold in force stays.
-func (c *PolicyController) reconfigure() {
+func (c *PolicyController) reconfigure(ctx context.Context, r controller.Writer) error {
 	for _, w := range c.workloads {
+		// Its rules may be others from now on.
+		if err := w.withdrawRules(ctx, r); err != nil {
+			return err
+		}
+
 		w.engine = c.newEngine(w.engine.Memory())
 		w.clock = 0
 	}
 
 	c.recorder.configure(c.config.Trace, trace.Header{Version: trace.Version, Config: c.config.document, Seed: c.Seed})
+
+	return nil
 }
 
 func (c *PolicyController) newEngine(memory policy.Memory) *policy.Engine {
@@ -204,63 +214,40 @@ func (c *PolicyController) remember(logger *zap.Logger) {
 	c.written = known
 }
 
-func (c *PolicyController) publish(ctx context.Context, r controller.Runtime, id string, w *workload) error {
-	for _, status := range w.decision.Rules {
-		err := safe.WriterModify(ctx, r, resources.NewRuleStatus(id+"/"+status.Rule.Name), func(res *resources.RuleStatus) error {
-			spec := res.TypedSpec()
-
-			if spec.State != string(status.State) {
-				spec.State, spec.Since = string(status.State), boottime.Wall(status.Since)
-			}
-
-			spec.Signal, spec.Value, spec.Threshold = signalName(status.Rule), round(status.Value), status.Rule.Limit()
-			spec.TripsIn, spec.Reason = status.TripsIn, status.Blind
-			spec.Credit, spec.Mode = round(status.Credit), string(cmp.Or(status.Rule.Mode, c.config.Mode))
-
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("error publishing rule %s of %s: %w", status.Rule.Name, id, err)
-		}
+// publish makes the resources of a workload what it is now. It tells whether any of it is news.
+func (c *PolicyController) publish(ctx context.Context, r controller.Writer, id string, w *workload) (bool, error) {
+	news, err := c.publishRules(ctx, r, id, w)
+	if err != nil {
+		return false, err
 	}
 
-	if err := publishVerdict(ctx, r, id, w.verdict); err != nil {
-		return err
+	if err := w.publishVerdict(ctx, r, id); err != nil {
+		return false, err
 	}
 
-	return c.publishWanted(ctx, r, id, w)
+	wanted, err := c.publishWanted(ctx, r, id, w)
+
+	return news || wanted, err
 }
 
-// withdraw removes the wanted ceilings of targets that are gone: there is nothing to act on.
-func withdraw(ctx context.Context, r controller.Runtime, present map[string]bool) error {
-	specs, err := safe.ReaderListAll[*resources.CeilingSpec](ctx, r)
-	if err != nil {
-		return fmt.Errorf("error listing wanted ceilings: %w", err)
-	}
+// withdraw removes the resources of workloads whose container is gone, and forgets those that have been gone for
+// a while. Not at once, because a restarted container must not run free, nor with new credit and an empty back-off.
+// It tells whether there was something to remove.
+func (c *PolicyController) withdraw(ctx context.Context, r controller.Writer) (bool, error) {
+	now, news := c.clock(), false
 
-	for spec := range specs.All() {
-		if present[spec.Metadata().ID()] {
+	for id, w := range c.workloads {
+		if _, present := c.latest[id]; present {
 			continue
 		}
 
-		if err := ignoreNotFound(r.Destroy(ctx, spec.Metadata())); err != nil {
-			return fmt.Errorf("error removing the wanted ceiling of %s: %w", spec.Metadata().ID(), err)
-		}
-	}
-
-	return nil
-}
-
-// forget drops workloads that have been gone for a while. Not at once, because a restarted container
-// must not run free, nor with new credit and an empty back-off.
-func (c *PolicyController) forget(present map[string]bool) {
-	now := boottime.Now()
-
-	for id, w := range c.workloads {
 		switch {
-		case present[id]:
 		case w.lostAt == 0:
-			w.lostAt = now
+			if err := w.withdraw(ctx, r, id); err != nil {
+				return false, err
+			}
+
+			w.lostAt, news = now, true
 		case now-w.lostAt > retention:
 			delete(c.workloads, id)
 			c.History.Forget(id)
@@ -270,4 +257,6 @@ func (c *PolicyController) forget(present map[string]bool) {
 	if now-c.startedAt > retention {
 		c.Remembered = nil
 	}
+
+	return news, nil
 }

@@ -43,15 +43,18 @@ func (r *recorder) close() {
 	}
 }
 
-// record writes one sample.
-func (r *recorder) record(sample trace.Sample, logger *zap.Logger) {
-	if r.config.Path == "" || r.failed {
+// wanted tells whether samples are to be recorded.
+func (r *recorder) wanted() bool { return r.config.Path != "" && !r.failed }
+
+// record writes one sample, when they are wanted.
+func (r *recorder) record(sample *trace.Sample, logger *zap.Logger) {
+	if !r.wanted() {
 		return
 	}
 
 	err := r.open()
 	if err == nil {
-		err = r.write(trace.Line{Sample: &sample})
+		err = r.write(trace.Line{Sample: sample})
 	}
 
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
 )
 
-func recorded(at int) trace.Sample {
-	return trace.Sample{Workload: "a/b/c", Container: "1", Sample: policy.Sample{At: time.Duration(at) * time.Second}}
+func recorded(at int) *trace.Sample {
+	return &trace.Sample{Workload: "a/b/c", Container: "1", Sample: policy.Sample{At: time.Duration(at) * time.Second}}
 }
 
 // readBack counts a trace's headers and samples, and checks that every line of it is whole.

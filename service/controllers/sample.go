@@ -9,19 +9,27 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/samples"
 )
 
 // SampleController reads the kernel's counters of each target at each interval.
 type SampleController struct {
 	Paths Paths
+	// Feed takes every sample; the resource is updated when there is something to tell clients.
+	Feed *samples.Feed
+	// Duration takes the time that each sample took, in seconds.
+	Duration prometheus.Observer
 
 	config   activeConfig
 	samplers map[string]*sampler
+	// reason and message are what the condition says.
+	reason, message string
 }
 
 // Name implements controller.Controller.
@@ -97,6 +105,7 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 
 		s.close()
 		delete(c.samplers, id)
+		c.Feed.Remove(id)
 
 		if err := ignoreNotFound(r.Destroy(ctx, resources.NewTargetStats(id).Metadata())); err != nil {
 			return fmt.Errorf("error removing the stats of %s: %w", id, err)
@@ -110,28 +119,62 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 	reason, message := resources.ReasonOK, ""
 
 	for id, s := range c.samplers {
-		stats := s.sample(boottime.Now())
+		started := time.Now()
 
-		for _, reading := range []resources.Reading{stats.CPU, stats.TXBytesPerSecond} {
+		s.sample(boottime.Now())
+		c.Duration.Observe(time.Since(started).Seconds())
+		c.Feed.Put(id, &s.stats)
+
+		for _, reading := range [...]*resources.Reading{&s.stats.CPU, &s.stats.TXBytesPerSecond} {
 			if reading.Provenance == resources.Blind && reading.Reason != warmingUp && !s.target.HostNetwork {
 				reason, message = resources.ReasonSamplingError, id+": "+reading.Reason
 			}
 		}
+	}
 
-		err := safe.WriterModify(ctx, r, resources.NewTargetStats(id), func(t *resources.TargetStats) error {
-			*t.TypedSpec() = stats
+	// Decided first, published second.
+	c.Feed.Wake()
 
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("error publishing the stats of %s: %w", id, err)
+	for id, s := range c.samplers {
+		if err := s.publish(ctx, r, id); err != nil {
+			return err
 		}
 	}
 
+	if reason == c.reason && message == c.message {
+		return nil
+	}
+
 	changed, err := setCondition(ctx, r, resources.ConditionSampling, reason, message)
+	if err != nil {
+		return err
+	}
+
+	c.reason, c.message = reason, message
+
 	if changed && reason != resources.ReasonOK {
 		logger.Warn("sampling", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message))
 	}
 
-	return err
+	return nil
+}
+
+// publish updates the resource when the newest sample is news.
+func (s *sampler) publish(ctx context.Context, r controller.Writer, id string) error {
+	if !statsChanged(&s.published, &s.stats) {
+		return nil
+	}
+
+	err := safe.WriterModify(ctx, r, resources.NewTargetStats(id), func(t *resources.TargetStats) error {
+		*t.TypedSpec() = s.stats
+
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("error publishing the stats of %s: %w", id, err)
+	}
+
+	s.published = s.stats
+
+	return nil
 }

@@ -32,7 +32,8 @@ type sampler struct {
 	cpuError, netError string
 	// cpuAt and linksAt are when each was last read: after a blind spell a rate spans the whole of it.
 	cpuAt, linksAt time.Duration
-	counters       resources.Counters
+	// stats are the newest, published those that clients know.
+	stats, published resources.TargetStatsSpec
 }
 
 func newSampler(paths Paths, target resources.TargetSpec, metrics config.Metrics) *sampler {
@@ -138,21 +139,19 @@ func (s *sampler) close() {
 }
 
 // sample reads everything once. A value that cannot be read is blind, with the reason; the others are not held up.
-func (s *sampler) sample(clock time.Duration) resources.TargetStatsSpec {
-	next := resources.TargetStatsSpec{
-		ContainerID: s.target.ContainerID, At: time.Now().UTC(), Clock: clock, Counters: s.counters,
+func (s *sampler) sample(clock time.Duration) {
+	before := s.stats.Counters
+
+	s.stats = resources.TargetStatsSpec{
+		ContainerID: s.target.ContainerID, At: time.Now().UTC(), Clock: clock, Counters: before,
 	}
 
-	s.sampleCgroup(&next)
-	s.sampleLinks(&next)
-	next.Program = s.program()
-
-	s.counters = next.Counters
-
-	return next
+	s.sampleCgroup(&s.stats, before)
+	s.sampleLinks(&s.stats, before)
+	s.stats.Program = s.program()
 }
 
-func (s *sampler) sampleCgroup(next *resources.TargetStatsSpec) {
+func (s *sampler) sampleCgroup(next *resources.TargetStatsSpec, before resources.Counters) {
 	if s.reader == nil {
 		s.openCgroup()
 	}
@@ -170,7 +169,7 @@ func (s *sampler) sampleCgroup(next *resources.TargetStatsSpec) {
 		return
 	}
 
-	before, elapsed, first := s.counters, (next.Clock - s.cpuAt).Seconds(), s.cpuAt == 0
+	elapsed, first := (next.Clock - s.cpuAt).Seconds(), s.cpuAt == 0
 	s.cpuAt = next.Clock
 
 	c := &next.Counters
@@ -224,7 +223,7 @@ func (s *sampler) sampleMemory(next *resources.TargetStatsSpec) {
 	}
 }
 
-func (s *sampler) sampleLinks(next *resources.TargetStatsSpec) {
+func (s *sampler) sampleLinks(next *resources.TargetStatsSpec, before resources.Counters) {
 	if s.namespace == nil {
 		s.openNamespace()
 	}
@@ -234,7 +233,7 @@ func (s *sampler) sampleLinks(next *resources.TargetStatsSpec) {
 	if s.links != nil {
 		counters, err := s.links.Counters()
 		if err == nil {
-			s.linkRates(next, counters)
+			s.linkRates(next, before, counters)
 
 			return
 		}
@@ -253,8 +252,8 @@ func (s *sampler) sampleLinks(next *resources.TargetStatsSpec) {
 	}
 }
 
-func (s *sampler) linkRates(next *resources.TargetStatsSpec, counters netns.Counters) {
-	before, elapsed, first := s.counters, (next.Clock - s.linksAt).Seconds(), s.linksAt == 0
+func (s *sampler) linkRates(next *resources.TargetStatsSpec, before resources.Counters, counters netns.Counters) {
+	elapsed, first := (next.Clock - s.linksAt).Seconds(), s.linksAt == 0
 	s.linksAt = next.Clock
 
 	c := &next.Counters

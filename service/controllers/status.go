@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,25 +26,17 @@ var severity = []string{
 }
 
 // publishStatus writes the one-line answer.
-func (c *PolicyController) publishStatus(
-	ctx context.Context, r controller.Runtime, present map[string]bool, applied map[string]resources.CeilingStatusSpec, orders orders,
-	logger *zap.Logger,
-) error {
-	conditions, err := safe.ReaderListAll[*resources.Condition](ctx, r)
-	if err != nil {
-		return fmt.Errorf("error listing conditions: %w", err)
-	}
-
-	status := c.worst(present, applied)
+func (c *PolicyController) publishStatus(ctx context.Context, r controller.Writer, orders orders, logger *zap.Logger) error {
+	status := c.worst()
 
 	if pause, ok := orders[resources.OverridePauseID]; ok {
 		status.State, status.Message = resources.StatePaused, inWords(pause)
 	}
 
-	status.Mode, status.Targets = string(c.config.Mode), int64(len(present))
+	status.Mode, status.Targets = string(c.config.Mode), int64(len(c.latest))
 
-	for condition := range conditions.All() {
-		overrule(&status, condition.TypedSpec())
+	for i := range c.around.conditions {
+		overrule(&status, &c.around.conditions[i])
 	}
 
 	return safe.WriterModify(ctx, r, resources.NewGuardStatus(resources.GuardStatusID), func(res *resources.GuardStatus) error {
@@ -54,7 +47,7 @@ func (c *PolicyController) publishStatus(
 		if spec.State != status.State {
 			status.Since = time.Now().UTC()
 
-			logger.Info("state", zap.String("state", status.State), zap.String("before", spec.State), zap.String("message", status.Message))
+			logger.Info("state", zap.String("mode", status.Mode), zap.String("state", status.State), zap.String("before", spec.State), zap.String("message", status.Message))
 		}
 
 		*spec = status
@@ -64,20 +57,12 @@ func (c *PolicyController) publishStatus(
 }
 
 // worst is the status of the target that is worst off.
-func (c *PolicyController) worst(present map[string]bool, applied map[string]resources.CeilingStatusSpec) resources.GuardStatusSpec {
+func (c *PolicyController) worst() resources.GuardStatusSpec {
 	worst := resources.GuardStatusSpec{State: resources.StateNoTarget, CPU: "-", TX: "-", Ceiling: "-", Rule: "-"}
 	rank := -1
 
-	ids := make([]string, 0, len(present))
-
-	for id := range present {
-		ids = append(ids, id)
-	}
-
-	slices.Sort(ids)
-
-	for _, id := range ids {
-		status := targetStatus(id, c.workloads[id], applied[id])
+	for _, id := range slices.Sorted(maps.Keys(c.latest)) {
+		status := targetStatus(id, c.workloads[id], c.around.ceilings[id])
 
 		if r := slices.Index(severity, status.State); r > rank {
 			worst, rank = status, r

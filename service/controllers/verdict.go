@@ -16,8 +16,9 @@ import (
 )
 
 // publishVerdict keeps a target's newest verdict.
-func publishVerdict(ctx context.Context, r controller.Runtime, id string, verdict *policy.Verdict) error {
-	if verdict == nil {
+func (w *workload) publishVerdict(ctx context.Context, r controller.Writer, id string) error {
+	verdict := w.verdict
+	if verdict == w.told {
 		return nil
 	}
 
@@ -38,6 +39,8 @@ func publishVerdict(ctx context.Context, r controller.Runtime, id string, verdic
 	if err != nil {
 		return fmt.Errorf("error publishing the verdict on %s: %w", id, err)
 	}
+
+	w.told = verdict
 
 	return nil
 }

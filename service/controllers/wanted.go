@@ -36,16 +36,24 @@ func (w *workload) wish() (wanted policy.Hold, ok bool) {
 	return wanted, ok
 }
 
-// publishWanted makes the wanted ceiling of a workload what it is now.
-func (c *PolicyController) publishWanted(ctx context.Context, r controller.Runtime, id string, w *workload) error {
+// publishWanted makes the wanted ceiling of a workload what it is now. It tells whether there is one, or was.
+func (c *PolicyController) publishWanted(ctx context.Context, r controller.Writer, id string, w *workload) (bool, error) {
 	wanted, ok := w.wish()
+	if !ok && !w.wanted {
+		return false, nil
+	}
+
 	if !ok {
 		if err := ignoreNotFound(r.Destroy(ctx, resources.NewCeilingSpec(id).Metadata())); err != nil {
-			return fmt.Errorf("error removing the wanted ceiling of %s: %w", id, err)
+			return false, fmt.Errorf("error removing the wanted ceiling of %s: %w", id, err)
 		}
 
-		return nil
+		w.wanted = false
+
+		return true, nil
 	}
+
+	w.wanted = true
 
 	err := safe.WriterModify(ctx, r, resources.NewCeilingSpec(id), func(res *resources.CeilingSpec) error {
 		spec := res.TypedSpec()
@@ -74,10 +82,10 @@ func (c *PolicyController) publishWanted(ctx context.Context, r controller.Runti
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("error publishing the wanted ceiling of %s: %w", id, err)
+		return false, fmt.Errorf("error publishing the wanted ceiling of %s: %w", id, err)
 	}
 
-	return nil
+	return true, nil
 }
 
 // releasesIn is the time until the ceiling goes if all stays quiet.

@@ -35,14 +35,19 @@ type workload struct {
 	known bool
 	// lostAt is when its container went; 0 while it runs.
 	lostAt time.Duration
+
+	// published is what clients know of its rules, ruleIDs the resources that say it, told the verdict they know
+	// of, and wanted whether they know of a wanted ceiling.
+	published []resources.RuleStatusSpec
+	ruleIDs   []string
+	told      *policy.Verdict
+	wanted    bool
 }
 
 // step takes the workload's newest sample.
 func (c *PolicyController) step(
-	id string, stats resources.TargetStatsSpec, owner float64, order resources.OverrideSpec, logger *zap.Logger,
+	id string, stats *resources.TargetStatsSpec, owner float64, order resources.OverrideSpec, logger *zap.Logger,
 ) *workload {
-	logger = logger.With(zap.String("target", id))
-
 	w, ok := c.workloads[id]
 	if !ok {
 		w = &workload{containerID: stats.ContainerID}
@@ -70,7 +75,10 @@ func (c *PolicyController) step(
 	sample.Suspended, sample.Manual = order.Suspends(), manual(order)
 
 	c.History.Add(id, stats.ContainerID, sample)
-	c.recorder.record(trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, logger)
+
+	if c.recorder.wanted() {
+		c.recorder.record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, c.about(logger, id))
+	}
 
 	// The engine writes over its rules at each step.
 	w.before = append(w.before[:0], w.decision.Rules...)
@@ -86,9 +94,31 @@ func (c *PolicyController) step(
 		w.reason, w.reasonSince, w.reasonUntil = reasonOf(w.decision, hold.Rule), hold.Since, hold.Until
 	}
 
-	logDecision(logger, w.before, w.decision)
+	if w.moved() {
+		logDecision(c.about(logger, id), w.before, w.decision)
+	}
 
 	return w
+}
+
+// about is the logger of what concerns a workload.
+func (c *PolicyController) about(logger *zap.Logger, id string) *zap.Logger {
+	return logger.With(zap.String("mode", string(c.config.Mode)), zap.String("target", id))
+}
+
+// moved tells whether the last step led to something to say.
+func (w *workload) moved() bool {
+	if w.decision.Event != "" || w.decision.Verdict != nil || len(w.before) != len(w.decision.Rules) {
+		return true
+	}
+
+	for i := range w.before {
+		if w.before[i].State != w.decision.Rules[i].State {
+			return true
+		}
+	}
+
+	return false
 }
 
 // giveWay notes that the hold in force gave way, so that it does so after a restart, too. It tells whether that is news.
@@ -103,7 +133,7 @@ func (w *workload) giveWay(ceiling resources.CeilingStatusSpec, conflict config.
 	return news
 }
 
-func policySample(stats resources.TargetStatsSpec, owner float64) policy.Sample {
+func policySample(stats *resources.TargetStatsSpec, owner float64) policy.Sample {
 	return policy.Sample{
 		At:            stats.Clock,
 		CPU:           policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),

@@ -22,12 +22,23 @@ const (
 	maxBackoff = time.Minute
 )
 
+// probeInterval is how soon it is noticed, while no ceiling is wanted, that one could not be written.
+const probeInterval = 10 * time.Second
+
 // Node is where ceilings are written.
 type Node struct {
 	// Proc is the node's procfs, Cgroup the root of its unified hierarchy.
 	Proc, Cgroup string
 	// BootID of this boot.
 	BootID string
+	// Failed is told of each attempt to write or to take back a ceiling that failed; nil is not.
+	Failed func(error)
+}
+
+func (n Node) failed(err error) {
+	if n.Failed != nil {
+		n.Failed(err)
+	}
 }
 
 // Action is something done to a target, or decided not to be.
@@ -149,7 +160,7 @@ func (c *Ceiling) probe(now time.Duration) {
 		return
 	}
 
-	c.err, c.probeAt = c.dir.Controllable(), now+minBackoff
+	c.err, c.probeAt = c.dir.Controllable(), now+probeInterval
 
 	if errors.Is(c.err, cgroup.ErrGone) {
 		c.err = nil // the target is about to go
@@ -179,6 +190,10 @@ func (c *Ceiling) observe(wanted *resources.CeilingSpecSpec, err error) []Action
 	}
 
 	c.status = status
+
+	if err != nil {
+		c.node.failed(err)
+	}
 
 	return []Action{c.action(resources.ActionObserve, wanted.Rule, wanted.Reason, "", "", err)}
 }
@@ -230,6 +245,8 @@ func (c *Ceiling) failed(rule, reason, before string, err error, now time.Durati
 
 		return nil
 	}
+
+	c.node.failed(err)
 
 	repeated := c.err != nil && c.err.Error() == err.Error()
 

@@ -19,6 +19,8 @@ const filesInterval = 5 * time.Second
 // Files are PEM files on the node.
 type Files struct {
 	Paths config.TLS
+	// Field of the configuration that names them, for errors.
+	Field string
 	// Interval between two looks; 0 is the usual one.
 	Interval time.Duration
 }
@@ -60,7 +62,7 @@ func (f Files) read() (Material, error) {
 	for i, file := range []struct{ field, path string }{{"ca", f.Paths.CA}, {"cert", f.Paths.Cert}, {"key", f.Paths.Key}} {
 		data, err := os.ReadFile(file.path)
 		if err != nil {
-			return Material{}, fmt.Errorf("error loading api.tls.%s: %w", file.field, err)
+			return Material{}, fmt.Errorf("error loading %s.%s: %w", f.Field, file.field, err)
 		}
 
 		all[i] = data

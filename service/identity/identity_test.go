@@ -152,7 +152,7 @@ func TestFilesAreReloaded(t *testing.T) {
 	write("torn", identity.Material{CAs: first.CAs, Server: talosx509.PEMEncodedCertificateAndKey{Crt: first.Server.Crt, Key: second.Server.Key}})
 	point("a")
 
-	store, reports := run(t, identity.Files{Paths: paths, Interval: 20 * time.Millisecond})
+	store, reports := run(t, identity.Files{Paths: paths, Field: "api.tls", Interval: 20 * time.Millisecond})
 
 	require.NoError(t, report(t, reports))
 

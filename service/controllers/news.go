@@ -1,0 +1,105 @@
+//go:build linux
+
+package controllers
+
+import (
+	"math"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// A resource is updated for its readers: when a value has moved by more than a twentieth, and by more than
+// what is noise in its unit. Decisions are made on every sample, whatever is published.
+const (
+	moved = 0.05
+	// heartbeat is how old a published reading may become: its time says that the guard is alive.
+	heartbeat = 10 * time.Second
+)
+
+// Noise of each unit.
+const (
+	noiseCores   = 0.005
+	noiseBytes   = 1000 // per second
+	noisePackets = 5    // per second
+	noiseShare   = 0.01
+	noiseMemory  = 256 << 10
+	noiseCount   = 2
+)
+
+// changed tells whether a value is news to somebody who knows the one before.
+func changed(before, after, noise float64) bool {
+	difference := math.Abs(after - before)
+
+	return difference > noise && difference > moved*math.Max(math.Abs(before), math.Abs(after))
+}
+
+// noiseOf is that of a signal's unit; an expression is true or false.
+func noiseOf(signal config.Signal) float64 {
+	switch {
+	case signal.Bytes():
+		return noiseBytes
+	case signal == config.SignalCPU:
+		return noiseCores
+	default:
+		return noiseShare
+	}
+}
+
+func readingChanged(before, after *resources.Reading, noise float64) bool {
+	return before.Provenance != after.Provenance || before.Reason != after.Reason || changed(before.Value, after.Value, noise)
+}
+
+// statsChanged tells whether a sample is news to somebody who knows the one before.
+func statsChanged(before, after *resources.TargetStatsSpec) bool {
+	if before.ContainerID != after.ContainerID || after.Clock-before.Clock >= heartbeat {
+		return true
+	}
+
+	for _, reading := range [...]struct {
+		before, after *resources.Reading
+		noise         float64
+	}{
+		{&before.CPU, &after.CPU, noiseCores},
+		{&before.CPUUser, &after.CPUUser, noiseCores},
+		{&before.CPUSystem, &after.CPUSystem, noiseCores},
+		{&before.ThrottledRatio, &after.ThrottledRatio, noiseShare},
+		{&before.ThrottledTime, &after.ThrottledTime, noiseShare},
+		{&before.CPUPressure, &after.CPUPressure, noiseShare},
+		{&before.MemoryBytes, &after.MemoryBytes, noiseMemory},
+		{&before.MemoryPeakBytes, &after.MemoryPeakBytes, noiseMemory},
+		{&before.Pids, &after.Pids, noiseCount},
+		{&before.TXBytesPerSecond, &after.TXBytesPerSecond, noiseBytes},
+		{&before.RXBytesPerSecond, &after.RXBytesPerSecond, noiseBytes},
+		{&before.TXPacketsPerSecond, &after.TXPacketsPerSecond, noisePackets},
+		{&before.RXPacketsPerSecond, &after.RXPacketsPerSecond, noisePackets},
+		{&before.TXDroppedPerSecond, &after.TXDroppedPerSecond, noisePackets},
+		{&before.RXDroppedPerSecond, &after.RXDroppedPerSecond, noisePackets},
+		{&before.Program.AllocBytesPerSecond, &after.Program.AllocBytesPerSecond, noiseBytes},
+		{&before.Program.GCPerSecond, &after.Program.GCPerSecond, noiseShare},
+		{&before.Program.HeapBytes, &after.Program.HeapBytes, noiseMemory},
+		{&before.Program.Goroutines, &after.Program.Goroutines, noiseCount},
+		{&before.Program.AdvertisedImages, &after.Program.AdvertisedImages, 0},
+		{&before.Program.AdvertisedTags, &after.Program.AdvertisedTags, 0},
+		{&before.Program.AdvertisedDigests, &after.Program.AdvertisedDigests, 0},
+		{&before.Program.AdvertisedKeys, &after.Program.AdvertisedKeys, 0},
+		{&before.Program.MirrorRequestsPerSecond, &after.Program.MirrorRequestsPerSecond, noiseShare},
+		{&before.Program.MirrorHitRatio, &after.Program.MirrorHitRatio, noiseShare},
+	} {
+		if readingChanged(reading.before, reading.after, reading.noise) {
+			return true
+		}
+	}
+
+	return false
+}
+
+// ruleChanged tells whether a rule's outcome is news. The time until it fires is counted in seconds.
+func ruleChanged(before, after *resources.RuleStatusSpec) bool {
+	return before.Signal != after.Signal || before.State != after.State || before.Threshold != after.Threshold ||
+		before.Reason != after.Reason || before.Mode != after.Mode ||
+		changed(before.Value, after.Value, noiseOf(config.Signal(after.Signal))) ||
+		changed(before.Credit, after.Credit, noiseShare) ||
+		before.TripsIn.Truncate(time.Second) != after.TripsIn.Truncate(time.Second)
+}
