@@ -103,7 +103,7 @@ Exit codes: 0 all is well, 1 the command failed, 2 a ceiling is in force, 3 a gu
 
 	root.AddCommand(
 		a.statusCommand(), a.explainCommand(), a.historyCommand(), a.eventsCommand(), a.compareCommand(), a.topCommand(),
-		a.configCommand(), a.rulesCommand(), a.doctorCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
+		a.configCommand(), a.rulesCommand(), a.dashboardCommand(), a.doctorCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.orderCommands()...)
 

@@ -21,8 +21,8 @@ import (
 // generated are the flags of config generate: fields of the document by their names, and the thresholds of
 // the rules.
 type generated struct {
-	fields                  map[string]*string
-	cpu, tx, alloc, lasting string
+	fields                          map[string]*string
+	cpu, tx, alloc, lasting, window string
 }
 
 // generateFields are the fields that have a flag.
@@ -33,7 +33,9 @@ var generateFields = []struct{ flag, field, help string }{
 	{"ceiling", "ceiling.cpu", "quota of a ceiling, such as 500m"},
 	{"floor", "ceiling.floor", "the least that is ever written"},
 	{"hold", "ceiling.hold", "how long a ceiling stays at least"},
+	{"release-after", "ceiling.releaseAfter", "how long all must be quiet until a ceiling goes"},
 	{"on-stop", "ceiling.onStop", "release or keep a ceiling when the service stops"},
+	{"metrics", "metrics.listen", "where the guard's own metrics are served, such as :9470; not encrypted unless metrics.tls says so"},
 }
 
 func (a *app) generateCommand() *cobra.Command {
@@ -56,6 +58,7 @@ its default and is not in the document.`,
 	cmd.Flags().StringVar(&g.tx, "tx", "", "threshold of "+alerts.HighTX+", such as 500k/s")
 	cmd.Flags().StringVar(&g.alloc, "alloc", "", "threshold of "+alerts.HighAllocation+", such as 1G/min; that rule is in mode observe")
 	cmd.Flags().StringVar(&g.lasting, "for", "", "how long a threshold must be exceeded, such as 10m")
+	cmd.Flags().StringVar(&g.window, "window", "", "what an average is made over, such as 1m")
 
 	return cmd
 }
@@ -122,7 +125,7 @@ func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
 
 // rules are the defaults with other thresholds; nil when none is given.
 func (g generated) rules() *yaml.Node {
-	if g.cpu+g.tx+g.alloc+g.lasting == "" {
+	if g.cpu+g.tx+g.alloc+g.lasting+g.window == "" {
 		return nil
 	}
 
@@ -151,6 +154,12 @@ func (g generated) rules() *yaml.Node {
 	if g.alloc != "" {
 		list.Content = append(list.Content, mapping("name", alerts.HighAllocation, "mode", string(config.ModeObserve),
 			"signal", string(config.SignalAllocation), "threshold", g.alloc, "for", given(g.lasting, "10m")))
+	}
+
+	for _, node := range list.Content {
+		if g.window != "" {
+			node.Content = append(node.Content, scalar("window"), scalar(g.window))
+		}
 	}
 
 	return list

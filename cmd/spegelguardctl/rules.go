@@ -28,7 +28,7 @@ func (a *app) rulesCommand() *cobra.Command {
 with --form inhibit the part of Alertmanager's configuration that keeps CPUThrottlingHigh quiet under a ceiling.
 
 The thresholds are those of all nodes, which must be the same, or those of a document given with --config. The
-alerts on guards need the guards' own metrics, which no guard exports yet: until then these do not fire. The output is YAML unless --output says otherwise.`,
+alerts on guards need the guards' own metrics (metrics.listen). The output is YAML unless --output says otherwise.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("output") {
