@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -273,75 +272,6 @@ func TestARestartedContainerStaysCapped(t *testing.T) {
 	l.Run(10*time.Second, 1.8, func(_ policy.Sample, d policy.Decision) { assert.True(t, d.Held && d.Hold.Enforced()) })
 }
 
-func TestAdaptiveFollowsTheTraffic(t *testing.T) {
-	const document = `
-rules: [{name: TX, signal: networkTx, threshold: 150k/s, for: 5m, window: 1m}]
-ceiling: {strategy: adaptive, step: 75%, hold: 30m}
-`
-
-	l, r := newLoop(t, document), &recorder{}
-
-	// 150 kB/s are 193m: 500, 375, 281, 210, 157.
-	l.Run(30*time.Minute, 1.8, r.see)
-	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventStepDown, policy.EventStepDown, policy.EventStepDown, policy.EventStepDown}, r.events())
-	assert.Equal(t, int64(157), r.last.Hold.Millicores)
-	assert.LessOrEqual(t, r.last.Rules[0].Value, 150e3)
-
-	for i := 1; i < len(r.changes); i++ {
-		assert.GreaterOrEqual(t, r.changes[i].at-r.changes[i-1].at, time.Minute, "a window to see what a step did")
-	}
-
-	// The hold over, it presses on: probed, found going on, and back where it was, not at the top.
-	l.Run(30*time.Minute, 1.8, r.see)
-	assert.Equal(t, policy.EventRetrip, r.changes[len(r.changes)-1].event)
-	assert.Equal(t, int64(157), r.last.Hold.Millicores)
-	assert.Equal(t, policy.OutcomeHelped, r.verdicts[0].Outcome)
-}
-
-func TestAdaptiveStopsAtTheFloorAndAtTheOwnersLimit(t *testing.T) {
-	l, r := newLoop(t, `
-rules: [{name: TX, signal: networkTx, threshold: 1k/s, for: 1m, window: 10s}]
-ceiling: {strategy: adaptive, floor: 150m, hold: 5m}
-`), &recorder{}
-	l.Owner = 0.3
-
-	l.Run(5*time.Minute, 1.8, r.see)
-	require.NotEmpty(t, r.changes)
-	assert.Equal(t, int64(300), r.changes[0].decision.Hold.Millicores, "the owner's limit is the top")
-	assert.Equal(t, int64(150), r.last.Hold.Millicores)
-
-	// On the floor, and still pressing: that is no help any more.
-	l.Run(time.Hour, 1.8, r.see)
-	require.NotEmpty(t, r.verdicts)
-	assert.Equal(t, policy.OutcomeHarmed, r.verdicts[0].Outcome)
-	assert.Contains(t, r.verdicts[0].Reason, "floor")
-}
-
-func TestAdaptiveRelaxesStepwise(t *testing.T) {
-	l, r := newLoop(t, `
-rules: [{name: TX, signal: networkTx, threshold: 150k/s, for: 1m, window: 10s}]
-ceiling: {strategy: adaptive, hold: 10m, probe: 0s}
-`), &recorder{}
-
-	l.Run(5*time.Minute, 1.8, r.see)
-	require.Equal(t, int64(157), r.last.Hold.Millicores)
-
-	// A core sends less from here on: 100 kB/s, so every ceiling up to the top is fine, and it presses.
-	var tx float64
-
-	tx = l.Plant.Sample.TX.Total
-
-	for range 20 * 60 {
-		sample := l.Plant.Run(time.Second, 1.8, float64(r.last.Hold.Millicores)/1000)
-		tx += 100e3 * float64(r.last.Hold.Millicores) / 1000
-		sample.TX.Total = tx
-		r.see(sample, l.Engine.Step(sample))
-	}
-
-	assert.Equal(t, policy.EventRelax, r.changes[len(r.changes)-1].event)
-	assert.Equal(t, int64(500), r.last.Hold.Millicores)
-}
-
 func TestARuleInObserveNeverLeadsToACeiling(t *testing.T) {
 	l, r := newLoop(t, `
 rules:
@@ -420,60 +350,5 @@ func TestTimeThatNobodySawDoesNotCount(t *testing.T) {
 
 		l.Run(3*time.Minute, 1.8, r.see)
 		assert.Equal(t, []policy.Event{policy.EventTrip}, r.events())
-	}
-}
-
-// TestASuspendedWorkloadHasNoCeiling: a person's word ends a hold at once and lets none begin; afterwards the
-// rules, which have watched meanwhile, decide again.
-func TestASuspendedWorkloadHasNoCeiling(t *testing.T) {
-	l, r := newLoop(t, cpuRule), &recorder{}
-
-	l.Run(11*time.Minute, 1.8, r.see)
-	require.Equal(t, []policy.Event{policy.EventTrip}, r.events())
-
-	l.Plant.Sample.Suspended = true
-	l.Run(time.Second, 1.8, r.see)
-	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease}, r.events())
-	assert.Len(t, r.verdicts, 1, "what the ceiling did is judged as ever")
-
-	l.Run(20*time.Minute, 1.8, r.see)
-	assert.False(t, r.last.Held)
-	assert.Equal(t, policy.StateFiring, r.last.Rules[0].State, "it is seen")
-	require.Len(t, r.changes, 2)
-
-	l.Plant.Sample.Suspended = false
-	l.Run(time.Second, 1.8, r.see)
-	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease, policy.EventTrip}, r.events())
-	assert.True(t, r.last.Held)
-}
-
-// TestAShortSuspensionDoesNotTripAtItsEnd: the time that a rule needs begins anew with the release.
-func TestAShortSuspensionDoesNotTripAtItsEnd(t *testing.T) {
-	l, r := newLoop(t, cpuRule), &recorder{}
-
-	l.Run(11*time.Minute, 1.8, r.see)
-
-	l.Plant.Sample.Suspended = true
-	l.Run(time.Minute, 1.8, r.see)
-
-	l.Plant.Sample.Suspended = false
-	l.Run(8*time.Minute, 1.8, r.see)
-	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease}, r.events())
-
-	l.Run(3*time.Minute, 1.8, r.see)
-	assert.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease, policy.EventTrip}, r.events())
-}
-
-// TestAPersonsLowerCeilingIsNotProbed: lifting the rule's would show nothing.
-func TestAPersonsLowerCeilingIsNotProbed(t *testing.T) {
-	for manual, probes := range map[float64]bool{0.2: false, 0: true} {
-		l, r := newLoop(t, cpuRule), &recorder{}
-
-		l.Run(11*time.Minute, 1.8, r.see)
-
-		l.Manual = manual
-		l.Run(30*time.Minute, 1.8, r.see)
-
-		assert.Equal(t, probes, slices.Contains(r.events(), policy.EventProbe), "%v", r.events())
 	}
 }
