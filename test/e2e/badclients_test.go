@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
-	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,18 +43,15 @@ interval: 1s
 rules:
   - {name: A, signal: cpu, threshold: "8", for: 1m, window: 2s}
   - {name: B, signal: networkTx, threshold: 1G/s, for: 1m, window: 2s}
-`, nil)
+`+traced, nil)
 	l.runAway(t, l.spegel, l.peer)
 
 	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)
 	require.NoError(t, err)
 
-	samples := make(chan state.Event, 1024)
-	require.NoError(t, l.guard.Client.COSI.WatchKind(t.Context(), resources.NewTargetStats("").Metadata(), samples))
-
 	yieldToTheNode(t)
 
-	quiet := longestGap(t, samples, 5*time.Second)
+	quiet := longestGapOver(t, l.spegel, 5*time.Second)
 	before := guardMegabytes(t, l.guard)
 
 	watchIdly(t, l.guard)
@@ -88,7 +84,7 @@ rules:
 
 	go func() { resets <- rapid.RapidReset("/cosi.resource.State/Watch", 10_000) }()
 
-	loaded := longestGap(t, samples, 15*time.Second)
+	loaded := longestGapOver(t, l.spegel, 15*time.Second)
 
 	require.NoError(t, flood.Wait())
 
@@ -125,36 +121,6 @@ func yieldToTheNode(t *testing.T) {
 		require.NoError(t, move(home))
 		require.NoError(t, os.Remove(low))
 	})
-}
-
-// longestGap is the longest time between two samples, by the time they were taken at.
-func longestGap(t *testing.T, samples <-chan state.Event, over time.Duration) time.Duration {
-	t.Helper()
-
-	var longest, last time.Duration
-
-	for end := time.After(over); ; {
-		select {
-		case <-end:
-			require.NotZero(t, longest, "there was no sample")
-
-			return longest
-		case event := <-samples:
-			require.NoError(t, event.Error)
-
-			stats, ok := event.Resource.(*resources.TargetStats)
-			if !ok || event.Type != state.Updated {
-				continue
-			}
-
-			at := stats.TypedSpec().Clock
-			if last != 0 {
-				longest = max(longest, at-last)
-			}
-
-			last = at
-		}
-	}
 }
 
 // watchIdly opens streams on which next to nothing happens.

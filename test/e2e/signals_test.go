@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/hostile"
 	"github.com/spegel-guard/spegel-guard/test/node"
@@ -26,7 +27,7 @@ import (
 func TestHostileMetricsDelayNoTick(t *testing.T) {
 	const interval = time.Second
 
-	l := newLoop(t, strings.NewReplacer("interval: 2s\ntarget", "interval: 1s\ntarget", "interval: 2s}", "interval: 1s}").Replace(watching), nil)
+	l := newLoop(t, strings.NewReplacer("interval: 2s\ntarget", "interval: 1s\ntarget", "interval: 2s}", "interval: 1s}").Replace(watching)+traced, nil)
 	ctx := t.Context()
 
 	events := make(chan state.Event, 4096)
@@ -39,30 +40,25 @@ func TestHostileMetricsDelayNoTick(t *testing.T) {
 		l.spegel.Spec.Args = []string{"-hostile=" + string(mode)}
 		require.NoError(t, l.spegel.StartContainer(ctx))
 
-		worst, samples, reason := untilBlind(t, events, l.spegel.ContainerID)
+		reason := untilBlind(t, events, l.spegel.ContainerID)
+		// And some more.
+		time.Sleep(5 * interval)
+
+		worst, samples := longestGap(t, l.spegel, 0, boottime.Now())
 
 		t.Logf("%-20s %3d samples, %v at most between two, blind: %s", mode, samples, worst.Round(time.Millisecond), reason)
 		assert.Less(t, worst, 2*interval, "jitter under one interval")
 	}
 }
 
-// untilBlind watches a container's samples until what its program allocates is blind for what it answers,
-// and some more. It returns the longest time between two samples.
-func untilBlind(t *testing.T, events chan state.Event, container string) (worst time.Duration, samples int, reason string) {
+// untilBlind watches a container's samples until what its program allocates is blind for what it answers.
+func untilBlind(t *testing.T, events chan state.Event, container string) (reason string) {
 	t.Helper()
 
-	const more = 5
-
-	var (
-		last    time.Duration
-		timeout = time.After(patience)
-		after   int
-	)
-
-	for after < more {
+	for timeout := time.After(patience); ; {
 		select {
 		case <-timeout:
-			t.Fatalf("after %d samples still no reason", samples)
+			t.Fatal("still no reason")
 		case event := <-events:
 			stats, ok := event.Resource.(*resources.TargetStats)
 			if !ok || stats.TypedSpec().ContainerID != container || event.Type == state.Destroyed {
@@ -70,31 +66,16 @@ func untilBlind(t *testing.T, events chan state.Event, container string) (worst 
 			}
 
 			spec := stats.TypedSpec()
-
-			if last != 0 {
-				worst = max(worst, spec.Clock-last)
-			}
-
-			last = spec.Clock
-			samples++
-
 			require.Equal(t, resources.Measured, spec.MemoryBytes.Provenance, "the other values are not concerned")
 
 			reading := spec.Program.AllocBytesPerSecond
 
-			switch {
-			case reading.Provenance == resources.Blind && reading.Reason != "not asked yet" && !strings.Contains(reading.Reason, "a rate needs two") &&
-				!strings.Contains(reading.Reason, "connection refused"):
-				reason = reading.Reason
-			case reason == "":
-				continue
+			if reading.Provenance == resources.Blind && reading.Reason != "not asked yet" && !strings.Contains(reading.Reason, "a rate needs two") &&
+				!strings.Contains(reading.Reason, "connection refused") {
+				return reading.Reason
 			}
-
-			after++
 		}
 	}
-
-	return worst, samples, reason
 }
 
 // TestEvidence: what the target looked like is kept from before the ceiling, and the action says where.

@@ -63,6 +63,11 @@ func (n *Node) StartGuard(ctx context.Context, document string) (*Guard, error) 
 		return nil, err
 	}
 
+	return n.StartGuardOf(ctx, document, authority)
+}
+
+// StartGuardOf is StartGuard with certificates of a given authority.
+func (n *Node) StartGuardOf(ctx context.Context, document string, authority *pki.PKI) (*Guard, error) {
 	ca, cert, key, err := authority.ServerFiles("127.0.0.1")
 	if err != nil {
 		return nil, err

@@ -1,8 +1,10 @@
 package vm
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os/exec"
 	"regexp"
 )
@@ -21,14 +23,29 @@ func HostTools(ctx context.Context, names ...string) (map[string]string, error) 
 			return nil, fmt.Errorf("error looking for %s (make deps installs it): %w", name, err)
 		}
 
-		libraries, err := exec.CommandContext(ctx, "ldd", binary).Output()
+		needed, err := HostTool(ctx, name, binary)
 		if err != nil {
-			return nil, fmt.Errorf("error listing the libraries of %s: %w", binary, err)
+			return nil, err
 		}
 
-		files["/usr/bin/"+name] = binary
+		maps.Copy(files, needed)
+	}
 
-		for _, match := range hostLibrary.FindAllString(string(libraries), -1) {
+	return files, nil
+}
+
+// HostTool is one program with the libraries it needs, for the guest's /usr/bin.
+func HostTool(ctx context.Context, name, binary string) (map[string]string, error) {
+	files := map[string]string{"/usr/bin/" + name: binary}
+
+	// A static program has none, and ldd says so with its exit code.
+	libraries, err := exec.CommandContext(ctx, "ldd", binary).CombinedOutput()
+	if err != nil && !bytes.Contains(libraries, []byte("not a dynamic executable")) {
+		return nil, fmt.Errorf("error listing the libraries of %s: %w", binary, err)
+	}
+
+	for _, match := range hostLibrary.FindAllString(string(libraries), -1) {
+		if match != binary {
 			files[match] = match
 		}
 	}

@@ -92,6 +92,18 @@ func (b *builder) fill(ctx context.Context) error {
 	return nil
 }
 
+// addTool puts a program of this machine into the guest.
+func (b *builder) addTool(ctx context.Context, name, path string) error {
+	files, err := vm.HostTool(ctx, name, path)
+	if err != nil {
+		return err
+	}
+
+	maps.Copy(b.files, files)
+
+	return nil
+}
+
 // guestArch is the test machine's.
 const guestArch = "amd64"
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -37,6 +38,9 @@ func run(args []string) (int, error) {
 	pattern := flags.String("run", "", "run only tests matching the regular expression")
 	tags := flags.String("tags", "", "build tags of the guard and of the tests")
 	verbose := flags.Bool("v", false, "print every test")
+	tools, files := pairs{}, pairs{}
+	flags.Var(tools, "tool", "NAME=PATH: a program of this machine for the guest's /usr/bin, with its libraries")
+	flags.Var(files, "file", "NAME=PATH: a file of this machine for the folder that tests and programs run in")
 
 	if err := flags.Parse(args[1:]); err != nil {
 		return 0, err
@@ -56,6 +60,16 @@ func run(args []string) (int, error) {
 
 	defer build.close()
 
+	for name, path := range tools {
+		if err := build.addTool(ctx, name, path); err != nil {
+			return 0, err
+		}
+	}
+
+	for name, path := range files {
+		build.files["/tests/"+name] = path
+	}
+
 	boot := bootOptions{timeout: *timeout, memoryMiB: *memory}
 
 	switch args[0] {
@@ -66,4 +80,22 @@ func run(args []string) (int, error) {
 	default:
 		return 0, fmt.Errorf("unknown command %q, wanted test or exec", args[0])
 	}
+}
+
+// pairs is a flag that is given once for each name.
+type pairs map[string]string
+
+// String implements flag.Value.
+func (p pairs) String() string { return fmt.Sprint(map[string]string(p)) }
+
+// Set implements flag.Value.
+func (p pairs) Set(text string) error {
+	name, path, ok := strings.Cut(text, "=")
+	if !ok {
+		return fmt.Errorf("%q is not NAME=PATH", text)
+	}
+
+	p[name] = path
+
+	return nil
 }

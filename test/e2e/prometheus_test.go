@@ -1,0 +1,180 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/dashboard"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/pkg/series"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+const (
+	metricsAddress    = "127.0.0.1:9470"
+	prometheusAddress = "127.0.0.1:9090"
+)
+
+// exporting is the fast configuration with a rule for each panel, and metrics.
+const exporting = `
+interval: 200ms
+target: {metrics: {interval: 1s}}
+rules:
+  - {name: SpegelHighCPU, signal: cpu, threshold: 400m, release: 380m, for: 3s, window: 2s}
+  - {name: SpegelHighNetworkTX, signal: networkTx, threshold: 500k/s, for: 3s, window: 2s}
+  - {name: SpegelCPUCredit, signal: cpu, credit: {earn: 400m, capacity: 1h}, window: 2s}
+  - {name: SpegelHighMemoryAllocation, mode: observe, signal: allocation, threshold: 1G/min, for: 3s, window: 3s}
+ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s, probe: 2s}
+metrics: {listen: "` + metricsAddress + `"}
+`
+
+// TestADashboardOfTheLoop: Debian's Prometheus scrapes the guard through a breach, a foreign write, a probe and the
+// release, and each query of the dashboard has an answer.
+func TestADashboardOfTheLoop(t *testing.T) {
+	l := newLoop(t, exporting, nil)
+
+	prometheus(t)
+	waitQuery(t, `up == 1`)
+	waitQuery(t, series.State+`{state="ok"} == 1`)
+
+	began := time.Now()
+
+	l.runAway(t, l.spegel, l.peer)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitQuery(t, fmt.Sprintf("abs(%s - 0.5) < 0.001", series.Ceiling))
+	waitQuery(t, series.Throttles+" >= 1")
+
+	// Somebody else writes, and demand presses on until it is probed.
+	require.NoError(t, node.SetCPUMax(l.spegel.Cgroup, "90000 100000"))
+	waitQuery(t, series.ForeignWrites+" >= 1")
+	waitQuery(t, series.Probes+" >= 1")
+
+	// A ceiling comes and goes, so a panel that shows it is asked while it is there.
+	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitQuery(t, series.Ceiling)
+
+	window := fmt.Sprintf("%.0fs", time.Since(began).Seconds()+30)
+	during := answers(t, window)
+
+	l.calm(t, l.spegel)
+
+	_, err := l.guard.WaitState(t.Context(), 2*patience, resources.StateOK)
+	require.NoError(t, err)
+	waitQuery(t, series.Releases+" >= 1")
+	waitQuery(t, "absent("+series.Ceiling+")")
+
+	window = fmt.Sprintf("%.0fs", time.Since(began).Seconds()+30)
+	after := answers(t, window)
+
+	queries, err := dashboard.Queries(window, window)
+	require.NoError(t, err)
+
+	onlyDuring := 0
+
+	for _, query := range queries {
+		expr := strings.ReplaceAll(query.Expr, window, "")
+		assert.True(t, during[expr] || after[expr], "%s has no answer: %s", query.Title, query.Expr)
+
+		if during[expr] && !after[expr] {
+			onlyDuring++
+		}
+	}
+
+	t.Logf("%d queries of the dashboard, each answered, %d of them under the ceiling alone", len(queries), onlyDuring)
+}
+
+// answers are the queries that have an answer now, by what they ask.
+func answers(t *testing.T, window string) map[string]bool {
+	t.Helper()
+
+	queries, err := dashboard.Queries(window, window)
+	require.NoError(t, err)
+
+	answered := map[string]bool{}
+
+	for _, query := range queries {
+		// The window is another one each time.
+		answered[strings.ReplaceAll(query.Expr, window, "")] = len(ask(t, query.Expr)) > 0
+	}
+
+	return answered
+}
+
+// prometheus runs Debian's against the guard until the test ends.
+func prometheus(t *testing.T) {
+	t.Helper()
+
+	dir := t.TempDir()
+	path := filepath.Join(dir, "prometheus.yml")
+
+	require.NoError(t, os.WriteFile(path, []byte(`
+global: {scrape_interval: 1s}
+scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metricsAddress+`"]}]}]
+`), 0o600))
+
+	cmd := exec.CommandContext(t.Context(), "/usr/bin/prometheus", "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+prometheusAddress, "--web.console.libraries="+dir, "--web.console.templates="+dir)
+
+	log, err := os.Create(filepath.Join(dir, "log"))
+	require.NoError(t, err)
+
+	cmd.Stdout, cmd.Stderr = log, log
+	require.NoError(t, cmd.Start())
+
+	t.Cleanup(func() {
+		cmd.Wait() // the context has ended it
+
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("--- prometheus ---\n%s", text)
+		}
+	})
+}
+
+func waitQuery(t *testing.T, query string) {
+	t.Helper()
+
+	require.Eventually(t, func() bool { return len(ask(t, query)) > 0 }, 2*patience, 500*time.Millisecond, query)
+}
+
+// ask asks Prometheus for an instant vector. While it starts it has no answer.
+func ask(t *testing.T, query string) []any {
+	t.Helper()
+
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		"http://"+prometheusAddress+"/api/v1/query?"+url.Values{"query": {query}}.Encode(), nil)
+	require.NoError(t, err)
+
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil
+	}
+
+	defer response.Body.Close()
+
+	var answer struct {
+		Status, Error string
+		Data          struct{ Result []any }
+	}
+
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status == "" {
+		return nil // it is not ready
+	}
+
+	require.Equal(t, "success", answer.Status, "%s: %s", query, answer.Error)
+
+	return answer.Data.Result
+}

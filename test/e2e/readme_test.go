@@ -1,0 +1,231 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
+	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/test/doc"
+	"github.com/spegel-guard/spegel-guard/test/node"
+	"github.com/spegel-guard/spegel-guard/test/pki"
+)
+
+// reader does what README says, command by command.
+type reader struct {
+	t         *testing.T
+	n         *node.Node
+	authority *pki.PKI
+	guard     *node.Guard
+	// home has the talosconfig, dir is where the commands run.
+	home, dir string
+}
+
+// TestTheReadme closes the loop with nothing but the commands that README has for it. What is not README's is the
+// incident: a pod that runs away, and calms down.
+func TestTheReadme(t *testing.T) {
+	n := theTestNode(t)
+	r := newReader(t, n)
+
+	l := &loop{
+		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-x7k2p")),
+		peer: runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"}),
+	}
+
+	require.NoError(t, node.ForgetDecisions())
+
+	readme, err := doc.Read("README.md")
+	require.NoError(t, err)
+
+	// What happens beside the reader, before each stage.
+	incident := map[string]func(){
+		"document":  func() {},
+		"calm":      func() {},
+		"throttled": func() { l.runAway(t, l.spegel, l.peer) },
+		"released": func() {
+			assert.Equal(t, capped, cpuMax(t, l.spegel), "the kernel has what README says")
+			l.calm(t, l.spegel)
+		},
+		"ordered": func() { assert.Equal(t, unlimited, cpuMax(t, l.spegel)) },
+		"stop":    func() { assert.NotEqual(t, unlimited, cpuMax(t, l.spegel)) },
+	}
+
+	stages, commands := 0, 0
+
+	for _, block := range readme.Blocks {
+		if block.Stage == "" {
+			continue
+		}
+
+		before, ok := incident[block.Stage]
+		require.True(t, ok, "README has a stage %q that the test does not know", block.Stage)
+		before()
+
+		for _, command := range block.Commands() {
+			r.do(command)
+
+			commands++
+		}
+
+		stages++
+	}
+
+	assert.Equal(t, len(incident), stages, "README has every stage")
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "at the end it is as it was")
+	assert.Equal(t, unlimited, cpuMax(t, l.peer))
+	assert.Empty(t, journals(t))
+	assert.Nil(t, r.guard, "README stops it")
+	t.Logf("%d commands in %d stages", commands, stages)
+}
+
+func newReader(t *testing.T, n *node.Node) *reader {
+	t.Helper()
+
+	authority, err := pki.New()
+	require.NoError(t, err)
+
+	pair, err := authority.Client("anna", time.Hour, role.Operator)
+	require.NoError(t, err)
+
+	r := &reader{t: t, n: n, authority: authority, home: t.TempDir(), dir: t.TempDir()}
+
+	talosconfig := clientconfig.Config{Context: "test", Contexts: map[string]*clientconfig.Context{"test": pki.Context(pair, "127.0.0.1", authority)}}
+	require.NoError(t, os.MkdirAll(filepath.Join(r.home, ".talos"), 0o700))
+	require.NoError(t, talosconfig.Save(filepath.Join(r.home, ".talos", "config")))
+
+	t.Cleanup(func() {
+		if r.guard == nil {
+			return
+		}
+
+		if t.Failed() {
+			t.Logf("--- guard ---\n%s", r.guard.Log)
+		}
+
+		r.guard.Stop(context.Background()) // the test has failed already
+	})
+
+	return r
+}
+
+// do runs one command, again and again until it prints what README says, since some things take their time.
+func (r *reader) do(command doc.Command) {
+	r.t.Helper()
+
+	line := strings.ReplaceAll(command.Line, "NODE", "127.0.0.1")
+	want := doc.Alike(command.Output)
+
+	if r.talos(line) {
+		return
+	}
+
+	var got string
+
+	for deadline := time.Now().Add(2 * patience); ; {
+		got = strings.ReplaceAll(r.run(line), "127.0.0.1", "NODE")
+		if doc.Alike(got) == want {
+			r.t.Logf("$ %s\n%s", line, got)
+
+			return
+		}
+
+		if time.Now().After(deadline) {
+			break
+		}
+
+		time.Sleep(time.Second)
+	}
+
+	require.Equal(r.t, want, doc.Alike(got), "$ %s\nREADME says:\n%s\nit prints:\n%s", line, command.Output, got)
+}
+
+func (r *reader) run(line string) string {
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+
+	var output bytes.Buffer
+
+	// The guest has no shell but what this needs of one: a file to print into.
+	line, file, redirected := strings.Cut(line, " > ")
+	args := doc.Words(line)
+
+	cmd := exec.CommandContext(ctx, "/usr/bin/"+args[0], args[1:]...)
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), "HOME="+r.home)
+	cmd.Stdout, cmd.Stderr = &output, &output
+
+	if redirected {
+		out, err := os.Create(filepath.Join(r.dir, file))
+		require.NoError(r.t, err)
+
+		defer out.Close()
+
+		cmd.Stdout = out
+	}
+
+	cmd.Run() // exit codes tell of ceilings; what it printed is compared
+
+	return output.String()
+}
+
+// talos does what machined does with two commands: the test machine has none. It tells whether it was one of them.
+func (r *reader) talos(line string) bool {
+	r.t.Helper()
+
+	const patch, stop = "talosctl -n 127.0.0.1 patch mc -p @", "talosctl -n 127.0.0.1 service ext-spegel-guard stop"
+
+	if file, ok := strings.CutPrefix(line, patch); ok {
+		text, err := os.ReadFile(filepath.Join(r.dir, file))
+		require.NoError(r.t, err)
+
+		r.patch(text)
+
+		return true
+	}
+
+	if line != stop {
+		return false
+	}
+
+	code, _, err := r.guard.Stop(r.t.Context())
+	require.NoError(r.t, err)
+	assert.Zero(r.t, code)
+	noPanic(r.t, r.guard.Log)
+
+	r.guard = nil
+
+	return true
+}
+
+// patch starts the service with the files of the machine configuration, which Talos' own loader reads. The
+// certificates are files, as there is no machined to have them from.
+func (r *reader) patch(text []byte) {
+	r.t.Helper()
+
+	machine, err := configloader.NewFromBytes(text)
+	require.NoError(r.t, err)
+
+	services := machine.ExtensionServiceConfigs()
+	require.Len(r.t, services, 1)
+	require.Equal(r.t, config.ServiceName, services[0].Name())
+
+	files := services[0].ConfigFiles()
+	require.Len(r.t, files, 1)
+	require.Equal(r.t, config.Path, files[0].MountPath())
+
+	r.guard, err = r.n.StartGuardOf(r.t.Context(), files[0].Content(), r.authority)
+	require.NoError(r.t, err)
+}
