@@ -55,7 +55,7 @@ deps-cli:
 .PHONY: test-cli
 test-cli: deps-cli ## Run the command line on a terminal (tmux), with a thousand guards, and its alerts through promtool.
 	SPEGEL_GUARD_PROMTOOL=$(PROMETHEUS)/promtool SPEGEL_GUARD_AMTOOL=$(PROMETHEUS)/amtool SPEGEL_GUARD_TMUX=1 SPEGEL_GUARD_FANOUT=1000 \
-		go test -count=1 -v -timeout 5m -run 'Promtool|Amtool|InTmux|LostNode|Thousand|HoldNobody' ./pkg/alerts ./cmd/spegelguardctl
+		go test -count=1 -v -timeout 5m -run 'Promtool|Amtool|InTmux|LostNode|Thousand|HoldNobody' ./pkg/alerts ./service/metrics ./docs ./cmd/spegelguardctl
 
 .PHONY: golden
 golden: deps-cli ## Write the golden files of the command line, and the screen in docs/, anew.
@@ -70,12 +70,15 @@ $(TALOSCTL):
 
 .PHONY: test-talosctl
 test-talosctl: $(TALOSCTL) ## Run the real talosctl against guards on the loopback.
-	SPEGEL_GUARD_TALOSCTL=$(TALOSCTL) go test -count=1 -v -run TestRealTalosctl ./service/api
+	SPEGEL_GUARD_TALOSCTL=$(TALOSCTL) go test -count=1 -v -run 'TestRealTalosctl|TestWhatTheDocsSay' ./service/api
+
+# What a reader of README has, and what watches the guard: for test/e2e.
+READER := -tool talosctl=$(TALOSCTL) -tool spegelguardctl=bin/spegelguardctl -tool prometheus=$(PROMETHEUS)/prometheus -file README.md=README.md
 
 .PHONY: test-vm
-test-vm: deps ## Run the tests that need a real kernel, in the VM.
+test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kernel, in the VM.
 	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run TestTheHarness ./test/vm
-	$(VMRUN) test -v -timeout 35m $(KERNEL_PACKAGES)
+	$(VMRUN) test -v -timeout 40m $(READER) $(KERNEL_PACKAGES)
 
 .PHONY: faults
 faults: deps ## Kill the guard at its worst moments, 1,000 times, and look at what it leaves.
@@ -90,16 +93,20 @@ fuzz: ## Fuzz every target for FUZZTIME each.
 		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/api:FuzzAppendInfo; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
 
+NODE_EXPORTER := $(PROMETHEUS)/prometheus-node-exporter
+
+$(NODE_EXPORTER):
+	@./test/cli/fetch-package prometheus-node-exporter usr/bin/prometheus-node-exporter $@
+
 .PHONY: bench
-bench: deps ## Run the benchmarks: the policy and a thousand guards here; a sample side by side with its bare system calls, and the calls of a tick, in the VM.
-	go test -run '^$$' -bench . -benchmem ./pkg/...
-	SPEGEL_GUARD_FANOUT=1000 SPEGEL_GUARD_BENCH=1 go test -count=1 -v -timeout 5m -run 'Thousand' ./cmd/spegelguardctl
-	@$(VMRUN) exec -timeout 10m ./test/bench
+bench: deps $(NODE_EXPORTER) ## Measure everything in one run, in the VM beside other watchers and here, and write docs/performance.md.
+	go run ./test/bench/report -node-exporter $(NODE_EXPORTER) -out docs
 
 .PHONY: generate
-generate: ## Generate the Go code of the protobuf files, and the traces that the tests replay.
+generate: ## Generate the Go code of the protobuf files, the traces that the tests replay, and the references in docs.
 	go run ./proto/generate
 	go generate ./pkg/trace
+	go run ./docs/generate
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint.
@@ -125,9 +132,18 @@ proto-check: $(BUF) ## Lint the protobuf files, and fail when they break clients
 proto-baseline: ## Take the API as it is now for the baseline: with a release, and after additions.
 	go run ./proto/generate -image $(PROTO_BASELINE)
 
+# Generated code apart, a file that is longer has no reason to be.
+LONGEST := 400
+
+.PHONY: lines
+lines: ## Print the median length of the Go files, and fail when one is longer than 400 lines.
+	@git ls-files '*.go' | grep -v '\.pb\.go$$' | xargs wc -l | grep -v ' total$$' | sort -n | awk -v most=$(LONGEST) \
+		'{n[NR] = $$1; if ($$1 > most) {print "too long: " $$2 ", " $$1 " lines"; bad = 1}} \
+		END {print NR " Go files, median " n[int((NR + 1) / 2)] " lines, longest " n[NR]; exit bad}'
+
 .PHONY: check
-check: lint proto-check generate ## Lint, and fail when generated code is stale or breaks clients.
-	@git diff --exit-code --stat -- proto pkg/trace/testdata || (echo "generated code is stale: commit what 'make generate' writes" && exit 1)
+check: lint lines proto-check generate ## Lint, and fail when generated code is stale or breaks clients.
+	@git diff --exit-code --stat -- proto pkg/trace/testdata docs || (echo "generated code is stale: commit what 'make generate' writes" && exit 1)
 
 .PHONY: extension
 extension: ## Make the Talos system extension: an OCI layout and an archive for docker load in dist/.

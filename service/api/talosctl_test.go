@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/doc"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
@@ -157,4 +159,69 @@ func TestRealTalosctlWatches(t *testing.T) {
 
 	cancel()
 	cmd.Wait()
+}
+
+// TestWhatTheDocsSay: what documents have talosctl get is there, under that name; of commands that only a Talos node
+// could answer, the program knows each flag.
+func TestWhatTheDocsSay(t *testing.T) {
+	g, _ := fleet(t)
+	c := newTalosctl(t, g, role.Reader)
+
+	documents, err := doc.All("../..")
+	require.NoError(t, err)
+
+	gets, others := 0, 0
+
+	for _, document := range documents {
+		for _, command := range document.Commands() {
+			if command.Program() != "talosctl" {
+				continue
+			}
+
+			args := doc.Words(strings.NewReplacer("NODE:50321", g.endpoint, "CP:50321", g.endpoint, "NODE", g.host, "WORKER", g.host).Replace(command.Line))[1:]
+
+			// Extensions are Talos' own resource.
+			if i := slices.Index(args, "get"); i >= 0 && args[i+1] != "extensions" {
+				c.run(t, args...)
+
+				gets++
+
+				continue
+			}
+
+			assertKnown(t, c, args, document.Path+": "+command.Line)
+
+			others++
+		}
+	}
+
+	assert.Greater(t, gets, 8)
+	assert.Greater(t, others, 5)
+	t.Logf("%d gets, %d other commands", gets, others)
+}
+
+// assertKnown compares a command and its flags with the program's help.
+func assertKnown(t *testing.T, c talosctl, args []string, where string) {
+	t.Helper()
+
+	// "-n NODE" and the like stand before the command's name.
+	var name, flags []string
+
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "-n" || args[i] == "-e":
+			i++
+		case strings.HasPrefix(args[i], "-"):
+			flags = append(flags, args[i])
+		default:
+			name = append(name, args[i])
+		}
+	}
+
+	help := c.run(t, name[0], "--help")
+	assert.Contains(t, help, "talosctl "+name[0], where)
+
+	for _, flag := range flags {
+		assert.Contains(t, help, flag, where)
+	}
 }

@@ -1,0 +1,262 @@
+// Package docs_test holds the documents to what the code is.
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/test/doc"
+)
+
+const root = ".."
+
+func all(t *testing.T) []doc.Document {
+	t.Helper()
+
+	documents, err := doc.All(root)
+	require.NoError(t, err)
+
+	return documents
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, document := range all(t) {
+		for _, link := range document.Links {
+			path, _, _ := strings.Cut(link, "#")
+
+			_, err := os.Stat(filepath.Join(filepath.Dir(document.Path), path))
+			assert.NoError(t, err, "%s links to %s", document.Path, link)
+		}
+	}
+}
+
+// TestEachCommandIsChecked: a block of commands is told from one of text, and of each program somebody looks at it.
+func TestEachCommandIsChecked(t *testing.T) {
+	for _, document := range all(t) {
+		for _, block := range document.Blocks {
+			assert.Contains(t, []string{"", "sh", "console", "yaml"}, block.Language, document.Path)
+
+			for _, command := range block.Commands() {
+				isProgram := doc.Programs[command.Program()] != ""
+				assert.Equal(t, block.Language == "sh" || block.Language == "console", isProgram,
+					"%s: a block of %q has %q", document.Path, block.Language, command.Line)
+
+				if block.Language != "sh" && block.Language != "console" {
+					break
+				}
+			}
+		}
+	}
+}
+
+func TestMakeTargetsExist(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+
+	for _, document := range all(t) {
+		for _, command := range document.Commands() {
+			if words := strings.Fields(command.Line); words[0] == "make" {
+				assert.Regexp(t, `(?m)^`+regexp.QuoteMeta(words[1])+`:`, string(makefile), "%s: %s", document.Path, command.Line)
+			}
+		}
+	}
+}
+
+var (
+	packages = regexp.MustCompile(`\./[\w/.]+`)
+	patterns = regexp.MustCompile(`-run[ =]'?([\w|]+)'?`)
+)
+
+func TestGoCommandsNameWhatThereIs(t *testing.T) {
+	for _, document := range all(t) {
+		for _, command := range document.Commands() {
+			if command.Program() != "go" {
+				continue
+			}
+
+			paths := packages.FindAllString(command.Line, -1)
+			require.NotEmpty(t, paths, command.Line)
+
+			for _, path := range paths {
+				assert.DirExists(t, filepath.Join(root, strings.TrimSuffix(path, "...")), "%s: %s", document.Path, command.Line)
+			}
+
+			if match := patterns.FindStringSubmatch(command.Line); match != nil {
+				assertTest(t, filepath.Join(root, paths[len(paths)-1]), match[1], command.Line)
+			}
+		}
+	}
+}
+
+func assertTest(t *testing.T, dir, pattern, line string) {
+	t.Helper()
+
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	require.NoError(t, err)
+
+	found := slices.ContainsFunc(files, func(path string) bool {
+		source, err := os.ReadFile(path)
+
+		return err == nil && regexp.MustCompile(`(?m)^func \w*(`+pattern+`)\w*\(t`).Match(source)
+	})
+	assert.True(t, found, "no test is named so: %s", line)
+}
+
+// TestNamedTestsExist: a test that a document names for a claim is there.
+func TestNamedTestsExist(t *testing.T) {
+	source := allTests(t)
+
+	for _, document := range all(t) {
+		for _, span := range document.Spans {
+			if regexp.MustCompile(`^Test[A-Z]\w+$`).MatchString(span) {
+				assert.Contains(t, source, "func "+span+"(", document.Path)
+			}
+		}
+	}
+}
+
+func allTests(t *testing.T) string {
+	t.Helper()
+
+	var source strings.Builder
+
+	require.NoError(t, filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+
+		text, err := os.ReadFile(path)
+		source.Write(text)
+
+		return err
+	}))
+
+	return source.String()
+}
+
+func TestConfigurationsAreValid(t *testing.T) {
+	for _, document := range all(t) {
+		for _, block := range document.Blocks {
+			if block.Language == "yaml" && !strings.HasPrefix(block.Text, "scrape_configs:") {
+				_, err := config.Parse([]byte(block.Text))
+				assert.NoError(t, err, document.Path)
+			}
+		}
+	}
+}
+
+// TestPromtoolOnTheScrapeConfiguration: Prometheus takes what the documents have for it.
+func TestPromtoolOnTheScrapeConfiguration(t *testing.T) {
+	promtool := os.Getenv("SPEGEL_GUARD_PROMTOOL")
+	if promtool == "" {
+		t.Skip("SPEGEL_GUARD_PROMTOOL is not set: make test-cli")
+	}
+
+	found := 0
+
+	for _, document := range all(t) {
+		for _, block := range document.Blocks {
+			if !strings.HasPrefix(block.Text, "scrape_configs:") {
+				continue
+			}
+
+			path := filepath.Join(t.TempDir(), "prometheus.yml")
+			require.NoError(t, os.WriteFile(path, []byte(block.Text), 0o600))
+
+			output, err := exec.CommandContext(t.Context(), promtool, "check", "config", "--syntax-only", path).CombinedOutput()
+			assert.NoError(t, err, "%s: %s", document.Path, output)
+
+			found++
+		}
+	}
+
+	assert.NotZero(t, found)
+}
+
+// TestReferencesAreGenerated: what make generate writes is what is there.
+func TestReferencesAreGenerated(t *testing.T) {
+	out := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./docs/generate", "-out", out)
+	cmd.Dir = root
+
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+
+	for _, name := range []string{"configuration.md", "metrics.md"} {
+		want, err := os.ReadFile(filepath.Join(out, name))
+		require.NoError(t, err)
+
+		got, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.Equal(t, string(want), string(got), "make generate")
+	}
+}
+
+// TestOperationsHasEveryValue: each state, condition, ceiling, action and alert is explained.
+func TestOperationsHasEveryValue(t *testing.T) {
+	operations, err := doc.Read("operations.md")
+	require.NoError(t, err)
+
+	values := constants(t, filepath.Join(root, "pkg/resources"), regexp.MustCompile(`^(State|Reason|Ceiling|Action|Condition)[A-Z]\w*$`))
+	values = append(values, constants(t, filepath.Join(root, "pkg/alerts"), regexp.MustCompile(`^(CeilingInForce|Flapping|Blind|ApplyFailed|Conflict|Stalled)$`))...)
+	require.Greater(t, len(values), 45)
+
+	for _, value := range values {
+		// Types of resources are named as constants, too.
+		if !strings.Contains(value, ".spegelguard.dev") {
+			assert.Contains(t, operations.Spans, value, "docs/operations.md does not explain %s", value)
+		}
+	}
+}
+
+// constants are the values of a package's constants whose names match.
+func constants(t *testing.T, dir string, names *regexp.Regexp) []string {
+	t.Helper()
+
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	require.NoError(t, err)
+
+	var values []string
+
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		require.NoError(t, err)
+
+		ast.Inspect(file, func(node ast.Node) bool {
+			spec, ok := node.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+
+			for i, name := range spec.Names {
+				if i >= len(spec.Values) || !names.MatchString(name.Name) {
+					continue
+				}
+
+				if literal, ok := spec.Values[i].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+					value, err := strconv.Unquote(literal.Value)
+					require.NoError(t, err)
+
+					values = append(values, value)
+				}
+			}
+
+			return true
+		})
+	}
+
+	return values
+}
