@@ -19,6 +19,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/netns"
+	"github.com/spegel-guard/spegel-guard/test/bench/result"
 )
 
 const (
@@ -39,55 +40,61 @@ type contender struct {
 }
 
 // compare runs the ways to sample in turns, and takes the best of each: what disturbs only adds.
-func compare() error {
+func compare() ([]result.Sample, error) {
 	contenders, err := contenders()
 	if err != nil {
-		return err
+		return nil, err
 	}
-
-	testing.Init()
 
 	for range comparingRounds {
 		for _, c := range contenders {
-			var failed error
-
-			result := testing.Benchmark(func(b *testing.B) {
-				b.ReportAllocs()
-
-				for b.Loop() {
-					if failed = c.run(); failed != nil {
-						b.SkipNow()
-					}
-				}
-			})
-			if failed != nil {
-				return fmt.Errorf("error in %s: %w", c.name, failed)
+			if err := c.round(); err != nil {
+				return nil, fmt.Errorf("error in %s: %w", c.name, err)
 			}
-
-			if once := float64(result.NsPerOp()); c.best == 0 || once < c.best {
-				c.best = once
-			}
-
-			c.allocs = result.AllocsPerOp()
 		}
 	}
 
-	cgroupPart, whole, bare, stat := contenders[0], contenders[1], contenders[2], contenders[3]
+	samples := make([]result.Sample, len(contenders))
 
-	for _, c := range contenders {
+	for i, c := range contenders {
+		samples[i] = result.Sample{Name: c.name, Microseconds: c.best / 1e3, Allocs: c.allocs}
+
 		fmt.Printf("%-44s %9.1f us %6d allocs\n", c.name, c.best/1e3, c.allocs)
 	}
 
+	cgroupPart, whole, bare, stat := contenders[0], contenders[1], contenders[2], contenders[3]
 	overBare, underStat := whole.best/bare.best, stat.best/cgroupPart.best
 
 	fmt.Printf("\na whole sample is %.2f times its bare system calls (promised: at most %.1f)\n", overBare, mostOverBare)
 	fmt.Printf("cgroup2.Manager.Stat() is %.1f times the cgroup part (promised: at least %d)\n\n", underStat, leastUnderStat)
 
 	if cgroupPart.allocs != 0 || overBare > mostOverBare || underStat < leastUnderStat {
-		return errors.New("a promise is not kept")
+		return nil, errors.New("a promise is not kept")
 	}
 
-	return nil
+	return samples, nil
+}
+
+func (c *contender) round() error {
+	var failed error
+
+	r := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+
+		for b.Loop() {
+			if failed = c.run(); failed != nil {
+				b.SkipNow()
+			}
+		}
+	})
+
+	if once := float64(r.NsPerOp()); c.best == 0 || once < c.best {
+		c.best = once
+	}
+
+	c.allocs = r.AllocsPerOp()
+
+	return failed
 }
 
 func contenders() ([]*contender, error) {

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/bench/result"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
@@ -21,26 +21,20 @@ const (
 	tick       = time.Second
 )
 
-// count runs the guard beside a calm spegel with the default configuration, and prints its system calls per tick.
-func count(ctx context.Context) error {
-	fmt.Println("Starting containerd, a pod and the guard to count its system calls ...")
+// count runs the guard beside a calm spegel with the default configuration, and counts its system calls per tick.
+func count(ctx context.Context, n *node.Node, found *result.Guest) error {
+	fmt.Println("Counting the guard's system calls ...")
 
-	n, err := node.Start(ctx)
+	pods, err := runPods(ctx, n, 1)
 	if err != nil {
 		return err
 	}
 
-	if _, err := n.RunPod(ctx, node.SpegelPod("spegel-x7k2p")); err != nil {
-		return err
-	}
+	defer removePods(pods)
 
-	guard, err := n.StartGuard(ctx, "interval: "+tick.String()+"\n")
+	guard, err := startGuard(ctx, n, "interval: "+tick.String()+"\n")
 	if err != nil {
 		return err
-	}
-
-	if _, err := guard.WaitState(ctx, time.Minute, resources.StateOK); err != nil {
-		return fmt.Errorf("%w\n--- guard ---\n%s", err, guard.Log)
 	}
 
 	const table = "/tmp/strace"
@@ -78,8 +72,10 @@ func count(ctx context.Context) error {
 		return err
 	}
 
+	found.CallsPerTick = calls / (watchedFor.Seconds() / tick.Seconds())
+
 	fmt.Printf("system calls per tick of %s: %.1f, all of them: sampling, deciding, discovery, the node, /metrics, Go's runtime\n",
-		tick, calls/(watchedFor.Seconds()/tick.Seconds()))
+		tick, found.CallsPerTick)
 
 	_, _, err = guard.Stop(ctx)
 

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/test/bench/result"
+)
+
+// goal is one promise with what became of it.
+type goal struct {
+	What, Bound, Figure string
+	Met                 bool
+}
+
+// The project's goals for one node, at the default interval.
+const (
+	goalCores    = 0.0005
+	goalRSS      = 24
+	goalReaction = time.Millisecond
+	goalGrowth   = 1.05
+)
+
+// who is this project's name among the usages.
+const who = "spegel-guard"
+
+func (f findings) goals() []goal {
+	used := f.usage(who, time.Second, 1)
+	least, most := f.factors()
+	reaction := f.Reactions[0]
+
+	goals := []goal{
+		{
+			"CPU at 1 s, 1 target, in the emulated machine", "0.05 % of a core", percent(used.Cores), used.Cores <= goalCores,
+		},
+		{
+			"the same, estimated for this machine without the emulation", "0.05 % of a core",
+			fmt.Sprintf("%s to %s", percent(used.Cores/most), percent(used.Cores/least)), used.Cores/least <= goalCores,
+		},
+		{
+			fmt.Sprintf("RSS with TLS and %d watchers", f.Watched.Watchers), "24 MiB",
+			fmt.Sprintf("%.1f MiB (%.1f at the most)", f.Watched.RSSMiB, f.Watched.PeakMiB), f.Watched.PeakMiB <= goalRSS,
+		},
+		{
+			"reaction p99, in the emulated machine", "1 ms", milliseconds(reaction.P99), reaction.P99 <= goalReaction,
+		},
+		{
+			"the same, estimated for this machine without the emulation", "1 ms",
+			fmt.Sprintf("%s to %s", milliseconds(scaled(reaction.P99, most)), milliseconds(scaled(reaction.P99, least))),
+			scaled(reaction.P99, least) <= goalReaction,
+		},
+	}
+
+	for _, b := range f.Benchmarks {
+		if b.Name == steadyTick {
+			goals = append(goals, goal{
+				"allocations of a steady tick, outside the COSI updates", "0", fmt.Sprintf("%d", b.AllocPerOp), b.AllocPerOp == 0,
+			})
+		}
+	}
+
+	return append(goals, goal{
+		"memory over 24 h of ticks", "no growth",
+		fmt.Sprintf("%.0f KiB after the second hour, %.0f after the last", f.Day.First, f.Day.Last), f.Day.Last <= f.Day.First*goalGrowth,
+	})
+}
+
+// steadyTick is the benchmark of a whole tick of deciding and enforcing in which nothing changes.
+const steadyTick = "BenchmarkSteadyTick"
+
+// factors are how much slower the emulation is, by the work that suffers least and most from it.
+func (f findings) factors() (least, most float64) {
+	for i, factor := range f.eachFactor() {
+		if least = min(least, factor); i == 0 {
+			least = factor
+		}
+
+		most = max(most, factor)
+	}
+
+	return least, most
+}
+
+func (f findings) eachFactor() []float64 {
+	there, here := f.Calibration, f.Here
+
+	return []float64{
+		there.StepNanoseconds / here.StepNanoseconds, there.PreadNanoseconds / here.PreadNanoseconds, there.SwitchNanoseconds / here.SwitchNanoseconds,
+	}
+}
+
+func (f findings) usage(who string, interval time.Duration, targets int) result.Usage {
+	for _, used := range f.Usages {
+		if used.Who == who && used.Interval == interval && used.Targets == targets {
+			return used
+		}
+	}
+
+	return result.Usage{}
+}
+
+func percent(cores float64) string { return fmt.Sprintf("%.3f %%", 100*cores) }
+
+func milliseconds(d time.Duration) string { return fmt.Sprintf("%.2f ms", d.Seconds()*1e3) }
+
+func scaled(d time.Duration, factor float64) time.Duration { return time.Duration(float64(d) / factor) }

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+)
+
+// machine is where it was measured.
+type machine struct {
+	Processor, Kernel, QEMU, Go string
+	Cores                       int
+}
+
+var model = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
+
+func thisMachine(ctx context.Context) (machine, error) {
+	m := machine{Go: runtime.Version(), Cores: runtime.NumCPU(), Processor: "unknown"}
+
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return m, fmt.Errorf("error naming the machine: %w", err)
+	}
+
+	if match := model.FindSubmatch(info); match != nil {
+		m.Processor = string(match[1])
+	}
+
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return m, fmt.Errorf("error naming the machine: %w", err)
+	}
+
+	m.Kernel = strings.TrimSpace(string(release))
+
+	version, err := exec.CommandContext(ctx, "qemu-system-x86_64", "--version").Output()
+	if err != nil {
+		return m, fmt.Errorf("error naming the emulator: %w", err)
+	}
+
+	m.QEMU, _, _ = strings.Cut(string(version), "\n")
+
+	return m, nil
+}

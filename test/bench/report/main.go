@@ -1,0 +1,253 @@
+// Command report runs every benchmark, in the test machine and here, and writes what they found to docs: once for
+// people, once for programs.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/tools/benchmark/parse"
+
+	"github.com/spegel-guard/spegel-guard/test/bench/result"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
+
+// findings are everything that is measured.
+type findings struct {
+	When    time.Time
+	Machine machine
+	// Here is the calibration's work on this machine, without the emulation.
+	Here result.Calibration
+	result.Guest
+	// Benchmarks of Go's, run here.
+	Benchmarks []benchmark
+	// FanOut is what a thousand guards cost their client, as the test says it.
+	FanOut []string
+	// Day is the memory over 24 hours of ticks.
+	Day day
+}
+
+type benchmark struct {
+	Name                   string
+	Nanoseconds            float64
+	BytesPerOp, AllocPerOp uint64
+}
+
+func run() error {
+	exporter := flag.String("node-exporter", "", "path of prometheus-node-exporter")
+	out := flag.String("out", "docs", "folder of the reports")
+	from := flag.String("from", "", "write the report of these results again (a JSON file), and measure nothing")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	var (
+		found findings
+		err   error
+	)
+
+	if *from != "" {
+		text, err := os.ReadFile(*from)
+		if err != nil {
+			return fmt.Errorf("error reading earlier results: %w", err)
+		}
+
+		if err := json.Unmarshal(text, &found); err != nil {
+			return fmt.Errorf("error parsing %s: %w", *from, err)
+		}
+	} else if found, err = measure(ctx, *exporter); err != nil {
+		return err
+	}
+
+	text, err := json.MarshalIndent(found, "", "  ")
+	if err != nil {
+		return fmt.Errorf("error writing the results: %w", err)
+	}
+
+	return errors.Join(
+		os.WriteFile(filepath.Join(*out, "performance.json"), append(text, '\n'), 0o644),
+		os.WriteFile(filepath.Join(*out, "performance.md"), []byte(found.markdown()), 0o644),
+	)
+}
+
+func measure(ctx context.Context, exporter string) (findings, error) {
+	dir, err := os.MkdirTemp("", "spegel-guard-bench-")
+	if err != nil {
+		return findings{}, err
+	}
+
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+
+	found := findings{When: time.Now().UTC().Truncate(time.Second)}
+
+	if found.Machine, err = thisMachine(ctx); err != nil {
+		return found, err
+	}
+
+	if found.Guest, err = inGuest(ctx, dir, exporter); err != nil {
+		return found, err
+	}
+
+	// The same program, without the emulation.
+	here, err := results(ctx, os.Stdout, "go", "run", "./test/bench", "-calibrate")
+	if err != nil {
+		return found, err
+	}
+
+	found.Here = here.Calibration
+
+	if found.Benchmarks, err = benchmarks(ctx); err != nil {
+		return found, err
+	}
+
+	if found.FanOut, err = fanOut(ctx); err != nil {
+		return found, err
+	}
+
+	found.Day, err = aDay(ctx)
+
+	return found, err
+}
+
+// inGuest builds the guard's peers and boots the test machine with them.
+func inGuest(ctx context.Context, dir, exporter string) (result.Guest, error) {
+	args := []string{"run", "./test/vm/cmd/vmrun", "exec", "-timeout", "45m", "-tool", "node-exporter=" + exporter}
+
+	for _, peer := range []string{"stat", "cadvisor"} {
+		binary := filepath.Join(dir, peer)
+
+		build := exec.CommandContext(ctx, "go", "build", "-C", "test/peers/"+peer, "-o", binary, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+		build.Stderr = os.Stderr
+
+		if err := build.Run(); err != nil {
+			return result.Guest{}, fmt.Errorf("error building the peer %s: %w", peer, err)
+		}
+
+		args = append(args, "-tool", "peer-"+peer+"="+binary)
+	}
+
+	return results(ctx, os.Stdout, "go", append(args, "./test/bench")...)
+}
+
+// results runs a program, shows what it says, and returns the line that is for us.
+func results(ctx context.Context, show io.Writer, name string, args ...string) (result.Guest, error) {
+	var found result.Guest
+
+	output, err := output(ctx, show, name, args...)
+	if err != nil {
+		return found, err
+	}
+
+	scanner := bufio.NewScanner(bytes.NewReader(output))
+	scanner.Buffer(nil, 1<<20)
+
+	for scanner.Scan() {
+		if text, ok := strings.CutPrefix(scanner.Text(), result.Mark); ok {
+			return found, json.Unmarshal([]byte(text), &found)
+		}
+	}
+
+	return found, fmt.Errorf("%s has found nothing", name)
+}
+
+// output runs a program and shows what it says.
+func output(ctx context.Context, show io.Writer, name string, args ...string) ([]byte, error) {
+	var kept bytes.Buffer
+
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(show, &kept), os.Stderr
+
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("error running %s %v: %w", name, args, err)
+	}
+
+	return kept.Bytes(), nil
+}
+
+func benchmarks(ctx context.Context) ([]benchmark, error) {
+	text, err := output(ctx, os.Stdout, "go", "test", "-run", "^$", "-bench", ".", "-benchmem", "./pkg/...", "./service/...")
+	if err != nil {
+		return nil, err
+	}
+
+	set, err := parse.ParseSet(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("error parsing the benchmarks: %w", err)
+	}
+
+	var found []benchmark
+
+	for _, runs := range set {
+		for _, b := range runs {
+			found = append(found, benchmark{Name: b.Name, Nanoseconds: b.NsPerOp, BytesPerOp: b.AllocedBytesPerOp, AllocPerOp: b.AllocsPerOp})
+		}
+	}
+
+	return found, nil
+}
+
+var fanOutLine = regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*(?:bare calls|given up).*)$`)
+
+func fanOut(ctx context.Context) ([]string, error) {
+	text, err := output(ctx, os.Stdout, "env", "SPEGEL_GUARD_FANOUT=1000", "SPEGEL_GUARD_BENCH=1",
+		"go", "test", "-count=1", "-v", "-timeout", "5m", "-run", "Thousand", "./cmd/spegelguardctl")
+	if err != nil {
+		return nil, err
+	}
+
+	var lines []string
+
+	for _, match := range fanOutLine.FindAllStringSubmatch(string(text), -1) {
+		lines = append(lines, match[1])
+	}
+
+	return lines, nil
+}
+
+// day is what the simulated day says.
+type day struct {
+	Ticks             int
+	First, Last, Most float64
+}
+
+var dayLine = regexp.MustCompile(`(\d+) ticks: heap ([\d.]+) KiB after the second hour, ([\d.]+) after the last, ([\d.]+) at the most`)
+
+func aDay(ctx context.Context) (day, error) {
+	text, err := output(ctx, os.Stdout, "go", "test", "-count=1", "-v", "-timeout", "10m", "-run", "TestADayOfTicks", "./service/controllers")
+	if err != nil {
+		return day{}, err
+	}
+
+	var d day
+
+	match := dayLine.FindSubmatch(text)
+	if match == nil {
+		return d, errors.New("the day says nothing")
+	}
+
+	_, err = fmt.Sscan(string(bytes.Join(match[1:], []byte(" "))), &d.Ticks, &d.First, &d.Last, &d.Most)
+
+	return d, err
+}

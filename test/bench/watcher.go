@@ -1,0 +1,114 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// watcher is a program that watches containers, in a cgroup that is its alone.
+type watcher struct {
+	who string
+	// path of the cgroup, relative to the root.
+	path string
+	cmd  *exec.Cmd
+	log  bytes.Buffer
+}
+
+// start runs a program in a cgroup of its own from its first instruction on.
+func start(ctx context.Context, who string, args ...string) (*watcher, error) {
+	w := &watcher{who: who, path: "bench-" + filepath.Base(args[0])}
+	dir := filepath.Join(node.CgroupRoot, w.path)
+
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+
+	fd, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+
+	defer fd.Close() //nolint:errcheck // read only
+
+	w.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
+	w.cmd.Stdout, w.cmd.Stderr = &w.log, &w.log
+	w.cmd.SysProcAttr = inCgroup(int(fd.Fd()))
+
+	if err := w.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("error starting %s: %w", who, err)
+	}
+
+	return w, nil
+}
+
+// stop ends it, and says when it had ended already: nothing would have been measured.
+func (w *watcher) stop() error {
+	if w.cmd == nil {
+		return nil
+	}
+
+	if err := w.cmd.Process.Kill(); errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("%s has ended by itself\n%s", w.who, w.log.String())
+	}
+
+	w.cmd.Wait() //nolint:errcheck // it ends by the signal
+
+	return nil
+}
+
+// processor is the time its cgroup has used.
+func (w *watcher) processor() (time.Duration, error) {
+	data, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.path, "cpu.stat"))
+	if err != nil {
+		return 0, err
+	}
+
+	stat, err := cgroup.ParseCPUStat(data)
+
+	return time.Duration(stat.UsageUsec) * time.Microsecond, err
+}
+
+// memory is what its processes have resident now, and what the largest had at most, in MiB.
+func (w *watcher) memory() (now, peak float64, err error) {
+	procs, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.path, "cgroup.procs"))
+	if err != nil {
+		return 0, 0, err
+	}
+
+	for pid := range strings.FieldsSeq(string(procs)) {
+		status, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
+		if err != nil {
+			return 0, 0, err
+		}
+
+		now += mebibytes(status, "VmRSS:")
+		peak = max(peak, mebibytes(status, "VmHWM:"))
+	}
+
+	return now, peak, nil
+}
+
+func mebibytes(status []byte, field string) float64 {
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, field); ok {
+			kib, _ := strconv.ParseFloat(strings.Fields(value)[0], 64) // the kernel writes a number
+
+			return kib / 1024
+		}
+	}
+
+	return 0
+}

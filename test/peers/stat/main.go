@@ -1,0 +1,47 @@
+//go:build linux
+
+// Command stat watches cgroups as a program does that polls containerd/cgroups: Manager.Stat() of each, once per
+// interval. It is what the guard's benchmark compares with.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/cgroups/v3/cgroup2"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "stat:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	interval := flag.Duration("interval", time.Second, "between two looks")
+	flag.Parse()
+
+	var managers []*cgroup2.Manager
+
+	for _, path := range flag.Args() {
+		manager, err := cgroup2.Load("/" + path)
+		if err != nil {
+			return fmt.Errorf("error loading %s: %w", path, err)
+		}
+
+		managers = append(managers, manager)
+	}
+
+	for range time.Tick(*interval) {
+		for _, manager := range managers {
+			if _, err := manager.Stat(); err != nil {
+				return fmt.Errorf("error polling: %w", err)
+			}
+		}
+	}
+
+	return nil
+}
