@@ -5,6 +5,8 @@ VERSION  := $(shell sed -n 's/^  version: *//p' manifest.yaml)
 CACHE    ?= $(or $(SPEGEL_GUARD_CACHE),$(HOME)/.cache/spegel-guard)
 export SPEGEL_GUARD_CACHE := $(CACHE)
 MODULE   := github.com/spegel-guard/spegel-guard
+# Without x/net/trace, which is for a page that nobody serves, the linker leaves out a fifth of the program.
+TAGS     := grpcnotrace
 LDFLAGS  := -s -w -X $(MODULE)/service/api.Version=$(VERSION) -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
@@ -27,7 +29,7 @@ help: ## Show this list.
 
 .PHONY: build
 build: ## Build the daemon and the command line into bin/.
-	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/spegel-guard ./service
+	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/spegel-guard ./service
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/spegelguardctl ./cmd/spegelguardctl
 
 .PHONY: deps

@@ -34,6 +34,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/controllers"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
 	"github.com/spegel-guard/spegel-guard/service/evidence"
+	"github.com/spegel-guard/spegel-guard/service/footprint"
 	"github.com/spegel-guard/spegel-guard/service/memory"
 	"github.com/spegel-guard/spegel-guard/service/metrics"
 	"github.com/spegel-guard/spegel-guard/service/samples"
@@ -142,6 +143,8 @@ func guard(f flags, lock *enforce.Lock) error {
 
 	defer logger.Sync() //nolint:errcheck // nothing left to do
 
+	footprint.Configure()
+
 	bootID, err := os.ReadFile(f.proc + "/sys/kernel/random/boot_id")
 	if err != nil {
 		return fmt.Errorf("error reading the boot id: %w", err)
@@ -193,6 +196,15 @@ func guard(f flags, lock *enforce.Lock) error {
 	})
 
 	serving.start(ctx, group)
+
+	group.Go(func() error {
+		// It works as well with what it holds.
+		if err := footprint.TrimOnceStarted(ctx); err != nil {
+			logger.Info("memory that is not needed any more is kept", zap.Error(err))
+		}
+
+		return nil
+	})
 
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -272,7 +284,7 @@ func newEngine(
 		&controllers.SampleController{Paths: paths, Feed: feed, Duration: serving.metrics.SampleDuration},
 		&controllers.NodeController{Paths: paths, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
-			Feed: feed, Memory: file, Remembered: recall(remembered, left, cfg), Seed: seedOf(node.BootID), History: serving.node.History,
+			Feed: feed, Urgent: ceilings.Wake, Memory: file, Remembered: recall(remembered, left, cfg), Seed: seedOf(node.BootID), History: serving.node.History,
 		},
 		ceilings,
 	} {

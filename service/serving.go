@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"go.uber.org/zap"
@@ -43,6 +44,8 @@ type source interface {
 type certificates struct {
 	source source
 	store  *identity.Store
+	// condition that says how it stands with them.
+	condition resource.ID
 }
 
 // serving is the API, what people order by it, and the metrics. Guarding does not depend on it.
@@ -77,7 +80,7 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 		log:  log, options: []api.Options{{Socket: f.socket}}, metrics: exported, certificates: map[config.TLS]certificates{}, logger: logger,
 	}
 
-	identities, err := s.follow(f, "api.tls", cfg.API.TLS)
+	identities, err := s.follow(f, "api.tls", cfg.API.TLS, resources.ConditionAPI)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,7 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 		return s, nil
 	}
 
-	if identities, err = s.follow(f, "metrics.tls", cfg.Metrics.TLS); err != nil {
+	if identities, err = s.follow(f, "metrics.tls", cfg.Metrics.TLS, resources.ConditionMetrics); err != nil {
 		return nil, err
 	}
 
@@ -106,7 +109,7 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 }
 
 // follow makes the store that a configuration's certificates are in; nil without TLS.
-func (s *serving) follow(f flags, field string, cfg config.TLS) (*identity.Store, error) {
+func (s *serving) follow(f flags, field string, cfg config.TLS, condition resource.ID) (*identity.Store, error) {
 	if known, ok := s.certificates[cfg]; ok {
 		return known.store, nil
 	}
@@ -124,13 +127,13 @@ func (s *serving) follow(f flags, field string, cfg config.TLS) (*identity.Store
 			return nil, err
 		}
 
-		s.certificates[cfg] = certificates{source: files, store: store}
+		s.certificates[cfg] = certificates{source: files, store: store, condition: condition}
 	default:
 		if f.machined == "" {
 			return nil, fmt.Errorf("%s.source is talos, but there is no machined to ask (flag machined)", field)
 		}
 
-		s.certificates[cfg] = certificates{source: identity.Talos{Socket: f.machined}, store: store}
+		s.certificates[cfg] = certificates{source: identity.Talos{Socket: f.machined}, store: store, condition: condition}
 	}
 
 	return store, nil
@@ -166,9 +169,9 @@ func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 	}
 
 	for _, c := range s.certificates {
-		follow := func() error { return c.source.Run(ctx, c.store, func(err error) { s.report(ctx, err) }) }
+		follow := func() error { return c.source.Run(ctx, c.store, func(err error) { s.report(ctx, c.condition, err) }) }
 
-		group.Go(func() error { return s.again(ctx, "API's certificates", follow) })
+		group.Go(func() error { return s.again(ctx, "following of certificates", follow) })
 	}
 }
 
@@ -187,19 +190,19 @@ func (s *serving) again(ctx context.Context, what string, do func() error) error
 	}
 }
 
-// report says how it stands with the API's certificates, for whoever still can see it.
-func (s *serving) report(ctx context.Context, failure error) {
+// report says how it stands with certificates, for whoever still can see it.
+func (s *serving) report(ctx context.Context, condition resource.ID, failure error) {
 	reason, message := resources.ReasonOK, ""
 
 	if failure != nil {
 		reason, message = resources.ReasonNoCertificate, failure.Error()+"; what was there before stays in force"
 
-		s.logger.Warn("API's certificates", zap.Error(failure))
+		s.logger.Warn("certificates", zap.String("for", condition), zap.Error(failure))
 	} else {
-		s.logger.Info("API's certificates are in force")
+		s.logger.Info("certificates are in force", zap.String("for", condition))
 	}
 
-	err := safe.StateModify(ctx, s.node.State, resources.NewCondition(resources.ConditionAPI), func(r *resources.Condition) error {
+	err := safe.StateModify(ctx, s.node.State, resources.NewCondition(condition), func(r *resources.Condition) error {
 		r.TypedSpec().Set(reason, message)
 
 		return nil

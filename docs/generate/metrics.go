@@ -8,22 +8,22 @@ import (
 )
 
 const scraping = `
-`+"`spegelguardctl rules`"+` prints alerts on them, `+"`spegelguardctl dashboard`"+` a Grafana dashboard.
+` + "`spegelguardctl rules`" + ` prints alerts on them, ` + "`spegelguardctl dashboard`" + ` a Grafana dashboard.
 
 ## Scraping them
 
-In the document `+"`metrics: {listen: \":9470\"}`"+` (or `+"`spegelguardctl config generate --metrics :9470`"+`), and in Prometheus' configuration:
+In the document ` + "`metrics: {listen: \":9470\"}`" + ` (or ` + "`spegelguardctl config generate --metrics :9470`" + `), and in Prometheus' configuration:
 
-`+"```yaml"+`
+` + "```yaml" + `
 scrape_configs:
   - job_name: spegel-guard
     kubernetes_sd_configs: [{role: node}]
     relabel_configs:
       - {source_labels: [__meta_kubernetes_node_address_InternalIP], target_label: __address__, replacement: "$1:9470"}
       - {source_labels: [__meta_kubernetes_node_name], target_label: instance}
-`+"```"+`
+` + "```" + `
 
-Without `+"`metrics.tls`"+` everybody who reaches the port may read them: [security.md](security.md) has what there is to choose from.
+Without ` + "`metrics.tls`" + ` everybody who reaches the port may read them: [security.md](security.md) has what there is to choose from.
 `
 
 func metrics() string {

@@ -12,12 +12,12 @@ import (
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
 	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
-	"github.com/siderolabs/talos/pkg/machinery/client"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/spegel-guard/spegel-guard/pkg/machined"
 )
 
 // Pod is a pod whose sandbox is ready.
@@ -39,8 +39,8 @@ type Machined struct {
 	socket, proc string
 	labels       Labels
 
-	mu     sync.Mutex
-	client *client.Client
+	mu   sync.Mutex
+	conn *grpc.ClientConn
 }
 
 // NewMachined returns a source for the machined behind a unix socket. It connects when it is asked, and
@@ -57,30 +57,27 @@ func (m *Machined) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	if m.client == nil {
+	if m.conn == nil {
 		return nil
 	}
 
-	return m.client.Close()
+	return m.conn.Close()
 }
 
-func (m *Machined) connect(ctx context.Context) (*client.Client, error) {
+func (m *Machined) connect() (machineapi.MachineServiceClient, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	if m.client == nil {
-		c, err := client.New(ctx, client.WithUnixSocket(m.socket), client.WithGRPCDialOptions(
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect}),
-		))
+	if m.conn == nil {
+		conn, err := machined.Dial(m.socket, reconnect)
 		if err != nil {
 			return nil, err
 		}
 
-		m.client = c
+		m.conn = conn
 	}
 
-	return m.client, nil
+	return machineapi.NewMachineServiceClient(m.conn), nil
 }
 
 // Find implements Source. ErrUnreachable when machined does not answer.
@@ -111,7 +108,7 @@ func (m *Machined) Find(ctx context.Context, selector Selector) (Answer, error) 
 }
 
 func (m *Machined) containers(ctx context.Context) ([]*machineapi.ContainerInfo, error) {
-	c, err := m.connect(ctx)
+	c, err := m.connect()
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +116,7 @@ func (m *Machined) containers(ctx context.Context) ([]*machineapi.ContainerInfo,
 	// The least role that may ask: what connects to the socket says itself which it has.
 	ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(role.Reader))
 
-	response, err := c.Containers(ctx, constants.K8sContainerdNamespace, common.ContainerDriver_CRI)
+	response, err := c.Containers(ctx, &machineapi.ContainersRequest{Namespace: constants.K8sContainerdNamespace, Driver: common.ContainerDriver_CRI})
 	if err != nil {
 		return nil, err
 	}

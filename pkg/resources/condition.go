@@ -34,6 +34,8 @@ const (
 	ConditionSampling    resource.ID = "sampling"
 	ConditionEnforcement resource.ID = "enforcement"
 	ConditionAPI         resource.ID = "api"
+	// ConditionMetrics is there when the metrics have certificates of their own.
+	ConditionMetrics resource.ID = "metrics"
 )
 
 // Reasons of a condition that is not well.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -40,6 +41,9 @@ type CeilingController struct {
 
 	// Reaction takes the time from the sample that a ceiling is due to until it is in force, in seconds.
 	Reaction prometheus.Observer
+
+	// wake queues a look at what is wanted; nil while it does not run.
+	wake atomic.Pointer[func()]
 
 	config   activeConfig
 	asked    asked
@@ -80,7 +84,18 @@ func (*CeilingController) Outputs() []controller.Output {
 func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	c.begin()
 
-	interval := func() time.Duration { return c.config.Interval.Duration }
+	queue := r.QueueReconcile
+	c.wake.Store(&queue)
+
+	defer c.wake.Store(nil)
+
+	interval := func() time.Duration {
+		if c.idle() {
+			return max(c.config.Interval.Duration, idleInterval)
+		}
+
+		return c.config.Interval.Duration
+	}
 
 	return every(ctx, r, interval, func(tick bool) error {
 		// Between two changes there is nothing to ask the state for; cpu.max is looked at nevertheless.
@@ -92,6 +107,31 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 
 		return c.reconcile(ctx, r, logger)
 	})
+}
+
+// Wake makes it look at what is wanted now. It may be called from anywhere, at any time.
+func (c *CeilingController) Wake() {
+	if wake := c.wake.Load(); wake != nil {
+		(*wake)()
+	}
+}
+
+// idleInterval is how often it is looked, without an event, while there is nothing to do.
+const idleInterval = enforce.ProbeInterval
+
+// idle tells that no ceiling is wanted, and none is there to be watched or taken back.
+func (c *CeilingController) idle() bool {
+	if len(c.asked.wanted) > 0 || len(c.orphans) > 0 {
+		return false
+	}
+
+	for _, ceiling := range c.ceilings {
+		if ceiling.InForce() {
+			return false
+		}
+	}
+
+	return true
 }
 
 // begin is for the first Run; one after an error goes on.

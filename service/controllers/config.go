@@ -37,13 +37,31 @@ type LoadedConfig struct {
 
 // LoadConfig reads the document at path. Without a file the defaults apply.
 func LoadConfig(path string) (LoadedConfig, error) {
+	document, err := readDocument(path)
+	if err != nil {
+		return LoadedConfig{}, err
+	}
+
+	return loadDocument(path, document)
+}
+
+// readDocument reads the file; nil is none.
+func readDocument(path string) ([]byte, error) {
 	document, err := os.ReadFile(path)
 
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return LoadedConfig{Config: config.Default(), Source: SourceDefaults}, nil
+		return nil, nil
 	case err != nil:
-		return LoadedConfig{}, fmt.Errorf("error reading configuration: %w", err)
+		return nil, fmt.Errorf("error reading configuration: %w", err)
+	default:
+		return document, nil
+	}
+}
+
+func loadDocument(path string, document []byte) (LoadedConfig, error) {
+	if document == nil {
+		return LoadedConfig{Config: config.Default(), Source: SourceDefaults}, nil
 	}
 
 	cfg, err := config.Parse(document)
@@ -84,9 +102,9 @@ func (c LoadedConfig) spec() (resources.GuardConfigSpec, error) {
 type ConfigController struct {
 	Path string
 
-	// published is what was last made of a document: it is looked at every few seconds, and hardly ever changes.
-	published     *resources.GuardConfigSpec
-	publishedFrom LoadedConfig
+	// seen is the file as it was last, when everything has been said about it: it is looked at every few seconds,
+	// and hardly ever changes.
+	seen *[]byte
 }
 
 // Name implements controller.Controller.
@@ -110,32 +128,38 @@ func (c *ConfigController) Run(ctx context.Context, r controller.Runtime, logger
 	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
 }
 
-// spec is what clients are shown of a document, made anew only when that is another one.
-func (c *ConfigController) spec(loaded LoadedConfig) (resources.GuardConfigSpec, error) {
-	if c.published != nil && c.publishedFrom.Source == loaded.Source && bytes.Equal(c.publishedFrom.document, loaded.document) {
-		return *c.published, nil
+func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+	document, readErr := readDocument(c.Path)
+
+	if readErr == nil && c.seen != nil && bytes.Equal(*c.seen, document) && (*c.seen == nil) == (document == nil) {
+		return nil
 	}
 
-	spec, err := loaded.spec()
-	if err != nil {
-		return spec, err
+	if err := c.take(ctx, r, document, readErr, logger); err != nil {
+		return err
 	}
 
-	c.published, c.publishedFrom = &spec, loaded
+	c.seen = nil
+	if readErr == nil {
+		c.seen = &document
+	}
 
-	return spec, nil
+	return nil
 }
 
-func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	loaded, loadErr := LoadConfig(c.Path)
-
+// take puts a document in force, or says why not.
+func (c *ConfigController) take(ctx context.Context, r controller.Writer, document []byte, loadErr error, logger *zap.Logger) error {
 	var fresh resources.GuardConfigSpec
 
 	if loadErr == nil {
-		var err error
+		var loaded LoadedConfig
 
-		if fresh, err = c.spec(loaded); err != nil {
-			return err
+		if loaded, loadErr = loadDocument(c.Path, document); loadErr == nil {
+			var err error
+
+			if fresh, err = loaded.spec(); err != nil {
+				return err
+			}
 		}
 	}
 

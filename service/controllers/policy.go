@@ -33,6 +33,9 @@ type PolicyController struct {
 	Memory memory.File[memory.Workload]
 	// Remembered of an earlier process, by workload; each is taken up when its workload is seen.
 	Remembered map[string]memory.Workload
+	// Urgent wakes who acts on wanted ceilings, when one has changed: its watch would take longer to tell. nil leaves
+	// it at that.
+	Urgent func()
 	// Seed of the credits, another one on each node.
 	Seed uint64
 	// History takes the samples, for the API.
@@ -151,6 +154,13 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, l
 		}
 
 		published, err := c.publish(ctx, r, id, w)
+
+		// After it is published: a ceiling does not wait for the log.
+		if w.unsaid {
+			w.unsaid = false
+			logDecision(c.about(logger, id), w.before, w.decision)
+		}
+
 		if err != nil {
 			return err
 		}
@@ -216,18 +226,22 @@ func (c *PolicyController) remember(logger *zap.Logger) {
 
 // publish makes the resources of a workload what it is now. It tells whether any of it is news.
 func (c *PolicyController) publish(ctx context.Context, r controller.Writer, id string, w *workload) (bool, error) {
+	// What is acted upon comes first.
+	wanted, err := c.publishWanted(ctx, r, id, w)
+	if err != nil {
+		return false, err
+	}
+
+	if w.decision.Event != "" && c.Urgent != nil {
+		c.Urgent()
+	}
+
 	news, err := c.publishRules(ctx, r, id, w)
 	if err != nil {
 		return false, err
 	}
 
-	if err := w.publishVerdict(ctx, r, id); err != nil {
-		return false, err
-	}
-
-	wanted, err := c.publishWanted(ctx, r, id, w)
-
-	return news || wanted, err
+	return news || wanted, w.publishVerdict(ctx, r, id)
 }
 
 // withdraw removes the resources of workloads whose container is gone, and forgets those that have been gone for

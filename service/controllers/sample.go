@@ -28,6 +28,8 @@ type SampleController struct {
 
 	config   activeConfig
 	samplers map[string]*sampler
+	// fed are the targets that others know samples of, whatever became of this controller meanwhile.
+	fed map[string]struct{}
 	// reason and message are what the condition says.
 	reason, message string
 }
@@ -52,6 +54,10 @@ func (*SampleController) Outputs() []controller.Output {
 func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	c.config.Config = config.Default()
 	c.samplers = map[string]*sampler{}
+
+	if c.fed == nil {
+		c.fed = map[string]struct{}{}
+	}
 
 	defer func() {
 		for _, s := range c.samplers {
@@ -95,21 +101,27 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 			s.close()
 		}
 
+		c.fed[id] = struct{}{}
 		c.samplers[id] = newSampler(c.Paths, *target.TypedSpec(), c.config.Target.Metrics)
 	}
 
-	for id, s := range c.samplers {
+	for id := range c.fed {
 		if wanted[id] {
 			continue
 		}
 
-		s.close()
-		delete(c.samplers, id)
+		if s, ok := c.samplers[id]; ok {
+			s.close()
+			delete(c.samplers, id)
+		}
+
 		c.Feed.Remove(id)
 
 		if err := ignoreNotFound(r.Destroy(ctx, resources.NewTargetStats(id).Metadata())); err != nil {
 			return fmt.Errorf("error removing the stats of %s: %w", id, err)
 		}
+
+		delete(c.fed, id)
 	}
 
 	return nil

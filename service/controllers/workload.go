@@ -33,6 +33,8 @@ type workload struct {
 	order resources.OverrideSpec
 	// known tells that it is in the memory.
 	known bool
+	// unsaid tells that the log does not have the last step yet.
+	unsaid bool
 	// lostAt is when its container went; 0 while it runs.
 	lostAt time.Duration
 
@@ -94,9 +96,7 @@ func (c *PolicyController) step(
 		w.reason, w.reasonSince, w.reasonUntil = reasonOf(w.decision, hold.Rule), hold.Since, hold.Until
 	}
 
-	if w.moved() {
-		logDecision(c.about(logger, id), w.before, w.decision)
-	}
+	w.unsaid = w.moved()
 
 	return w
 }

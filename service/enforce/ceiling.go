@@ -22,8 +22,8 @@ const (
 	maxBackoff = time.Minute
 )
 
-// probeInterval is how soon it is noticed, while no ceiling is wanted, that one could not be written.
-const probeInterval = 10 * time.Second
+// ProbeInterval is how soon it is noticed, while no ceiling is wanted, that one could not be written.
+const ProbeInterval = 10 * time.Second
 
 // Node is where ceilings are written.
 type Node struct {
@@ -160,7 +160,7 @@ func (c *Ceiling) probe(now time.Duration) {
 		return
 	}
 
-	c.err, c.probeAt = c.dir.Controllable(), now+probeInterval
+	c.err, c.probeAt = c.dir.Controllable(), now+ProbeInterval
 
 	if errors.Is(c.err, cgroup.ErrGone) {
 		c.err = nil // the target is about to go

@@ -11,14 +11,13 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	cosiclient "github.com/cosi-project/runtime/pkg/state/protobuf/client"
-	"github.com/siderolabs/talos/pkg/machinery/client"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/resources/secrets"
 	"github.com/siderolabs/talos/pkg/machinery/role"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/spegel-guard/spegel-guard/pkg/machined"
 )
 
 // talosRetry is how long after a loss machined is asked again.
@@ -45,18 +44,15 @@ var errSkipVerify = errors.New("error taking machined's certificates: the node i
 func (t Talos) Run(ctx context.Context, store *Store, report func(error)) error {
 	retry := cmp.Or(t.Retry, talosRetry)
 
-	conn, err := client.New(ctx, client.WithUnixSocket(t.Socket), client.WithGRPCDialOptions(
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: retry, Multiplier: 1, MaxDelay: retry}}),
-	))
+	conn, err := machined.Dial(t.Socket, backoff.Config{BaseDelay: retry, Multiplier: 1, MaxDelay: retry})
 	if err != nil {
-		return fmt.Errorf("error connecting to machined: %w", err)
+		return err
 	}
 
 	defer conn.Close() //nolint:errcheck // nothing to flush
 
 	// A loss is to be noticed and said, so the library does not hide it.
-	talosState := state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn.Conn()), cosiclient.WithDisableWatchRetry()))
+	talosState := state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn), cosiclient.WithDisableWatchRetry()))
 	ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(role.Admin))
 	keeper := &keeper{store: store, report: report}
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,24 +41,22 @@ type contender struct {
 }
 
 // compare runs the ways to sample in turns, and takes the best of each: what disturbs only adds.
-func compare() ([]result.Sample, error) {
+func compare(_ context.Context, found *result.Guest) error {
 	contenders, err := contenders()
 	if err != nil {
-		return nil, err
+		return err
 	}
 
 	for range comparingRounds {
 		for _, c := range contenders {
 			if err := c.round(); err != nil {
-				return nil, fmt.Errorf("error in %s: %w", c.name, err)
+				return fmt.Errorf("error in %s: %w", c.name, err)
 			}
 		}
 	}
 
-	samples := make([]result.Sample, len(contenders))
-
-	for i, c := range contenders {
-		samples[i] = result.Sample{Name: c.name, Microseconds: c.best / 1e3, Allocs: c.allocs}
+	for _, c := range contenders {
+		found.Samples = append(found.Samples, result.Sample{Name: c.name, Microseconds: c.best / 1e3, Allocs: c.allocs})
 
 		fmt.Printf("%-44s %9.1f us %6d allocs\n", c.name, c.best/1e3, c.allocs)
 	}
@@ -69,10 +68,10 @@ func compare() ([]result.Sample, error) {
 	fmt.Printf("cgroup2.Manager.Stat() is %.1f times the cgroup part (promised: at least %d)\n\n", underStat, leastUnderStat)
 
 	if cgroupPart.allocs != 0 || overBare > mostOverBare || underStat < leastUnderStat {
-		return nil, errors.New("a promise is not kept")
+		return errors.New("a promise is not kept")
 	}
 
-	return samples, nil
+	return nil
 }
 
 func (c *contender) round() error {

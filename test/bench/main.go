@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	only := flag.Bool("calibrate", false, "only the work that is the same on every machine")
+	only := flag.String("only", "", "one part alone: calibrate, which runs on every machine, compare, count, usages, watched or reactions")
 	flag.Parse()
 	testing.Init()
 
@@ -32,42 +32,47 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, only bool) error {
-	var (
-		found result.Guest
-		err   error
-	)
+func run(ctx context.Context, only string) error {
+	var found result.Guest
 
-	if found.Calibration, err = calibrate(); err != nil {
-		return err
-	}
+	for _, step := range []struct {
+		name string
+		do   func(context.Context, *result.Guest) error
+	}{
+		{"calibrate", calibrate}, {"compare", compare}, {"count", onNode(count)}, {"usages", onNode(usages)}, {"watched", onNode(watched)},
+		{"reactions", onNode(reactions)},
+	} {
+		if only != "" && only != step.name {
+			continue
+		}
 
-	if only {
-		return write(found)
-	}
-
-	if found.Kernel, err = kernel(); err != nil {
-		return err
-	}
-
-	if found.Samples, err = compare(); err != nil {
-		return err
-	}
-
-	fmt.Println("Starting containerd ...")
-
-	n, err := node.Start(ctx)
-	if err != nil {
-		return err
-	}
-
-	for _, step := range []func(context.Context, *node.Node, *result.Guest) error{count, usages, watched, reactions} {
-		if err := step(ctx, n, &found); err != nil {
-			return err
+		if err := step.do(ctx, &found); err != nil {
+			return fmt.Errorf("error in %s: %w", step.name, err)
 		}
 	}
 
 	return write(found)
+}
+
+// theNode is started once, by the first step that needs it.
+var theNode *node.Node
+
+func onNode(do func(context.Context, *node.Node, *result.Guest) error) func(context.Context, *result.Guest) error {
+	return func(ctx context.Context, found *result.Guest) (err error) {
+		if theNode == nil {
+			fmt.Println("Starting containerd ...")
+
+			if found.Kernel, err = kernel(); err != nil {
+				return err
+			}
+
+			if theNode, err = node.Start(ctx); err != nil {
+				return err
+			}
+		}
+
+		return do(ctx, theNode, found)
+	}
 }
 
 func write(found result.Guest) error {

@@ -174,11 +174,11 @@ func measure(watchers []*watcher, interval time.Duration, targets int, over time
 
 		used[i] = result.Usage{Who: w.who, Interval: interval, Targets: targets, Cores: (after - before[i]).Seconds() / passed.Seconds()}
 
-		if used[i].RSSMiB, used[i].PeakMiB, err = w.memory(); err != nil {
+		if used[i].Memory, err = w.memory(); err != nil {
 			return nil, fmt.Errorf("error reading the memory of %s: %w", w.who, err)
 		}
 
-		fmt.Printf("  %-34s %7.3f %% of a core, %5.1f MiB resident\n", w.who, 100*used[i].Cores, used[i].RSSMiB)
+		fmt.Printf("  %-34s %7.3f %% of a core, %5.1f MiB resident, %5.1f of it anonymous\n", w.who, 100*used[i].Cores, used[i].RSSMiB, used[i].AnonymousMiB)
 	}
 
 	return used, nil
@@ -217,11 +217,12 @@ func watched(ctx context.Context, n *node.Node, found *result.Guest) error {
 	w := watcher{path: guard.CgroupPath}
 	found.Watched.Watchers = watchers
 
-	if found.Watched.RSSMiB, found.Watched.PeakMiB, err = w.memory(); err != nil {
+	if found.Watched.Memory, err = w.memory(); err != nil {
 		return err
 	}
 
-	fmt.Printf("\nwith TLS and %d watchers: %.1f MiB resident, %.1f at the most\n", watchers, found.Watched.RSSMiB, found.Watched.PeakMiB)
+	fmt.Printf("\nwith TLS and %d watchers: %.1f MiB resident, %.1f of it anonymous, %.1f at the most\n", watchers,
+		found.Watched.RSSMiB, found.Watched.AnonymousMiB, found.Watched.PeakMiB)
 
 	cancel()
 	watching.Wait()

@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/test/bench/result"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
@@ -25,6 +25,7 @@ type watcher struct {
 	path string
 	cmd  *exec.Cmd
 	log  bytes.Buffer
+	done chan error
 }
 
 // start runs a program in a cgroup of its own from its first instruction on.
@@ -51,6 +52,10 @@ func start(ctx context.Context, who string, args ...string) (*watcher, error) {
 		return nil, fmt.Errorf("error starting %s: %w", who, err)
 	}
 
+	w.done = make(chan error, 1)
+
+	go func() { w.done <- w.cmd.Wait() }()
+
 	return w, nil
 }
 
@@ -60,11 +65,17 @@ func (w *watcher) stop() error {
 		return nil
 	}
 
-	if err := w.cmd.Process.Kill(); errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("%s has ended by itself\n%s", w.who, w.log.String())
+	select {
+	case err := <-w.done:
+		return fmt.Errorf("%s has ended by itself (%w)\n%s", w.who, err, w.log.String())
+	default:
 	}
 
-	w.cmd.Wait() //nolint:errcheck // it ends by the signal
+	if err := w.cmd.Process.Kill(); err != nil {
+		return err
+	}
+
+	<-w.done
 
 	return nil
 }
@@ -81,24 +92,25 @@ func (w *watcher) processor() (time.Duration, error) {
 	return time.Duration(stat.UsageUsec) * time.Microsecond, err
 }
 
-// memory is what its processes have resident now, and what the largest had at most, in MiB.
-func (w *watcher) memory() (now, peak float64, err error) {
+// memory is what its processes have resident, in MiB.
+func (w *watcher) memory() (found result.Memory, err error) {
 	procs, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.path, "cgroup.procs"))
 	if err != nil {
-		return 0, 0, err
+		return found, err
 	}
 
 	for pid := range strings.FieldsSeq(string(procs)) {
 		status, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
 		if err != nil {
-			return 0, 0, err
+			return found, err
 		}
 
-		now += mebibytes(status, "VmRSS:")
-		peak = max(peak, mebibytes(status, "VmHWM:"))
+		found.RSSMiB += mebibytes(status, "VmRSS:")
+		found.AnonymousMiB += mebibytes(status, "RssAnon:")
+		found.PeakMiB += mebibytes(status, "VmHWM:")
 	}
 
-	return now, peak, nil
+	return found, nil
 }
 
 func mebibytes(status []byte, field string) float64 {

@@ -110,7 +110,7 @@ func measure(ctx context.Context, exporter string) (findings, error) {
 	}
 
 	// The same program, without the emulation.
-	here, err := results(ctx, os.Stdout, "go", "run", "./test/bench", "-calibrate")
+	here, err := results(ctx, os.Stdout, "go", "run", "./test/bench", "-only", "calibrate")
 	if err != nil {
 		return found, err
 	}

@@ -50,8 +50,10 @@ func (f findings) emulation() string {
 func (f findings) usageTables(b *strings.Builder) {
 	b.WriteString("\n## Beside other watchers\n\n" +
 		"The same calm containers, watched by all at the same time, each in a cgroup of its own (`cpu.stat`, `VmRSS`). The node exporter\n" +
-		"looks at the whole node and at no container, cAdvisor's library walks every cgroup there is: they are what a node has anyway. Theirs\n" +
-		"is without what stores and serves the result; the guard's is all of it. \"times\" is their processor use over the guard's.\n\n")
+		"looks at the whole node and at no container, cAdvisor's library walks every cgroup there is (CPU, memory, network), Stat polling reads\n" +
+		"the containers' and nothing else. Theirs is without what stores or serves the result; the guard's is all of it: sampling, traffic,\n" +
+		"deciding, the target's `/metrics`, the node, the runtime's events, the API. \"times\" is their processor use over the guard's; of the\n" +
+		"memory, what is not anonymous is the program itself, which the kernel shares and takes back.\n\n")
 
 	var who []string
 
@@ -61,12 +63,12 @@ func (f findings) usageTables(b *strings.Builder) {
 		}
 	}
 
-	table(b, []string{"watcher", "targets", "interval", "CPU", "times", "RSS"}, func(row func(...string)) {
+	table(b, []string{"watcher", "targets", "interval", "CPU", "times", "RSS", "anonymous"}, func(row func(...string)) {
 		for _, used := range f.Usages {
 			own := f.usage(who[0], used.Interval, used.Targets)
 
 			row(used.Who, fmt.Sprint(used.Targets), used.Interval.String(), percent(used.Cores), fmt.Sprintf("%.2f", used.Cores/own.Cores),
-				fmt.Sprintf("%.1f MiB", used.RSSMiB))
+				fmt.Sprintf("%.1f MiB", used.RSSMiB), fmt.Sprintf("%.1f MiB", used.AnonymousMiB))
 		}
 	})
 }

@@ -38,8 +38,16 @@ type Usage struct {
 	Who      string
 	Interval time.Duration
 	Targets  int
-	// Cores is processor use, RSSMiB resident memory at the end, PeakMiB the most there was.
-	Cores, RSSMiB, PeakMiB float64
+	// Cores is processor use.
+	Cores float64
+	Memory
+}
+
+// Memory of a watcher's processes, at the end.
+type Memory struct {
+	// RSSMiB is all that is resident, AnonymousMiB the part that is no file's: the program itself is one, which the
+	// kernel shares and takes back as it likes. PeakMiB is the most that was resident.
+	RSSMiB, AnonymousMiB, PeakMiB float64
 }
 
 // Reaction is the time from the start of a sample that completes a breach until cpu.max is written.
@@ -51,6 +59,6 @@ type Reaction struct {
 
 // Watched is the guard with clients.
 type Watched struct {
-	Watchers        int
-	RSSMiB, PeakMiB float64
+	Watchers int
+	Memory
 }

@@ -35,7 +35,7 @@ func run() error {
 	metrics := container.MetricSet{container.CpuUsageMetrics: {}, container.MemoryUsageMetrics: {}, container.NetworkUsageMetrics: {}}
 
 	m, err := manager.New(memory.New(2*time.Minute, nil), sysfs.NewRealSysFs(),
-		manager.HousekeepingConfig{Interval: interval, AllowDynamic: &dynamic}, metrics, http.DefaultClient, nil, nil, "", 0)
+		manager.HousekeepingConfig{Interval: interval, AllowDynamic: &dynamic}, metrics, http.DefaultClient, []string{"/"}, nil, "", 0)
 	if err != nil {
 		return fmt.Errorf("error making the manager: %w", err)
 	}

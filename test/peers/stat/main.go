@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/containerd/cgroups/v3/cgroup2"
@@ -27,7 +28,7 @@ func run() error {
 	var managers []*cgroup2.Manager
 
 	for _, path := range flag.Args() {
-		manager, err := cgroup2.Load("/" + path)
+		manager, err := cgroup2.Load("/" + strings.TrimPrefix(path, "/"))
 		if err != nil {
 			return fmt.Errorf("error loading %s: %w", path, err)
 		}
