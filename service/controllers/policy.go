@@ -120,6 +120,8 @@ func (c *PolicyController) look(ctx context.Context, r controller.ReaderWriter) 
 
 	if changed {
 		if err := c.reconfigure(ctx, r); err != nil {
+			c.config.document = "" // it is read, and taken, again
+
 			return err
 		}
 	}
