@@ -93,6 +93,7 @@ func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) e
 		listener = tls.NewListener(listener, following(opts.Identities))
 	}
 
+	// What goes wrong with one connection is nobody's concern: a scan of the node's ports would fill the log.
 	server := &http.Server{
 		Handler: m.Handler(opts.Roles), ReadHeaderTimeout: timeout, ReadTimeout: timeout, WriteTimeout: 2 * timeout, IdleTimeout: time.Minute,
 		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(logger.Named("metrics").WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
