@@ -79,7 +79,7 @@ READER := -tool talosctl=$(TALOSCTL) -tool spegelguardctl=bin/spegelguardctl -to
 
 .PHONY: test-vm
 test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kernel, in the VM.
-	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run TestTheHarness ./test/vm
+	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run "TestTheHarness|TestUnpack|TestNewClient|TestKeyring" ./test/vm ./test/debian
 	$(VMRUN) test -v -timeout 40m $(READER) $(KERNEL_PACKAGES)
 
 .PHONY: faults

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"sort"
+
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
 )
 
 // Kernel is a bootable kernel and its modules.
@@ -41,11 +43,11 @@ func FetchKernel(ctx context.Context, cache string) (Kernel, error) {
 		return Kernel{}, err
 	}
 
-	err = buildOnce(filepath.Join(base, name), func(tmp string) error {
+	err = artifacts.BuildOnce(filepath.Join(base, name), func(tmp string) error {
 		get := exec.CommandContext(ctx, "apt-get", "download", name)
 		get.Dir = tmp
 
-		if _, err := command(get); err != nil {
+		if _, err := artifacts.Output(get); err != nil {
 			return err
 		}
 
@@ -54,7 +56,7 @@ func FetchKernel(ctx context.Context, cache string) (Kernel, error) {
 			return fmt.Errorf("apt-get download %s left %d packages, wanted one", name, len(debs))
 		}
 
-		if _, err := command(exec.CommandContext(ctx, "dpkg-deb", "-x", debs[0], tmp)); err != nil {
+		if _, err := artifacts.Output(exec.CommandContext(ctx, "dpkg-deb", "-x", debs[0], tmp)); err != nil {
 			return err
 		}
 
@@ -98,7 +100,7 @@ func resolveKernelPackage(ctx context.Context) (string, error) {
 	var lastErr error
 
 	for _, meta := range kernelMetaPackages {
-		out, err := command(exec.CommandContext(ctx, "apt-cache", "depends", meta))
+		out, err := artifacts.Output(exec.CommandContext(ctx, "apt-cache", "depends", meta))
 		if err != nil {
 			lastErr = err
 

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
 )
 
 // guestModules are the kernel modules that containerd's overlay snapshotter and the CNI bridge need.
@@ -98,7 +100,7 @@ func moduleName(name string) string {
 func readModule(ctx context.Context, path string) ([]byte, error) {
 	// No kept Go xz library resolves here, and xz itself belongs to every Debian.
 	if strings.HasSuffix(path, ".xz") {
-		return command(exec.CommandContext(ctx, "xz", "-dc", path))
+		return artifacts.Output(exec.CommandContext(ctx, "xz", "-dc", path))
 	}
 
 	return os.ReadFile(path)

@@ -1,3 +1,7 @@
+// Package vm boots a throw-away Linux machine under QEMU and runs programs of this project in it.
+//
+// The kernel is Debian's cloud kernel, the root file system an initramfs made here, and the
+// processor emulated (TCG), so it works on any machine, with or without KVM or cgroup v2.
 package vm
 
 import (
@@ -17,8 +21,14 @@ import (
 	"sort"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
 	"github.com/spegel-guard/spegel-guard/test/vm/plan"
 )
+
+// GuestEnv is set in the environment of every program that runs in the guest.
+//
+// A test that needs a real unified cgroup hierarchy may skip without it and must run with it.
+const GuestEnv = "SPEGEL_GUARD_VM"
 
 // Options describe one boot.
 type Options struct {
@@ -46,7 +56,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 		opts.Timeout = 10 * time.Minute
 	}
 
-	cache, err := CacheDir()
+	cache, err := artifacts.CacheDir()
 	if err != nil {
 		return 0, err
 	}
@@ -169,7 +179,7 @@ func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []st
 
 	dir := filepath.Join(cache, "base", hex.EncodeToString(key.Sum(nil))[:16])
 
-	err = buildOnce(dir, func(tmp string) error {
+	err = artifacts.BuildOnce(dir, func(tmp string) error {
 		file, err := os.Create(filepath.Join(tmp, "base.cpio"))
 		if err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
 )
 
 // The node's software, built from the Go module proxy at these versions.
@@ -62,7 +64,7 @@ func BuildTools(ctx context.Context, cache string) (map[string]string, error) {
 	for _, t := range nodeTools() {
 		dir := filepath.Join(cache, "tools", t.key)
 
-		err := buildOnce(dir, func(tmp string) error {
+		err := artifacts.BuildOnce(dir, func(tmp string) error {
 			args := append([]string{"install", "-trimpath"}, t.flags...)
 
 			for _, pkg := range t.packages {
@@ -70,7 +72,7 @@ func BuildTools(ctx context.Context, cache string) (map[string]string, error) {
 				cmd.Dir = tmp
 				cmd.Env = append(os.Environ(), append(t.env, "GOBIN="+tmp, "GOFLAGS=")...)
 
-				if _, err := command(cmd); err != nil {
+				if _, err := artifacts.Output(cmd); err != nil {
 					return err
 				}
 			}

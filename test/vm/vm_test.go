@@ -84,14 +84,3 @@ func TestCopyOutputStopsAtItsOwnMarkerAlone(t *testing.T) {
 	_, err = m.copyOutput(strings.NewReader("PASS\n"), func() {})
 	assert.Error(t, err, "a guest that ends without its exit line failed")
 }
-
-func TestAFailedBuildLeavesNothing(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "cache", "thing")
-
-	require.Error(t, buildOnce(dir, func(string) error { return os.ErrInvalid }))
-	assert.NoDirExists(t, dir)
-
-	require.NoError(t, buildOnce(dir, func(tmp string) error { return os.WriteFile(filepath.Join(tmp, "x"), nil, 0o644) }))
-	assert.FileExists(t, filepath.Join(dir, "x"))
-	require.NoError(t, buildOnce(dir, func(string) error { return os.ErrInvalid }), "built once")
-}

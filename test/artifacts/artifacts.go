@@ -1,8 +1,5 @@
-// Package vm boots a throw-away Linux machine under QEMU and runs programs of this project in it.
-//
-// The kernel is Debian's cloud kernel, the root file system an initramfs made here, and the
-// processor emulated (TCG), so it works on any machine, with or without KVM or cgroup v2.
-package vm
+// Package artifacts keeps what the tests download and build between runs.
+package artifacts
 
 import (
 	"errors"
@@ -31,10 +28,11 @@ func CacheDir() (string, error) {
 	return filepath.Join(base, "spegel-guard"), nil
 }
 
-// buildOnce makes dir by running build on a temporary sibling, which becomes dir only when build succeeds.
+// BuildOnce makes dir by running build on a temporary sibling, which becomes dir only when build succeeds.
+// It does nothing when dir exists.
 //
 // An interrupted or failed build therefore never leaves a half-filled cache entry behind.
-func buildOnce(dir string, build func(tmp string) error) error {
+func BuildOnce(dir string, build func(tmp string) error) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
@@ -66,8 +64,8 @@ func buildOnce(dir string, build func(tmp string) error) error {
 	return nil
 }
 
-// command runs a helper program and returns its output; on failure the error carries what it said.
-func command(cmd *exec.Cmd) ([]byte, error) {
+// Output runs a helper program and returns its standard output. On failure the error holds its standard error.
+func Output(cmd *exec.Cmd) ([]byte, error) {
 	out, err := cmd.Output()
 	if err == nil {
 		return out, nil
@@ -81,8 +79,3 @@ func command(cmd *exec.Cmd) ([]byte, error) {
 
 	return nil, fmt.Errorf("error running %v: %w", cmd.Args, err)
 }
-
-// GuestEnv is set in the environment of every program that runs in the guest.
-//
-// A test that needs a real unified cgroup hierarchy may skip without it and must run with it.
-const GuestEnv = "SPEGEL_GUARD_VM"

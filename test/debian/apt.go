@@ -1,0 +1,155 @@
+package debian
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
+)
+
+// mirror is Debian's own.
+const mirror = "http://deb.debian.org/debian"
+
+// client runs apt with everything that it reads and writes below one folder.
+type client struct {
+	dir   string
+	suite string
+}
+
+// newClient prepares dir and fetches the package lists of the suite.
+func newClient(ctx context.Context, dir, suite, keyring string) (client, error) {
+	c := client{dir: dir, suite: suite}
+
+	for _, folder := range []string{"etc", "state/lists/partial", "archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			return client{}, err
+		}
+	}
+
+	for name, text := range map[string]string{
+		"apt.conf":     configuration(dir),
+		"sources.list": sources(suite, keyring),
+		// No package is installed, so apt resolves every dependency.
+		"status": "",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return client{}, err
+		}
+	}
+
+	// Without Error-Mode apt-get goes on when a list cannot be fetched, and finds fewer packages later.
+	_, err := c.run(ctx, "apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any")
+
+	return c, err
+}
+
+// configuration keeps apt away from the host's files. The host's hooks and preferences do not run either.
+func configuration(dir string) string {
+	var text strings.Builder
+
+	for _, option := range [][2]string{
+		{"Dir::Etc", filepath.Join(dir, "etc")},
+		{"Dir::Etc::Main", os.DevNull},
+		{"Dir::Etc::Parts", os.DevNull},
+		{"Dir::Etc::SourceList", filepath.Join(dir, "sources.list")},
+		{"Dir::Etc::SourceParts", os.DevNull},
+		{"Dir::Etc::Preferences", os.DevNull},
+		{"Dir::Etc::PreferencesParts", os.DevNull},
+		{"Dir::State", filepath.Join(dir, "state")},
+		{"Dir::State::Lists", filepath.Join(dir, "state/lists")},
+		{"Dir::State::Status", filepath.Join(dir, "status")},
+		{"Dir::Cache", dir},
+		{"Dir::Cache::Archives", filepath.Join(dir, "archives")},
+		{"Dir::Log", filepath.Join(dir, "log")},
+		// The guest and its emulator are of this architecture.
+		{"APT::Architecture", "amd64"},
+		{"APT::Architectures", "amd64"},
+		{"APT::Install-Recommends", "false"},
+		// apt's own user could not write below the cache of another one.
+		{"APT::Sandbox::User", "root"},
+		{"Acquire::Languages", "none"},
+		{"Acquire::Retries", "3"},
+		{"Acquire::ForceHash", "SHA256"},
+	} {
+		fmt.Fprintf(&text, "%s %q;\n", option[0], option[1])
+	}
+
+	return text.String()
+}
+
+// sources lists the suite, and under backports the release that they build on.
+func sources(suite, keyring string) string {
+	var text strings.Builder
+
+	for _, s := range []string{release(suite), suite} {
+		line := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", keyring, mirror, s)
+
+		if !strings.Contains(text.String(), line) {
+			text.WriteString(line)
+		}
+	}
+
+	return text.String()
+}
+
+// release is the suite without "-backports".
+func release(suite string) string {
+	return strings.TrimSuffix(suite, "-backports")
+}
+
+func (c client) archives() string { return filepath.Join(c.dir, "archives") }
+
+// run returns the standard output of one of apt's programs.
+func (c client) run(ctx context.Context, program string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(),
+		"APT_CONFIG="+filepath.Join(c.dir, "apt.conf"), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	// "apt-get download" writes into the working folder.
+	cmd.Dir = c.archives()
+
+	return artifacts.Output(cmd)
+}
+
+// arguments are those by which apt-get downloads what a request is for.
+func (c client) arguments(ctx context.Context, req request) ([]string, error) {
+	args := []string{"download", "-qq"}
+
+	if req.dependencies {
+		args = []string{"install", "--download-only", "--yes", "-qq"}
+	}
+
+	args = append(args, "-t", c.suite)
+
+	for _, spec := range req.packages {
+		name := spec
+
+		if strings.ContainsAny(spec, "|*") {
+			names, err := c.run(ctx, "apt-cache", "pkgnames")
+			if err != nil {
+				return nil, err
+			}
+
+			if name, err = choose(spec, strings.Fields(string(names))); err != nil {
+				return nil, err
+			}
+		}
+
+		args = append(args, name)
+	}
+
+	return args, nil
+}
+
+// resolve asks apt which files it would download.
+func (c client) resolve(ctx context.Context, args []string) (packageFiles, error) {
+	out, err := c.run(ctx, "apt-get", append([]string{"--print-uris"}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+
+	return parseURIs(string(out))
+}

@@ -1,0 +1,178 @@
+// Package debian fetches packages of a given Debian release and unpacks them into the cache.
+//
+// Nothing is installed: apt's client runs with a configuration, package lists and archives of its own, so
+// the host's are left alone and may be of any release. apt verifies the packages by Debian's archive keys.
+package debian
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
+)
+
+// Releases that packages are taken from.
+const (
+	// Trixie is Debian 13.
+	Trixie = "trixie"
+	// TrixieBackports has newer versions of some packages; what they depend on may come from Trixie.
+	TrixieBackports = "trixie-backports"
+)
+
+// Unpack returns the folder with the files of the packages and of everything that they depend on.
+// Recommended packages are left out.
+//
+// A package is a name, or several separated by "|" of which the first that the release has is taken. A "*" in
+// a name stands for any text; the newest name that matches is taken.
+//
+// The folder's name depends on the packages' contents, so it can be a key for what is made from it. The cache
+// keeps both the folder and the answer to the request: a second call needs no network. To move on to newer
+// packages, remove the folder "debian" of the cache.
+func Unpack(ctx context.Context, cache, suite string, packages ...string) (string, error) {
+	return unpack(ctx, cache, request{suite: suite, packages: packages, dependencies: true})
+}
+
+// UnpackOnly is Unpack without what the packages depend on.
+func UnpackOnly(ctx context.Context, cache, suite string, packages ...string) (string, error) {
+	return unpack(ctx, cache, request{suite: suite, packages: packages})
+}
+
+// request says what is to be unpacked.
+type request struct {
+	suite        string
+	packages     []string
+	dependencies bool
+}
+
+// key is the same for the same request.
+func (r request) key() string {
+	return digest(fmt.Sprintf("%s\n%t\n%s\n", r.suite, r.dependencies, strings.Join(r.packages, "\n")))
+}
+
+func unpack(ctx context.Context, cache string, req request) (string, error) {
+	if len(req.packages) == 0 {
+		return "", errors.New("error unpacking Debian packages: no package given")
+	}
+
+	base := filepath.Join(cache, "debian")
+	answer := filepath.Join(base, "requests", req.key())
+
+	if list, err := os.ReadFile(answer); err == nil {
+		if root := rootFolder(base, string(list)); isFolder(root) {
+			return root, nil
+		}
+	}
+
+	root, list, err := fetch(ctx, base, req)
+	if err != nil {
+		return "", fmt.Errorf("error fetching %s of Debian %s: %w", strings.Join(req.packages, ", "), req.suite, err)
+	}
+
+	return root, writeFile(answer, list)
+}
+
+// fetch downloads and unpacks the packages. It returns their folder and the list of their files.
+func fetch(ctx context.Context, base string, req request) (root, list string, err error) {
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return "", "", err
+	}
+
+	work, err := os.MkdirTemp(base, ".apt-")
+	if err != nil {
+		return "", "", err
+	}
+
+	defer os.RemoveAll(work) //nolint:errcheck
+
+	keyring, err := findKeyring(ctx, work, req.suite)
+	if err != nil {
+		return "", "", err
+	}
+
+	client, err := newClient(ctx, work, req.suite, keyring)
+	if err != nil {
+		return "", "", err
+	}
+
+	args, err := client.arguments(ctx, req)
+	if err != nil {
+		return "", "", err
+	}
+
+	files, err := client.resolve(ctx, args)
+	if err != nil {
+		return "", "", err
+	}
+
+	list = files.String()
+	root = rootFolder(base, list)
+
+	err = artifacts.BuildOnce(root, func(tmp string) error {
+		if _, err := client.run(ctx, "apt-get", args...); err != nil {
+			return err
+		}
+
+		for _, file := range files {
+			archive := filepath.Join(client.archives(), file.name)
+
+			if _, err := artifacts.Output(exec.CommandContext(ctx, "dpkg-deb", "-x", archive, tmp)); err != nil {
+				return err
+			}
+		}
+
+		// The folder of a temporary name is for its owner alone; programs of other users read this one.
+		return os.Chmod(tmp, 0o755)
+	})
+
+	return root, list, err
+}
+
+// rootFolder is where the packages of a list are unpacked.
+func rootFolder(base, list string) string {
+	return filepath.Join(base, "roots", digest(list))
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+
+	return hex.EncodeToString(sum[:8])
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+
+	return err == nil && info.IsDir()
+}
+
+// writeFile replaces a file in one step, so that nobody reads half of it.
+func writeFile(name, text string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+
+	file, err := os.CreateTemp(filepath.Dir(name), ".new-")
+	if err != nil {
+		return err
+	}
+
+	defer os.Remove(file.Name()) //nolint:errcheck // gone after the rename
+
+	if _, err := file.WriteString(text); err != nil {
+		file.Close() //nolint:errcheck
+
+		return err
+	}
+
+	if err := file.Close(); err != nil {
+		return err
+	}
+
+	return os.Rename(file.Name(), name)
+}
