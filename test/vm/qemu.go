@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// ErrNoQEMU says that the emulator is not installed.
-var ErrNoQEMU = errors.New("qemu-system-x86_64 not found (Debian: apt-get install qemu-system-x86)")
-
 // kernelArgs: a panic ends the machine at once (with -no-reboot), which the host sees as an early end.
 const kernelArgs = "console=ttyS0 panic=-1 reboot=t quiet loglevel=4 mitigations=off tsc=reliable"
 
@@ -27,6 +24,7 @@ var errStalled = fmt.Errorf("guest was not up after %s", bootTimeout)
 
 // machine is one boot.
 type machine struct {
+	qemu       QEMU
 	kernel     string
 	initrd     string
 	memoryMiB  int
@@ -45,13 +43,8 @@ func (m machine) run(ctx context.Context) (int, error) {
 	stall := time.AfterFunc(bootTimeout, func() { cancel(errStalled) })
 	defer stall.Stop()
 
-	path, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		return 0, ErrNoQEMU
-	}
-
 	// The kernel talks on the first port, into a file; the programs on the second, raw.
-	cmd := exec.CommandContext(ctx, path,
+	args := append(m.qemu.Command(),
 		"-M", "microvm,rtc=on",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", strconv.Itoa(m.memoryMiB)+"M",
@@ -59,6 +52,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 		"-chardev", "file,id=console,path="+m.consoleLog, "-device", "isa-serial,chardev=console",
 		"-chardev", "stdio,id=out,signal=off", "-device", "isa-serial,chardev=out",
 	)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 
 	// SIGTERM first: QEMU then closes its files.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -66,6 +66,11 @@ func Run(ctx context.Context, opts Options) (int, error) {
 		return 0, err
 	}
 
+	qemu, err := FetchQEMU(ctx, cache)
+	if err != nil {
+		return 0, err
+	}
+
 	base, modules, err := baseArchive(ctx, cache, kernel)
 	if err != nil {
 		return 0, err
@@ -93,6 +98,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 	defer cancel()
 
 	m := machine{
+		qemu:       qemu,
 		kernel:     kernel.Image,
 		initrd:     initrd,
 		memoryMiB:  opts.MemoryMiB,

@@ -84,3 +84,36 @@ func TestCopyOutputStopsAtItsOwnMarkerAlone(t *testing.T) {
 	_, err = m.copyOutput(strings.NewReader("PASS\n"), func() {})
 	assert.Error(t, err, "a guest that ends without its exit line failed")
 }
+
+func TestFindKernel(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		releases []string
+		fails    string
+	}{
+		{"one kernel", []string{"6.18.15-cloud-amd64"}, ""},
+		{"no kernel", nil, "holds 0 files boot/vmlinuz-*, expected one"},
+		{"two kernels", []string{"6.18.15-cloud-amd64", "6.18.9-cloud-amd64"}, "holds 2 files boot/vmlinuz-*, expected one"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			root := t.TempDir()
+			require.NoError(t, os.MkdirAll(filepath.Join(root, "boot"), 0o755))
+
+			for _, release := range test.releases {
+				require.NoError(t, os.WriteFile(filepath.Join(root, "boot", "vmlinuz-"+release), nil, 0o644))
+				require.NoError(t, os.MkdirAll(filepath.Join(root, "usr/lib/modules", release, "kernel"), 0o755))
+			}
+
+			kernel, err := findKernel(root)
+			if test.fails != "" {
+				assert.ErrorContains(t, err, test.fails)
+
+				return
+			}
+
+			require.NoError(t, err)
+			assert.Equal(t, filepath.Join(root, "boot/vmlinuz-6.18.15-cloud-amd64"), kernel.Image)
+			assert.Equal(t, filepath.Join(root, "usr/lib/modules/6.18.15-cloud-amd64"), kernel.Modules)
+		})
+	}
+}

@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
+	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
 // machine is where it was measured.
@@ -37,7 +40,19 @@ func thisMachine(ctx context.Context) (machine, error) {
 
 	m.Kernel = strings.TrimSpace(string(release))
 
-	version, err := exec.CommandContext(ctx, "qemu-system-x86_64", "--version").Output()
+	cache, err := artifacts.CacheDir()
+	if err != nil {
+		return m, err
+	}
+
+	qemu, err := vm.FetchQEMU(ctx, cache)
+	if err != nil {
+		return m, err
+	}
+
+	args := append(qemu.Command(), "--version")
+
+	version, err := artifacts.Output(exec.CommandContext(ctx, args[0], args[1:]...))
 	if err != nil {
 		return m, fmt.Errorf("error naming the emulator: %w", err)
 	}
