@@ -18,11 +18,12 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// The credit outlasts the first burst of the fastest guest seen (1.3 MB/s), even where its start is drawn low.
 // bursts is the load that a plain `for` misses: never above for long, far above in the long run.
 const (
 	burstOn, burstOff = 5 * time.Second, 4 * time.Second
 	burstLimit        = 250e3
+	// leastCredit in bytes is what the credit below starts with at least: three quarters of its capacity.
+	leastCredit = 0.75 * 9e6
 
 	burstDocument = `
 interval: 200ms
@@ -43,13 +44,20 @@ func TestAdaptiveCeilingBringsTrafficUnderItsThreshold(t *testing.T) {
 
 	l := newLoop(t, burstDocument, nil)
 
+	before, err := l.spegel.TXBytes()
+	require.NoError(t, err)
+
 	require.NoError(t, l.spegel.Steer(t.Context(), map[string]any{
 		"mode": "periodic", "blobs": 1053, "workers": 2, "peers": []string{l.peer.IP + ":5001"}, "on": burstOn, "off": burstOff,
 	}))
 
-	free := peakTX(t, l.spegel)
-	assert.Greater(t, free, burstLimit, "the bursts are breaches")
-	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "and none is capped at once")
+	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) != unlimited }, 2*time.Minute, 50*time.Millisecond,
+		"no ceiling\n%s", l.guard.Log)
+
+	// How many bursts that takes depends on the machine's speed; what they send together does not.
+	after, err := l.spegel.TXBytes()
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, float64(after-before), leastCredit, "no ceiling before the credit is spent")
 
 	var (
 		peak  float64
