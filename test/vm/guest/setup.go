@@ -122,7 +122,7 @@ func setUpCgroups() error {
 // The first quota of a machine makes the kernel patch its scheduler's code (the static key
 // __cfs_bandwidth_used), and the last one that goes patches it back. QEMU's multi-threaded TCG can
 // run the breakpoint of such a patch after it is gone ("Oops: int3"): with both processors busy, QEMU 10.0
-// and 11.1 do so once in some 2,000 first and last quotas, and 7.2 in less than 500. With one quota that never
+// and 11.1 do so once in some 2,000 first and last quotas, and 7.2 (with 6.12) in less than 500. With one quota that never
 // goes there is a single patch, now, while the machine is idle.
 func holdBandwidthKey() error {
 	dir := filepath.Join(cgroupRoot, "bandwidth-key")
