@@ -35,20 +35,27 @@ func TestCertificates(t *testing.T) {
 	assert.Equal(t, Skipped, Doctor{}.certificates(now).State)
 	assert.Equal(t, Failed, Doctor{Identities: store}.certificates(now).State)
 
-	for _, test := range []struct {
-		left          time.Duration
+	const day = 24 * time.Hour
+
+	for name, test := range map[string]struct {
+		valid, left   time.Duration
 		state, wanted string
 	}{
-		{30 * 24 * time.Hour, OK, "valid until 2026-12-24T03:00:00Z"},
-		{time.Hour, Warning, "expire in 1h0m0s"},
-		{-time.Hour, Failed, "expired 1h0m0s ago"},
+		"long valid":            {365 * day, 30 * day, OK, "valid until 2026-12-24T03:00:00Z"},
+		"last day":              {365 * day, time.Hour, Warning, "expire in 1h0m0s"},
+		"Talos', new":           {day, day - time.Minute, OK, "valid until 2026-11-25T02:59:00Z"},
+		"Talos', to be renewed": {day, 12 * time.Hour, OK, "valid until 2026-11-24T15:00:00Z"},
+		"Talos', not renewed":   {day, 5 * time.Hour, Warning, "expire in 5h0m0s"},
+		"expired":               {day, -time.Hour, Failed, "expired 1h0m0s ago"},
 	} {
-		store.Set(&identity.Identity{NotAfter: now.Add(test.left)})
+		t.Run(name, func(t *testing.T) {
+			store.Set(&identity.Identity{NotBefore: now.Add(test.left - test.valid), NotAfter: now.Add(test.left)})
 
-		check := Doctor{Identities: store}.certificates(now)
-		assert.Equal(t, test.state, check.State)
-		assert.Equal(t, test.wanted, check.Message)
-		assert.Equal(t, test.state != OK, check.Fix != "", "a fix for what is wrong, and for nothing else")
+			check := Doctor{Identities: store}.certificates(now)
+			assert.Equal(t, test.state, check.State)
+			assert.Equal(t, test.wanted, check.Message)
+			assert.Equal(t, test.state != OK, check.Fix != "", "a fix for what is wrong, and for nothing else")
+		})
 	}
 }
 

@@ -52,8 +52,11 @@ func (d Doctor) remembering() Check {
 	return check
 }
 
-// expiresSoon is when a certificate that was not renewed is worth a word: Talos renews its own long before.
-const expiresSoon = 24 * time.Hour
+// expiresSoon returns how long before its end a certificate that was not renewed is reported: a day, or a quarter of
+// its time when that is shorter. Talos' are valid for a day and renewed after half of it (internal/app/machined/pkg/controllers/secrets/api.go).
+func expiresSoon(notBefore, notAfter time.Time) time.Duration {
+	return min(24*time.Hour, notAfter.Sub(notBefore)/4)
+}
 
 func (d Doctor) certificates(now time.Time) Check {
 	check := Check{Name: "certificates", State: Skipped, Message: "the API is served over the unix socket alone (api.tls.source: none)"}
@@ -77,7 +80,7 @@ func (d Doctor) certificates(now time.Time) Check {
 	case left <= 0:
 		check.State, check.Message = Failed, fmt.Sprintf("expired %s ago", -left)
 		check.Fix = "renew the files of api.tls, or see in the condition api why Talos' newest did not arrive"
-	case left < expiresSoon:
+	case left < expiresSoon(id.NotBefore, id.NotAfter):
 		check.State, check.Message = Warning, fmt.Sprintf("expire in %s", left)
 		check.Fix = "renew the files of api.tls; Talos' own are renewed by machined"
 	}

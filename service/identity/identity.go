@@ -48,8 +48,8 @@ type Identity struct {
 	// Server is for accepting connections, Client for opening ones to other nodes; nil where there is no
 	// client certificate.
 	Server, Client *tls.Config
-	// NotAfter is when the server's certificate expires.
-	NotAfter time.Time
+	// NotBefore and NotAfter are when the server's certificate begins and ceases to be valid.
+	NotBefore, NotAfter time.Time
 
 	accepted *x509.CertPool
 }
@@ -89,7 +89,7 @@ func New(material Material) (*Identity, error) {
 		return nil
 	})
 
-	id := &Identity{NotAfter: server.Leaf.NotAfter}
+	id := &Identity{NotBefore: server.Leaf.NotBefore, NotAfter: server.Leaf.NotAfter}
 
 	if id.Server, err = talostls.New(append(authorities, pinned, talostls.WithClientAuthType(talostls.Mutual), talostls.WithKeypair(server))...); err != nil {
 		return nil, fmt.Errorf("error making the server's TLS configuration: %w", err)
