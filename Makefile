@@ -41,7 +41,7 @@ demo: deps ## Boot a node, let spegel run away, and watch the guard deal with it
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: test-unit test-cli test-talosctl test-extension test-vm faults ## Run all tests.
+test: test-unit test-cli test-talosctl test-extension test-vm test-talos faults ## Run all tests.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector.
@@ -63,12 +63,17 @@ test-cli: deps-cli ## Run the command line on a terminal (tmux), with a thousand
 golden: deps-cli ## Write the golden files of the command line, and the screen in docs/, anew.
 	SPEGEL_GUARD_TMUX=1 go test -count=1 -run 'Golden|TopInTmux' ./cmd/spegelguardctl -update
 
-# Talos' own, unmodified, from its module.
-TALOSCTL := $(CACHE)/tools/talosctl-$(shell cksum test/talosctl/go.sum | cut -d ' ' -f 1)/talosctl
+# Talos' own programs, unmodified, from its module (test/talos/programs).
+TALOS_PROGRAMS := $(CACHE)/talos/programs-$(shell cat test/talos/programs/go.mod test/talos/programs/go.sum | cksum | cut -d ' ' -f 1)
+TALOSCTL       := $(TALOS_PROGRAMS)/talosctl
+TALOS_MODULE   := github.com/siderolabs/talos
 
 $(TALOSCTL):
-	@echo "building talosctl (once, some minutes) ..."
-	@CGO_ENABLED=0 GOFLAGS= go build -C test/talosctl -trimpath -ldflags '-s -w' -o $@ github.com/siderolabs/talos/cmd/talosctl
+	@echo "building talosctl, machined, init and the imager of Talos (once, about four minutes) ..."
+	@rm -rf $(TALOS_PROGRAMS).building && mkdir -p $(TALOS_PROGRAMS).building
+	@CGO_ENABLED=0 GOFLAGS= go build -C test/talos/programs -trimpath -tags grpcnotrace,tcell_minimal -ldflags '-s -w' -o $(TALOS_PROGRAMS).building/ \
+		$(TALOS_MODULE)/cmd/talosctl $(TALOS_MODULE)/cmd/installer $(TALOS_MODULE)/internal/app/machined $(TALOS_MODULE)/internal/app/init
+	@mv $(TALOS_PROGRAMS).building $(TALOS_PROGRAMS)
 
 .PHONY: test-talosctl
 test-talosctl: $(TALOSCTL) ## Run the real talosctl against guards on the loopback.
@@ -81,6 +86,14 @@ READER := -tool talosctl=$(TALOSCTL) -tool spegelguardctl=bin/spegelguardctl -to
 test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kernel, in the VM.
 	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run "TestTheHarness|TestUnpack|TestNewClient|TestKeyring" ./test/vm ./test/debian
 	$(VMRUN) test -v -timeout 40m $(READER) $(KERNEL_PACKAGES)
+
+.PHONY: test-talos
+test-talos: deps build $(TALOSCTL) ## Boot real Talos nodes with the extension in them and run their tests.
+	SPEGEL_GUARD_TALOS=$(TALOS_PROGRAMS) SPEGEL_GUARD_CTL=$(CURDIR)/bin/spegelguardctl go test -count=1 -v -failfast -timeout 25m ./test/talos
+
+.PHONY: talos
+talos: deps build $(TALOSCTL) ## Run a real Talos node with the guard in it until Ctrl-C (POD=1: with a pod to run away).
+	@SPEGEL_GUARD_TALOS=$(TALOS_PROGRAMS) go run ./test/talos/cmd/talosnode $(if $(POD),-pod)
 
 .PHONY: faults
 faults: deps ## Kill the guard at its worst moments, 1,000 times, and look at what it leaves.

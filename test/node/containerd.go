@@ -49,6 +49,9 @@ state = "/run/containerd"
   conf_dir = "/etc/cni/net.d"
 `
 
+// cniConfigPath is where the CRI looks for it.
+const cniConfigPath = "/etc/cni/net.d/10-pods.conflist"
+
 // No masquerading: the pods only talk to each other, and the guest's kernel has no netfilter loaded.
 const cniConfig = `{
   "cniVersion": "1.0.0",
@@ -80,8 +83,8 @@ const ContainerdLog = "/tmp/containerd.log"
 // Start writes the node's configuration, starts containerd and imports the pods' images.
 func Start(ctx context.Context) (*Node, error) {
 	for name, content := range map[string]string{
-		"/etc/containerd/config.toml":     containerdConfig,
-		"/etc/cni/net.d/10-pods.conflist": cniConfig,
+		"/etc/containerd/config.toml": containerdConfig,
+		cniConfigPath:                 cniConfig,
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return nil, err

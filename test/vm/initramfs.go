@@ -10,9 +10,9 @@ import (
 	"github.com/cavaliergopher/cpio"
 )
 
-// initramfs collects the files of one cpio archive in the newc format the kernel unpacks
+// Initramfs collects the files of one cpio archive in the newc format the kernel unpacks
 // (Documentation/driver-api/early-userspace/buffer-format.rst).
-type initramfs struct {
+type Initramfs struct {
 	files map[string]initramfsFile
 }
 
@@ -22,37 +22,46 @@ type initramfsFile struct {
 	data   []byte // the content itself
 }
 
-func newInitramfs() *initramfs {
-	return &initramfs{files: map[string]initramfsFile{}}
+// NewInitramfs returns an archive without files.
+func NewInitramfs() *Initramfs {
+	return &Initramfs{files: map[string]initramfsFile{}}
 }
 
-func (a *initramfs) addFile(name, source string, mode cpio.FileMode) {
+// AddFile adds a file of this machine. Missing folders above it are added.
+func (a *Initramfs) AddFile(name, source string, mode cpio.FileMode) {
 	a.add(name, initramfsFile{mode: cpio.TypeReg | mode, source: source})
 }
 
-func (a *initramfs) addData(name string, data []byte) {
+// AddData adds a file with the given content and mode 0644.
+func (a *Initramfs) AddData(name string, data []byte) {
 	a.add(name, initramfsFile{mode: cpio.TypeReg | 0o644, data: data})
 }
 
-func (a *initramfs) addDir(name string) {
+// AddExecutable adds a program with mode 0755.
+func (a *Initramfs) AddExecutable(name string, data []byte) {
+	a.add(name, initramfsFile{mode: cpio.TypeReg | 0o755, data: data})
+}
+
+// AddDir adds a folder with mode 0755.
+func (a *Initramfs) AddDir(name string) {
 	a.add(name, initramfsFile{mode: cpio.TypeDir | 0o755})
 }
 
-func (a *initramfs) add(name string, file initramfsFile) {
+func (a *Initramfs) add(name string, file initramfsFile) {
 	name = path.Clean("/" + name)[1:]
 
 	// The kernel does not make missing parents.
 	if parent := path.Dir(name); parent != "." {
 		if _, ok := a.files[parent]; !ok {
-			a.addDir(parent)
+			a.AddDir(parent)
 		}
 	}
 
 	a.files[name] = file
 }
 
-// write emits the archive, parents before children.
-func (a *initramfs) write(out io.Writer) error {
+// Write emits the archive, parents before children.
+func (a *Initramfs) Write(out io.Writer) error {
 	names := make([]string, 0, len(a.files))
 
 	for name := range a.files {

@@ -18,17 +18,19 @@ import (
 // Debian's cloud kernel has cgroup v2, ext4, seccomp and the serial ports built in.
 var guestModules = []string{"overlay", "veth", "bridge"}
 
-// module is one kernel module, unpacked.
-type module struct {
-	name string
-	data []byte
+// Module is one kernel module, unpacked.
+type Module struct {
+	// Name in the kernel's spelling, with underscores.
+	Name string
+	// Data is the object file.
+	Data []byte
 }
 
-// loadModules reads the wanted modules and everything they depend on, in loading order.
+// LoadModules reads the wanted modules and everything they depend on, in loading order.
 //
 // Dependencies come from each module's own .modinfo ("depends="), because the Debian package
 // ships no modules.dep: depmod writes it at installation, and nothing is installed here.
-func loadModules(ctx context.Context, kernel Kernel, wanted []string) ([]module, error) {
+func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module, error) {
 	paths := map[string]string{}
 
 	err := filepath.WalkDir(kernel.Modules, func(path string, entry fs.DirEntry, err error) error {
@@ -47,7 +49,7 @@ func loadModules(ctx context.Context, kernel Kernel, wanted []string) ([]module,
 	}
 
 	var (
-		ordered []module
+		ordered []Module
 		done    = map[string]bool{}
 		load    func(name string) error
 	)
@@ -78,7 +80,7 @@ func loadModules(ctx context.Context, kernel Kernel, wanted []string) ([]module,
 			}
 		}
 
-		ordered = append(ordered, module{name: name, data: data})
+		ordered = append(ordered, Module{Name: name, Data: data})
 
 		return nil
 	}

@@ -149,7 +149,7 @@ func emulatorFault(console []byte) bool {
 //
 // The kernel unpacks archives that follow one another, so the small part is appended at each run.
 func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []string, error) {
-	modules, err := loadModules(ctx, kernel, guestModules)
+	modules, err := LoadModules(ctx, kernel, guestModules)
 	if err != nil {
 		return "", nil, err
 	}
@@ -159,15 +159,15 @@ func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []st
 		return "", nil, err
 	}
 
-	archive := newInitramfs()
+	archive := NewInitramfs()
 	loadOrder := make([]string, 0, len(modules))
 	key := sha256.New()
 
 	for _, m := range modules {
-		name := path.Join("/lib/modules", m.name+".ko")
-		archive.addData(name, m.data)
+		name := path.Join("/lib/modules", m.Name+".ko")
+		archive.AddData(name, m.Data)
 		loadOrder = append(loadOrder, name)
-		key.Write(m.data)
+		key.Write(m.Data)
 	}
 
 	names := make([]string, 0, len(binaries))
@@ -179,7 +179,7 @@ func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []st
 	sort.Strings(names)
 
 	for _, name := range names {
-		archive.addFile(guestBinary(name), binaries[name], 0o755)
+		archive.AddFile(GuestBinary(name), binaries[name], 0o755)
 		key.Write([]byte(binaries[name]))
 	}
 
@@ -191,7 +191,7 @@ func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []st
 			return err
 		}
 
-		if err := archive.write(file); err != nil {
+		if err := archive.Write(file); err != nil {
 			return err
 		}
 
@@ -201,7 +201,8 @@ func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []st
 	return filepath.Join(dir, "base.cpio"), loadOrder, err
 }
 
-func guestBinary(name string) string {
+// GuestBinary is where a program of BuildTools stands in a guest.
+func GuestBinary(name string) string {
 	switch name {
 	case "bridge", "loopback", "host-local":
 		return path.Join("/opt/cni/bin", name)
@@ -234,23 +235,23 @@ func writeInitrd(name, base string, opts Options, p plan.Plan) error {
 		return err
 	}
 
-	archive := newInitramfs()
-	archive.addFile("/init", opts.Init, 0o755)
-	archive.addData(plan.Path, encoded)
-	archive.addData("/etc/passwd", []byte("root:x:0:0:root:/root:/bin/false\n"))
-	archive.addData("/etc/group", []byte("root:x:0:\n"))
-	archive.addData("/etc/hosts", []byte("127.0.0.1 localhost\n::1 localhost\n"))
-	archive.addData("/etc/resolv.conf", nil)
+	archive := NewInitramfs()
+	archive.AddFile("/init", opts.Init, 0o755)
+	archive.AddData(plan.Path, encoded)
+	archive.AddData("/etc/passwd", []byte("root:x:0:0:root:/root:/bin/false\n"))
+	archive.AddData("/etc/group", []byte("root:x:0:\n"))
+	archive.AddData("/etc/hosts", []byte("127.0.0.1 localhost\n::1 localhost\n"))
+	archive.AddData("/etc/resolv.conf", nil)
 
 	for _, dir := range []string{"/dev", "/proc", "/sys", "/run", "/tmp", "/var/lib", "/root", "/usr/local/etc"} {
-		archive.addDir(dir)
+		archive.AddDir(dir)
 	}
 
 	for target, source := range opts.Files {
-		archive.addFile(target, source, 0o755)
+		archive.AddFile(target, source, 0o755)
 	}
 
-	if err := archive.write(file); err != nil {
+	if err := archive.Write(file); err != nil {
 		return err
 	}
 

@@ -33,26 +33,26 @@ func TestModulesComeBehindWhatTheyNeed(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte("\x00depends="+depends+"\x00"), 0o644))
 	}
 
-	modules, err := loadModules(t.Context(), Kernel{Modules: dir}, []string{"bridge", "builtin", "bridge"})
+	modules, err := LoadModules(t.Context(), Kernel{Modules: dir}, []string{"bridge", "builtin", "bridge"})
 	require.NoError(t, err)
 
 	var names []string
 
 	for _, m := range modules {
-		names = append(names, m.name)
+		names = append(names, m.Name)
 	}
 
 	assert.Equal(t, []string{"llc", "stp", "bridge"}, names)
 }
 
 func TestInitramfsHasParentsBeforeChildren(t *testing.T) {
-	archive := newInitramfs()
-	archive.addData("/a/b/c", []byte("content"))
-	archive.addDir("/d")
+	archive := NewInitramfs()
+	archive.AddData("/a/b/c", []byte("content"))
+	archive.AddDir("/d")
 
 	var buf bytes.Buffer
 
-	require.NoError(t, archive.write(&buf))
+	require.NoError(t, archive.Write(&buf))
 
 	var names []string
 

@@ -1,7 +1,7 @@
-// Talos' own talosctl, built from its module for the tests that run it. It is a module of its own, because what
-// talosctl is made of has nothing to do with the guard. The replacements are Talos' own, but for its fork of
-// containerd, which is not to be had; talosctl runs no container of it.
-module github.com/spegel-guard/spegel-guard/test/talosctl
+// Talos' own programs, built from its module for the tests that run them. It is a module of its own, because what
+// they are made of has nothing to do with the guard. The replacements are Talos' own, except for its fork of
+// containerd, which the module proxy does not have; upstream's release of the same number takes its place.
+module github.com/spegel-guard/spegel-guard/test/talos/programs
 
 go 1.26.1
 
@@ -309,4 +309,3 @@ exclude github.com/containerd/containerd v1.7.0
 
 require github.com/siderolabs/talos v1.13.0 // indirect
 
-tool github.com/siderolabs/talos/cmd/talosctl

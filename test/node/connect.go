@@ -1,0 +1,53 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"fmt"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/spegel-guard/spegel-guard/test/images"
+)
+
+// Connect uses the containerd of a node that has one, as Talos does: it makes the cgroups of Kubernetes' pods,
+// configures the pods' network below /etc/cni and imports the pods' images.
+func Connect(ctx context.Context) (*Node, error) {
+	if err := writeFile(cniConfigPath, cniConfig); err != nil {
+		return nil, err
+	}
+
+	if err := createQoSCgroups(); err != nil {
+		return nil, err
+	}
+
+	n := &Node{}
+
+	var err error
+
+	if n.conn, err = grpc.NewClient("unix://"+Socket, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+		return nil, err
+	}
+
+	n.Runtime = runtimeapi.NewRuntimeServiceClient(n.conn)
+
+	if err := n.waitReady(ctx); err != nil {
+		return nil, err
+	}
+
+	if n.Client, err = containerd.New(Socket); err != nil {
+		return nil, err
+	}
+
+	for _, image := range images.All {
+		if err := n.importImage(ctx, images.GuestPath(image.Name)); err != nil {
+			return nil, fmt.Errorf("error importing image %s: %w", image.Name, err)
+		}
+	}
+
+	return n, nil
+}

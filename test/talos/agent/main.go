@@ -1,0 +1,153 @@
+//go:build linux
+
+// Command agent makes pods on a Talos node that has no kubelet. It is a system extension of the test node and takes
+// requests from the test, which runs on the machine that emulates the node.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// listen is reached through QEMU's user network alone.
+const listen = ":50400"
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	n, err := node.Connect(ctx)
+	if err != nil {
+		return err
+	}
+
+	a := &agent{node: n, pods: map[string]*node.Pod{}}
+	mux := http.NewServeMux()
+	mux.Handle("POST /pods", handler(a.runPod))
+	mux.Handle("DELETE /pods/{name}", handler(a.removePod))
+	mux.Handle("POST /pods/{name}/steer", handler(a.steer))
+	mux.Handle("POST /pods/{name}/cpumax", handler(a.setCPUMax))
+
+	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+
+	go func() {
+		<-ctx.Done()
+		server.Close() //nolint:errcheck // it is going away
+	}()
+
+	fmt.Println("agent: listening on", listen)
+
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+
+	return nil
+}
+
+type agent struct {
+	node *node.Node
+
+	mu   sync.Mutex
+	pods map[string]*node.Pod
+}
+
+// handler answers with JSON, and with the error's text.
+func handler(do func(r *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, err := do(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+
+			return
+		}
+
+		json.NewEncoder(w).Encode(answer) //nolint:errcheck // the client sees that it is cut
+	})
+}
+
+func (a *agent) runPod(r *http.Request) (any, error) {
+	var spec node.PodSpec
+
+	if err := json.NewDecoder(r.Body).Decode(&spec); err != nil {
+		return nil, err
+	}
+
+	pod, err := a.node.RunPod(r.Context(), spec)
+	if err != nil {
+		return nil, err
+	}
+
+	a.mu.Lock()
+	a.pods[spec.Name] = pod
+	a.mu.Unlock()
+
+	return pod, pod.WaitServing(r.Context())
+}
+
+func (a *agent) pod(r *http.Request) (*node.Pod, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	pod, ok := a.pods[r.PathValue("name")]
+	if !ok {
+		return nil, fmt.Errorf("there is no pod %q", r.PathValue("name"))
+	}
+
+	return pod, nil
+}
+
+func (a *agent) removePod(r *http.Request) (any, error) {
+	pod, err := a.pod(r)
+	if err != nil {
+		return nil, err
+	}
+
+	return struct{}{}, pod.Remove(r.Context())
+}
+
+func (a *agent) steer(r *http.Request) (any, error) {
+	pod, err := a.pod(r)
+	if err != nil {
+		return nil, err
+	}
+
+	load := map[string]any{}
+	if err := json.NewDecoder(r.Body).Decode(&load); err != nil {
+		return nil, err
+	}
+
+	return struct{}{}, pod.Steer(r.Context(), load)
+}
+
+// setCPUMax writes the container's cpu.max, as its owner does.
+func (a *agent) setCPUMax(r *http.Request) (any, error) {
+	pod, err := a.pod(r)
+	if err != nil {
+		return nil, err
+	}
+
+	var value string
+
+	if err := json.NewDecoder(r.Body).Decode(&value); err != nil {
+		return nil, err
+	}
+
+	return struct{}{}, node.SetCPUMax(pod.Cgroup, value)
+}

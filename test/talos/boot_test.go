@@ -1,0 +1,157 @@
+package talos_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/siderolabs/talos/pkg/machinery/extensions/services"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/extension/image"
+	"github.com/spegel-guard/spegel-guard/test/talos"
+)
+
+// crashLoop is a service that ends at once, again and again, as a daemon does that gives up on its configuration.
+const crashLoop = `name: crash-loop
+container:
+  entrypoint: /spegel-guard
+  args: [-no-such-flag]
+depends:
+  - service: cri
+restart: always
+`
+
+// neverCreated is a service with the mount that the guard had: machined has to create its source on the read-only
+// root before EPHEMERAL is mounted.
+const neverCreated = `name: never-created
+container:
+  entrypoint: /spegel-guard
+  mounts:
+    - {source: /var/lib/containerd/no-such-folder, destination: /content, type: bind, options: [bind, ro]}
+restart: always
+`
+
+// TestBoot_WithoutCRIAndWithABrokenDocument boots the guard in the worst order: before the CRI and before EPHEMERAL is
+// mounted, with a document that was wrong from the first boot on. Beside it run two services that show what Talos
+// does with an extension that cannot start.
+func TestBoot_WithoutCRIAndWithABrokenDocument(t *testing.T) {
+	if os.Getenv(talos.ProgramsEnv) == "" {
+		t.Skip(talos.ErrNoPrograms)
+	}
+
+	dir := t.TempDir()
+	layouts := filepath.Join(dir, "guard")
+	require.NoError(t, talos.GuardLayout(t.Context(), "../..", layouts))
+
+	binary, service := parts(t, layouts)
+	early, crash, never := filepath.Join(dir, "early"), filepath.Join(dir, "crash"), filepath.Join(dir, "never")
+	files := extension.Files{"/spegel-guard": {Data: binary, Mode: 0o755}}
+
+	require.NoError(t, talos.ServiceLayout(early, extension.Name, withoutDependencies(t, service), files))
+	require.NoError(t, talos.ServiceLayout(crash, "crash-loop", []byte(crashLoop), files))
+	require.NoError(t, talos.ServiceLayout(never, "never-created", []byte(neverCreated), files))
+
+	n := start(t, talos.Options{
+		WithoutGuard: true, Layouts: []string{early, crash, never}, Documents: document("interval: soon\nmode: enforced\n"),
+	})
+
+	waitGuard(t, n)
+
+	t.Run("RunsBeforeTheCRI", func(t *testing.T) {
+		order(t, n.Console(), "service[ext-spegel-guard](Running)", "service[cri](Running): Health check successful")
+		assert.Equal(t, "Running", guardService(t, n).State)
+	})
+
+	t.Run("SaysWhatIsWrong", func(t *testing.T) {
+		text := strings.Join(logs(t, n), "\n")
+		assert.Contains(t, text, "interval")
+		assert.Contains(t, text, "mode")
+
+		config, err := spec[guardConfig](t.Context(), n, "guardconfigs", "active")
+		require.NoError(t, err)
+		assert.Equal(t, "observe", config.Mode)
+	})
+
+	t.Run("SeesEphemeralMountedLater", func(t *testing.T) {
+		eventually(t, n, "waiting for the disk", func(ctx context.Context) error {
+			stats, err := spec[struct {
+				Disk struct {
+					Value float64 `yaml:"value"`
+				} `yaml:"diskBytes"`
+			}](ctx, n, "nodestats", "node")
+			if err != nil {
+				return err
+			}
+
+			const gib = 1 << 30
+			if stats.Disk.Value < gib {
+				return fmt.Errorf("the disk has %v bytes", stats.Disk.Value)
+			}
+
+			return nil
+		})
+	})
+
+	// What install.md says of an extension that cannot start.
+	t.Run("AFailedServiceHoldsTheBoot", func(t *testing.T) {
+		assert.Contains(t, n.Console(), "service[ext-never-created](Failed): Failed to create runner: mkdir /var/lib/containerd: read-only file system")
+		assert.Contains(t, n.Console(), "service[ext-crash-loop](Waiting): Error running Containerd(ext-crash-loop), going to restart forever")
+
+		eventually(t, n, "waiting for machined to say what it waits for", func(context.Context) error {
+			for line := range strings.Lines(n.Console()) {
+				if strings.Contains(line, "task startAllServices") && !strings.Contains(line, `"ext-spegel-guard" to be "up"`) &&
+					strings.Contains(line, `"ext-never-created" to be "up"`) {
+					return nil
+				}
+			}
+
+			return fmt.Errorf("startAllServices does not wait for ext-never-created alone of the extensions")
+		})
+	})
+
+	t.Run("RestartsWithoutBusyMounts", func(t *testing.T) {
+		s := &scenario{node: n}
+		s.reboot(t)
+	})
+}
+
+// parts unpacks the daemon and the service file from the extension's layout.
+func parts(t *testing.T, layout string) (binary, service []byte) {
+	t.Helper()
+
+	built, err := image.ReadLayout(layout, talos.Architecture)
+	require.NoError(t, err)
+
+	dir := t.TempDir()
+	require.NoError(t, image.Unpack(built, dir))
+
+	binary, err = os.ReadFile(filepath.Join(dir, extension.RootfsFolder, extension.BinaryPath))
+	require.NoError(t, err)
+	service, err = os.ReadFile(filepath.Join(dir, extension.RootfsFolder, extension.ServicePath))
+	require.NoError(t, err)
+
+	return binary, service
+}
+
+// withoutDependencies takes the dependency on the CRI out of the service file, and nothing else.
+func withoutDependencies(t *testing.T, service []byte) []byte {
+	t.Helper()
+
+	var parsed services.Spec
+
+	require.NoError(t, yaml.Load(service, &parsed, yaml.WithKnownFields()))
+	require.NotEmpty(t, parsed.Depends)
+
+	before, after, found := bytes.Cut(service, []byte("depends:\n  - service: cri\n"))
+	require.True(t, found)
+
+	return append(bytes.Clone(before), after...)
+}

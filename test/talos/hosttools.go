@@ -1,0 +1,59 @@
+package talos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
+	"github.com/spegel-guard/spegel-guard/test/debian"
+)
+
+// hostTools are the programs that the imager and this package run. The imager needs squashfs-tools 4.6, which
+// Debian 12 does not have.
+var (
+	hostTools        = []string{"mksquashfs", "cpio", "zstd", "xz", "sgdisk"}
+	hostToolPackages = []string{"squashfs-tools", "cpio", "zstd", "xz-utils", "gdisk"}
+)
+
+// fetchHostTools returns a folder for PATH with Debian 13's programs, which run here with their own libraries.
+func fetchHostTools(ctx context.Context, cache string) (string, error) {
+	root, err := debian.Unpack(ctx, cache, debian.Trixie, hostToolPackages...)
+	if err != nil {
+		return "", err
+	}
+
+	dir := filepath.Join(cache, "talos", "hosttools-"+filepath.Base(root))
+
+	return dir, artifacts.BuildOnce(dir, func(tmp string) error {
+		for _, name := range hostTools {
+			program, err := findProgram(root, name)
+			if err != nil {
+				return err
+			}
+
+			libs := filepath.Join(root, libraryFolder)
+			script := fmt.Sprintf("#!/bin/sh\nexec '%s/ld-linux-x86-64.so.2' --library-path '%s' '%s' \"$@\"\n", libs, libs, program)
+
+			if err := os.WriteFile(filepath.Join(tmp, name), []byte(script), 0o755); err != nil {
+				return err
+			}
+		}
+
+		return nil
+	})
+}
+
+// findProgram looks for a program of Debian's in the folders for programs below root.
+func findProgram(root, name string) (string, error) {
+	for _, dir := range []string{"usr/bin", "usr/sbin", "bin", "sbin"} {
+		path := filepath.Join(root, dir, name)
+
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+
+	return "", fmt.Errorf("%s has no program %s", root, name)
+}

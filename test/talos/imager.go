@@ -1,0 +1,142 @@
+package talos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/siderolabs/talos/pkg/machinery/extensions"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/extension/image"
+)
+
+// Architecture of the node.
+const Architecture = "amd64"
+
+// profile is the part of the imager's input that is used (Talos: pkg/imager/profile).
+type profile struct {
+	Arch          string `yaml:"arch"`
+	Platform      string `yaml:"platform"`
+	Version       string `yaml:"version"`
+	Customization struct {
+		EmbeddedMachineConfiguration string `yaml:"embeddedMachineConfiguration,omitempty"`
+	} `yaml:"customization"`
+	Input struct {
+		Kernel           pathAsset  `yaml:"kernel"`
+		Initramfs        pathAsset  `yaml:"initramfs"`
+		SystemExtensions []ociAsset `yaml:"systemExtensions"`
+	} `yaml:"input"`
+	Output struct {
+		Kind      string `yaml:"kind"`
+		OutFormat string `yaml:"outFormat"`
+	} `yaml:"output"`
+}
+
+type pathAsset struct {
+	Path string `yaml:"path"`
+}
+
+type ociAsset struct {
+	OCIPath string `yaml:"ociPath"`
+}
+
+// runImager makes an initramfs with the extensions and the machine configuration in it, as a person does who makes
+// an installer. It returns the file's path below dir.
+func runImager(ctx context.Context, made base, programs Programs, dir string, layouts []string, document []byte) (string, error) {
+	var p profile
+
+	p.Arch, p.Platform, p.Version = Architecture, "metal", Version
+	p.Customization.EmbeddedMachineConfiguration = string(document)
+	p.Input.Kernel.Path, p.Input.Initramfs.Path = made.kernel.Image, made.initramfs
+	p.Output.Kind, p.Output.OutFormat = "initramfs", "raw"
+
+	for _, layout := range layouts {
+		p.Input.SystemExtensions = append(p.Input.SystemExtensions, ociAsset{OCIPath: layout})
+	}
+
+	input, err := yaml.Dump(p)
+	if err != nil {
+		return "", err
+	}
+
+	out := filepath.Join(dir, "out")
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", err
+	}
+
+	// The same program is the installer and the imager, by the name it is called by.
+	cmd := exec.CommandContext(ctx, programs.Installer, "-", "--output", out)
+	cmd.Args[0] = "imager"
+	cmd.Stdin = strings.NewReader(string(input))
+	cmd.Env = append(os.Environ(), "PATH="+made.tools+":"+os.Getenv("PATH"))
+
+	if printed, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("error running Talos' imager: %w: %s", err, printed)
+	}
+
+	found, err := filepath.Glob(filepath.Join(out, "initramfs-*"))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("the imager made %v, expected one initramfs: %w", found, err)
+	}
+
+	return found[0], nil
+}
+
+// GuardLayout builds the extension's image from the source tree and writes it as an OCI layout into dir.
+func GuardLayout(ctx context.Context, tree, dir string) error {
+	built, err := image.Build(ctx, Architecture, image.Options{Tree: tree})
+	if err != nil {
+		return err
+	}
+
+	manifest, err := extension.ReadManifest(tree)
+	if err != nil {
+		return err
+	}
+
+	return writeLayout(dir, manifest, built)
+}
+
+// ServiceLayout writes an extension that is one service into dir: its service file and the files of its root.
+func ServiceLayout(dir, name string, service []byte, files extension.Files) error {
+	manifest := extensions.Manifest{Version: "v1alpha1", Metadata: extensions.Metadata{
+		Name: name, Version: Version, Author: "test", Description: "Part of a test of spegel-guard.",
+		Compatibility: extensions.Compatibility{Talos: extensions.Constraint{Version: ">= v1.12.0"}},
+	}}
+
+	data, err := yaml.Dump(manifest)
+	if err != nil {
+		return err
+	}
+
+	all := extension.Files{
+		extension.ManifestFile: {Data: data, Mode: 0o644},
+		extension.RootfsFolder + "/usr/local/etc/containers/" + name + ".yaml": {Data: service, Mode: 0o644},
+	}
+
+	for path, file := range files {
+		all[filepath.Join(extension.RootfsFolder, "usr/local/lib/containers", name, path)] = file
+	}
+
+	built, err := image.New(Architecture, all, manifest.Metadata)
+	if err != nil {
+		return err
+	}
+
+	return writeLayout(dir, manifest.Metadata, built)
+}
+
+func writeLayout(dir string, manifest extensions.Metadata, built v1.Image) error {
+	index, err := image.Index(manifest, built)
+	if err != nil {
+		return err
+	}
+
+	return image.WriteLayout(dir, index)
+}

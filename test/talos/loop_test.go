@@ -1,0 +1,135 @@
+package talos_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/test/talos"
+)
+
+const (
+	unlimited = "max 100000"
+	// capped is 150m, and the microsecond by which the guard tells its own value.
+	capped = "15001 100000"
+)
+
+// runPod makes spegel's pod and waits until machined has shown it to the guard.
+func (s *scenario) runPod(t *testing.T) {
+	t.Helper()
+
+	pod, err := s.node.RunPod(t.Context(), talos.SpegelPod(podName))
+	require.NoError(t, err)
+
+	s.pod = pod
+	s.steer(t, "idle")
+
+	eventually(t, s.node, "waiting for the target", func(ctx context.Context) error {
+		target, err := spec[struct {
+			Source      string `yaml:"source"`
+			ContainerID string `yaml:"containerID"`
+			Cgroup      string `yaml:"cgroup"`
+		}](ctx, s.node, "targets", "spegel/"+podName+"/registry")
+
+		switch {
+		case err != nil:
+			return err
+		case target.Source != "machined" || target.ContainerID != pod.ContainerID || "/"+target.Cgroup != pod.Cgroup:
+			return fmt.Errorf("target %+v, expected container %s in %s by machined", target, pod.ContainerID, pod.Cgroup)
+		default:
+			return nil
+		}
+	})
+}
+
+func (s *scenario) steer(t *testing.T, mode string) {
+	t.Helper()
+	require.NoError(t, s.node.Steer(t.Context(), podName, map[string]any{"mode": mode}))
+}
+
+// waitCPUMax waits for a value of the container's cpu.max, which Talos' own API reads.
+func (s *scenario) waitCPUMax(t *testing.T, want string) {
+	t.Helper()
+
+	eventually(t, s.node, "waiting for cpu.max "+want, func(ctx context.Context) error {
+		got, err := s.node.CPUMax(ctx, s.pod)
+
+		switch {
+		case err != nil:
+			return err
+		case got != want:
+			return fmt.Errorf("cpu.max is %q", got)
+		default:
+			return nil
+		}
+	})
+}
+
+func (s *scenario) waitState(t *testing.T, want string) {
+	t.Helper()
+
+	eventually(t, s.node, "waiting for the state "+want, func(ctx context.Context) error {
+		status, err := spec[struct {
+			State   string `yaml:"state"`
+			Message string `yaml:"message"`
+		}](ctx, s.node, "spegel", "spegel")
+
+		switch {
+		case err != nil:
+			return err
+		case status.State != want:
+			return fmt.Errorf("state %q: %s", status.State, status.Message)
+		default:
+			return nil
+		}
+	})
+}
+
+// closedLoop: a target found by machined runs away, is capped, calms down and is released.
+func (s *scenario) closedLoop(t *testing.T) {
+	s.steer(t, "sustained")
+	s.waitCPUMax(t, capped)
+	s.waitState(t, "throttled")
+
+	s.steer(t, "idle")
+	s.waitCPUMax(t, unlimited)
+	s.waitState(t, "ok")
+
+	actions, err := s.node.GuardTalosctl(t.Context(), "get", "actions")
+	require.NoError(t, err)
+	order(t, actions, "apply", "release")
+}
+
+// longHold keeps a ceiling until the guard is stopped.
+const longHold = "mode: enforce\ninterval: 500ms\n" +
+	"rules:\n  - {name: SpegelHighCPU, signal: cpu, threshold: 200m, for: 5s, window: 2s}\n" +
+	"ceiling: {cpu: 150m, floor: 100m, hold: 30m, releaseAfter: 2s, probe: 0s}\n"
+
+// stopRestores: talosctl service stop gives the owner's limit back.
+func (s *scenario) stopRestores(t *testing.T) {
+	s.patch(t, document(longHold))
+	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
+	s.steer(t, "sustained")
+	s.waitCPUMax(t, capped)
+
+	talosctl(t, s.node, "service", "ext-spegel-guard", "stop")
+
+	got, err := s.node.CPUMax(t.Context(), s.pod)
+	require.NoError(t, err)
+	assert.Equal(t, unlimited, got)
+}
+
+// restartInsideHold: the ceiling is applied again, although the workload is calm by now: its hold goes on.
+func (s *scenario) restartInsideHold(t *testing.T) {
+	s.steer(t, "idle")
+	talosctl(t, s.node, "service", "ext-spegel-guard", "start")
+	s.waitCPUMax(t, capped)
+
+	// The document changes, and with it the hold of the next ceilings; this one is released by a person.
+	out := ctl(t, s.node, "release", "--for", "1s", "--reason", "the test goes on")
+	assert.Contains(t, out, "release")
+	s.waitCPUMax(t, unlimited)
+}

@@ -1,0 +1,184 @@
+package talos_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/spegel-guard/spegel-guard/test/talos"
+)
+
+// patience is how long anything may take that the node does by itself. Emulated machines are slow, and nothing here
+// is about speed.
+const patience = 4 * time.Minute
+
+// ctlEnv names the environment variable with the path of spegelguardctl.
+const ctlEnv = "SPEGEL_GUARD_CTL"
+
+// start boots a node for a test.
+func start(t *testing.T, options talos.Options) *talos.Node {
+	t.Helper()
+
+	if os.Getenv(talos.ProgramsEnv) == "" {
+		t.Skip(talos.ErrNoPrograms)
+	}
+
+	options.Tree = "../.."
+
+	n, err := talos.Start(t.Context(), options)
+	require.NoError(t, err)
+
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("--- console ---\n%s", n.Console())
+		}
+
+		require.NoError(t, n.Stop())
+	})
+
+	return n
+}
+
+// eventually repeats a check on the node until it succeeds.
+func eventually(t *testing.T, n *talos.Node, what string, check func(ctx context.Context) error) {
+	t.Helper()
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+
+	require.NoError(t, n.WaitFor(ctx, what, check))
+}
+
+// waitGuard waits until the guard answers the unmodified talosctl.
+func waitGuard(t *testing.T, n *talos.Node) {
+	t.Helper()
+
+	eventually(t, n, "waiting for the guard", func(ctx context.Context) error {
+		_, err := n.GuardTalosctl(ctx, "get", "spegel")
+
+		return err
+	})
+}
+
+// talosctl runs the unmodified talosctl against apid.
+func talosctl(t *testing.T, n *talos.Node, args ...string) string {
+	t.Helper()
+
+	out, err := n.Talosctl(t.Context(), args...)
+	require.NoError(t, err)
+
+	return out
+}
+
+// spec reads the spec of a resource of the guard, as the unmodified talosctl prints it.
+func spec[T any](ctx context.Context, n *talos.Node, kind, id string) (T, error) {
+	var answer struct {
+		Spec T `yaml:"spec"`
+	}
+
+	out, err := n.GuardTalosctl(ctx, "get", kind, id, "-o", "yaml")
+	if err != nil {
+		return answer.Spec, err
+	}
+
+	return answer.Spec, yaml.Unmarshal([]byte(out), &answer)
+}
+
+// service is what talosctl knows of the extension's service.
+type service struct {
+	State  string
+	Events []string
+}
+
+func guardService(t *testing.T, n *talos.Node) service {
+	t.Helper()
+
+	var s service
+
+	for line := range strings.Lines(talosctl(t, n, "service", "ext-spegel-guard")) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+
+		switch {
+		case key == "STATE":
+			s.State = strings.TrimSpace(value)
+		case strings.Contains(line, "]: "):
+			s.Events = append(s.Events, strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "EVENTS")))
+		}
+	}
+
+	return s
+}
+
+// starts counts how often the service has been started.
+func (s service) starts() int {
+	count := 0
+
+	for _, event := range s.Events {
+		if strings.HasPrefix(event, "[Running]") {
+			count++
+		}
+	}
+
+	return count
+}
+
+// logs returns what the service printed; the last line is first what a person looks at.
+func logs(t *testing.T, n *talos.Node) []string {
+	t.Helper()
+
+	return strings.Split(strings.TrimSpace(talosctl(t, n, "logs", "ext-spegel-guard")), "\n")
+}
+
+// ctl runs spegelguardctl against the guard and returns what it printed, whatever its exit code.
+func ctl(t *testing.T, n *talos.Node, args ...string) string {
+	t.Helper()
+
+	program := os.Getenv(ctlEnv)
+	require.NotEmpty(t, program, "set "+ctlEnv)
+
+	cmd := exec.CommandContext(t.Context(), program, append([]string{"--talosconfig", n.Talosconfig, "-n", n.Guard}, args...)...)
+
+	out, err := cmd.Output()
+
+	var exit *exec.ExitError
+	if err != nil {
+		require.ErrorAs(t, err, &exit)
+	}
+
+	return string(out)
+}
+
+// check is one line of doctor.
+type check struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Message string `json:"message"`
+	Fix     string `json:"fix"`
+}
+
+func doctor(t *testing.T, n *talos.Node) map[string]check {
+	t.Helper()
+
+	checks := map[string]check{}
+
+	for decoder := json.NewDecoder(strings.NewReader(ctl(t, n, "doctor", "-o", "json"))); decoder.More(); {
+		var answer struct {
+			Checks []check `json:"checks"`
+		}
+
+		require.NoError(t, decoder.Decode(&answer))
+
+		for _, c := range answer.Checks {
+			checks[c.Name] = c
+		}
+	}
+
+	return checks
+}

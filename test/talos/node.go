@@ -1,0 +1,251 @@
+package talos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
+	"github.com/spegel-guard/spegel-guard/test/vm"
+)
+
+// Ports of the node that this machine can reach on its loopback.
+const (
+	apidPort  = 50000
+	guardPort = 50321
+	agentPort = 50400
+)
+
+// kernelArgs are those of Talos' metal images, as far as Debian's kernel has them, and a console.
+const kernelArgs = "talos.platform=metal init_on_alloc=1 slab_nomerge pti=on consoleblank=0 nvme_core.io_timeout=4294967295 " +
+	"printk.devkmsg=on selinux=0 talos.dashboard.disabled=1 net.ifnames=0 console=ttyS0"
+
+// Options of a node.
+type Options struct {
+	// Tree is the source tree that the guard is built from.
+	Tree string
+	// Layouts are OCI layouts of more extensions.
+	Layouts []string
+	// Documents are appended to the machine configuration.
+	Documents string
+	// WithoutGuard leaves the guard's extension out.
+	WithoutGuard bool
+}
+
+// Node is a running machine.
+type Node struct {
+	// Talosconfig is the file of the cluster's administrator, whose endpoint is the node's apid.
+	Talosconfig string
+	// Apid, Guard and Agent are addresses on this machine's loopback that lead to the node.
+	Apid, Guard, Agent string
+	// Programs of Talos.
+	Programs Programs
+	// Started is when the machine was switched on.
+	Started time.Time
+
+	dir     string
+	cluster cluster
+	cmd     *exec.Cmd
+	done    chan struct{}
+	waitErr error
+	stop    *sync.Once
+}
+
+// Start makes an image with the extension in it and switches a machine on. It does not wait for anything in it.
+func Start(ctx context.Context, options Options) (*Node, error) {
+	programs, err := FindPrograms()
+	if err != nil {
+		return nil, err
+	}
+
+	cache, err := artifacts.CacheDir()
+	if err != nil {
+		return nil, err
+	}
+
+	made, err := makeBase(ctx, cache, programs)
+	if err != nil {
+		return nil, err
+	}
+
+	qemu, err := vm.FetchQEMU(ctx, cache)
+	if err != nil {
+		return nil, err
+	}
+
+	dir, err := os.MkdirTemp("", "spegel-guard-talos-")
+	if err != nil {
+		return nil, err
+	}
+
+	n := &Node{dir: dir, Programs: programs, done: make(chan struct{}), stop: &sync.Once{}}
+
+	if err := n.start(ctx, options, made, qemu); err != nil {
+		os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+
+		return nil, err
+	}
+
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context, options Options, made base, qemu vm.QEMU) error {
+	var err error
+
+	if n.cluster, err = newCluster(); err != nil {
+		return err
+	}
+
+	initramfs, err := n.image(ctx, options, made)
+	if err != nil {
+		return err
+	}
+
+	disk := filepath.Join(n.dir, "disk.raw")
+	if err := makeDisk(ctx, made.tools, disk); err != nil {
+		return err
+	}
+
+	ports, err := freePorts(3)
+	if err != nil {
+		return err
+	}
+
+	loopback := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+	n.Apid, n.Guard, n.Agent = loopback(ports[0]), loopback(ports[1]), loopback(ports[2])
+
+	if err := n.saveTalosconfig(); err != nil {
+		return err
+	}
+
+	forward := fmt.Sprintf("user,id=net,restrict=on,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d",
+		n.Apid, apidPort, n.Guard, guardPort, n.Agent, agentPort)
+
+	args := append(qemu.Command(),
+		"-M", "q35", "-nodefaults", "-no-user-config", "-display", "none",
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072M",
+		"-kernel", made.kernel.Image, "-initrd", initramfs, "-append", kernelArgs,
+		"-drive", "file="+disk+",if=virtio,format=raw,cache=unsafe",
+		"-netdev", forward, "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci",
+		"-chardev", "file,id=console,path="+n.consolePath(), "-device", "isa-serial,chardev=console",
+	)
+
+	// The machine outlives ctx, which bounds its start; Stop ends it.
+	n.cmd = exec.Command(args[0], args[1:]...) //nolint:noctx
+	n.cmd.Stderr = os.Stderr
+
+	if err := n.cmd.Start(); err != nil {
+		return fmt.Errorf("error starting QEMU: %w", err)
+	}
+
+	n.Started = time.Now()
+
+	go func() {
+		n.waitErr = n.cmd.Wait()
+		close(n.done)
+	}()
+
+	return nil
+}
+
+// image makes the initramfs of this node.
+func (n *Node) image(ctx context.Context, options Options, made base) (string, error) {
+	var layouts []string
+
+	if !options.WithoutGuard {
+		layout := filepath.Join(n.dir, "guard")
+		if err := GuardLayout(ctx, options.Tree, layout); err != nil {
+			return "", err
+		}
+
+		layouts = append(layouts, layout)
+	}
+
+	agent := filepath.Join(n.dir, "agent")
+	if err := agentLayout(ctx, agent); err != nil {
+		return "", err
+	}
+
+	document := n.cluster.document
+	if options.Documents != "" {
+		document = append(document, "---\n"+options.Documents...)
+	}
+
+	return runImager(ctx, made, n.Programs, n.dir, append(append(layouts, agent), options.Layouts...), document)
+}
+
+// diskSize leaves room for STATE and EPHEMERAL; the file is sparse.
+const diskSize = 8 << 30
+
+// makeDisk makes a disk with one partition, META. Talos takes such a disk for installed and makes the others.
+func makeDisk(ctx context.Context, tools, disk string) error {
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		return err
+	}
+
+	if err := os.Truncate(disk, diskSize); err != nil {
+		return err
+	}
+
+	_, err := artifacts.Output(exec.CommandContext(ctx, filepath.Join(tools, "sgdisk"), "-n", "1:2048:+1M", "-c", "1:META", disk))
+
+	return err
+}
+
+// freePorts finds ports of the loopback that nobody listens on.
+func freePorts(count int) ([]int, error) {
+	var ports []int
+
+	for range count {
+		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+
+		defer listener.Close() //nolint:errcheck // all at the end, or two could be the same
+
+		address, ok := listener.Addr().(*net.TCPAddr)
+		if !ok {
+			return nil, fmt.Errorf("error listening on the loopback: %v is no TCP address", listener.Addr())
+		}
+
+		ports = append(ports, address.Port)
+	}
+
+	return ports, nil
+}
+
+func (n *Node) consolePath() string { return filepath.Join(n.dir, "console.log") }
+
+// Console is what the kernel and machined have printed so far.
+func (n *Node) Console() string {
+	data, err := os.ReadFile(n.consolePath())
+	if err != nil {
+		return err.Error()
+	}
+
+	return string(data)
+}
+
+// Dir is a folder that is removed with the node.
+func (n *Node) Dir() string { return n.dir }
+
+// ErrEnded says that the machine is off.
+var ErrEnded = errors.New("the machine has ended")
+
+// Stop switches the machine off, as if its power was cut, and removes its disk.
+func (n *Node) Stop() error {
+	n.stop.Do(func() {
+		n.cmd.Process.Kill() //nolint:errcheck // it may have ended
+		<-n.done
+	})
+
+	return os.RemoveAll(n.dir)
+}

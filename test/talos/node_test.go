@@ -1,0 +1,275 @@
+package talos_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/siderolabs/talos/pkg/machinery/client"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/test/talos"
+)
+
+// TestNode installs the extension on one node and lives with it, step by step: a boot costs half a minute.
+func TestNode(t *testing.T) {
+	n := start(t, talos.Options{})
+
+	waitGuard(t, n)
+
+	s := &scenario{node: n}
+
+	for _, step := range []struct {
+		name string
+		run  func(t *testing.T)
+	}{
+		{"Installed", s.installed},
+		{"CertificatesOfApid", s.certificates},
+		{"Roles", s.roles},
+		{"FirstDocument", s.firstDocument},
+		{"DoctorFindsNothing", s.healthy},
+		{"ClosedLoop", s.closedLoop},
+		{"StopRestores", s.stopRestores},
+		{"RestartInsideHoldReapplies", s.restartInsideHold},
+		{"ChangedDocument", s.changedDocument},
+		{"BrokenDocument", s.brokenDocument},
+		{"Hostname", s.hostname},
+		{"RotateCA", s.rotateCA},
+		{"Reboot", s.rebootInOrder},
+	} {
+		require.True(t, t.Run(step.name, step.run), "the steps build on each other")
+	}
+}
+
+// scenario is what the steps share.
+type scenario struct {
+	node *talos.Node
+	pod  talos.Pod
+}
+
+const podName = "spegel-x7k2p"
+
+// installed: the image made by Talos' imager has the extension, and its service runs after a cold boot.
+func (s *scenario) installed(t *testing.T) {
+	assert.Contains(t, talosctl(t, s.node, "get", "extensions"), "spegel-guard")
+
+	service := guardService(t, s.node)
+	assert.Equal(t, "Running", service.State)
+	assert.Equal(t, 1, service.starts(), service.Events)
+	assert.Contains(t, strings.Join(logs(t, s.node), "\n"), `"msg":"starting"`)
+
+	// It started after the CRI was healthy, which is after EPHEMERAL was mounted.
+	console := s.node.Console()
+	order(t, console, "service[cri](Running): Health check successful", "service[ext-spegel-guard](Running)")
+	assert.NotContains(t, console, "service[ext-spegel-guard](Failed)")
+
+	// The content store is EPHEMERAL's, and not a folder of the squashfs below it.
+	eventually(t, s.node, "waiting for the disk of the content store", func(ctx context.Context) error {
+		type reading struct {
+			Value      float64 `yaml:"value"`
+			Provenance string  `yaml:"provenance"`
+		}
+
+		stats, err := spec[struct {
+			Disk reading `yaml:"diskBytes"`
+		}](ctx, s.node, "nodestats", "node")
+		if err != nil {
+			return err
+		}
+
+		const gib = 1 << 30
+		if stats.Disk.Provenance != "measured" || stats.Disk.Value < gib {
+			return fmt.Errorf("the disk has %v bytes (%s)", stats.Disk.Value, stats.Disk.Provenance)
+		}
+
+		return nil
+	})
+}
+
+// firstDocument: Talos does not restart a running service for its first document. After a restart it is in force.
+func (s *scenario) firstDocument(t *testing.T) {
+	starts := guardService(t, s.node).starts()
+
+	s.patch(t, document(quick))
+	eventually(t, s.node, "waiting for the document", func(ctx context.Context) error {
+		_, err := s.node.Talosctl(ctx, "get", "extensionserviceconfigs", "spegel-guard")
+
+		return err
+	})
+	assert.Equal(t, starts, guardService(t, s.node).starts(), "Talos restarts a service for its first document, too")
+
+	talosctl(t, s.node, "service", "ext-spegel-guard", "restart")
+	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
+}
+
+// changedDocument: Talos restarts the service for every other document.
+func (s *scenario) changedDocument(t *testing.T) {
+	starts := guardService(t, s.node).starts()
+
+	s.patch(t, document(strings.Replace(quick, "500ms", "250ms", 1)))
+	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "250ms")
+	assert.Greater(t, guardService(t, s.node).starts(), starts)
+}
+
+// brokenDocument: the service stays up, decides nothing, and says what is wrong wherever a person looks.
+func (s *scenario) brokenDocument(t *testing.T) {
+	s.patch(t, document("interval: soon\nmode: enforced\n"))
+
+	eventually(t, s.node, "waiting for the condition", func(ctx context.Context) error {
+		condition, err := spec[struct {
+			Reason  string `yaml:"reason"`
+			Message string `yaml:"message"`
+		}](ctx, s.node, "conditions", "config")
+
+		switch {
+		case err != nil:
+			return err
+		case condition.Reason != "BadConfig" || !strings.Contains(condition.Message, "interval") || !strings.Contains(condition.Message, "mode"):
+			return fmt.Errorf("condition config: %s: %s", condition.Reason, condition.Message)
+		default:
+			return nil
+		}
+	})
+
+	service := guardService(t, s.node)
+	assert.Equal(t, "Running", service.State)
+
+	config, err := spec[guardConfig](t.Context(), s.node, "guardconfigs", "active")
+	require.NoError(t, err)
+	assert.Equal(t, "observe", config.Mode)
+
+	found := doctor(t, s.node)["config"]
+	assert.Equal(t, "failed", found.State)
+	assert.NotEmpty(t, found.Fix)
+
+	s.patch(t, document(quick))
+	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
+	assert.Equal(t, "ok", doctor(t, s.node)["config"].State)
+}
+
+// hostname: the service's own UTS namespace keeps the name of its start; machined knows the new one.
+func (s *scenario) hostname(t *testing.T) {
+	const renamed = "renamed-node"
+
+	s.patch(t, "apiVersion: v1alpha1\nkind: HostnameConfig\nauto: off\nhostname: "+renamed+"\n")
+
+	eventually(t, s.node, "waiting for the new name", func(ctx context.Context) error {
+		c, err := client.New(ctx, client.WithConfigFromFile(s.node.Talosconfig), client.WithEndpoints(s.node.Guard))
+		if err != nil {
+			return err
+		}
+
+		defer c.Close() //nolint:errcheck // nothing to flush
+
+		version, err := c.Version(ctx)
+		if err != nil {
+			return err
+		}
+
+		if name := version.GetMessages()[0].GetMetadata().GetHostname(); name != renamed {
+			return fmt.Errorf("the guard answers as %q", name)
+		}
+
+		return nil
+	})
+}
+
+// healthy: doctor has nothing to report on a healthy node.
+func (s *scenario) healthy(t *testing.T) {
+	s.runPod(t)
+
+	var bad []check
+
+	// Signals are there from the second reading on.
+	eventually(t, s.node, "waiting for doctor to find nothing", func(context.Context) error {
+		bad = nil
+
+		checks := doctor(t, s.node)
+		if len(checks) == 0 {
+			return fmt.Errorf("doctor checked nothing")
+		}
+
+		for _, c := range checks {
+			if c.State != "ok" && c.State != "skipped" {
+				bad = append(bad, c)
+			}
+		}
+
+		if len(bad) > 0 {
+			return fmt.Errorf("doctor: %+v", bad)
+		}
+
+		return nil
+	})
+}
+
+// quick is a configuration with seconds for minutes.
+const quick = `mode: enforce
+interval: 500ms
+rules:
+  - {name: SpegelHighCPU, signal: cpu, threshold: 200m, for: 5s, window: 2s}
+ceiling: {cpu: 150m, floor: 100m, hold: 2s, releaseAfter: 2s, probe: 0s}
+`
+
+// document wraps a configuration for the guard, as "spegelguardctl config generate" does.
+func document(configuration string) string {
+	var indented strings.Builder
+
+	for line := range strings.Lines("apiVersion: v1alpha1\nkind: SpegelGuardConfig\n" + configuration) {
+		indented.WriteString("      " + line)
+	}
+
+	return "apiVersion: v1alpha1\nkind: ExtensionServiceConfig\nname: spegel-guard\nconfigFiles:\n" +
+		"  - mountPath: /usr/local/etc/spegel-guard/config.yaml\n    content: |\n" + indented.String()
+}
+
+// patch changes the machine configuration as README says.
+func (s *scenario) patch(t *testing.T, document string) {
+	t.Helper()
+
+	file := filepath.Join(t.TempDir(), "patch.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
+	talosctl(t, s.node, "patch", "mc", "-p", "@"+file)
+}
+
+type guardConfig struct {
+	Mode     string `yaml:"mode"`
+	Source   string `yaml:"source"`
+	Document string `yaml:"document"`
+}
+
+// waitConfig waits until a configuration is in force.
+func (s *scenario) waitConfig(t *testing.T, source, mode, interval string) {
+	t.Helper()
+
+	eventually(t, s.node, "waiting for the configuration", func(ctx context.Context) error {
+		config, err := spec[guardConfig](ctx, s.node, "guardconfigs", "active")
+
+		switch {
+		case err != nil:
+			return err
+		case config.Source != source || config.Mode != mode || !strings.Contains(config.Document, "interval: "+interval):
+			return fmt.Errorf("in force: source %q, mode %q:\n%s", config.Source, config.Mode, config.Document)
+		default:
+			return nil
+		}
+	})
+}
+
+// order asserts that the console has lines with the texts, one after the other.
+func order(t *testing.T, console string, texts ...string) {
+	t.Helper()
+
+	rest := console
+
+	for _, text := range texts {
+		_, after, found := strings.Cut(rest, text)
+		require.True(t, found, "%q is not on the console, or not after what comes before it", text)
+
+		rest = after
+	}
+}

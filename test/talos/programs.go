@@ -1,0 +1,57 @@
+// Package talos boots a real Talos node: Talos' own init, machined, apid and imager, built from its module, on
+// Debian's kernel of the same series, with the extension's image put in by the imager.
+//
+// kubelet and etcd are container images and cannot be pulled here, so their services never come up; containerd and
+// its CRI do. Pods are made by an agent, which is a second system extension (test/talos/agent).
+package talos
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// ProgramsEnv names the environment variable with the folder of Talos' programs, which the Makefile builds.
+const ProgramsEnv = "SPEGEL_GUARD_TALOS"
+
+// Version of Talos; test/talos/programs/go.mod has the same one.
+const Version = "v1.13.0"
+
+// ErrNoPrograms says that ProgramsEnv is not set.
+var ErrNoPrograms = errors.New("the folder of Talos' programs is not set (" + ProgramsEnv + "): run make test-talos")
+
+// Programs of Talos.
+type Programs struct {
+	// Machined is Talos' init once the root is mounted; apid and trustd are the same file.
+	Machined string
+	// Init is the initramfs' own.
+	Init string
+	// Installer is the imager, too, by the name it is called by.
+	Installer string
+	// Talosctl is the unmodified command line.
+	Talosctl string
+}
+
+// FindPrograms returns the programs in the folder that the environment names.
+func FindPrograms() (Programs, error) {
+	dir := os.Getenv(ProgramsEnv)
+	if dir == "" {
+		return Programs{}, ErrNoPrograms
+	}
+
+	p := Programs{
+		Machined:  filepath.Join(dir, "machined"),
+		Init:      filepath.Join(dir, "init"),
+		Installer: filepath.Join(dir, "installer"),
+		Talosctl:  filepath.Join(dir, "talosctl"),
+	}
+
+	for _, path := range []string{p.Machined, p.Init, p.Installer, p.Talosctl} {
+		if _, err := os.Stat(path); err != nil {
+			return Programs{}, fmt.Errorf("error looking for a program of Talos: %w", err)
+		}
+	}
+
+	return p, nil
+}
