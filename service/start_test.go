@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/cosi-project/runtime/pkg/state/protobuf/client"
+	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -28,6 +31,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/controllers"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
 // patience is how long a started daemon may take to show a condition.
@@ -230,7 +234,7 @@ func TestGuard_StaysUp(t *testing.T) {
 		{
 			name: "missing PEM files",
 			prepare: func(t *testing.T, d *daemon) {
-				d.write(t, "config.yaml", "api: {listen: '127.0.0.1:0', tls: {source: files, ca: /none/ca, cert: /none/crt, key: /none/key}}")
+				d.write(t, "config.yaml", "api: {listen: '127.0.0.1:1', tls: {source: files, ca: /none/ca, cert: /none/crt, key: /none/key}}")
 			},
 			part: resources.ConditionAPI, reason: resources.ReasonNoCertificate,
 			messages: []string{"api.tls.ca", "/none/ca", "there is no TCP listener"},
@@ -239,7 +243,7 @@ func TestGuard_StaysUp(t *testing.T) {
 			name: "broken PEM files of the metrics",
 			prepare: func(t *testing.T, d *daemon) {
 				pem := d.write(t, "broken.pem", "no PEM")
-				d.write(t, "config.yaml", "metrics: {listen: '127.0.0.1:0', tls: {source: files, ca: "+pem+", cert: "+pem+", key: "+pem+"}}"+onlySocket)
+				d.write(t, "config.yaml", "metrics: {listen: '127.0.0.1:1', tls: {source: files, ca: "+pem+", cert: "+pem+", key: "+pem+"}}"+onlySocket)
 			},
 			part: resources.ConditionMetrics, reason: resources.ReasonNoCertificate, messages: []string{"failed to find any PEM data"},
 		},
@@ -372,6 +376,41 @@ func TestGuard_WaitsForTheLock(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	assert.False(t, waitForLock(ctx, lock, zap.New(core)), "a stop ends it")
+}
+
+// TestGuard_ServesOnceItCan starts with PEM files that are not there and a port that is taken: the condition follows
+// each of them, and the API is served in the end, without a restart.
+func TestGuard_ServesOnceItCan(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+
+	d := newDaemon(t)
+	in := func(name string) string { return filepath.Join(d.dir, name) }
+	d.write(t, "config.yaml", fmt.Sprintf("api: {listen: %q, forward: false, tls: {source: files, ca: %s, cert: %s, key: %s}}",
+		taken.Addr(), in("ca"), in("crt"), in("key")))
+	d.start(t)
+	d.condition(t, resources.ConditionAPI, resources.ReasonNoCertificate)
+
+	authority, err := pki.New()
+	require.NoError(t, err)
+
+	ca, cert, key, err := authority.ServerFiles("127.0.0.1")
+	require.NoError(t, err)
+
+	d.write(t, "ca", ca)
+	d.write(t, "crt", cert)
+	d.write(t, "key", key)
+	assert.Contains(t, d.condition(t, resources.ConditionAPI, resources.ReasonNotServed), "address already in use")
+
+	require.NoError(t, taken.Close())
+	assert.Empty(t, d.condition(t, resources.ConditionAPI, resources.ReasonOK))
+
+	trusted, err := authority.ClientTLS("reader", role.Reader)
+	require.NoError(t, err)
+
+	conn, err := tls.Dial("tcp", taken.Addr().String(), trusted)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
 }
 
 // TestGuard_TakesTheCorrectedDocument goes from a broken document to a good one, to one that takes a restart, and to
