@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"maps"
 
-	"go.uber.org/zap"
-
 	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/controllers"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
 	"github.com/spegel-guard/spegel-guard/service/memory"
 	"github.com/spegel-guard/spegel-guard/service/override"
@@ -49,29 +48,17 @@ func restore(f flags) error {
 	return errors.Join(err, memory.File[memory.Workload]{Path: f.memory}.Remove(), memory.File[override.Entry]{Path: f.overrides()}.Remove())
 }
 
-// restoreOverdue is for a guard that cannot start.
-func restoreOverdue(node enforce.Node, logger *zap.Logger) {
-	all, err := enforce.RestoreOverdue(node)
-	if err != nil {
-		return // no hierarchy, no ceilings
-	}
-
-	for _, one := range all {
-		logger.Warn("the hold of a ceiling is over and the guard cannot start: ceiling taken back", zap.String("target", one.Target),
-			zap.String("cgroup", one.Cgroup), zap.String("before", one.Before), zap.String("after", one.After), zap.Error(one.Err))
-	}
-}
-
 // recall puts together what is known of earlier decisions. The memory is at least as new as a journal,
 // but it may be missing.
-func recall(remembered map[string]memory.Workload, left enforce.Leftovers, cfg config.Config) map[string]memory.Workload {
+func recall(remembered map[string]memory.Workload, left enforce.Leftovers, cfg controllers.LoadedConfig) map[string]memory.Workload {
 	known, now := maps.Clone(remembered), boottime.Now()
 
 	for id, workload := range known {
 		workload.Memory = workload.At(now)
 
-		// What is only observed has no hold to go on with.
-		if cfg.Mode == config.ModeObserve {
+		// What is only observed has no hold to go on with. But a hold outlasts a document that cannot be used: nobody
+		// decided for observe then, and the hold goes on with the next good one.
+		if cfg.Mode == config.ModeObserve && cfg.Err == nil {
 			workload.Hold = policy.Hold{}
 		}
 

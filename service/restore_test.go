@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/service/controllers"
 	"github.com/spegel-guard/spegel-guard/service/enforce"
 	"github.com/spegel-guard/spegel-guard/service/memory"
 )
@@ -32,7 +34,7 @@ func TestRecall(t *testing.T) {
 		Foreign: map[string]time.Duration{"c": now - time.Minute},
 	}
 
-	cfg := config.Default()
+	cfg := controllers.LoadedConfig{Config: config.Default()}
 	known := recall(remembered, left, cfg)
 
 	assert.Equal(t, "memory", known["a"].Hold.Rule)
@@ -43,8 +45,12 @@ func TestRecall(t *testing.T) {
 	cfg.Ceiling.Conflict = config.ConflictYield
 	assert.Equal(t, now-time.Minute, recall(remembered, left, cfg)["c"].Yielded)
 
+	// A document that cannot be used leaves the holds to the next good one.
+	cfg.Mode, cfg.Err = config.ModeObserve, errors.New("line 1")
+	assert.Equal(t, held("memory"), recall(remembered, enforce.Leftovers{}, cfg)["a"].Hold)
+
 	// Mode observe has no journals to go on with, and gives up the holds that the memory knows.
-	cfg.Mode = config.ModeObserve
+	cfg.Err = nil
 	known = recall(remembered, enforce.Leftovers{}, cfg)
 	assert.Equal(t, policy.Memory{Level: 2}, known["a"].Memory)
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
-	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -58,10 +57,11 @@ type serving struct {
 	exporting *metrics.Options
 	// certificates by what configures them: the same ones are followed once.
 	certificates map[config.TLS]certificates
+	conditions   *conditions
 	logger       *zap.Logger
 }
 
-func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) (*serving, error) {
+func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
 	log := actions.New(st, logger, exported.Count)
 
 	// It has no end of its own: orders are taken until the process ends.
@@ -78,13 +78,10 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 	s := &serving{
 		node: api.Node{State: st, Book: book, History: &history.Store{}, Capture: capturer.Capture},
 		log:  log, options: []api.Options{{Socket: f.socket}}, metrics: exported, certificates: map[config.TLS]certificates{}, logger: logger,
+		conditions: &conditions{state: st, logger: logger},
 	}
 
-	identities, err := s.follow(f, "api.tls", cfg.API.TLS, resources.ConditionAPI)
-	if err != nil {
-		return nil, err
-	}
-
+	identities := s.follow(f, "api.tls", cfg.API.TLS, resources.ConditionAPI)
 	s.node.Doctor = f.doctor(st, identities).Checks
 
 	if identities == nil {
@@ -94,49 +91,51 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 	}
 
 	if cfg.Metrics.Listen == "" {
-		return s, nil
-	}
-
-	if identities, err = s.follow(f, "metrics.tls", cfg.Metrics.TLS, resources.ConditionMetrics); err != nil {
-		return nil, err
+		return s
 	}
 
 	s.exporting = &metrics.Options{
-		Listen: cfg.Metrics.Listen, Identities: identities, Roles: cfg.Metrics.TLS.Source == config.TLSTalos,
+		Listen: cfg.Metrics.Listen, Identities: s.follow(f, "metrics.tls", cfg.Metrics.TLS, resources.ConditionMetrics),
+		Roles: cfg.Metrics.TLS.Source == config.TLSTalos,
 	}
 
-	return s, nil
+	return s
 }
 
 // follow makes the store that a configuration's certificates are in; nil without TLS.
-func (s *serving) follow(f flags, field string, cfg config.TLS, condition resource.ID) (*identity.Store, error) {
+func (s *serving) follow(f flags, field string, cfg config.TLS, condition resource.ID) *identity.Store {
 	if known, ok := s.certificates[cfg]; ok {
-		return known.store, nil
+		return known.store
+	}
+
+	var from source
+
+	switch {
+	case cfg.Source == config.TLSNone:
+		return nil
+	case cfg.Source == config.TLSFiles:
+		from = identity.Files{Paths: cfg, Field: field}
+	case f.machined == "":
+		from = noSource{fmt.Errorf("%s.source is talos, but there is no machined to ask (flag machined)", field)}
+	default:
+		from = identity.Talos{Socket: f.machined}
 	}
 
 	store := &identity.Store{}
+	s.certificates[cfg] = certificates{source: from, store: store, condition: condition}
 
-	switch cfg.Source {
-	case config.TLSNone:
-		return nil, nil
-	case config.TLSFiles:
-		files := identity.Files{Paths: cfg, Field: field}
+	return store
+}
 
-		// Wrong ones are a mistake in the configuration, as anything else in it is.
-		if _, err := files.Load(); err != nil {
-			return nil, err
-		}
+// noSource never has an identity.
+type noSource struct{ err error }
 
-		s.certificates[cfg] = certificates{source: files, store: store, condition: condition}
-	default:
-		if f.machined == "" {
-			return nil, fmt.Errorf("%s.source is talos, but there is no machined to ask (flag machined)", field)
-		}
+// Run implements source.
+func (n noSource) Run(ctx context.Context, _ *identity.Store, report func(error)) error {
+	report(n.err)
+	<-ctx.Done()
 
-		s.certificates[cfg] = certificates{source: identity.Talos{Socket: f.machined}, store: store, condition: condition}
-	}
-
-	return store, nil
+	return nil
 }
 
 // doctor knows where the guard's own things are.
@@ -155,31 +154,54 @@ func (f flags) doctor(st state.State, identities *identity.Store) doctor.Doctor 
 // start serves until the context ends: side by side, so that what cannot be served does not take the rest with it.
 func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 	for _, opts := range s.options {
+		report := s.reporter(ctx, resources.ConditionAPI, "socket")
+		if opts.Socket == "" {
+			report = s.reporter(ctx, resources.ConditionAPI, "listener")
+		}
+
+		opts.Served = func() { report(nil) }
+
 		group.Go(func() error {
-			return s.again(ctx, "API", func() error { return api.Serve(ctx, s.node, opts, s.logger) })
+			return s.again(ctx, "API", report, func() error { return api.Serve(ctx, s.node, opts, s.logger) })
 		})
 	}
 
-	group.Go(func() error { return s.again(ctx, "ending of orders", func() error { return s.node.Book.Run(ctx) }) })
+	group.Go(func() error {
+		return s.again(ctx, "ending of orders", nil, func() error { return s.node.Book.Run(ctx) })
+	})
 
 	if s.exporting != nil {
+		report := s.reporter(ctx, resources.ConditionMetrics, "listener")
+		s.exporting.Served = func() { report(nil) }
+
 		group.Go(func() error {
-			return s.again(ctx, "serving of metrics", func() error { return s.metrics.Serve(ctx, *s.exporting, s.logger) })
+			return s.again(ctx, "serving of metrics", report, func() error { return s.metrics.Serve(ctx, *s.exporting, s.logger) })
 		})
 	}
 
 	for _, c := range s.certificates {
-		follow := func() error { return c.source.Run(ctx, c.store, func(err error) { s.report(ctx, c.condition, err) }) }
+		report := func(err error) { s.certificate(ctx, c, err) }
 
-		group.Go(func() error { return s.again(ctx, "following of certificates", follow) })
+		group.Go(func() error {
+			return s.again(ctx, "following of certificates", report, func() error { return c.source.Run(ctx, c.store, report) })
+		})
 	}
 }
 
-// again does something until the context ends, and tries it again when it fails.
-func (s *serving) again(ctx context.Context, what string, do func() error) error {
-	for {
+// again does something until the context ends, and tries it again when it fails. Each new error is logged, and
+// reported where there is somebody to report to.
+func (s *serving) again(ctx context.Context, what string, report func(error), do func() error) error {
+	for last := ""; ; {
 		if err := do(); err != nil && ctx.Err() == nil {
-			s.logger.Error(what+" failed, it is tried again", zap.Duration("after", apiRetry), zap.Error(err))
+			if err.Error() != last {
+				s.logger.Error(what+" failed, it is tried again", zap.Duration("after", apiRetry), zap.Error(err))
+			}
+
+			last = err.Error()
+
+			if report != nil {
+				report(err)
+			}
 		}
 
 		select {
@@ -190,24 +212,27 @@ func (s *serving) again(ctx context.Context, what string, do func() error) error
 	}
 }
 
-// report says how it stands with certificates, for whoever still can see it.
-func (s *serving) report(ctx context.Context, condition resource.ID, failure error) {
-	reason, message := resources.ReasonOK, ""
+// reporter reports how it stands with one listener of a part.
+func (s *serving) reporter(ctx context.Context, condition resource.ID, listener string) func(error) {
+	return func(err error) {
+		s.conditions.report(ctx, condition, listener, problem{reason: resources.ReasonNotServed, err: err})
+	}
+}
 
-	if failure != nil {
-		reason, message = resources.ReasonNoCertificate, failure.Error()+"; what was there before stays in force"
-
-		s.logger.Warn("certificates", zap.String("for", condition), zap.Error(failure))
+// certificate says how it stands with certificates, for whoever still can see it.
+func (s *serving) certificate(ctx context.Context, c certificates, err error) {
+	if err == nil {
+		s.logger.Info("certificates are in force", zap.String("for", c.condition))
 	} else {
-		s.logger.Info("certificates are in force", zap.String("for", condition))
+		consequence := "what was there before stays in force"
+		if current, _ := c.store.Current(); current == nil {
+			consequence = "without one there is no TCP listener"
+		}
+
+		err = fmt.Errorf("%w; %s", err, consequence)
+
+		s.logger.Warn("certificates", zap.String("for", c.condition), zap.Error(err))
 	}
 
-	err := safe.StateModify(ctx, s.node.State, resources.NewCondition(condition), func(r *resources.Condition) error {
-		r.TypedSpec().Set(reason, message)
-
-		return nil
-	})
-	if err != nil && ctx.Err() == nil {
-		s.logger.Error("error setting a condition", zap.Error(err))
-	}
+	s.conditions.report(ctx, c.condition, "certificates", problem{reason: resources.ReasonNoCertificate, err: err})
 }

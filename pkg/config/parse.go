@@ -9,15 +9,26 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
 
+// MaxDocument is the longest document in bytes. A real one has a few kilobytes.
+const MaxDocument = 1 << 20
+
 // Parse reads a document strictly and fills in the defaults of the fields it leaves out.
 //
 // Lists and maps replace their default as a whole. An error is an Errors value that names every
-// wrong field at once; an empty document is the defaults.
+// wrong field at once, or says why the document cannot be read as YAML. An empty document is the defaults.
 func Parse(document []byte) (Config, error) {
+	switch {
+	case len(document) > MaxDocument:
+		return Config{}, fmt.Errorf("the document has %d bytes, allowed are %d", len(document), MaxDocument)
+	case !utf8.Valid(document):
+		return Config{}, errors.New("the document is not UTF-8 text")
+	}
+
 	cfg := Default()
 	defaults := Default()
 

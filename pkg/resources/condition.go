@@ -34,20 +34,22 @@ const (
 	ConditionSampling    resource.ID = "sampling"
 	ConditionEnforcement resource.ID = "enforcement"
 	ConditionAPI         resource.ID = "api"
-	// ConditionMetrics is there when the metrics have certificates of their own.
+	// ConditionMetrics is there when metrics are served.
 	ConditionMetrics resource.ID = "metrics"
 )
 
 // Reasons of a condition that is not well.
 const (
-	ReasonOK            = "OK"
-	ReasonBadConfig     = "BadConfig"
-	ReasonCRI           = "CRIUnreachable"
-	ReasonNoTarget      = "NoTarget"
-	ReasonNoCgroup2     = "NoCgroup2"
-	ReasonNotPermitted  = "NotPermitted"
-	ReasonSamplingError = "SamplingError"
-	ReasonWriteError    = "WriteError"
+	ReasonOK        = "OK"
+	ReasonBadConfig = "BadConfig"
+	// ReasonRestartRequired: a document has fields that the running service cannot apply.
+	ReasonRestartRequired = "RestartRequired"
+	ReasonCRI             = "CRIUnreachable"
+	ReasonNoTarget        = "NoTarget"
+	ReasonNoCgroup2       = "NoCgroup2"
+	ReasonNotPermitted    = "NotPermitted"
+	ReasonSamplingError   = "SamplingError"
+	ReasonWriteError      = "WriteError"
 	// The cgroup cannot be given a ceiling: see the errors of pkg/cgroup.
 	ReasonNoController = "NoCPUController"
 	ReasonThreaded     = "Threaded"
@@ -56,6 +58,8 @@ const (
 	ReasonNoLock = "Locked"
 	// ReasonNoCertificate: the API has no certificate to show, or not the newest.
 	ReasonNoCertificate = "NoCertificate"
+	// ReasonNotServed: the API or the metrics cannot be served at their address.
+	ReasonNotServed = "NotServed"
 	// ReasonBadJournal: a journal cannot be read, so nobody knows the owner's value.
 	ReasonBadJournal = "BadJournal"
 )

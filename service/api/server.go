@@ -45,6 +45,8 @@ type Options struct {
 	// Forward requests for other nodes to their guards, where there is a client certificate for it. They are
 	// expected to listen on the port of Listen.
 	Forward bool
+	// Served is called when the listener is open; nil is not.
+	Served func()
 
 	// sendTimeout of a stream; 0 is the usual one.
 	sendTimeout time.Duration
@@ -59,6 +61,10 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 	}
 
 	logger.Info("API is served", zap.Stringer("address", listener.Addr()), zap.String("network", listener.Addr().Network()))
+
+	if opts.Served != nil {
+		opts.Served()
+	}
 
 	s := &server{
 		identities: opts.Identities, logger: logger, connections: newConnections(logger), sendTimeout: cmp.Or(opts.sendTimeout, sendTimeout),

@@ -5,16 +5,15 @@ package controllers
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"strings"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -22,89 +21,23 @@ import (
 // configInterval: Talos restarts the service when its document changes, so this is for machines that do not.
 const configInterval = 2 * time.Second
 
-// SourceDefaults is the source of a configuration without a document.
-const SourceDefaults = "defaults"
+// maxReminder is the longest time between two log lines about the same problem of the document.
+const maxReminder = time.Hour
 
-// LoadedConfig is a configuration and where it is from.
-type LoadedConfig struct {
-	config.Config
-
-	// Source is the document's path, or SourceDefaults.
-	Source string
-
-	document []byte
-}
-
-// LoadConfig reads the document at path. Without a file the defaults apply.
-func LoadConfig(path string) (LoadedConfig, error) {
-	document, err := readDocument(path)
-	if err != nil {
-		return LoadedConfig{}, err
-	}
-
-	return loadDocument(path, document)
-}
-
-// readDocument reads the file; nil is none.
-func readDocument(path string) ([]byte, error) {
-	document, err := os.ReadFile(path)
-
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("error reading configuration: %w", err)
-	default:
-		return document, nil
-	}
-}
-
-func loadDocument(path string, document []byte) (LoadedConfig, error) {
-	if document == nil {
-		return LoadedConfig{Config: config.Default(), Source: SourceDefaults}, nil
-	}
-
-	cfg, err := config.Parse(document)
-	if err != nil {
-		return LoadedConfig{}, fmt.Errorf("error in configuration %s: %w", path, err)
-	}
-
-	return LoadedConfig{Config: cfg, Source: path, document: document}, nil
-}
-
-// spec is what clients are shown of it.
-func (c LoadedConfig) spec() (resources.GuardConfigSpec, error) {
-	document, err := config.Marshal(c.Config)
-	if err != nil {
-		return resources.GuardConfigSpec{}, fmt.Errorf("error writing the effective configuration: %w", err)
-	}
-
-	settings, err := config.Settings(c.Config, c.document)
-	if err != nil {
-		return resources.GuardConfigSpec{}, err
-	}
-
-	spec := resources.GuardConfigSpec{Mode: string(c.Mode), Source: c.Source, Document: string(document)}
-
-	for _, setting := range settings {
-		origin := resources.OriginDefault
-		if setting.Line > 0 {
-			origin = fmt.Sprintf("line %d", setting.Line)
-		}
-
-		spec.Settings = append(spec.Settings, resources.ConfigSetting{Field: setting.Field, Value: setting.Value, Origin: origin})
-	}
-
-	return spec, nil
-}
-
-// ConfigController publishes the configuration in force. A document it cannot take leaves the last good one in force.
+// ConfigController publishes the configuration in force. A document that cannot be used leaves the last good one in
+// force; before the first good one, the defaults in mode observe.
 type ConfigController struct {
 	Path string
+	// Served is the configuration that the API and the metrics are served with, from the service's start.
+	Served config.Config
 
 	// seen is the file as it was last, when everything has been said about it: it is looked at every few seconds,
 	// and hardly ever changes.
 	seen *[]byte
+	// problem with the document, empty for none, and the time (CLOCK_BOOTTIME) and delay of the next log line about it.
+	problem  string
+	remindAt time.Duration
+	reminder time.Duration
 }
 
 // Name implements controller.Controller.
@@ -132,12 +65,16 @@ func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, 
 	document, readErr := readDocument(c.Path)
 
 	if readErr == nil && c.seen != nil && bytes.Equal(*c.seen, document) && (*c.seen == nil) == (document == nil) {
+		c.remind(boottime.Now(), logger)
+
 		return nil
 	}
 
-	if err := c.take(ctx, r, document, readErr, logger); err != nil {
+	if err := c.take(ctx, r, loadDocument(c.Path, document, readErr), logger); err != nil {
 		return err
 	}
+
+	c.remind(boottime.Now(), logger)
 
 	c.seen = nil
 	if readErr == nil {
@@ -148,39 +85,29 @@ func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, 
 }
 
 // take puts a document in force, or says why not.
-func (c *ConfigController) take(ctx context.Context, r controller.Writer, document []byte, loadErr error, logger *zap.Logger) error {
-	var fresh resources.GuardConfigSpec
-
-	if loadErr == nil {
-		var loaded LoadedConfig
-
-		if loaded, loadErr = loadDocument(c.Path, document); loadErr == nil {
-			var err error
-
-			if fresh, err = loaded.spec(); err != nil {
-				return err
-			}
-		}
+func (c *ConfigController) take(ctx context.Context, r controller.Writer, loaded LoadedConfig, logger *zap.Logger) error {
+	fresh, err := loaded.spec()
+	if err != nil {
+		return err
 	}
 
-	err := safe.WriterModify(ctx, r, resources.NewGuardConfig(resources.GuardConfigID), func(g *resources.GuardConfig) error {
+	source := ""
+
+	err = safe.WriterModify(ctx, r, resources.NewGuardConfig(resources.GuardConfigID), func(g *resources.GuardConfig) error {
 		spec := g.TypedSpec()
 
-		if loadErr != nil {
-			if spec.LastError != loadErr.Error() {
-				logger.Error("configuration not taken, the last good one stays in force", zap.String("mode", spec.Mode), zap.Error(loadErr))
-			}
-
-			spec.LastError = loadErr.Error()
-
-			return nil
-		}
-
-		if spec.Document != fresh.Document {
+		switch {
+		case loaded.Err != nil && spec.Document != "":
+			spec.LastError = fresh.LastError
+		case spec.Document != fresh.Document:
 			logger.Info("configuration in force", zap.String("mode", fresh.Mode), zap.String("source", fresh.Source))
+
+			fallthrough
+		default:
+			*spec = fresh
 		}
 
-		*spec = fresh
+		source = spec.Source
 
 		return nil
 	})
@@ -188,12 +115,46 @@ func (c *ConfigController) take(ctx context.Context, r controller.Writer, docume
 		return fmt.Errorf("error publishing the configuration: %w", err)
 	}
 
-	reason, message := resources.ReasonOK, ""
-	if loadErr != nil {
-		reason, message = resources.ReasonBadConfig, loadErr.Error()
+	reason, message := c.judge(loaded, source)
+
+	if _, err = setCondition(ctx, r, resources.ConditionConfig, reason, message); err != nil {
+		return err
 	}
 
-	_, err = setCondition(ctx, r, resources.ConditionConfig, reason, message)
+	if message != c.problem {
+		c.problem, c.remindAt, c.reminder = message, 0, 0
+	}
 
-	return err
+	return nil
+}
+
+// judge returns the condition of a document, when the configuration in force is source's.
+func (c *ConfigController) judge(loaded LoadedConfig, source string) (reason, message string) {
+	if loaded.Err != nil {
+		inForce := "the last good configuration stays in force"
+		if source == SourceFallback {
+			inForce = "the defaults are in force in mode observe, nothing is written"
+		}
+
+		return resources.ReasonBadConfig, loaded.Err.Error() + "; " + inForce
+	}
+
+	if fields := restartFields(c.Served, loaded.Config); len(fields) > 0 {
+		return resources.ReasonRestartRequired, "restart the service to apply " + strings.Join(fields, ", ") + "; all other fields are in force"
+	}
+
+	return resources.ReasonOK, ""
+}
+
+// remind logs the problem with the document again and again, ever more slowly: the last lines of the log are what
+// Talos shows of a service.
+func (c *ConfigController) remind(now time.Duration, logger *zap.Logger) {
+	if c.problem == "" || now < c.remindAt {
+		return
+	}
+
+	logger.Error("configuration needs attention", zap.String("problem", c.problem))
+
+	c.reminder = min(maxReminder, max(configInterval, 2*c.reminder))
+	c.remindAt = now + c.reminder
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/controllers"
 )
@@ -35,7 +36,7 @@ func TestTheLastGoodConfigurationStaysInForce(t *testing.T) {
 	require.NoError(t, err)
 
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, engine.RegisterController(&controllers.ConfigController{Path: path}))
+	require.NoError(t, engine.RegisterController(&controllers.ConfigController{Path: path, Served: config.Default()}))
 
 	done := make(chan error, 1)
 

@@ -166,7 +166,7 @@ func overrule(status *resources.GuardStatusSpec, condition *resources.ConditionS
 		status.State, status.Message = resources.StateNoPermission, condition.Message
 	case resources.ReasonNoController, resources.ReasonThreaded:
 		status.State, status.Message = resources.StateNoControl, condition.Message
-	case resources.ReasonBadConfig, resources.ReasonFrozen, resources.ReasonBadJournal, resources.ReasonNoLock:
+	case resources.ReasonBadConfig, resources.ReasonRestartRequired, resources.ReasonFrozen, resources.ReasonBadJournal, resources.ReasonNoLock:
 		status.Message = condition.Message
 	}
 }

@@ -104,7 +104,7 @@ func TestAPatientWithEverythingWrong(t *testing.T) {
 
 func TestEveryReasonHasAFix(t *testing.T) {
 	for _, reason := range []string{
-		resources.ReasonBadConfig, resources.ReasonCRI, resources.ReasonNoTarget, resources.ReasonNoCgroup2, resources.ReasonNotPermitted,
+		resources.ReasonBadConfig, resources.ReasonRestartRequired, resources.ReasonNotServed, resources.ReasonCRI, resources.ReasonNoTarget, resources.ReasonNoCgroup2, resources.ReasonNotPermitted,
 		resources.ReasonSamplingError, resources.ReasonWriteError, resources.ReasonNoController, resources.ReasonThreaded, resources.ReasonFrozen,
 		resources.ReasonNoLock, resources.ReasonNoCertificate, resources.ReasonBadJournal,
 	} {

@@ -15,19 +15,21 @@ import (
 
 // fixes of what conditions report. Their messages say what is wrong.
 var fixes = map[string]string{
-	resources.ReasonBadConfig:     "mend the document: spegelguardctl config validate FILE names every mistake; the last good one is in force",
-	resources.ReasonCRI:           "see whether containerd runs: talosctl service cri",
-	resources.ReasonNoTarget:      "compare target.podLabels, target.namespace and target.container with the pod: kubectl get pods -A --show-labels",
-	resources.ReasonNoCgroup2:     "boot with the unified cgroup hierarchy",
-	resources.ReasonNotPermitted:  "mount /sys/fs/cgroup into the service read-write; with SELinux enforcing, the guard can only observe",
-	resources.ReasonSamplingError: "see the guard's log: talosctl logs ext-spegel-guard",
-	resources.ReasonWriteError:    "see the guard's log: talosctl logs ext-spegel-guard",
-	resources.ReasonNoController:  "the cpu controller is not enabled for the pod's cgroup: see cgroup.subtree_control of its parents",
-	resources.ReasonThreaded:      "the container's cgroup is threaded; it cannot be given a limit of its own",
-	resources.ReasonFrozen:        "the container is frozen; a ceiling follows when it is thawed",
-	resources.ReasonNoLock:        "stop the other guard: one per node",
-	resources.ReasonNoCertificate: "see whether machined answers (check machined), or whether the files of api.tls are there",
-	resources.ReasonBadJournal:    "restore the owner's limit by an in-place resize of the pod, or restart it",
+	resources.ReasonBadConfig:       "correct the document: spegelguardctl config validate FILE names every mistake",
+	resources.ReasonRestartRequired: "restart the service: talosctl service ext-spegel-guard restart",
+	resources.ReasonCRI:             "see whether containerd runs: talosctl service cri",
+	resources.ReasonNoTarget:        "compare target.podLabels, target.namespace and target.container with the pod: kubectl get pods -A --show-labels",
+	resources.ReasonNoCgroup2:       "boot with the unified cgroup hierarchy",
+	resources.ReasonNotPermitted:    "mount /sys/fs/cgroup into the service read-write; with SELinux enforcing, the guard can only observe",
+	resources.ReasonSamplingError:   "see the guard's log: talosctl logs ext-spegel-guard",
+	resources.ReasonWriteError:      "see the guard's log: talosctl logs ext-spegel-guard",
+	resources.ReasonNoController:    "the cpu controller is not enabled for the pod's cgroup: see cgroup.subtree_control of its parents",
+	resources.ReasonThreaded:        "the container's cgroup is threaded; it cannot be given a limit of its own",
+	resources.ReasonFrozen:          "the container is frozen; a ceiling follows when it is thawed",
+	resources.ReasonNoLock:          "stop the other guard: one per node",
+	resources.ReasonNoCertificate:   "see whether machined answers (check machined), or whether the files of api.tls are there",
+	resources.ReasonNotServed:       "see which process has the address (ss -ltnp), or whether the folder of the socket is writable",
+	resources.ReasonBadJournal:      "restore the owner's limit by an in-place resize of the pod, or restart it",
 }
 
 // conditions are what the guard's own parts report.

@@ -5,7 +5,6 @@ package enforce
 import (
 	"errors"
 
-	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -20,18 +19,6 @@ type Restored struct {
 
 // RestoreAll takes back every ceiling on the node, whoever left it, without a daemon.
 func RestoreAll(root string) ([]Restored, error) {
-	return restore(root, func(cgroup.Journal) bool { return true })
-}
-
-// RestoreOverdue takes back those whose hold is over: a guard that cannot start, for instance because of
-// its configuration, must not leave a ceiling longer than a running one would.
-func RestoreOverdue(node Node) ([]Restored, error) {
-	now := boottime.Now()
-
-	return restore(node.Cgroup, func(journal cgroup.Journal) bool { return over(journal, node.BootID, now) })
-}
-
-func restore(root string, due func(cgroup.Journal) bool) ([]Restored, error) {
 	if err := cgroup.CheckRoot(root); err != nil {
 		return nil, err
 	}
@@ -47,7 +34,7 @@ func restore(root string, due func(cgroup.Journal) bool) ([]Restored, error) {
 		ceiling, err := openLeftover(Node{Cgroup: root}, path)
 
 		switch {
-		case errors.Is(err, cgroup.ErrGone), err == nil && !due(*ceiling.journal):
+		case errors.Is(err, cgroup.ErrGone):
 			continue
 		case err != nil:
 			all = append(all, Restored{Cgroup: path, Err: err})

@@ -4,17 +4,20 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	talosx509 "github.com/siderolabs/crypto/x509"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/regular"
 )
 
 // filesInterval is how soon new files are noticed. Their content is compared, so it does not matter how
 // they are replaced: written over, renamed, or behind another symbolic link.
 const filesInterval = 5 * time.Second
+
+// maxPEM is the size of the largest PEM file in bytes: some bundles of CAs have 250 kB.
+const maxPEM = 1 << 20
 
 // Files are PEM files on the node.
 type Files struct {
@@ -23,16 +26,6 @@ type Files struct {
 	Field string
 	// Interval between two looks; 0 is the usual one.
 	Interval time.Duration
-}
-
-// Load reads them.
-func (f Files) Load() (*Identity, error) {
-	material, err := f.read()
-	if err != nil {
-		return nil, err
-	}
-
-	return New(material)
 }
 
 // Run puts the files' identity in force whenever it changes, until the context ends. Files that are
@@ -60,7 +53,7 @@ func (f Files) read() (Material, error) {
 	var all [3][]byte
 
 	for i, file := range []struct{ field, path string }{{"ca", f.Paths.CA}, {"cert", f.Paths.Cert}, {"key", f.Paths.Key}} {
-		data, err := os.ReadFile(file.path)
+		data, err := regular.ReadFile(file.path, maxPEM)
 		if err != nil {
 			return Material{}, fmt.Errorf("error loading %s.%s: %w", f.Field, file.field, err)
 		}

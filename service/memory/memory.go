@@ -19,10 +19,14 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/fault"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/regular"
 )
 
 // version of the file's form.
 const version = 1
+
+// maxSize of the file in bytes: a workload takes about 300.
+const maxSize = 16 << 20
 
 // Entry is one thing to remember.
 type Entry interface {
@@ -56,7 +60,7 @@ func (f File[T]) Load() (map[string]T, error) {
 		return map[string]T{}, nil
 	}
 
-	data, err := os.ReadFile(f.Path)
+	data, err := regular.ReadFile(f.Path, maxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]T{}, nil
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Identities *identity.Store
 	// Roles tells that a client's certificate must have one of Talos' roles that may read.
 	Roles bool
+	// Served is called when the listener is open; nil is not.
+	Served func()
 }
 
 // Handler answers GET at Path, in the text format or in OpenMetrics.
@@ -86,6 +88,10 @@ func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) e
 	}
 
 	logger.Info("metrics are served", zap.Stringer("address", listener.Addr()), zap.Bool("tls", opts.Identities != nil))
+
+	if opts.Served != nil {
+		opts.Served()
+	}
 
 	listener = netutil.LimitListener(listener, maxConnections)
 

@@ -259,8 +259,9 @@ func TestContainerdRestart(t *testing.T) {
 	require.Eventually(t, func() bool { return cpuMax(t, pod) == unlimited }, patience, 100*time.Millisecond, "%s", p.log)
 }
 
-// TestBadConfigStopsTheStart with one line that names field, value and allowed range.
-func TestBadConfigStopsTheStart(t *testing.T) {
+// TestBadConfig_KeepsTheServiceRunning in mode observe; the condition and the last line of the log name field, value
+// and allowed range.
+func TestBadConfig_KeepsTheServiceRunning(t *testing.T) {
 	n := theTestNode(t)
 
 	for document, want := range map[string]string{
@@ -269,16 +270,21 @@ func TestBadConfigStopsTheStart(t *testing.T) {
 		"ceiling: {cpu: 50m}":            `ceiling.cpu: "50m" is not allowed, allowed is a quantity of 100m..1024 cores`,
 		"rules: [{name: X, signal: io}]": `rules[0].signal: "io" is not allowed, allowed is cpu or networkTx`,
 	} {
-		ext, err := n.RunExtension(t.Context(), extension.ServicePath, []node.ConfigFile{{Content: document, MountPath: config.Path}})
-		require.NoError(t, err)
+		t.Run(document, func(t *testing.T) {
+			s := serve(t, n, extension.ServicePath, document)
+			s.diagnoses(t, strings.ReplaceAll(want, `"`, `\"`))
 
-		code, err := ext.Wait(t.Context())
-		require.NoError(t, err)
-		assert.Equal(t, uint32(1), code)
+			active := s.config(t)
+			assert.Equal(t, "observe", active.Mode)
+			assert.Contains(t, active.LastError, want)
+			assert.Contains(t, active.LastError, config.Path)
 
-		lines := bytes.Split(bytes.TrimSpace([]byte(ext.Log.String())), []byte("\n"))
-		assert.Len(t, lines, 1, "%s", ext.Log)
-		assert.Contains(t, string(lines[0]), want)
-		assert.Contains(t, string(lines[0]), config.Path)
+			condition, err := safe.StateGetByID[*resources.Condition](t.Context(), s.st, resources.ConditionConfig)
+			require.NoError(t, err)
+			assert.Equal(t, resources.ReasonBadConfig, condition.TypedSpec().Reason)
+			assert.Contains(t, condition.TypedSpec().Message, want)
+
+			s.stops(t)
+		})
 	}
 }

@@ -44,7 +44,6 @@ const (
 	restartInHold   = "restart in the hold, then release"
 	restartObserve  = "restart in mode observe"
 	restartRestore  = "restore, the one-shot"
-	restartOverdue  = "start that fails, hold over"
 	restartNotFound = "restart in the hold, target not found"
 )
 
@@ -65,7 +64,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 
 	random := rand.New(rand.NewPCG(seed, 0))
 	fig := figures{byPoint: map[string]int{}, byWay: map[string]int{}}
-	ways := []string{restartOver, restartInHold, restartObserve, restartRestore, restartOverdue, restartNotFound}
+	ways := []string{restartOver, restartInHold, restartObserve, restartRestore, restartNotFound}
 
 	makeCgroups(t)
 
@@ -86,7 +85,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 
 		v := victim{Cgroup: path, Inode: dir.ID().Inode, PID: os.Getpid(), Start: start, Seed: random.Uint64(), Hold: time.Hour}
 
-		if way == restartOver || way == restartOverdue {
+		if way == restartOver {
 			v.Hold = 0
 		}
 
@@ -213,9 +212,6 @@ func goOn(t *testing.T, dir *cgroup.Dir, way string) bool {
 	switch way {
 	case restartRestore:
 		_, err := enforce.RestoreAll(root)
-		require.NoError(t, err)
-	case restartOverdue:
-		_, err := enforce.RestoreOverdue(theNode())
 		require.NoError(t, err)
 	case restartOver, restartObserve:
 		mode := config.ModeEnforce

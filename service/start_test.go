@@ -1,0 +1,455 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/cosi-project/runtime/pkg/state/protobuf/client"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/controllers"
+	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/test/pki"
+)
+
+// patience is how long a started daemon may take to show a condition.
+const patience = 20 * time.Second
+
+// daemon is the guard's own function with folders of its own, and a client on its unix socket.
+type daemon struct {
+	flags flags
+	dir   string
+	st    state.State
+	logs  *observer.ObservedLogs
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// newDaemon has a node without machined, container runtime and cgroup hierarchy.
+func newDaemon(t *testing.T) *daemon {
+	t.Helper()
+
+	dir := t.TempDir()
+	run := filepath.Join(dir, "run")
+	require.NoError(t, os.Mkdir(run, 0o700))
+
+	return &daemon{dir: dir, flags: flags{
+		config: filepath.Join(dir, "config.yaml"), proc: "/proc", cgroup: filepath.Join(dir, "cgroup"), cri: filepath.Join(dir, "cri.sock"),
+		machined: filepath.Join(dir, "machine.sock"), content: filepath.Join(dir, "content"), socket: filepath.Join(run, "guard.sock"),
+		memory: filepath.Join(run, "memory.json"), evidence: filepath.Join(run, "evidence"),
+	}}
+}
+
+func (d *daemon) write(t *testing.T, name, content string) string {
+	t.Helper()
+
+	path := filepath.Join(d.dir, name)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+
+	return path
+}
+
+func (d *daemon) start(t *testing.T) {
+	t.Helper()
+
+	core, logs := observer.New(zapcore.InfoLevel)
+	ctx, stop := context.WithCancel(t.Context())
+	d.logs, d.stop, d.ended = logs, stop, make(chan error, 1)
+
+	lock := &enforce.Lock{Root: d.flags.cgroup}
+
+	go func() {
+		defer lock.Release()
+
+		d.ended <- guard(ctx, d.flags, lock, zap.New(core))
+	}()
+
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-d.ended, "the daemon ends without an error")
+	})
+
+	conn, err := grpc.NewClient("unix://"+d.flags.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+
+	d.st = state.WrapCore(client.NewAdapter(v1alpha1.NewStateClient(conn)))
+}
+
+// condition waits until a part has a reason, and returns the message.
+func (d *daemon) condition(t *testing.T, part resource.ID, reason string) string {
+	t.Helper()
+
+	var spec resources.ConditionSpec
+
+	require.Eventually(t, func() bool {
+		d.up(t)
+
+		condition, err := safe.StateGetByID[*resources.Condition](t.Context(), d.st, part)
+		if err == nil {
+			spec = *condition.TypedSpec()
+		}
+
+		return spec.Reason == reason
+	}, patience, 20*time.Millisecond, "wanted %s of %s", reason, part)
+
+	return spec.Message
+}
+
+// up fails the test when the daemon has ended.
+func (d *daemon) up(t *testing.T) {
+	t.Helper()
+
+	select {
+	case err := <-d.ended:
+		d.ended <- nil
+		require.FailNow(t, "the daemon ended", "%v", err)
+	default:
+	}
+}
+
+// logged waits for a log line that contains a text in its message or one of its fields.
+func (d *daemon) logged(t *testing.T, text string) {
+	t.Helper()
+
+	require.Eventually(t, func() bool {
+		d.up(t)
+
+		for _, entry := range d.logs.All() {
+			if strings.Contains(line(entry), text) {
+				return true
+			}
+		}
+
+		return false
+	}, patience, 20*time.Millisecond, "no log line with %q", text)
+}
+
+func line(entry observer.LoggedEntry) string {
+	text := entry.Message
+
+	for _, field := range entry.Context {
+		text += " " + field.Key + "=" + field.String
+		if err, ok := field.Interface.(error); ok {
+			text += err.Error()
+		}
+	}
+
+	return text
+}
+
+func (d *daemon) config(t *testing.T) resources.GuardConfigSpec {
+	t.Helper()
+
+	active, err := safe.StateGetByID[*resources.GuardConfig](t.Context(), d.st, resources.GuardConfigID)
+	require.NoError(t, err)
+
+	return *active.TypedSpec()
+}
+
+// onlySocket is a document's part that opens no TCP listener.
+const onlySocket = "\napi: {tls: {source: none}}\n"
+
+// TestGuard_StaysUp starts the daemon on what may be wrong with a node. It stays up, serves its unix socket where
+// that is possible, and shows the condition.
+func TestGuard_StaysUp(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { taken.Close() })
+
+	for _, test := range []struct {
+		name    string
+		prepare func(t *testing.T, d *daemon)
+		// part and reason of the condition, and texts in its message.
+		part     resource.ID
+		reason   string
+		messages []string
+		// logged is a text in the log, for what has no condition.
+		logged string
+		// fallback tells that the defaults are in force in mode observe.
+		fallback bool
+	}{
+		{
+			name:    "document with mistakes",
+			prepare: func(t *testing.T, d *daemon) { d.write(t, "config.yaml", "mode: kill\ninterval: 5ms\n") },
+			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, fallback: true,
+			messages: []string{
+				`line 1: mode: "kill" is not allowed, allowed is observe or enforce`, `line 2: interval: "5ms" is not allowed`,
+				"the defaults are in force in mode observe",
+			},
+		},
+		{
+			name:    "document that is no YAML",
+			prepare: func(t *testing.T, d *daemon) { d.write(t, "config.yaml", "mode: [") },
+			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"error parsing YAML"}, fallback: true,
+		},
+		{
+			name:    "document that is not UTF-8",
+			prepare: func(t *testing.T, d *daemon) { d.write(t, "config.yaml", "mode: \xff") },
+			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"not UTF-8"}, fallback: true,
+		},
+		{
+			name:    "document that is too large",
+			prepare: func(t *testing.T, d *daemon) { d.write(t, "config.yaml", strings.Repeat("#", 2<<20)) },
+			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"too large"}, fallback: true,
+		},
+		{
+			name:    "directory in the document's place",
+			prepare: func(t *testing.T, d *daemon) { require.NoError(t, os.Mkdir(d.flags.config, 0o700)) },
+			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"not a regular file"}, fallback: true,
+		},
+		{
+			name:    "pipe in the document's place",
+			prepare: func(t *testing.T, d *daemon) { require.NoError(t, syscall.Mkfifo(d.flags.config, 0o600)) },
+			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"not a regular file"}, fallback: true,
+		},
+		{
+			// Root may read everything; a loop of links is what even root cannot open.
+			name:    "document that cannot be opened",
+			prepare: func(t *testing.T, d *daemon) { require.NoError(t, os.Symlink(d.flags.config, d.flags.config)) },
+			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"too many levels of symbolic links"}, fallback: true,
+		},
+		{
+			name: "missing PEM files",
+			prepare: func(t *testing.T, d *daemon) {
+				d.write(t, "config.yaml", "api: {listen: '127.0.0.1:1', tls: {source: files, ca: /none/ca, cert: /none/crt, key: /none/key}}")
+			},
+			part: resources.ConditionAPI, reason: resources.ReasonNoCertificate,
+			messages: []string{"api.tls.ca", "/none/ca", "there is no TCP listener"},
+		},
+		{
+			name: "broken PEM files of the metrics",
+			prepare: func(t *testing.T, d *daemon) {
+				pem := d.write(t, "broken.pem", "no PEM")
+				d.write(t, "config.yaml", "metrics: {listen: '127.0.0.1:1', tls: {source: files, ca: "+pem+", cert: "+pem+", key: "+pem+"}}"+onlySocket)
+			},
+			part: resources.ConditionMetrics, reason: resources.ReasonNoCertificate, messages: []string{"failed to find any PEM data"},
+		},
+		{
+			name:    "machined absent",
+			prepare: func(*testing.T, *daemon) {},
+			part:    resources.ConditionAPI, reason: resources.ReasonNoCertificate, messages: []string{"machine.sock"},
+		},
+		{
+			name:    "no machined to ask",
+			prepare: func(_ *testing.T, d *daemon) { d.flags.machined = "" },
+			part:    resources.ConditionAPI, reason: resources.ReasonNoCertificate, messages: []string{"api.tls.source is talos, but there is no machined to ask"},
+		},
+		{
+			name: "port in use",
+			prepare: func(t *testing.T, d *daemon) {
+				d.write(t, "config.yaml", "metrics: {listen: '"+taken.Addr().String()+"', tls: {source: none}}"+onlySocket)
+			},
+			part: resources.ConditionMetrics, reason: resources.ReasonNotServed, messages: []string{"metrics.listen", "address already in use"},
+		},
+		{
+			name:    "no cgroup hierarchy",
+			prepare: func(*testing.T, *daemon) {},
+			part:    resources.ConditionDiscovery, reason: resources.ReasonNoCgroup2, messages: []string{"no such file or directory"},
+		},
+		{
+			name:    "something else in the cgroup hierarchy's place",
+			prepare: func(_ *testing.T, d *daemon) { d.flags.cgroup = "/proc" },
+			part:    resources.ConditionDiscovery, reason: resources.ReasonNoCgroup2, messages: []string{"not a cgroup2 file system"},
+		},
+		{
+			name:    "boot id that cannot be read",
+			prepare: func(_ *testing.T, d *daemon) { d.flags.proc = d.dir },
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to read the boot id",
+		},
+		{
+			name:    "broken saved decisions",
+			prepare: func(t *testing.T, d *daemon) { d.write(t, "run/memory.json", "{") },
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "earlier decisions are forgotten",
+		},
+		{
+			name:    "directory in the place of the saved overrides",
+			prepare: func(t *testing.T, d *daemon) { require.NoError(t, os.MkdirAll(d.flags.overrides()+"/x", 0o700)) },
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "earlier orders are forgotten",
+		},
+		{
+			name:    "evidence folder that cannot be written",
+			prepare: func(t *testing.T, d *daemon) { d.flags.evidence = d.write(t, "file", "") + "/evidence" },
+			part:    resources.ConditionConfig, reason: resources.ReasonOK,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+
+			d := newDaemon(t)
+			test.prepare(t, d)
+			d.start(t)
+
+			message := d.condition(t, test.part, test.reason)
+			for _, text := range test.messages {
+				assert.Contains(t, message, text)
+			}
+
+			if test.logged != "" {
+				d.logged(t, test.logged)
+			}
+
+			d.condition(t, resources.ConditionDiscovery, resources.ReasonNoCgroup2) // it goes on to guard as far as it can
+			assert.Equal(t, test.fallback, d.config(t).Source == controllers.SourceFallback)
+
+			if test.fallback {
+				assert.Equal(t, "observe", d.config(t).Mode)
+			}
+
+			d.up(t)
+		})
+	}
+}
+
+// TestGuard_StaysUpWithoutItsFolder has no unix socket and no saved state, and says so in the log.
+func TestGuard_StaysUpWithoutItsFolder(t *testing.T) {
+	d := newDaemon(t)
+	run := d.write(t, "file", "") + "/run/"
+	d.flags.socket, d.flags.memory, d.flags.evidence = run+"guard.sock", run+"memory.json", run+"evidence"
+	d.start(t)
+
+	d.logged(t, "error making the folder of the API's socket")
+	d.logged(t, "earlier decisions are forgotten")
+	d.logged(t, resources.ReasonNoCgroup2)
+	d.up(t)
+}
+
+// TestGuard_WaitsForTheLock: while another guard is at work there is nothing to do, and the log says what it waits for.
+func TestGuard_WaitsForTheLock(t *testing.T) {
+	d := newDaemon(t)
+
+	// Any directory of a cgroup2 file system can be locked, and nothing is written to it.
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if other := (&enforce.Lock{Root: root}); other.Acquire() == nil {
+			other.Release()
+
+			d.flags.cgroup = root
+		}
+	}
+
+	other := &enforce.Lock{Root: d.flags.cgroup}
+	if other.Acquire() != nil {
+		t.Skip("there is no cgroup2 file system here; test/e2e has the same with two services")
+	}
+
+	defer other.Release()
+
+	core, logs := observer.New(zapcore.InfoLevel)
+	waited := make(chan bool, 1)
+	lock := &enforce.Lock{Root: d.flags.cgroup}
+
+	go func() { waited <- waitForLock(t.Context(), lock, zap.New(core)) }()
+
+	require.Eventually(t, func() bool { return logs.Len() == 1 }, patience, 10*time.Millisecond)
+	assert.Contains(t, line(logs.All()[0]), "another spegel-guard is at work on this node")
+	assert.Empty(t, waited)
+
+	other.Release()
+	assert.True(t, <-waited)
+	lock.Release()
+	assert.Equal(t, 1, logs.Len(), "said once")
+
+	require.NoError(t, other.Acquire())
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.False(t, waitForLock(ctx, lock, zap.New(core)), "a stop ends it")
+}
+
+// TestGuard_ServesOnceItCan starts with PEM files that are not there and a port that is taken: the condition follows
+// each of them, and the API is served in the end, without a restart.
+func TestGuard_ServesOnceItCan(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+
+	d := newDaemon(t)
+	in := func(name string) string { return filepath.Join(d.dir, name) }
+	d.write(t, "config.yaml", fmt.Sprintf("api: {listen: %q, forward: false, tls: {source: files, ca: %s, cert: %s, key: %s}}",
+		taken.Addr(), in("ca"), in("crt"), in("key")))
+	d.start(t)
+	d.condition(t, resources.ConditionAPI, resources.ReasonNoCertificate)
+
+	authority, err := pki.New()
+	require.NoError(t, err)
+
+	ca, cert, key, err := authority.ServerFiles("127.0.0.1")
+	require.NoError(t, err)
+
+	d.write(t, "ca", ca)
+	d.write(t, "crt", cert)
+	d.write(t, "key", key)
+	assert.Contains(t, d.condition(t, resources.ConditionAPI, resources.ReasonNotServed), "address already in use")
+
+	require.NoError(t, taken.Close())
+	assert.Empty(t, d.condition(t, resources.ConditionAPI, resources.ReasonOK))
+
+	trusted, err := authority.ClientTLS("reader", role.Reader)
+	require.NoError(t, err)
+
+	conn, err := tls.Dial("tcp", taken.Addr().String(), trusted)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+}
+
+// TestGuard_TakesTheCorrectedDocument goes from a broken document to a good one, to one that takes a restart, and to
+// a broken one again, without a restart.
+func TestGuard_TakesTheCorrectedDocument(t *testing.T) {
+	d := newDaemon(t)
+	d.write(t, "config.yaml", "mode: kill")
+	d.start(t)
+	d.condition(t, resources.ConditionConfig, resources.ReasonBadConfig)
+
+	// The last line is the diagnosis, once everything else has been said.
+	require.Eventually(t, func() bool {
+		all := d.logs.All()
+
+		return strings.Contains(line(all[len(all)-1]), `line 1: mode: "kill" is not allowed`) && d.logs.FilterMessageSnippet("API is served").Len() > 0 &&
+			d.logs.FilterField(zap.String("reason", resources.ReasonNoCgroup2)).Len() > 0
+	}, patience, 20*time.Millisecond)
+
+	d.write(t, "config.yaml", "ceiling: {cpu: 300m}\ntarget: {container: other}")
+	d.condition(t, resources.ConditionConfig, resources.ReasonOK)
+
+	active := d.config(t)
+	assert.Equal(t, "enforce", active.Mode)
+	assert.Equal(t, d.flags.config, active.Source)
+	assert.Empty(t, active.LastError)
+	assert.Contains(t, active.Document, "cpu: 300m")
+	assert.Contains(t, active.Document, "container: other")
+
+	d.write(t, "config.yaml", "ceiling: {cpu: 200m}\napi: {listen: ':1'}\nmetrics: {listen: ':2'}")
+	assert.Contains(t, d.condition(t, resources.ConditionConfig, resources.ReasonRestartRequired),
+		"restart the service to apply api.listen, metrics.listen; all other fields are in force")
+	d.logged(t, "restart the service to apply api.listen, metrics.listen")
+	assert.Contains(t, d.config(t).Document, "cpu: 200m")
+
+	d.write(t, "config.yaml", "mode: kill")
+	assert.Contains(t, d.condition(t, resources.ConditionConfig, resources.ReasonBadConfig), "the last good configuration stays in force")
+
+	active = d.config(t)
+	assert.Equal(t, "enforce", active.Mode)
+	assert.Contains(t, active.Document, "cpu: 200m")
+	assert.Contains(t, active.LastError, "kill")
+}
