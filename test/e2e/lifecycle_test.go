@@ -27,9 +27,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// stopsWithin is how long the service may take to stop; Talos kills it after ten seconds.
-const stopsWithin = 2 * time.Second
-
 // service is the extension service as Talos runs it, with a client on its own socket.
 type service struct {
 	*node.Extension
@@ -73,14 +70,13 @@ func serveWith(t *testing.T, n *node.Node, serviceFile string, documents []strin
 	return &service{Extension: ext, st: state.WrapCore(client.NewAdapter(v1alpha1.NewStateClient(conn)))}
 }
 
-// stops ends the service as machined does, and says that it was quick and clean.
+// stops ends the service as machined does: one that Talos has to kill after ten seconds has another exit code.
 func (s *service) stops(t *testing.T) {
 	t.Helper()
 
 	code, took, err := s.Stop(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, code, "%s", s.Log)
-	assert.Less(t, took, stopsWithin)
 	t.Logf("stopped within %s", took.Round(time.Millisecond))
 }
 
@@ -160,14 +156,16 @@ func TestADocumentChangesUnderACeiling(t *testing.T) {
 	l.runAway(t, l.spegel, l.peer)
 	waitCPUMax(t, l, l.spegel, capped, patience)
 
-	code, took, err := l.guard.Stop(t.Context())
+	since := heldSince(t, l)
+
+	code, _, err := l.guard.Stop(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, code)
-	assert.Less(t, took, stopsWithin)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 
 	l.start(t, strings.Replace(longHold, "cpu: 500m", "cpu: 300m", 1))
-	waitCPUMax(t, l, l.spegel, "30001 100000", atOnce)
+	waitCPUMax(t, l, l.spegel, "30001 100000", patience)
+	assert.Equal(t, since, heldSince(t, l), "the remembered hold")
 
 	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
 }
