@@ -205,12 +205,21 @@ func (c *CRI) findInSandbox(
 			ID:        item.GetId(),
 			PID:       pid,
 			Image:     response.GetStatus().GetImage().GetImage(),
-			Started:   time.Unix(0, response.GetStatus().GetStartedAt()),
+			Started:   startedAt(response.GetStatus()),
 			Source:    c.Name(),
 		})
 	}
 
 	return found, nil
+}
+
+// startedAt is zero when the runtime names no time.
+func startedAt(status *runtimeapi.ContainerStatus) time.Time {
+	if status.GetStartedAt() <= 0 {
+		return time.Time{}
+	}
+
+	return time.Unix(0, status.GetStartedAt())
 }
 
 // pidOf reads the first process from the verbose status: the CRI itself has no field for it, but

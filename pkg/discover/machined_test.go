@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,15 +54,16 @@ func startMachined(t *testing.T) *machined.Machined {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &talosruntime.ExtensionServiceConfig{}, &secrets.API{})
 	require.NoError(t, err)
 
-	m.UID = uint32(os.Getuid())
+	m.Services = machined.ThisProcess
 	m.Set(
-		&machineapi.ContainerInfo{Id: "spegel/spegel-a", Uid: idA, PodId: "spegel/spegel-a", Name: "spegel/spegel-a", Pid: 10, Status: "SANDBOX_READY"},
-		&machineapi.ContainerInfo{InternalId: idA, PodId: "spegel/spegel-a", Name: "registry", Pid: 11, Status: "CONTAINER_RUNNING", Image: "spegel:v1"},
-		&machineapi.ContainerInfo{InternalId: idB, PodId: "spegel/spegel-a", Name: "configuration", Pid: 12, Status: "CONTAINER_RUNNING"},
-		&machineapi.ContainerInfo{InternalId: idB, PodId: "spegel/spegel-old", Name: "registry", Status: "CONTAINER_EXITED"},
-		&machineapi.ContainerInfo{Uid: idB, PodId: "spegel/spegel-b", Name: "registry", Pid: 13, Status: "CONTAINER_RUNNING"},
-		&machineapi.ContainerInfo{InternalId: idB, PodId: "harbor/harbor-0", Name: "registry", Pid: 14, Status: "CONTAINER_RUNNING"},
-		&machineapi.ContainerInfo{InternalId: "short", PodId: "spegel/spegel-b", Name: "registry", Pid: 15, Status: "CONTAINER_RUNNING"},
+		&machineapi.ContainerInfo{Id: "spegel/spegel-a", InternalId: idA, Uid: "u1", PodId: "spegel/spegel-a", Name: "spegel/spegel-a", Pid: 10, Status: "SANDBOX_READY"},
+		&machineapi.ContainerInfo{Id: "spegel/spegel-a:registry:aaaaaaaaaaaa", InternalId: idA, PodId: "spegel/spegel-a", Name: "registry", Pid: 11, Status: "CONTAINER_RUNNING", Image: "spegel:v1"},
+		&machineapi.ContainerInfo{Id: "spegel/spegel-a:configuration:bbbbbbbbbbbb", InternalId: idB, PodId: "spegel/spegel-a", Name: "configuration", Pid: 12, Status: "CONTAINER_RUNNING"},
+		&machineapi.ContainerInfo{Id: "spegel/spegel-old:registry:bbbbbbbbbbbb", InternalId: idB, PodId: "spegel/spegel-old", Name: "registry", Status: "CONTAINER_EXITED"},
+		// An older machined has no field of its own for the container's id.
+		&machineapi.ContainerInfo{Id: "spegel/spegel-b:registry:bbbbbbbbbbbb", Uid: idB, PodId: "spegel/spegel-b", Name: "registry", Pid: 13, Status: "CONTAINER_RUNNING"},
+		&machineapi.ContainerInfo{Id: "harbor/harbor-0:registry:bbbbbbbbbbbb", InternalId: idB, PodId: "harbor/harbor-0", Name: "registry", Pid: 14, Status: "CONTAINER_RUNNING"},
+		&machineapi.ContainerInfo{Id: "spegel/spegel-b:registry:short", InternalId: "short", PodId: "spegel/spegel-b", Name: "registry", Pid: 15, Status: "CONTAINER_RUNNING"},
 	)
 	require.NoError(t, m.Start())
 	t.Cleanup(func() { m.Stop() })
@@ -161,11 +163,40 @@ func TestMachinedAdmitsAsTalosDoes(t *testing.T) {
 	assert.Equal(t, codes.NotFound, get(as(string(role.Admin)), certificates), "allowed, and there is none")
 
 	m.Stop()
-	m.UID++
+
+	m.Services, m.PIDTimeout = noServices, time.Millisecond
 	require.NoError(t, m.Start())
 
 	assert.Eventually(t, func() bool { return containers(as(string(role.Admin))) == codes.PermissionDenied },
-		20*time.Second, 100*time.Millisecond, "another user's process")
+		20*time.Second, 100*time.Millisecond, "a process of no extension service")
+}
+
+// noServices is a node on which no extension service runs.
+func noServices() (map[string]int, error) { return nil, nil }
+
+// TestMachined_WaitsForTheService: a service may ask before machined has written down its process.
+func TestMachined_WaitsForTheService(t *testing.T) {
+	m := startMachined(t)
+	m.Stop()
+
+	var asked atomic.Int64
+
+	m.Services = func() (map[string]int, error) {
+		if asked.Add(1) < 3 {
+			return map[string]int{"kubelet": os.Getpid(), "ext-other": 1}, nil
+		}
+
+		return machined.ThisProcess()
+	}
+
+	require.NoError(t, m.Start())
+
+	source := discover.NewMachined(m.Socket, t.TempDir(), &labels{})
+	defer source.Close()
+
+	_, err := source.Find(t.Context(), selector())
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, asked.Load())
 }
 
 func TestMachinedIsLostAndReturns(t *testing.T) {

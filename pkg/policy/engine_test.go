@@ -258,6 +258,25 @@ func TestBlindNeverTripsAndNeverReleases(t *testing.T) {
 	assert.Equal(t, []policy.Event{policy.EventTrip}, r.events())
 }
 
+// TestRuleStatus_Since: a state begins when it is first seen, also blind and what follows it.
+func TestRuleStatus_Since(t *testing.T) {
+	e := policy.New(config.Default(), policy.Options{})
+
+	since := func(at time.Duration, cpu policy.Counter) time.Duration {
+		return e.Step(policy.Sample{At: at, CPU: cpu}).Rules[0].Since
+	}
+
+	const first = 40 * time.Hour // the machine booted long before the guard started
+
+	blind := policy.Counter{Blind: "gone"}
+
+	assert.Equal(t, first, since(first, policy.Counter{}))
+	assert.Equal(t, first, since(first+time.Minute, policy.Counter{}))
+	assert.Equal(t, first+2*time.Minute, since(first+2*time.Minute, blind))
+	assert.Equal(t, first+2*time.Minute, since(first+3*time.Minute, blind))
+	assert.Equal(t, first+4*time.Minute, since(first+4*time.Minute, policy.Counter{}), "ok again")
+}
+
 // TestARestartedContainerStaysCapped: the decision belongs to the workload.
 func TestARestartedContainerStaysCapped(t *testing.T) {
 	l, r := newLoop(t, cpuRule), &recorder{}

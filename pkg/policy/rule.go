@@ -51,6 +51,10 @@ type rule struct {
 
 	state State
 	since time.Duration
+	// reported is the state that the last status had, and reportedSince when it began: blind is one, too.
+	reported      State
+	reportedSince time.Duration
+
 	blind string
 	value float64
 	above bool
@@ -250,7 +254,7 @@ func (r *rule) quiet() bool {
 }
 
 func (r *rule) status() RuleStatus {
-	status := RuleStatus{Rule: &r.config, State: r.state, Value: r.value, Since: r.since, Blind: r.blind}
+	status := RuleStatus{Rule: &r.config, State: r.state, Value: r.value, Blind: r.blind}
 
 	if r.credit.capacity > 0 {
 		status.Credit = r.credit.level / r.credit.capacity
@@ -263,6 +267,12 @@ func (r *rule) status() RuleStatus {
 	if r.blind != "" {
 		status.State = StateBlind
 	}
+
+	if status.State != r.reported {
+		r.reported, r.reportedSince = status.State, r.last
+	}
+
+	status.Since = r.reportedSince
 
 	return status
 }

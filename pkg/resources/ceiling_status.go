@@ -54,8 +54,8 @@ type CeilingStatusSpec struct {
 	Applied  string `yaml:"applied" protobuf:"4"`
 	ReadBack string `yaml:"readBack" protobuf:"5"`
 	Rule     string `yaml:"rule" protobuf:"6"`
-	// AppliedAt is when.
-	AppliedAt time.Time `yaml:"appliedAt" protobuf:"7"`
+	// AppliedAt is when the ceiling in force was applied. It is absent when none is in force.
+	AppliedAt time.Time `yaml:"appliedAt,omitempty" protobuf:"7"`
 	// ForeignWrites counts how often somebody else changed cpu.max under a ceiling of this container.
 	ForeignWrites uint64 `yaml:"foreignWrites" protobuf:"8"`
 	LastError     string `yaml:"lastError" protobuf:"9"`

@@ -13,6 +13,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -59,6 +60,26 @@ func TestWireFormat(t *testing.T) {
 	target.TypedSpec().PID = 1 << 40
 	target.TypedSpec().Started = time.Unix(5, 0).UTC()
 	assert.Equal(t, *target.TypedSpec(), *roundTrip(t, target).(*resources.Target).TypedSpec())
+}
+
+// TestUnknownTimesAreAbsent: a client would show the year 1.
+func TestUnknownTimesAreAbsent(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		spec any
+		key  string
+	}{
+		{"target", resources.TargetSpec{}, "started"},
+		{"ceiling status", resources.CeilingStatusSpec{}, "appliedAt"},
+		{"guard action", resources.GuardActionSpec{At: time.Unix(1, 0)}, "until"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text, err := yaml.Marshal(test.spec)
+			require.NoError(t, err)
+			assert.NotContains(t, string(text), "0001-01-01")
+			assert.NotContains(t, string(text), test.key+":")
+		})
+	}
 }
 
 func roundTrip(t *testing.T, r resource.Resource) resource.Resource {

@@ -42,8 +42,9 @@ type TargetSpec struct {
 	NetNSInode  uint64 `yaml:"netnsInode" protobuf:"7"`
 	HostNetwork bool   `yaml:"hostNetwork" protobuf:"8"`
 	Image       string `yaml:"image" protobuf:"9"`
-	// Started is when the container started; zero when unknown.
-	Started time.Time `yaml:"started" protobuf:"10"`
+	// Started is when the container started, as the source has it, or else when its first process did, to the
+	// second. It is absent when neither is known.
+	Started time.Time `yaml:"started,omitempty" protobuf:"10"`
 	// Source that found the container: cri or procfs.
 	Source string `yaml:"source" protobuf:"11"`
 }

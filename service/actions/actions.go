@@ -79,7 +79,12 @@ func (l *Log) Write(action resources.GuardActionSpec) {
 
 	if !action.By.IsZero() {
 		fields = append(fields, zap.String("by", action.By.Subject), zap.String("fingerprint", action.By.Fingerprint),
-			zap.String("from", action.By.From), zap.Time("until", action.Until))
+			zap.String("from", action.By.From))
+	}
+
+	// A capture, for one, ends at once.
+	if !action.Until.IsZero() {
+		fields = append(fields, zap.Time("until", action.Until))
 	}
 
 	l.logger.Info("action", fields...)

@@ -53,4 +53,7 @@ func TestTheNewestStayAndEachIsLogged(t *testing.T) {
 	assert.Equal(t, "CN=anna", fields["by"])
 	assert.Equal(t, "10.0.0.1:1", fields["from"])
 	assert.Equal(t, until, fields["until"])
+
+	log.Write(resources.GuardActionSpec{Action: resources.ActionCapture, By: resources.Person{Subject: "CN=anna"}})
+	assert.NotContains(t, logs.All()[count+1].ContextMap(), "until", "it has no end")
 }

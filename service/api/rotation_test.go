@@ -41,6 +41,8 @@ func newTalos(t *testing.T, authority *pki.PKI) *talos {
 
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})
 	require.NoError(t, err)
+
+	m.Services = machined.ThisProcess
 	require.NoError(t, m.Start())
 	t.Cleanup(m.Stop)
 

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/prometheus/procfs"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -51,6 +54,12 @@ func inspect(paths Paths, container discover.Container) (resources.TargetSpec, e
 		return resources.TargetSpec{}, err
 	}
 
+	started := container.Started
+	if started.IsZero() {
+		// It is for people alone: without it the target is guarded all the same.
+		started, _ = processStarted(paths.Proc, container.PID)
+	}
+
 	// A pid that was given to another process between the questions has another start time.
 	if again, err := process.Start(paths.Proc, container.PID); err != nil || again != start {
 		return resources.TargetSpec{}, fmt.Errorf("process %d ended while it was looked at", container.PID)
@@ -61,8 +70,33 @@ func inspect(paths Paths, container discover.Container) (resources.TargetSpec, e
 		PID: int64(container.PID), PIDStartTime: start,
 		Cgroup: path, CgroupInode: dir.ID().Inode,
 		NetNSInode: own, HostNetwork: own == host,
-		Image: container.Image, Started: container.Started.UTC(), Source: container.Source,
+		Image: container.Image, Started: started.UTC(), Source: container.Source,
 	}, nil
+}
+
+// processStarted returns when a process started, to the second.
+func processStarted(proc string, pid int) (time.Time, error) {
+	fs, err := procfs.NewFS(proc)
+	if err != nil {
+		return time.Time{}, err
+	}
+
+	p, err := fs.Proc(pid)
+	if err != nil {
+		return time.Time{}, err
+	}
+
+	stat, err := p.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+
+	seconds, err := stat.StartTime()
+	if err != nil {
+		return time.Time{}, err
+	}
+
+	return time.Unix(int64(seconds), 0), nil
 }
 
 // alive tells whether the target's first process still runs.
@@ -70,6 +104,11 @@ func alive(paths Paths, spec resources.TargetSpec) bool {
 	start, err := process.Start(paths.Proc, int(spec.PID))
 
 	return err == nil && start == spec.PIDStartTime
+}
+
+// sameProcess reports whether two targets are one container with the same first process.
+func sameProcess(a, b resources.TargetSpec) bool {
+	return a.ContainerID == b.ContainerID && a.PID == b.PID && a.PIDStartTime == b.PIDStartTime
 }
 
 func netnsPath(proc string, pid int) string {

@@ -147,6 +147,11 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 			continue
 		}
 
+		// The kernel's time of boot varies by a second, and a change is news for every client.
+		if old := c.known[container.Workload()]; container.Started.IsZero() && sameProcess(old, spec) && !old.Started.IsZero() {
+			spec.Started = old.Started
+		}
+
 		found[container.Workload()] = spec
 	}
 

@@ -269,7 +269,7 @@ func (c *Ceiling) backOff(now time.Duration) {
 
 func (c *Ceiling) newStatus(wanted *resources.CeilingSpecSpec, state string) resources.CeilingStatusSpec {
 	return resources.CeilingStatusSpec{
-		State: state, ContainerID: c.target.ContainerID, Rule: wanted.Rule, AppliedAt: time.Now().UTC(), ForeignWrites: c.foreign,
+		State: state, ContainerID: c.target.ContainerID, Rule: wanted.Rule, ForeignWrites: c.foreign,
 		SinceClock: wanted.SinceClock, HoldUntilClock: wanted.HoldUntilClock,
 	}
 }

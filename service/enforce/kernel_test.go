@@ -142,6 +142,7 @@ func TestApplyAdjustRelease(t *testing.T) {
 
 	assert.Equal(t, []string{resources.ActionApply}, b.step(spec, 0))
 	assert.Equal(t, "50001 100000", b.read("cpu.max"))
+	assert.False(t, b.ceiling.Status().AppliedAt.IsZero())
 	assert.Empty(t, b.step(spec, time.Second))
 
 	spec.CeilingMillicores = 300
@@ -178,6 +179,7 @@ func TestReassertBacksOff(t *testing.T) {
 		b.write("cpu.max", "80000 100000")
 		assert.Equal(t, []string{resources.ActionForeign}, b.step(spec, 0))
 		assert.Equal(t, resources.CeilingYielded, b.ceiling.Status().State)
+		assert.True(t, b.ceiling.Status().AppliedAt.IsZero(), "none is in force")
 		assert.Equal(t, n, b.ceiling.Status().ForeignWrites)
 		assert.Equal(t, "80000 100000", b.ceiling.Status().Original)
 

@@ -103,6 +103,7 @@ func (c *Ceiling) leftTo(owner cgroup.CPUMax, wanted *resources.CeilingSpecSpec,
 func (c *Ceiling) inForce(wanted *resources.CeilingSpecSpec, journal cgroup.Journal, readBack cgroup.CPUMax) {
 	c.err, c.journal = nil, &journal
 	c.status = c.newStatus(wanted, resources.CeilingApplied)
+	c.status.AppliedAt = time.Now().UTC()
 	c.status.Original, c.status.Applied, c.status.ReadBack = journal.Original, journal.Applied, readBack.String()
 }
 

@@ -191,6 +191,7 @@ func TestTalosCertificates(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})
 	require.NoError(t, err)
 
+	m.Services = machined.ThisProcess
 	store, reports := run(t, identity.Talos{Socket: m.Socket, Retry: 20 * time.Millisecond})
 
 	// machined is not there yet, then it has nothing yet.
@@ -231,12 +232,12 @@ func TestTalosCertificates(t *testing.T) {
 	assert.NotNil(t, id.Client)
 }
 
-// TestAnotherUserIsNotAdmitted: machined knows its clients by their process.
-func TestAnotherUserIsNotAdmitted(t *testing.T) {
+// TestTalos_NotAdmitted: machined admits processes of extension services alone.
+func TestTalos_NotAdmitted(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})
 	require.NoError(t, err)
 
-	m.UID = 4711
+	m.Services, m.PIDTimeout = func() (map[string]int, error) { return nil, nil }, time.Millisecond
 	require.NoError(t, m.Start())
 	t.Cleanup(m.Stop)
 

@@ -5,18 +5,21 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// TestTheGuardRunsAsOnTalos holds the harness to what Talos does with an extension service: a loop
-// that closes under easier conditions would prove nothing.
+// TestTheGuardRunsAsOnTalos holds the harness to what was seen of an extension service on a real Talos v1.13.0 node:
+// a loop that closes under easier conditions would prove nothing.
 func TestTheGuardRunsAsOnTalos(t *testing.T) {
 	l := newLoop(t, fast, nil)
 	pid := l.guard.PID()
@@ -24,7 +27,7 @@ func TestTheGuardRunsAsOnTalos(t *testing.T) {
 	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)
 	require.NoError(t, err)
 
-	for namespace, own := range map[string]bool{"net": false, "ipc": false, "pid": true, "mnt": true, "cgroup": true} {
+	for namespace, own := range map[string]bool{"net": false, "cgroup": false, "ipc": true, "mnt": true, "pid": true, "uts": true} {
 		guard, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, namespace))
 		require.NoError(t, err)
 
@@ -40,21 +43,15 @@ func TestTheGuardRunsAsOnTalos(t *testing.T) {
 
 	assert.Equal(t, []string{"-600"}, readLines(t, fmt.Sprintf("/proc/%d/oom_score_adj", pid)))
 	assert.Equal(t, []string{"0::" + l.guard.CgroupPath}, readLines(t, fmt.Sprintf("/proc/%d/cgroup", pid)))
+	assert.Equal(t, []string{"HOME=/\x00"}, readLines(t, fmt.Sprintf("/proc/%d/environ", pid)), "and no PATH")
+	assert.Regexp(t, `Max open files +1048576 +1048576 `, strings.Join(readLines(t, fmt.Sprintf("/proc/%d/limits", pid)), "\n"))
+	assert.Equal(t, []string{"2"}, readLines(t, "/proc/sys/kernel/yama/ptrace_scope"))
 
-	mounts := map[string]string{}
+	checkMounts(t, pid)
 
-	for _, line := range readLines(t, fmt.Sprintf("/proc/%d/mountinfo", pid)) {
-		if fields := strings.Fields(line); len(fields) > 5 {
-			mounts[fields[4]] = fields[5]
-		}
-	}
-
-	for point, mode := range map[string]string{
-		"/": "ro", "/sys": "ro", "/host/proc": "ro", "/run/containerd": "ro", "/sys/fs/cgroup": "rw", "/run/spegel-guard": "rw",
-		"/system/run/machined": "ro", "/var/lib/containerd/io.containerd.content.v1.content": "ro",
-	} {
-		assert.Equal(t, mode, strings.Split(mounts[point], ",")[0], point)
-	}
+	info, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", pid, config.Path))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o644), info.Mode(), config.Path)
 
 	hierarchy := ""
 
@@ -65,6 +62,46 @@ func TestTheGuardRunsAsOnTalos(t *testing.T) {
 	}
 
 	assert.Contains(t, hierarchy, "nsdelegate")
+}
+
+// checkMounts compares the service's mounts with its service file and with what Talos adds.
+func checkMounts(t *testing.T, pid int) {
+	t.Helper()
+
+	type mount struct{ root, mode, kind string }
+
+	mounts := map[string]mount{}
+
+	// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
+	for _, line := range readLines(t, fmt.Sprintf("/proc/%d/mountinfo", pid)) {
+		before, after, _ := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+		mode, _, _ := strings.Cut(fields[5], ",")
+		kind, _, _ := strings.Cut(after, " ")
+		mounts[fields[4]] = mount{root: fields[3], mode: mode, kind: kind}
+	}
+
+	assert.Equal(t, "overlay", mounts["/"].kind)
+	assert.Equal(t, "ro", mounts["/"].mode)
+	assert.Equal(t, "ro", mounts["/sys"].mode)
+
+	spec, err := node.LoadServiceSpec(extension.ServicePath)
+	require.NoError(t, err)
+	require.NotEmpty(t, spec.Container.Mounts)
+
+	for _, wanted := range spec.Container.Mounts {
+		mode := "rw"
+		if slices.Contains(wanted.Options, "ro") {
+			mode = "ro"
+		}
+
+		assert.Equal(t, mode, mounts[wanted.Destination].mode, wanted.Destination)
+	}
+
+	// /system is a file system of its own, and the root of the mount is the path in it.
+	document := mounts[config.Path]
+	assert.Equal(t, "ro", document.mode)
+	assert.Equal(t, "/overlays/extensions/spegel-guard/usr-local-etc-spegel-guard-config.yaml", document.root)
 }
 
 func readLines(t *testing.T, name string) []string {

@@ -55,6 +55,8 @@ func TestNothingElseIsWrittenTo(t *testing.T) {
 	l.runAway(t, l.spegel, l.peer)
 	waitCPUMax(t, l, l.spegel, capped, patience)
 
+	since := heldSince(t, l)
+
 	require.NoError(t, l.spegel.StopContainer(ctx))
 	require.NoError(t, l.spegel.StartContainer(ctx))
 	seen()
@@ -63,7 +65,8 @@ func TestNothingElseIsWrittenTo(t *testing.T) {
 	require.NoError(t, l.spegel.Remove(ctx))
 	l.spegel = runPod(t, l.node, l.spegel.Spec)
 	seen()
-	waitCPUMax(t, l, l.spegel, capped, atOnce)
+	waitCPUMax(t, l, l.spegel, capped, patience)
+	assert.Equal(t, since, heldSince(t, l), "the rule did not have to fire again")
 
 	pods, wrong := churn.wait()
 	assert.Equal(t, churningPods, pods)

@@ -16,23 +16,52 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// measure reads a pod's cores and bytes sent per second from the kernel, not by the guard's way.
-func measure(t *testing.T, pod *node.Pod, over time.Duration) (cores, tx float64) {
+// counted is what the kernel has counted of a pod.
+type counted struct {
+	// usage is processor time, periods are those of cpu.max, throttled those in which the quota was used up.
+	usage, periods, throttled, tx uint64
+}
+
+func count(t *testing.T, pod *node.Pod) counted {
 	t.Helper()
 
-	before, err := pod.TXBytes()
+	stat, err := node.CPUStats(pod.Cgroup)
 	require.NoError(t, err)
 
-	start := time.Now()
-
-	cores, err = node.Usage(pod.Cgroup, over)
+	tx, err := pod.TXBytes()
 	require.NoError(t, err)
 
-	after, err := pod.TXBytes()
-	require.NoError(t, err)
-
-	return cores, float64(after-before) / time.Since(start).Seconds()
+	return counted{usage: stat["usage_usec"], periods: stat["nr_periods"], throttled: stat["nr_throttled"], tx: tx}
 }
+
+// since is what was counted after another count.
+func (c counted) since(before counted) counted {
+	return counted{
+		usage: c.usage - before.usage, periods: c.periods - before.periods, throttled: c.throttled - before.throttled, tx: c.tx - before.tx,
+	}
+}
+
+// heldSince is when the hold of the pod's workload began, on the guard's clock. A ceiling that comes back after a
+// restart is the same hold; one that a rule asked for anew is another.
+func heldSince(t *testing.T, l *loop) time.Duration {
+	t.Helper()
+
+	var since time.Duration
+
+	require.Eventually(t, func() bool {
+		spec, err := safe.StateGetByID[*resources.CeilingSpec](t.Context(), l.guard.Client.COSI, workloadID)
+		if err == nil {
+			since = spec.TypedSpec().SinceClock
+		}
+
+		return err == nil
+	}, patience, 100*time.Millisecond, "no ceiling is wanted\n%s", l.guard.Log)
+
+	return since
+}
+
+// workloadID is that of newLoop's spegel.
+const workloadID = "spegel/spegel-x7k2p/registry"
 
 // waitCeiling waits until the only target's ceiling is in the given state with the given owner's value.
 // The guard publishes what it did after it did it, so the kernel may show it a moment earlier.

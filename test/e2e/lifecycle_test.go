@@ -4,12 +4,14 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/cosi-project/runtime/api/v1alpha1"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
@@ -25,9 +27,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// stopsWithin is how long the service may take to stop; Talos kills it after ten seconds.
-const stopsWithin = 2 * time.Second
-
 // service is the extension service as Talos runs it, with a client on its own socket.
 type service struct {
 	*node.Extension
@@ -39,13 +38,20 @@ type service struct {
 func serve(t *testing.T, n *node.Node, serviceFile string, documents ...string) *service {
 	t.Helper()
 
+	return serveWith(t, n, serviceFile, documents)
+}
+
+// serveWith is serve with more options for the container.
+func serveWith(t *testing.T, n *node.Node, serviceFile string, documents []string, options ...oci.SpecOpts) *service {
+	t.Helper()
+
 	var files []node.ConfigFile
 
 	for _, document := range documents {
 		files = append(files, node.ConfigFile{Content: document, MountPath: config.Path})
 	}
 
-	ext, err := n.RunExtension(t.Context(), serviceFile, files)
+	ext, err := n.RunExtension(t.Context(), serviceFile, files, options...)
 	require.NoError(t, err)
 
 	t.Cleanup(func() {
@@ -64,14 +70,13 @@ func serve(t *testing.T, n *node.Node, serviceFile string, documents ...string) 
 	return &service{Extension: ext, st: state.WrapCore(client.NewAdapter(v1alpha1.NewStateClient(conn)))}
 }
 
-// stops ends the service as machined does, and says that it was quick and clean.
+// stops ends the service as machined does: one that Talos has to kill after ten seconds has another exit code.
 func (s *service) stops(t *testing.T) {
 	t.Helper()
 
 	code, took, err := s.Stop(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, code, "%s", s.Log)
-	assert.Less(t, took, stopsWithin)
 	t.Logf("stopped within %s", took.Round(time.Millisecond))
 }
 
@@ -131,8 +136,7 @@ func TestTheFirstDocumentArrivesLate(t *testing.T) {
 	s.waitState(t, resources.StateOK)
 
 	// What Talos writes then.
-	require.NoError(t, os.MkdirAll("/system/config/extensions/spegel-guard", 0o755))
-	require.NoError(t, os.WriteFile("/system/config/extensions/spegel-guard/0", []byte("mode: observe"+overSocket), 0o600))
+	require.NoError(t, node.WriteConfigFile(config.ServiceName, node.ConfigFile{Content: "mode: observe" + overSocket, MountPath: config.Path}))
 	time.Sleep(3 * time.Second)
 	assert.Equal(t, "defaults", s.config(t).Source)
 	s.stops(t)
@@ -152,14 +156,16 @@ func TestADocumentChangesUnderACeiling(t *testing.T) {
 	l.runAway(t, l.spegel, l.peer)
 	waitCPUMax(t, l, l.spegel, capped, patience)
 
-	code, took, err := l.guard.Stop(t.Context())
+	since := heldSince(t, l)
+
+	code, _, err := l.guard.Stop(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, code)
-	assert.Less(t, took, stopsWithin)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 
 	l.start(t, strings.Replace(longHold, "cpu: 500m", "cpu: 300m", 1))
-	waitCPUMax(t, l, l.spegel, "30001 100000", atOnce)
+	waitCPUMax(t, l, l.spegel, "30001 100000", patience)
+	assert.Equal(t, since, heldSince(t, l), "the remembered hold")
 
 	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
 }
@@ -238,6 +244,35 @@ func TestMissingMountSources(t *testing.T) {
 	condition, err := safe.StateGetByID[*resources.Condition](t.Context(), s.st, resources.ConditionDiscovery)
 	require.NoError(t, err)
 	assert.Equal(t, resources.ReasonCRI, condition.TypedSpec().Reason)
+
+	s.stops(t)
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+}
+
+// TestACgroupNamespace closes the loop with the guard in a cgroup namespace of its own. Talos gives it none, other
+// runtimes do by default: every other cgroup's path then begins with "/..", and nsdelegate applies.
+func TestACgroupNamespace(t *testing.T) {
+	n := theTestNode(t)
+	require.NoError(t, node.ForgetDecisions())
+
+	l := &loop{
+		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-x7k2p")),
+		peer: runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"}),
+	}
+
+	s := serveWith(t, n, extension.ServicePath, []string{fast + overSocket}, node.WithCgroupNamespace())
+	s.waitState(t, resources.StateOK)
+
+	guard, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/cgroup", s.PID()))
+	require.NoError(t, err)
+
+	host, err := os.Readlink("/proc/1/ns/cgroup")
+	require.NoError(t, err)
+	require.NotEqual(t, host, guard)
+
+	l.runAway(t, l.spegel, l.peer)
+	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == capped }, patience, 100*time.Millisecond, "%s", s.Log)
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
 
 	s.stops(t)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))

@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/images"
 	"github.com/spegel-guard/spegel-guard/test/machined"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
@@ -20,6 +22,7 @@ import (
 // TestMachinedComesAndGoes puts machined in front of the guard, as on Talos, and takes it away: the
 // target stays the same throughout, only who found it changes.
 func TestMachinedComesAndGoes(t *testing.T) {
+	began := time.Now()
 	l := newLoop(t, watching, nil)
 	before := waitFoundBy(t, l, "cri")
 
@@ -28,13 +31,17 @@ func TestMachinedComesAndGoes(t *testing.T) {
 	m, err := machined.New(t.Context(), machinedSocket)
 	require.NoError(t, err)
 
-	m.Set(container(l.spegel), container(l.peer))
+	m.Set(slices.Concat(containers(l.spegel), containers(l.peer))...)
 	require.NoError(t, m.Start())
 	t.Cleanup(m.Stop)
 
 	found := waitFoundBy(t, l, "machined")
 	require.Equal(t, before.CgroupInode, found.CgroupInode)
 	require.Equal(t, before.PodUID, found.PodUID, "the pod's labels were compared")
+
+	// machined gives no start time: it is the process's, to the second, which starts before the runtime has it started.
+	require.False(t, found.Started.Before(began.Add(-2*time.Second)), "%s, before the test began", found.Started)
+	require.False(t, found.Started.After(before.Started.Add(2*time.Second)), "%s, after %s", found.Started, before.Started)
 
 	m.Stop()
 
@@ -45,11 +52,21 @@ func TestMachinedComesAndGoes(t *testing.T) {
 	waitFoundBy(t, l, "machined")
 }
 
-// container is what machined says of a pod's container.
-func container(pod *node.Pod) *machineapi.ContainerInfo {
-	return &machineapi.ContainerInfo{
-		Namespace: "k8s.io", Id: pod.Spec.Namespace + "/" + pod.Spec.Name + ":" + pod.Spec.Container, InternalId: pod.ContainerID,
-		PodId: pod.Spec.Namespace + "/" + pod.Spec.Name, Name: pod.Spec.Container, Pid: uint32(pod.PID), Status: "CONTAINER_RUNNING",
+// containers is what machined answers of a pod: its sandbox, then its container. There are no labels and no start time.
+func containers(pod *node.Pod) []*machineapi.ContainerInfo {
+	const shortID = 12
+
+	id := pod.Spec.Namespace + "/" + pod.Spec.Name
+
+	return []*machineapi.ContainerInfo{
+		{
+			Namespace: "k8s.io", Id: id, InternalId: pod.SandboxID, Uid: pod.UID, PodId: id, Name: id,
+			Image: images.Pause.Reference(), Pid: uint32(pod.SandboxPID), Status: "SANDBOX_READY",
+		},
+		{
+			Namespace: "k8s.io", Id: id + ":" + pod.Spec.Container + ":" + pod.ContainerID[:shortID], InternalId: pod.ContainerID,
+			PodId: id, Name: pod.Spec.Container, Image: images.Spegel.Reference(), Pid: uint32(pod.PID), Status: "CONTAINER_RUNNING",
+		},
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,9 +66,12 @@ func TestOrdersOnARealCgroup(t *testing.T) {
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 
 	// It ends by itself, too.
+	applied := make(chan state.Event, 1024)
+	require.NoError(t, l.guard.Client.COSI.WatchKind(ctx, resources.NewCeilingStatus("").Metadata(), applied))
+
 	_, err = l.operator(t).Throttle(ctx, &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: durationpb.New(3 * time.Second)})
 	require.NoError(t, err)
-	waitCPUMax(t, l, l.spegel, throttled, patience)
+	waitEvent(t, applied, func(r resource.Resource) bool { return r.(*resources.CeilingStatus).TypedSpec().ReadBack == throttled })
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 	assert.Empty(t, journals(t))
 

@@ -7,10 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -18,19 +21,22 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// bursts is the load that a plain `for` misses: never above for long, far above in the long run.
+// bursts is the load that a plain `for` misses: never above for long, far above in the long run. Each advertisement
+// costs so much processor time that the traffic follows it, 310 kB for a core-second, on any machine: half a core is
+// above the threshold, and the floor under it.
 const (
 	burstOn, burstOff = 5 * time.Second, 4 * time.Second
-	burstLimit        = 250e3
+	burstCost         = 4 * time.Millisecond
+	burstLimit        = 75e3
 	// leastCredit in bytes is what the credit below starts with at least: three quarters of its capacity.
-	leastCredit = 0.75 * 9e6
+	leastCredit = 0.75 * 1e6
 
 	burstDocument = `
 interval: 200ms
 rules:
-  - {name: Plain, signal: networkTx, threshold: 250k/s, for: 10s, window: 2s}
-  - {name: Credit, signal: networkTx, credit: {earn: 250k/s, capacity: 9M}, window: 2s}
-ceiling: {cpu: 500m, floor: 100m, strategy: adaptive, step: 60%, hold: 2m, releaseAfter: 8s}
+  - {name: Plain, signal: networkTx, threshold: 75k/s, for: 10s, window: 2s}
+  - {name: Credit, signal: networkTx, credit: {earn: 75k/s, capacity: 1M}, window: 2s}
+ceiling: {cpu: 500m, floor: 100m, strategy: adaptive, step: 60%, hold: 30m, releaseAfter: 8s}
 trace: {path: /run/spegel-guard/trace.jsonl}
 `
 )
@@ -44,34 +50,27 @@ func TestAdaptiveCeilingBringsTrafficUnderItsThreshold(t *testing.T) {
 
 	l := newLoop(t, burstDocument, nil)
 
-	before, err := l.spegel.TXBytes()
-	require.NoError(t, err)
+	before := count(t, l.spegel)
 
 	require.NoError(t, l.spegel.Steer(t.Context(), map[string]any{
-		"mode": "periodic", "blobs": 1053, "workers": 2, "peers": []string{l.peer.IP + ":5001"}, "on": burstOn, "off": burstOff,
+		"mode": "periodic", "blobs": 1053, "workers": 2, "cost": burstCost, "peers": []string{l.peer.IP + ":5001"}, "on": burstOn, "off": burstOff,
 	}))
 
-	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) != unlimited }, 2*time.Minute, 50*time.Millisecond,
-		"no ceiling\n%s", l.guard.Log)
+	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) != unlimited }, patience, 50*time.Millisecond, "no ceiling\n%s", l.guard.Log)
 
 	// How many bursts that takes depends on the machine's speed; what they send together does not.
-	after, err := l.spegel.TXBytes()
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, float64(after-before), leastCredit, "no ceiling before the credit is spent")
+	assert.GreaterOrEqual(t, float64(count(t, l.spegel).since(before).tx), leastCredit, "no ceiling before the credit is spent")
 
-	var (
-		peak  float64
-		value string
-	)
+	var value string
 
 	require.Eventually(t, func() bool {
 		value = cpuMax(t, l.spegel)
-		peak = peakTX(t, l.spegel)
+		peak := peakTX(t, l.spegel)
 		t.Logf("cpu.max %s, peak TX %.0f B/s", value, peak)
 
 		// Through a whole cycle, with the ceiling as it is.
-		return peak <= burstLimit && cpuMax(t, l.spegel) == value && value != unlimited
-	}, 2*time.Minute, time.Millisecond, "TX never came under the threshold\n%s", l.guard.Log)
+		return value != unlimited && peak <= burstLimit && cpuMax(t, l.spegel) == value
+	}, 2*patience, time.Millisecond, "TX never came under the threshold\n%s", l.guard.Log)
 
 	applied, err := cgroup.ParseCPUMax(value)
 	require.NoError(t, err)
@@ -79,11 +78,11 @@ func TestAdaptiveCeilingBringsTrafficUnderItsThreshold(t *testing.T) {
 	assert.GreaterOrEqual(t, applied.Cores(), 0.1, "not below the floor")
 	assert.Equal(t, "Credit", waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Rule, "plain `for` never fired")
 
-	l.replayed(t, recorded, applied)
+	l.replayed(t, recorded)
 	assert.Equal(t, unlimited, cpuMax(t, l.peer), "the bystander")
 }
 
-// peakTX is the highest average over two seconds within a cycle of bursts.
+// peakTX is the highest average over two seconds, or some more, within a cycle of bursts.
 func peakTX(t *testing.T, pod *node.Pod) float64 {
 	t.Helper()
 
@@ -110,7 +109,31 @@ func peakTX(t *testing.T, pod *node.Pod) float64 {
 }
 
 // replayed checks that the trace the daemon recorded leads to what the daemon did.
-func (l *loop) replayed(t *testing.T, path string, applied cgroup.CPUMax) {
+func (l *loop) replayed(t *testing.T, path string) {
+	t.Helper()
+
+	var (
+		events []policy.Event
+		last   policy.Decision
+	)
+
+	// A decision is recorded before it is in force.
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		events, last = replay(t, path)
+
+		applied, err := cgroup.ParseCPUMax(cpuMax(t, l.spegel))
+		require.NoError(c, err)
+		assert.Equal(c, int64(applied.Cores()*1000+0.5), last.Hold.Millicores)
+	}, patience, 500*time.Millisecond)
+
+	t.Logf("replay: %v, last %dm", events, last.Hold.Millicores)
+	require.NotEmpty(t, events)
+	assert.Equal(t, policy.EventTrip, events[0])
+	assert.Contains(t, events, policy.EventStepDown)
+	assert.Equal(t, "Credit", last.Hold.Rule)
+}
+
+func replay(t *testing.T, path string) (events []policy.Event, last policy.Decision) {
 	t.Helper()
 
 	file, err := os.Open(path)
@@ -118,57 +141,63 @@ func (l *loop) replayed(t *testing.T, path string, applied cgroup.CPUMax) {
 
 	defer file.Close()
 
-	var (
-		events []policy.Event
-		last   policy.Decision
-	)
-
 	require.NoError(t, trace.Replay(file, nil, func(s trace.Step) {
-		last = s.Decision
-
-		if last.Event != "" {
+		if last = s.Decision; last.Event != "" {
 			events = append(events, last.Event)
-			t.Logf("replay: %s %s %dm", s.Elapsed, last.Event, last.Hold.Millicores)
 		}
 	}))
 
-	require.NotEmpty(t, events)
-	assert.Equal(t, policy.EventTrip, events[0])
-	assert.Contains(t, events, policy.EventStepDown)
-	assert.Equal(t, "Credit", last.Hold.Rule)
-	assert.Equal(t, int64(applied.Cores()*1000+0.5), last.Hold.Millicores)
+	return events, last
 }
 
 // TestAProbeFindsTheBreachGoingOn and then that it is over.
 func TestAProbeFindsTheBreachGoingOn(t *testing.T) {
+	const firstHold, factor = 5 * time.Second, 3
+
 	l := newLoop(t, `
 interval: 200ms
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 2s, window: 2s}]
 ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3, max: 1m}}
 `, nil)
 
-	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, "30001 100000", patience)
+	wanted := make(chan state.Event, 1024)
+	require.NoError(t, l.guard.Client.COSI.WatchKind(t.Context(), resources.NewCeilingSpec("").Metadata(), wanted))
 
-	start := time.Now()
+	// A probe is short: it is seen in the record, not in a file that is looked at now and then.
+	spec := func(match func(resources.CeilingSpecSpec) bool) (found resources.CeilingSpecSpec) {
+		waitEvent(t, wanted, func(r resource.Resource) bool {
+			found = *r.(*resources.CeilingSpec).TypedSpec()
+
+			return match(found)
+		})
+
+		return found
+	}
+
+	l.runAway(t, l.spegel, l.peer)
+
+	first := spec(func(s resources.CeilingSpecSpec) bool { return !s.Probing })
+	assert.Equal(t, firstHold, first.HoldUntilClock-first.SinceClock)
 
 	// Under 300m usage is below the threshold of 400m; only what is held back tells.
-	lifted := waitCPUMax(t, l, l.spegel, unlimited, patience)
-	assert.GreaterOrEqual(t, lifted.Sub(start), 4*time.Second, "not before the hold")
+	spec(func(s resources.CeilingSpecSpec) bool { return s.Probing })
+	assert.GreaterOrEqual(t, boottime.Now(), first.HoldUntilClock, "not before the hold")
+
+	// The next hold is three times as long, from the end of the probe on.
+	again := spec(func(s resources.CeilingSpecSpec) bool { return !s.Probing })
+	assert.GreaterOrEqual(t, again.HoldUntilClock, first.HoldUntilClock+factor*firstHold)
+	assert.LessOrEqual(t, again.HoldUntilClock, boottime.Now()+factor*firstHold)
 
 	waitCPUMax(t, l, l.spegel, "30001 100000", patience)
-
-	again := time.Now()
 
 	verdict := waitVerdict(t, l.guard)
 	assert.Equal(t, string(policy.OutcomeHelped), verdict.Outcome)
 	assert.False(t, verdict.Ended, "it slowed the spin, it did not end it")
 
-	// The next hold is three times as long, and by its end the load is gone.
+	// By its end the load is gone.
 	l.calm(t, l.spegel)
-
-	freed := waitCPUMax(t, l, l.spegel, unlimited, patience)
-	assert.GreaterOrEqual(t, freed.Sub(again), 14*time.Second)
+	waitCPUMax(t, l, l.spegel, unlimited, patience)
+	assert.GreaterOrEqual(t, boottime.Now(), again.HoldUntilClock, "not before the hold")
 
 	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)
 	require.NoError(t, err)
@@ -197,7 +226,7 @@ func waitVerdict(t *testing.T, guard *node.Guard) resources.VerdictSpec {
 func TestARestartDoesNotRefillTheCredit(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
-rules: [{name: Credit, signal: cpu, credit: {earn: 50m, capacity: 2m}, window: 2s}]
+rules: [{name: Credit, signal: cpu, credit: {earn: 10m, capacity: 2m}, window: 2s}]
 `, nil)
 
 	credit := func() float64 {
@@ -214,14 +243,15 @@ rules: [{name: Credit, signal: cpu, credit: {earn: 50m, capacity: 2m}, window: 2
 	start := credit()
 
 	l.runAway(t, l.spegel, l.peer)
-	require.Eventually(t, func() bool { return credit() < start-0.1 }, patience, 100*time.Millisecond, "2 core-minutes at 0.85 a second beyond what is earned")
+	require.Eventually(t, func() bool { return credit() < start-0.1 }, patience, 100*time.Millisecond, "it spends more than it earns")
 
 	spent := credit()
 
+	l.calm(t, l.spegel)
 	require.NoError(t, l.spegel.StopContainer(t.Context()))
 	require.Eventually(t, func() bool { return credit() == -1 }, patience, 100*time.Millisecond, "the target is gone")
 	require.NoError(t, l.spegel.StartContainer(t.Context()))
 	require.Eventually(t, func() bool { return credit() > 0 }, patience, 100*time.Millisecond)
 
-	assert.InDelta(t, spent, credit(), 0.05, "not a new bucket")
+	assert.Less(t, credit(), (start+spent)/2, "not a new bucket")
 }

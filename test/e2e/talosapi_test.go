@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -124,7 +125,7 @@ func TestStatusFromAnotherNetwork(t *testing.T) {
 	m := startMachined(t, authority)
 
 	l := newLoopWith(t, nil, func(l *loop) (*node.Guard, error) {
-		m.Set(container(l.spegel), container(l.peer))
+		m.Set(slices.Concat(containers(l.spegel), containers(l.peer))...)
 
 		return l.node.StartTalosGuard(t.Context(), fast, authority)
 	})

@@ -4,12 +4,13 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/spegel-guard/spegel-guard/pkg/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
@@ -19,46 +20,62 @@ const tracePath = "/run/spegel-guard/trace.jsonl"
 // traced makes the guard write down every sample; clients hear only of those that are news.
 const traced = "trace: {path: " + tracePath + "}\n"
 
-// longestGapOver is the longest time between two samples from now on.
-func longestGapOver(t *testing.T, pod *node.Pod, over time.Duration) time.Duration {
-	t.Helper()
-
-	began := boottime.Now()
-
-	time.Sleep(over)
-
-	longest, samples := longestGap(t, pod, began, boottime.Now())
-	require.NotZero(t, samples, "there was no sample")
-
-	return longest
+// pace is how a container's samples follow each other.
+type pace struct {
+	samples         int
+	median, longest time.Duration
 }
 
-// longestGap is the longest time between two samples of a container, and how many there were. The times at both
-// ends count: what is still missing is late.
-func longestGap(t *testing.T, pod *node.Pod, from, until time.Duration) (longest time.Duration, samples int) {
+// waitSamples waits until there are so many samples of a container since a time of CLOCK_BOOTTIME.
+func waitSamples(t *testing.T, pod *node.Pod, since time.Duration, count int) pace {
+	t.Helper()
+
+	var at []time.Duration
+
+	require.Eventually(t, func() bool {
+		at = sampleTimes(t, pod, since)
+
+		return len(at) >= count
+	}, patience, 100*time.Millisecond, "the samples do not go on")
+
+	gaps := make([]time.Duration, 0, len(at))
+
+	for i := range at[1:] {
+		gaps = append(gaps, at[i+1]-at[i])
+	}
+
+	slices.Sort(gaps)
+
+	return pace{samples: len(at), median: gaps[len(gaps)/2], longest: gaps[len(gaps)-1]}
+}
+
+// sampleTimes are when a container was sampled, on CLOCK_BOOTTIME.
+func sampleTimes(t *testing.T, pod *node.Pod, since time.Duration) (at []time.Duration) {
 	t.Helper()
 
 	file, err := os.Open(tracePath)
+	if os.IsNotExist(err) {
+		return nil
+	}
+
 	require.NoError(t, err)
 
 	defer file.Close()
 
-	last := from
-
 	for line, err := range trace.Read(file) {
 		require.NoError(t, err)
 
-		if line.Sample == nil || line.Sample.Container != pod.ContainerID || line.Sample.At < from || line.Sample.At > until {
-			continue
+		if line.Sample != nil && line.Sample.Container == pod.ContainerID && line.Sample.At >= since {
+			at = append(at, line.Sample.At)
 		}
-
-		if last != 0 {
-			longest = max(longest, line.Sample.At-last)
-		}
-
-		last = line.Sample.At
-		samples++
 	}
 
-	return max(longest, until-last), samples
+	return at
+}
+
+// steady compares two paces of one machine: what stands between may not hold back the samples. One that waited for
+// something each time would be many times slower; single late samples are the machine's.
+func (p pace) steady(t *testing.T, before pace) {
+	t.Helper()
+	assert.Less(t, p.median, 2*before.median, "the samples are held back: %+v, before %+v", p, before)
 }

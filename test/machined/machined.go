@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package machined stands in for Talos' machined in tests: the same services on a unix socket, which
-// tells its clients by their credentials and takes their roles from the request's metadata.
+// Package machined stands in for Talos' machined in tests. It serves the same API on a unix socket, admits the
+// processes of extension services as v1.13.0 does, and takes their roles from the request's metadata.
 package machined
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -23,15 +24,9 @@ import (
 	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/role"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-
-	"github.com/spegel-guard/spegel-guard/pkg/peercred"
 )
 
 // Machined is the stand-in. It serves from Start to Stop, as often as wanted.
@@ -42,13 +37,16 @@ type Machined struct {
 	Socket string
 	// State is what its COSI API serves, registered as Talos does.
 	State state.State
-	// UID whose processes are admitted; Talos admits root's.
-	UID uint32
+	// Services whose processes are admitted. New sets ExtensionServices.
+	Services Services
+	// PIDTimeout is how long a call of an unknown process waits for its service to be listed. New sets PIDTimeout.
+	PIDTimeout time.Duration
 
 	mu         sync.Mutex
 	containers []*machineapi.ContainerInfo
 	asked      int
 	server     *grpc.Server
+	served     chan struct{}
 }
 
 // New returns a machined with the given resource types.
@@ -68,7 +66,7 @@ func New(ctx context.Context, socket string, types ...meta.ResourceWithRD) (*Mac
 		}
 	}
 
-	return &Machined{Socket: socket, State: st}, nil
+	return &Machined{Socket: socket, State: st, Services: ExtensionServices, PIDTimeout: PIDTimeout}, nil
 }
 
 // Set replaces the containers that are answered.
@@ -100,13 +98,23 @@ func (m *Machined) Start() error {
 	machineapi.RegisterMachineServiceServer(m.server, m)
 	v1alpha1.RegisterStateServer(m.server, server.NewState(state.WrapCore(state.Filter(m.State, m.allowed))))
 
-	go m.server.Serve(listener) //nolint:errcheck // Stop ends it
+	m.served = make(chan struct{})
+
+	go func(server *grpc.Server, served chan<- struct{}) {
+		defer close(served)
+
+		server.Serve(listener) //nolint:errcheck // Stop ends it
+	}(m.server, m.served)
 
 	return nil
 }
 
-// Stop drops all connections and removes the socket.
-func (m *Machined) Stop() { m.server.Stop() }
+// Stop drops all connections and removes the socket. It returns when the socket is gone: a server that was stopped
+// before it began to serve removes it later.
+func (m *Machined) Stop() {
+	m.server.Stop()
+	<-m.served
+}
 
 // Containers implements machineapi.MachineServiceServer.
 func (m *Machined) Containers(_ context.Context, request *machineapi.ContainersRequest) (*machineapi.ContainersResponse, error) {
@@ -120,37 +128,6 @@ func (m *Machined) Containers(_ context.Context, request *machineapi.ContainersR
 	m.asked++
 
 	return &machineapi.ContainersResponse{Messages: []*machineapi.Container{{Containers: m.containers}}}, nil
-}
-
-// authorize admits by the peer's user, then by its roles.
-func (m *Machined) authorize(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if err := m.admit(ctx, info.FullMethod); err != nil {
-		return nil, err
-	}
-
-	return handler(ctx, request)
-}
-
-func (m *Machined) authorizeStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if err := m.admit(stream.Context(), info.FullMethod); err != nil {
-		return err
-	}
-
-	return handler(srv, stream)
-}
-
-func (m *Machined) admit(ctx context.Context, method string) error {
-	p, _ := peer.FromContext(ctx)
-
-	if cred, ok := p.AuthInfo.(peerInfo); !ok || cred.Uid != m.UID {
-		return status.Error(codes.PermissionDenied, "not authorized: the peer's user is not admitted")
-	}
-
-	if !rolesOf(ctx).IncludesAny(role.MakeSet(role.Reader, role.Operator, role.Admin)) {
-		return status.Errorf(codes.PermissionDenied, "not authorized: %s needs a role", method)
-	}
-
-	return nil
 }
 
 // allowed is the COSI API's own rule: what is sensitive is for administrators, and nothing is written.
@@ -174,38 +151,3 @@ func (m *Machined) allowed(ctx context.Context, access state.Access) error {
 
 	return nil
 }
-
-func rolesOf(ctx context.Context) role.Set {
-	md, _ := metadata.FromIncomingContext(ctx)
-	roles, _ := role.Parse(md.Get(constants.APIAuthzRoleMetadataKey))
-
-	return roles
-}
-
-// peerCredentials tells who is at the other end of a unix socket (SO_PEERCRED, unix(7)).
-type peerCredentials struct{}
-
-type peerInfo struct {
-	credentials.CommonAuthInfo
-	unix.Ucred
-}
-
-func (peerInfo) AuthType() string { return "peer" }
-
-func (peerCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	cred, err := peercred.Of(conn)
-
-	return conn, peerInfo{Ucred: cred}, err
-}
-
-func (peerCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return nil, nil, errors.New("for servers alone")
-}
-
-func (peerCredentials) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "peer"}
-}
-
-func (c peerCredentials) Clone() credentials.TransportCredentials { return c }
-
-func (peerCredentials) OverrideServerName(string) error { return nil }

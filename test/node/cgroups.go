@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // CgroupRoot is where the guest mounts the unified hierarchy.
@@ -65,18 +64,37 @@ func MakeCgroup(pod, container string) error {
 
 // CPUStat reads one value of a cgroup's cpu.stat.
 func CPUStat(cgroup, key string) (uint64, error) {
-	data, err := os.ReadFile(filepath.Join(CgroupRoot, cgroup, "cpu.stat"))
+	stat, err := CPUStats(cgroup)
 	if err != nil {
 		return 0, err
 	}
 
+	value, ok := stat[key]
+	if !ok {
+		return 0, fmt.Errorf("%s: cpu.stat has no %s", cgroup, key)
+	}
+
+	return value, nil
+}
+
+// CPUStats reads all of a cgroup's cpu.stat in one read, so that the values belong together.
+func CPUStats(cgroup string) (map[string]uint64, error) {
+	data, err := os.ReadFile(filepath.Join(CgroupRoot, cgroup, "cpu.stat"))
+	if err != nil {
+		return nil, err
+	}
+
+	stat := map[string]uint64{}
+
 	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == key {
-			return strconv.ParseUint(value, 10, 64)
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+
+		if stat[name], err = strconv.ParseUint(value, 10, 64); err != nil {
+			return nil, fmt.Errorf("%s: cpu.stat: %w", cgroup, err)
 		}
 	}
 
-	return 0, fmt.Errorf("%s: cpu.stat has no %s", cgroup, key)
+	return stat, nil
 }
 
 // MemoryPeak reads a cgroup's memory.peak in bytes.
@@ -87,25 +105,6 @@ func MemoryPeak(cgroup string) (uint64, error) {
 	}
 
 	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
-}
-
-// Usage measures the cores a cgroup uses over a time, from the kernel's own counter.
-func Usage(cgroup string, over time.Duration) (float64, error) {
-	before, err := CPUStat(cgroup, "usage_usec")
-	if err != nil {
-		return 0, err
-	}
-
-	start := time.Now()
-
-	time.Sleep(over)
-
-	after, err := CPUStat(cgroup, "usage_usec")
-	if err != nil {
-		return 0, err
-	}
-
-	return float64(after-before) / float64(time.Since(start).Microseconds()), nil
 }
 
 // AllCPUMax reads cpu.max of every cgroup on the node.

@@ -31,6 +31,7 @@ import (
 // Socket is containerd's address, the same as on Talos.
 const Socket = "/run/containerd/containerd.sock"
 
+// containerdConfig is that of Talos' CRI (hack/cri-plugin.part), with the paths that the tests need.
 const containerdConfig = `version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -40,6 +41,8 @@ state = "/run/containerd"
 
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "overlayfs"
+  discard_unpacked_layers = true
+  use_local_image_pull = true
 
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = "registry.test/pause:v1"
@@ -47,6 +50,9 @@ state = "/run/containerd"
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = ["/opt/cni/bin"]
   conf_dir = "/etc/cni/net.d"
+
+[plugins.'io.containerd.nri.v1.nri']
+  disable = true
 `
 
 // cniConfigPath is where the CRI looks for it.
@@ -95,8 +101,10 @@ func Start(ctx context.Context) (*Node, error) {
 		}
 	}
 
-	if err := createQoSCgroups(); err != nil {
-		return nil, err
+	for _, step := range []func() error{createQoSCgroups, mountSystem, harden} {
+		if err := step(); err != nil {
+			return nil, err
+		}
 	}
 
 	n := &Node{}

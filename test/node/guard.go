@@ -28,10 +28,13 @@ const Memory = "/run/spegel-guard/memory.json"
 // Overrides is where it remembers people's orders.
 const Overrides = "/run/spegel-guard/overrides.json"
 
-// ForgetDecisions makes the next guard one that knows nothing.
+// ForgetDecisions makes the next guard one that knows nothing: it removes its saved state and what runc left in the
+// service's root file system. On Talos both end with a reboot. The service must not run.
 func ForgetDecisions() error {
-	for _, path := range []string{Memory, Overrides} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	diff, work := overlayDirs(extension.RootfsPath)
+
+	for _, path := range []string{Memory, Overrides, diff, work} {
+		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
 	}

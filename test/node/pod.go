@@ -36,9 +36,11 @@ type PodSpec struct {
 
 // Pod is a running pod of one container.
 type Pod struct {
-	Spec        PodSpec
-	UID         string
-	SandboxID   string
+	Spec      PodSpec
+	UID       string
+	SandboxID string
+	// SandboxPID is the sandbox's process.
+	SandboxPID  int
 	ContainerID string
 	// IP of the sandbox.
 	IP string
@@ -119,8 +121,12 @@ func (n *Node) RunSandbox(ctx context.Context, spec PodSpec) (*Pod, error) {
 
 	pod.SandboxID = sandbox.GetPodSandboxId()
 
-	status, err := n.Runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: pod.SandboxID})
+	status, err := n.Runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: pod.SandboxID, Verbose: true})
 	if err != nil {
+		return nil, err
+	}
+
+	if pod.SandboxPID, err = infoPID(status.GetInfo()); err != nil {
 		return nil, err
 	}
 
@@ -184,23 +190,29 @@ func (p *Pod) locate(ctx context.Context) error {
 		return err
 	}
 
-	var info struct {
-		PID int `json:"pid"`
-	}
-
-	if err := json.Unmarshal([]byte(status.GetInfo()["info"]), &info); err != nil {
+	if p.PID, err = infoPID(status.GetInfo()); err != nil {
 		return err
 	}
 
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", info.PID))
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.PID))
 	if err != nil {
 		return err
 	}
 
-	p.PID = info.PID
 	p.Cgroup = strings.TrimPrefix(strings.TrimSpace(string(data)), "0::")
 
 	return nil
+}
+
+// infoPID reads the process from the CRI's verbose status.
+func infoPID(verbose map[string]string) (int, error) {
+	var info struct {
+		PID int `json:"pid"`
+	}
+
+	err := json.Unmarshal([]byte(verbose["info"]), &info)
+
+	return info.PID, err
 }
 
 // StopContainer stops and removes the container; the pod stays.

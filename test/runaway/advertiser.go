@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stats counts what the workload did since its start.
@@ -70,7 +73,7 @@ func (a *Advertiser) work(ctx context.Context, worker int) {
 		}
 
 		sleep(ctx, wait)
-		a.advertise(key, peer, load.Payload)
+		a.advertise(key, peer, load)
 	}
 }
 
@@ -116,7 +119,12 @@ func (a *Advertiser) nextKey(worker int) (int, net.Addr, *Load, time.Duration) {
 }
 
 // advertise does what announcing one key costs: fresh memory, hashing, a datagram.
-func (a *Advertiser) advertise(key int, peer net.Addr, payload int) {
+func (a *Advertiser) advertise(key int, peer net.Addr, load *Load) {
+	if load.Cost > 0 {
+		spend(load.Cost)
+	}
+
+	payload := load.Payload
 	record := make([]byte, max(keyAllocation, payload))
 	binary.BigEndian.PutUint64(record, uint64(key))
 
@@ -137,6 +145,29 @@ func (a *Advertiser) advertise(key int, peer net.Addr, payload int) {
 	}
 
 	a.txBytes.Add(uint64(n))
+}
+
+// spend uses so much processor time.
+func spend(cost time.Duration) {
+	// The clock is the thread's.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	var work [sha256.Size]byte
+
+	for start := threadTime(); threadTime()-start < cost; {
+		work = sha256.Sum256(work[:])
+	}
+}
+
+// threadTime is the processor time that the calling thread has used.
+func threadTime() time.Duration {
+	var ts unix.Timespec
+
+	// It fails for an unknown clock alone.
+	unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) //nolint:errcheck
+
+	return time.Duration(ts.Nano())
 }
 
 // Drain reads what peers send.

@@ -54,6 +54,9 @@ type Load struct {
 	// On and Off are the two halves of the periodic mode.
 	On  time.Duration `json:"on"`
 	Off time.Duration `json:"off"`
+	// Cost is the processor time that each advertisement takes at least. With it the bytes sent are in proportion
+	// to the processor time used, however fast the machine is.
+	Cost time.Duration `json:"cost"`
 	// Rate of the paced mode, in bytes of payload per second.
 	Rate float64 `json:"rate"`
 }
