@@ -19,7 +19,6 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
@@ -149,7 +148,7 @@ func TestWhatIsKept(t *testing.T) {
 
 	// The hold outlasts it.
 	l.start(t, document)
-	waitCPUMax(t, l, l.spegel, capped, atOnce)
+	waitCPUMax(t, l, l.spegel, capped, patience)
 
 	_, _, err = l.guard.Stop(t.Context())
 	require.NoError(t, err)

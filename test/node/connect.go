@@ -5,6 +5,8 @@ package node
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"google.golang.org/grpc"
@@ -17,7 +19,11 @@ import (
 // Connect uses the containerd of a node that has one, as Talos does: it makes the cgroups of Kubernetes' pods,
 // configures the pods' network below /etc/cni and imports the pods' images.
 func Connect(ctx context.Context) (*Node, error) {
-	if err := writeFile(cniConfigPath, cniConfig); err != nil {
+	if err := os.MkdirAll(filepath.Dir(cniConfigPath), 0o755); err != nil {
+		return nil, err
+	}
+
+	if err := os.WriteFile(cniConfigPath, []byte(cniConfig), 0o644); err != nil {
 		return nil, err
 	}
 
