@@ -25,6 +25,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/identity"
 	"github.com/spegel-guard/spegel-guard/service/memory"
 	"github.com/spegel-guard/spegel-guard/service/metrics"
+	"github.com/spegel-guard/spegel-guard/service/nodename"
 	"github.com/spegel-guard/spegel-guard/service/override"
 )
 
@@ -58,7 +59,9 @@ type serving struct {
 	// certificates by what configures them: the same ones are followed once.
 	certificates map[config.TLS]certificates
 	conditions   *conditions
-	logger       *zap.Logger
+	// machined is its socket; empty when it is not asked.
+	machined string
+	logger   *zap.Logger
 }
 
 func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
@@ -76,9 +79,9 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 	}
 
 	s := &serving{
-		node: api.Node{State: st, Book: book, History: &history.Store{}, Capture: capturer.Capture},
+		node: api.Node{State: st, Book: book, History: &history.Store{}, Name: &nodename.Name{}, Capture: capturer.Capture},
 		log:  log, options: []api.Options{{Socket: f.socket}}, metrics: exported, certificates: map[config.TLS]certificates{}, logger: logger,
-		conditions: &conditions{state: st, logger: logger},
+		conditions: &conditions{state: st, logger: logger}, machined: f.machined,
 	}
 
 	identities := s.follow(f, "api.tls", cfg.API.TLS, resources.ConditionAPI)
@@ -169,6 +172,12 @@ func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error {
 		return s.again(ctx, "ending of orders", nil, func() error { return s.node.Book.Run(ctx) })
 	})
+
+	if s.machined != "" {
+		group.Go(func() error {
+			return s.again(ctx, "following of the hostname", nil, func() error { return s.node.Name.Run(ctx, s.machined, 0, s.logger) })
+		})
+	}
 
 	if s.exporting != nil {
 		report := s.reporter(ctx, resources.ConditionMetrics, "listener")

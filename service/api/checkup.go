@@ -15,7 +15,7 @@ func (s *guardService) Doctor(ctx context.Context, _ *guardv1alpha1.DoctorReques
 		return nil, statusOf(err)
 	}
 
-	message := &guardv1alpha1.Checkup{Metadata: nodeMetadata()}
+	message := &guardv1alpha1.Checkup{Metadata: s.node.metadata()}
 
 	for _, check := range checks {
 		message.Checks = append(message.Checks, &guardv1alpha1.Check{

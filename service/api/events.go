@@ -74,11 +74,18 @@ func (s *guardService) Events(request *guardv1alpha1.EventsRequest, stream grpc.
 				continue
 			}
 
-			if err := stream.Send(event); err != nil {
+			if err := s.send(stream, event); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// send names the node in an event.
+func (s *guardService) send(stream grpc.ServerStreamingServer[guardv1alpha1.EventsResponse], event *guardv1alpha1.EventsResponse) error {
+	event.Metadata = s.node.metadata()
+
+	return stream.Send(event)
 }
 
 // tail sends the newest actions and returns the id of the last one.
@@ -101,7 +108,7 @@ func (s *guardService) tail(ctx context.Context, count int, stream grpc.ServerSt
 	for _, action := range actions {
 		last = action.Metadata().ID()
 
-		if err := stream.Send(actionEvent(last, action.TypedSpec())); err != nil {
+		if err := s.send(stream, actionEvent(last, action.TypedSpec())); err != nil {
 			return "", err
 		}
 	}
@@ -174,7 +181,7 @@ func overrideEvent(id string, spec *resources.OverrideSpec, change state.EventTy
 
 func event(kind string, at time.Time, target, name, now, before, message string) *guardv1alpha1.EventsResponse {
 	return &guardv1alpha1.EventsResponse{
-		Metadata: nodeMetadata(), At: protoTime(at), Kind: kind, Target: target, Name: name, State: now, Before: before, Message: message,
+		At: protoTime(at), Kind: kind, Target: target, Name: name, State: now, Before: before, Message: message,
 	}
 }
 

@@ -21,7 +21,7 @@ func (s *guardService) Explain(ctx context.Context, request *guardv1alpha1.Expla
 }
 
 func (s *guardService) explanation(ctx context.Context, wanted string) (*guardv1alpha1.Explanation, error) {
-	message := &guardv1alpha1.Explanation{Metadata: nodeMetadata(), State: resources.StateNoTarget}
+	message := &guardv1alpha1.Explanation{Metadata: s.node.metadata(), State: resources.StateNoTarget}
 
 	status, err := find[*resources.GuardStatus](ctx, s.node.State, resources.GuardStatusID)
 	if err != nil {

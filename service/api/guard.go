@@ -5,7 +5,6 @@ package api
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
@@ -26,19 +25,9 @@ type guardService struct {
 	capturing sync.Mutex
 }
 
-// hostname of the node.
-func hostname() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return ""
-	}
-
-	return name
-}
-
-// nodeMetadata names this node, as Talos does.
-func nodeMetadata() *common.Metadata {
-	return &common.Metadata{Hostname: hostname()}
+// metadata names this node by its hostname, as machined's own answers do.
+func (n Node) metadata() *common.Metadata {
+	return &common.Metadata{Hostname: n.Name.String()}
 }
 
 // statusOf is an error with the code that clients decide on.

@@ -33,6 +33,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/history"
 	"github.com/spegel-guard/spegel-guard/service/identity"
 	"github.com/spegel-guard/spegel-guard/service/memory"
+	"github.com/spegel-guard/spegel-guard/service/nodename"
 	"github.com/spegel-guard/spegel-guard/service/override"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
@@ -62,6 +63,8 @@ type options struct {
 	sendTimeout  time.Duration
 	// store that somebody else fills.
 	store *identity.Store
+	// name of the node; nil is the process' own hostname.
+	name *nodename.Name
 	// capture in the place of one that keeps nothing.
 	capture func() (string, error)
 }
@@ -107,7 +110,7 @@ func newGuard(t *testing.T, opts options) *guard {
 	}
 
 	node := api.Node{
-		State: st, Book: book, History: g.history,
+		State: st, Book: book, History: g.history, Name: opts.name,
 		Capture: func(context.Context, string, resources.TargetSpec) (string, error) { return opts.capture() },
 		Doctor:  doctor.Doctor{State: st, Identities: g.identities}.Checks,
 	}

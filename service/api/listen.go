@@ -11,8 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/service/nodename"
 )
 
 // listenUnix listens on a socket that only root can open. A socket an earlier process left is replaced.
@@ -44,11 +45,11 @@ const lookupTimeout = 2 * time.Second
 
 // localTo tells whether a node's name or address is this node's, which is also what the listener has for one.
 //
-// apid compares with Talos' own resources; the guard shares the node's network, so the kernel knows the
-// addresses. A name that is not the host's may be one in the DNS.
-func localTo(listening net.Addr) func(ctx context.Context, node string) bool {
+// apid compares with Talos' own resources. The guard takes the name from there, too; it shares the node's network, so
+// the kernel knows the addresses. A name that is not the node's may be one in the DNS.
+func localTo(name *nodename.Name, listening net.Addr) func(ctx context.Context, node string) bool {
 	return func(ctx context.Context, node string) bool {
-		if hostname, err := os.Hostname(); err == nil && strings.EqualFold(node, hostname) {
+		if name.Is(node) {
 			return true
 		}
 

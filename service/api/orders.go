@@ -17,14 +17,14 @@ import (
 
 // Release implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Release(ctx context.Context, request *guardv1alpha1.ReleaseRequest) (*guardv1alpha1.ReleaseResponse, error) {
-	act, err := ordered(s.node.Book.Release(ctx, order(ctx, request.GetTarget(), request.GetReason(), request.GetFor().AsDuration())))
+	act, err := s.ordered(s.node.Book.Release(ctx, order(ctx, request.GetTarget(), request.GetReason(), request.GetFor().AsDuration())))
 
 	return &guardv1alpha1.ReleaseResponse{Messages: act}, err
 }
 
 // Throttle implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Throttle(ctx context.Context, request *guardv1alpha1.ThrottleRequest) (*guardv1alpha1.ThrottleResponse, error) {
-	act, err := ordered(s.node.Book.Throttle(
+	act, err := s.ordered(s.node.Book.Throttle(
 		ctx, order(ctx, request.GetTarget(), request.GetReason(), request.GetFor().AsDuration()), request.GetCeilingMillicores(),
 	))
 
@@ -33,14 +33,14 @@ func (s *guardService) Throttle(ctx context.Context, request *guardv1alpha1.Thro
 
 // Pause implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Pause(ctx context.Context, request *guardv1alpha1.PauseRequest) (*guardv1alpha1.PauseResponse, error) {
-	act, err := ordered(s.node.Book.Pause(ctx, order(ctx, "", request.GetReason(), request.GetFor().AsDuration())))
+	act, err := s.ordered(s.node.Book.Pause(ctx, order(ctx, "", request.GetReason(), request.GetFor().AsDuration())))
 
 	return &guardv1alpha1.PauseResponse{Messages: act}, err
 }
 
 // Resume implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Resume(ctx context.Context, request *guardv1alpha1.ResumeRequest) (*guardv1alpha1.ResumeResponse, error) {
-	act, err := ordered(s.node.Book.Resume(ctx, order(ctx, request.GetTarget(), request.GetReason(), 0)))
+	act, err := s.ordered(s.node.Book.Resume(ctx, order(ctx, request.GetTarget(), request.GetReason(), 0)))
 
 	return &guardv1alpha1.ResumeResponse{Messages: act}, err
 }
@@ -67,7 +67,7 @@ func (s *guardService) Capture(ctx context.Context, request *guardv1alpha1.Captu
 		return nil, statusOf(err)
 	}
 
-	message := &guardv1alpha1.Act{Metadata: nodeMetadata()}
+	message := &guardv1alpha1.Act{Metadata: s.node.metadata()}
 
 	for _, id := range ids {
 		evidence, err := s.capture(ctx, id, request.GetReason())
@@ -106,12 +106,12 @@ func order(ctx context.Context, target, reason string, duration time.Duration) o
 }
 
 // ordered is what came of it.
-func ordered(overrides []override.Given, err error) ([]*guardv1alpha1.Act, error) {
+func (s *guardService) ordered(overrides []override.Given, err error) ([]*guardv1alpha1.Act, error) {
 	if err != nil {
 		return nil, statusOf(err)
 	}
 
-	act := &guardv1alpha1.Act{Metadata: nodeMetadata()}
+	act := &guardv1alpha1.Act{Metadata: s.node.metadata()}
 
 	for _, given := range overrides {
 		act.Overrides = append(act.Overrides, protoOverride(given.Target, given.OverrideSpec))

@@ -32,7 +32,7 @@ func (s *guardService) History(ctx context.Context, request *guardv1alpha1.Histo
 		return nil, statusOf(err)
 	}
 
-	message := &guardv1alpha1.History{Metadata: nodeMetadata()}
+	message := &guardv1alpha1.History{Metadata: s.node.metadata()}
 
 	for _, id := range ids {
 		series := &guardv1alpha1.Series{Target: id}

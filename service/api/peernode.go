@@ -30,7 +30,7 @@ func (n *peerNode) GetConnection(ctx context.Context, _ string) (context.Context
 	who := callerFrom(ctx)
 
 	md := metadata.Pairs(
-		proxyFromKey, hostname(),
+		proxyFromKey, n.peers.name.String(),
 		subjectKey, who.person.Subject, fingerprintKey, who.person.Fingerprint, fromKey, who.person.From,
 	)
 	md.Set(constants.APIAuthzRoleMetadataKey, who.roles.Strings()...)

@@ -20,7 +20,7 @@ import (
 func FuzzAppendInfo(f *testing.F) {
 	for _, response := range []proto.Message{
 		&machine.VersionResponse{},
-		&machine.VersionResponse{Messages: []*machine.Version{{Metadata: nodeMetadata(), Platform: &machine.PlatformInfo{Name: "x"}}, {}}},
+		&machine.VersionResponse{Messages: []*machine.Version{{Metadata: Node{}.metadata(), Platform: &machine.PlatformInfo{Name: "x"}}, {}}},
 		&guardv1alpha1.StatusResponse{Messages: []*guardv1alpha1.Status{{State: "ok", Targets: []*guardv1alpha1.TargetStatus{{Id: "a/b/c"}}}}},
 	} {
 		data, err := proto.Marshal(response)
@@ -46,7 +46,7 @@ func FuzzAppendInfo(f *testing.F) {
 			// Nothing else is changed.
 			expected := before.GetMessages()[i]
 			if expected.Metadata == nil {
-				expected.Metadata = nodeMetadata()
+				expected.Metadata = Node{}.metadata()
 			}
 
 			expected.Metadata.Hostname = "10.0.0.2"

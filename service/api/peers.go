@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/spegel-guard/spegel-guard/service/identity"
+	"github.com/spegel-guard/spegel-guard/service/nodename"
 )
 
 // Why nothing is forwarded.
@@ -38,6 +39,8 @@ const (
 // peers are connections to other nodes' guards. They are made with the client certificate of now, and made
 // anew when it changes; calls that go on end on the connection they began on.
 type peers struct {
+	// name of this node.
+	name  *nodename.Name
 	store *identity.Store
 	port  string
 
@@ -54,8 +57,8 @@ type peerConn struct {
 	stale    bool
 }
 
-func newPeers(store *identity.Store, port string) *peers {
-	return &peers{store: store, port: port, conns: map[string]*peerConn{}}
+func newPeers(name *nodename.Name, store *identity.Store, port string) *peers {
+	return &peers{name: name, store: store, port: port, conns: map[string]*peerConn{}}
 }
 
 // available says why nothing can be forwarded, or nil.

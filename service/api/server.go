@@ -68,7 +68,7 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 
 	s := &server{
 		identities: opts.Identities, logger: logger, connections: newConnections(logger), sendTimeout: cmp.Or(opts.sendTimeout, sendTimeout),
-		router: router{local: localTo(listener.Addr())},
+		router: router{local: localTo(node.Name, listener.Addr())},
 	}
 
 	// An end of serving, for whatever reason, is one of what goes on beside it.
@@ -87,7 +87,7 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 	}
 
 	if opts.Forward && opts.Identities != nil {
-		s.router.peers = newPeers(opts.Identities, portOf(opts.Listen))
+		s.router.peers = newPeers(node.Name, opts.Identities, portOf(opts.Listen))
 
 		beside.Go(func() { s.router.peers.run(ctx) })
 	}

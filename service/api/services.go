@@ -20,6 +20,7 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/doctor"
 	"github.com/spegel-guard/spegel-guard/service/history"
+	"github.com/spegel-guard/spegel-guard/service/nodename"
 	"github.com/spegel-guard/spegel-guard/service/override"
 )
 
@@ -33,6 +34,8 @@ type Node struct {
 	History *history.Store
 	// Capture keeps a target's evidence and returns the folder; when it got a part of it alone, both are set.
 	Capture func(ctx context.Context, id string, target resources.TargetSpec) (string, error)
+	// Name of the node; nil is the hostname of the process.
+	Name *nodename.Name
 	// Doctor looks at what the guard needs of its node.
 	Doctor func(ctx context.Context) ([]doctor.Check, error)
 }
@@ -50,7 +53,7 @@ func (n Node) register(s *grpc.Server) {
 	on := streams{Server: s}
 
 	v1alpha1.RegisterStateServer(on, cosiserver.NewState(readOnly))
-	machine.RegisterMachineServiceServer(on, &versionService{})
+	machine.RegisterMachineServiceServer(on, &versionService{node: n})
 	guardv1alpha1.RegisterGuardServiceServer(on, &guardService{node: n})
 	grpc_health_v1.RegisterHealthServer(on, health.NewServer())
 	reflection.Register(on)

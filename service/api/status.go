@@ -20,7 +20,7 @@ import (
 
 // Status implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Status(ctx context.Context, _ *guardv1alpha1.StatusRequest) (*guardv1alpha1.StatusResponse, error) {
-	message := &guardv1alpha1.Status{Metadata: nodeMetadata(), Version: Version, State: resources.StateNoTarget}
+	message := &guardv1alpha1.Status{Metadata: s.node.metadata(), Version: Version, State: resources.StateNoTarget}
 
 	status, err := find[*resources.GuardStatus](ctx, s.node.State, resources.GuardStatusID)
 	if err != nil {

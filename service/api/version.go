@@ -18,12 +18,14 @@ var Version = "v0.0.0-dev"
 // own (and warns about when it is older); the guard's own version is the platform's name.
 type versionService struct {
 	machine.UnimplementedMachineServiceServer
+
+	node Node
 }
 
 // Version implements machine.MachineServiceServer.
-func (*versionService) Version(context.Context, *emptypb.Empty) (*machine.VersionResponse, error) {
+func (v *versionService) Version(context.Context, *emptypb.Empty) (*machine.VersionResponse, error) {
 	return &machine.VersionResponse{Messages: []*machine.Version{{
-		Metadata: nodeMetadata(),
+		Metadata: v.node.metadata(),
 		Version: &machine.VersionInfo{
 			Tag:       talosversion.Tag,
 			GoVersion: runtime.Version(),

@@ -232,6 +232,33 @@ func TestTalosCertificates(t *testing.T) {
 	assert.NotNil(t, id.Client)
 }
 
+// TestTalos_StartsInMaintenanceMode: nothing is accepted without certificates, and they are taken when they come.
+func TestTalos_StartsInMaintenanceMode(t *testing.T) {
+	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})
+	require.NoError(t, err)
+
+	api, err := newPKI(t).TalosAPI(false, nil, "127.0.0.1")
+	require.NoError(t, err)
+
+	api.TypedSpec().SkipVerifyingClientCert = true
+	require.NoError(t, m.State.Create(t.Context(), api))
+	require.NoError(t, m.Start())
+	t.Cleanup(m.Stop)
+
+	store, reports := run(t, identity.Talos{Socket: m.Socket, Retry: 20 * time.Millisecond})
+	require.ErrorContains(t, report(t, reports), "maintenance mode")
+
+	id, _ := store.Current()
+	assert.Nil(t, id)
+
+	api.TypedSpec().SkipVerifyingClientCert = false
+	require.NoError(t, m.State.Update(t.Context(), api))
+	require.NoError(t, report(t, reports))
+
+	id, _ = store.Current()
+	assert.NotNil(t, id)
+}
+
 // TestTalos_NotAdmitted: machined admits processes of extension services alone.
 func TestTalos_NotAdmitted(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})

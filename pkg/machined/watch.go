@@ -1,0 +1,99 @@
+package machined
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/state"
+	cosiclient "github.com/cosi-project/runtime/pkg/state/protobuf/client"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/metadata"
+)
+
+// watchRetry is how long after a loss machined is asked again.
+const watchRetry = 2 * time.Second
+
+// Watch follows one COSI resource of machined.
+type Watch struct {
+	// Socket of machined.
+	Socket string
+	// Resource to follow, and Name of it in errors ("certificates").
+	Resource resource.Metadata
+	Name     string
+	// Role with which machined is asked: a sensitive resource takes os:admin.
+	Role role.Role
+	// Retry after a loss; 0 is two seconds.
+	Retry time.Duration
+
+	// Changed takes each state of the resource, the first one as soon as machined answers.
+	Changed func(resource.Resource)
+	// Failed takes what keeps machined from answering, each time, and that it has no such resource.
+	Failed func(error)
+}
+
+// Run follows the resource until the context ends. A loss of machined is reported to Failed and tried again.
+func (w Watch) Run(ctx context.Context) error {
+	retry := cmp.Or(w.Retry, watchRetry)
+
+	conn, err := Dial(w.Socket, backoff.Config{BaseDelay: retry, Multiplier: 1, MaxDelay: retry})
+	if err != nil {
+		return err
+	}
+
+	defer conn.Close() //nolint:errcheck // nothing to flush
+
+	// The library would retry without reporting the loss.
+	st := state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn), cosiclient.WithDisableWatchRetry()))
+	ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(w.Role))
+
+	for {
+		err := w.follow(ctx, st)
+		if ctx.Err() != nil {
+			return nil // the end that was asked for
+		}
+
+		w.Failed(fmt.Errorf("error watching machined's %s at %s: %w", w.Name, w.Socket, err))
+
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retry):
+		}
+	}
+}
+
+// follow passes events on until machined is lost.
+func (w Watch) follow(ctx context.Context, st state.State) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	events := make(chan state.Event)
+
+	if err := st.Watch(ctx, w.Resource, events); err != nil {
+		return err
+	}
+
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case event := <-events:
+			switch event.Type {
+			case state.Errored:
+				return event.Error
+			case state.Created, state.Updated:
+				w.Changed(event.Resource)
+			case state.Destroyed:
+				// None yet, or none any more.
+				w.Failed(fmt.Errorf("machined has no %s now", w.Name))
+			case state.Bootstrapped, state.Noop:
+			}
+		}
+	}
+}
