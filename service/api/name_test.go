@@ -29,6 +29,8 @@ import (
 func TestServe_FollowsTheHostname(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &network.HostnameStatus{})
 	require.NoError(t, err)
+
+	m.Services = machined.ThisProcess
 	require.NoError(t, m.Start())
 	t.Cleanup(m.Stop)
 

@@ -237,6 +237,8 @@ func TestTalos_StartsInMaintenanceMode(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})
 	require.NoError(t, err)
 
+	m.Services = machined.ThisProcess
+
 	api, err := newPKI(t).TalosAPI(false, nil, "127.0.0.1")
 	require.NoError(t, err)
 

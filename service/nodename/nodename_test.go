@@ -75,6 +75,8 @@ func TestName_FollowsMachined(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &network.HostnameStatus{})
 	require.NoError(t, err)
 
+	m.Services = machined.ThisProcess
+
 	own, err := os.Hostname()
 	require.NoError(t, err)
 

@@ -34,9 +34,12 @@ func (n *Node) TalosconfigOf(name string, c Client) (string, error) {
 		signer = other.secrets.Certs.OS
 	}
 
-	begin := time.Now().Add(min(0, c.Valid-time.Hour))
+	// The node's clock may be behind this machine's.
+	const before = time.Hour
 
-	pair, err := secrets.NewAdminCertificateAndKey(begin, signer, role.MakeSet(c.Role), time.Until(begin)*-1+c.Valid)
+	begin := time.Now().Add(min(0, c.Valid) - before)
+
+	pair, err := secrets.NewAdminCertificateAndKey(begin, signer, role.MakeSet(c.Role), time.Since(begin)+c.Valid)
 	if err != nil {
 		return "", fmt.Errorf("error making a certificate: %w", err)
 	}
