@@ -120,9 +120,9 @@ func eventually(t *testing.T, c *cluster, want func(stdout string) bool, then fu
 
 	go func() { done <- c.start(ctx, stdout, stderr, args...) }()
 
-	require.Eventually(t, func() bool { return strings.Contains(stdout.String(), "talos-prod") }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(stdout.String(), "talos-prod") }, time.Minute, 10*time.Millisecond)
 	then()
-	require.Eventually(t, func() bool { return want(stdout.String()) }, 15*time.Second, 20*time.Millisecond, "%s", stdout)
+	require.Eventually(t, func() bool { return want(stdout.String()) }, time.Minute, 20*time.Millisecond, "%s", stdout)
 	cancel()
 	require.NoError(t, <-done)
 

@@ -258,9 +258,9 @@ func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 
 	b.talosconfig = b.config(t, nodes, role.Reader)
 
-	const timeout = 15 * time.Second
-
+	// Long beside what this machine takes for those that answer.
 	plain := bare{tls: b.tls, addresses: b.addresses}.run(t, bareStatus)
+	timeout := max(15*time.Second, 20*plain)
 
 	a := newApp()
 	rows := &lines{until: alive + 1}

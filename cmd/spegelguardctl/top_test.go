@@ -111,7 +111,7 @@ func (term *terminal) shows(texts ...string) string {
 		}
 
 		return true
-	}, 20*time.Second, 100*time.Millisecond, "%q\n%s", texts, &screen)
+	}, time.Minute, 100*time.Millisecond, "%q\n%s", texts, &screen)
 
 	return screen
 }
@@ -154,7 +154,7 @@ func TestTopInTmux(t *testing.T) {
 		small = term.tmux("capture-pane", "-p")
 
 		return strings.Contains(small, "talos-prod-4") && strings.Contains(small, "q quit") && !strings.Contains(small, "ALLOC")
-	}, 10*time.Second, 100*time.Millisecond, "%s", &small)
+	}, time.Minute, 100*time.Millisecond, "%s", &small)
 
 	for _, line := range strings.Split(small, "\n") {
 		assert.LessOrEqual(t, len([]rune(line)), 60)

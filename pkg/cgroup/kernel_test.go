@@ -218,9 +218,9 @@ func TestControllable(t *testing.T) {
 	require.NoError(t, dir.Controllable())
 
 	write(t, name+"/cgroup.freeze", "1")
-	require.Eventually(t, func() bool { return errors.Is(dir.Controllable(), cgroup.ErrFrozen) }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return errors.Is(dir.Controllable(), cgroup.ErrFrozen) }, time.Minute, 10*time.Millisecond)
 	write(t, name+"/cgroup.freeze", "0")
-	require.Eventually(t, func() bool { return dir.Controllable() == nil }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return dir.Controllable() == nil }, time.Minute, 10*time.Millisecond)
 
 	// A child without the cpu controller: nobody delegates it further down.
 	bare := name + "/bare"
@@ -352,7 +352,11 @@ func TestReaderAgreesWithContainerdCgroups(t *testing.T) {
 
 	busy := kernel.StartBusy(t, filepath.Join(root, dir.Path()))
 
-	time.Sleep(500 * time.Millisecond)
+	require.Eventually(t, func() bool {
+		stat, err := reader.CPUStat()
+
+		return err == nil && stat.UsageUsec > 0
+	}, time.Minute, 10*time.Millisecond)
 	busy.Stop(t)
 
 	stat, err := reader.CPUStat()

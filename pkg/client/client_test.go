@@ -195,17 +195,20 @@ func TestSlowNodes(t *testing.T) {
 	talosconfig.Nodes = hosts
 	talosconfig.Nodes = append(talosconfig.Nodes, "a", "b", "c", "d", "e", "f")
 
-	f, err := client.OpenContext(talosconfig, client.Options{Timeout: 5 * time.Second})
+	f, err := client.OpenContext(talosconfig, client.Options{Timeout: time.Hour})
 	require.NoError(t, err)
 
 	defer f.Close()
 
+	answers := make(chan struct{})
 	question := func(n *client.Node, ctx context.Context) (string, error) {
 		switch n.Name {
 		case "e":
-			<-ctx.Done()
-
-			return "", ctx.Err()
+			select {
+			case <-ctx.Done():
+				return "", ctx.Err()
+			case <-answers:
+			}
 		case "f":
 			return "", status.Error(codes.PermissionDenied, "no")
 		}
@@ -213,10 +216,9 @@ func TestSlowNodes(t *testing.T) {
 		return n.Name, nil
 	}
 
-	began := time.Now()
+	// Not for as long as a node may take that nobody waits for: that would be an hour.
 	results := client.Gather(t.Context(), f, question)
 
-	assert.Less(t, time.Since(began), 5*time.Second, "not for as long as a node may take that nobody waits for")
 	require.Len(t, results, 10)
 	assert.Equal(t, "a", results[4].Value)
 	require.ErrorIs(t, results[8].Err, client.ErrStraggler)
@@ -229,11 +231,13 @@ func TestSlowNodes(t *testing.T) {
 	require.True(t, errors.As(results[9].Err, &node))
 	assert.Equal(t, "f", node.Node)
 
-	// Ask waits as long as the node may take, and yields the others before.
+	// Ask waits for the last one, and yields the others before.
 	var order []string
 
 	for result := range client.Ask(t.Context(), f, question) {
-		order = append(order, result.Node.Name)
+		if order = append(order, result.Node.Name); len(order) == 9 {
+			close(answers)
+		}
 	}
 
 	assert.Equal(t, "e", order[9])

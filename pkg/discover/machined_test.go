@@ -168,7 +168,7 @@ func TestMachinedAdmitsAsTalosDoes(t *testing.T) {
 	require.NoError(t, m.Start())
 
 	assert.Eventually(t, func() bool { return containers(as(string(role.Admin))) == codes.PermissionDenied },
-		20*time.Second, 100*time.Millisecond, "a process of no extension service")
+		time.Minute, 100*time.Millisecond, "a process of no extension service")
 }
 
 // noServices is a node on which no extension service runs.
@@ -210,7 +210,7 @@ func TestMachinedIsLostAndReturns(t *testing.T) {
 			answer, err := source.Find(context.Background(), selector())
 			assert.NoError(t, err)
 			assert.Len(t, answer.Containers, 1)
-		}, 20*time.Second, 100*time.Millisecond)
+		}, time.Minute, 100*time.Millisecond)
 
 		m.Stop()
 
@@ -249,5 +249,5 @@ func TestTheNextSourceIsAskedWhileMachinedIsAway(t *testing.T) {
 	assert.Equal(t, "cri", name)
 
 	require.NoError(t, m.Start())
-	assert.Eventually(t, func() bool { name, _ := found(); return name == "machined" }, 20*time.Second, 100*time.Millisecond)
+	assert.Eventually(t, func() bool { name, _ := found(); return name == "machined" }, time.Minute, 100*time.Millisecond)
 }

@@ -41,7 +41,7 @@ func TestEndingStatus(t *testing.T) {
 
 // TestEnding follows a real process: running, told to end but stopped, a zombie, another process's pid.
 func TestEnding(t *testing.T) {
-	cmd := exec.Command("/bin/sleep", "60")
+	cmd := exec.Command("/bin/sleep", "3600")
 	require.NoError(t, cmd.Start())
 
 	pid := cmd.Process.Pid
@@ -60,7 +60,7 @@ func TestEnding(t *testing.T) {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 
 		return err == nil && endingStatus([]byte("State:\t"+afterCommand(stat)))
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	assert.True(t, Ending("/proc", pid, start), "a zombie")
 
 	require.Error(t, cmd.Wait())

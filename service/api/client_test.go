@@ -135,7 +135,7 @@ func next(t *testing.T, events <-chan state.Event) state.Event {
 		require.NoError(t, event.Error)
 
 		return event
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		require.Fail(t, "no event")
 
 		return state.Event{}

@@ -105,7 +105,10 @@ func (c *child) idleWatchers(t *testing.T, count int) *atomic.Int64 {
 	return heard
 }
 
-// steadyClient calls over one connection and over new ones, until it is told to end.
+// patience is how long tests wait for what must happen. It says nothing about how fast that is.
+const patience = 2 * time.Minute
+
+// steadyClient calls over one connection and over new ones, until it is told to end and has called often enough.
 func (c *child) steadyClient(t *testing.T) (stop func() (calls, failed int64)) {
 	t.Helper()
 
@@ -149,6 +152,9 @@ func (c *child) steadyClient(t *testing.T) (stop func() (calls, failed int64)) {
 	})
 
 	return func() (int64, int64) {
+		const enough = 100
+
+		require.Eventually(t, func() bool { return calls.Load() > enough }, patience, 10*time.Millisecond, "the calls do not go on")
 		cancel()
 		assert.NoError(t, group.Wait())
 
@@ -166,7 +172,7 @@ func TestHostileLoad(t *testing.T) {
 		_, err := machine.NewMachineServiceClient(conn).Version(t.Context(), &emptypb.Empty{})
 
 		return err == nil
-	}, 20*time.Second, 100*time.Millisecond)
+	}, patience, 100*time.Millisecond)
 
 	before := c.megabytes(t, "now")
 	goroutines := c.ask(t, "goroutines")
@@ -193,7 +199,7 @@ func TestHostileLoad(t *testing.T) {
 	var flood errgroup.Group
 
 	for i := range 3 * 100 {
-		flood.Go(func() error { return badclient.HalfOpen(fmt.Sprintf("127.0.0.%d", 60+i%3), c.endpoint, 20*time.Second) })
+		flood.Go(func() error { return badclient.HalfOpen(fmt.Sprintf("127.0.0.%d", 60+i%3), c.endpoint, patience) })
 	}
 
 	c.bad(t, "rapid", 65535).RapidReset("/cosi.resource.State/Watch", 20_000)
@@ -204,18 +210,17 @@ func TestHostileLoad(t *testing.T) {
 	for i, client := range slow {
 		select {
 		case <-client.Ended():
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			require.Fail(t, "a slow client is still served", "%d", i)
 		}
 	}
 
 	calls, failed := stop()
 	assert.Zero(t, failed, "calls of a client that does nothing wrong")
-	require.Greater(t, calls, int64(100))
 
 	// All that were idle are still there.
 	require.Equal(t, "<nil>", c.ask(t, "poke"))
-	assert.Eventually(t, func() bool { return heard.Load() == 1000 }, 20*time.Second, 50*time.Millisecond, "%d heard", heard.Load())
+	assert.Eventually(t, func() bool { return heard.Load() == 1000 }, patience, 50*time.Millisecond, "%d heard", heard.Load())
 
 	peak := c.megabytes(t, "peak")
 	assert.Less(t, peak, float64(maxMegabytes))
@@ -329,7 +334,7 @@ func TestPingsWithoutEnd(t *testing.T) {
 
 	select {
 	case <-client.Ended():
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		require.Fail(t, "it goes on")
 	}
 }
@@ -369,5 +374,5 @@ func TestOneClientCannotHaveAllConnections(t *testing.T) {
 
 	// When one goes, another one comes.
 	require.NoError(t, clients[0].Close())
-	assert.Eventually(t, func() bool { return one() == codes.OK }, 10*time.Second, 50*time.Millisecond)
+	assert.Eventually(t, func() bool { return one() == codes.OK }, patience, 50*time.Millisecond)
 }

@@ -165,7 +165,7 @@ func TestEveryMethodAgainstEveryIdentity(t *testing.T) {
 func call(t *testing.T, conn *grpc.ClientConn, method string, claims ...role.Role) error {
 	t.Helper()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
 	for _, claim := range claims {

@@ -135,7 +135,7 @@ func TestRealTalosctlWatches(t *testing.T) {
 	g := newGuard(t, options{})
 	c := newTalosctl(t, g, role.Reader)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
 	cmd := c.command(ctx, "get", "spegel", "-w", "-n", g.host)

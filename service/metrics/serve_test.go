@@ -70,7 +70,7 @@ func serve(t *testing.T, opts metrics.Options) string {
 		}
 
 		return conn.Close() == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 
 	return opts.Listen
 }

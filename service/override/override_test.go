@@ -114,9 +114,12 @@ func (d *desk) inForce(t *testing.T) map[string]string {
 
 func TestOrdersAreInForceAndOnRecord(t *testing.T) {
 	d := newDesk(t, config.ModeEnforce)
+	before := time.Now()
 
 	_, err := d.book.Throttle(t.Context(), override.Order{By: anna, Target: one, For: time.Minute, Reason: "NAS is slow"}, 200)
 	require.NoError(t, err)
+
+	after := time.Now()
 
 	given, err := d.book.Pause(t.Context(), override.Order{By: anna, For: time.Hour})
 	require.NoError(t, err)
@@ -134,7 +137,7 @@ func TestOrdersAreInForceAndOnRecord(t *testing.T) {
 	assert.Equal(t, anna, spec.By)
 	assert.Equal(t, "throttle to 200m for 1m0s: NAS is slow", spec.Reason)
 	assert.Equal(t, "enforce", spec.Mode)
-	assert.WithinDuration(t, time.Now().Add(time.Minute), spec.Until, 10*time.Second)
+	assert.WithinRange(t, spec.Until, before.Add(time.Minute), after.Add(time.Minute))
 
 	// The newest order about a target counts; no target is every target.
 	_, err = d.book.Release(t.Context(), override.Order{By: anna, For: time.Minute})
@@ -214,7 +217,7 @@ func TestOrdersEndByThemselves(t *testing.T) {
 	_, err = d.book.Pause(ctx, override.Order{By: anna, For: time.Second})
 	require.NoError(t, err)
 
-	assert.Eventually(t, func() bool { return len(d.inForce(t)) == 1 }, 10*time.Second, 50*time.Millisecond)
+	assert.Eventually(t, func() bool { return len(d.inForce(t)) == 1 }, time.Minute, 50*time.Millisecond)
 	assert.Contains(t, d.inForce(t), one)
 
 	actions := d.actions(t)

@@ -76,7 +76,7 @@ func TestClosedLoop(t *testing.T) {
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 
-	assert.Empty(t, journals(t), "no journal is left behind")
+	noJournals(t)
 	assert.Equal(t, unlimited, cpuMax(t, l.peer), "the equally busy bystander")
 
 	_, err = l.guard.WaitState(ctx, patience, resources.StateOK)
@@ -139,7 +139,7 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s}
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, "30000 100000", cpuMax(t, l.spegel))
 
-	assert.Empty(t, journals(t))
+	noJournals(t)
 
 	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "30000 100000")
 }
@@ -252,7 +252,7 @@ func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, "90000 100000", patience)
 
-	assert.Empty(t, journals(t))
+	noJournals(t)
 }
 
 // TestHostNetworkIsBlindForTraffic: the pod's traffic cannot be told from the node's; the other rule works on.

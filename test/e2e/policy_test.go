@@ -22,20 +22,20 @@ import (
 )
 
 // bursts is the load that a plain `for` misses: never above for long, far above in the long run. Each advertisement
-// costs so much processor time that the traffic follows it, 310 kB for a core-second, on any machine: half a core is
+// costs so much processor time that the traffic follows it, 60 kB for a core-second, on any machine: half a core is
 // above the threshold, and the floor under it.
 const (
 	burstOn, burstOff = 5 * time.Second, 4 * time.Second
-	burstCost         = 4 * time.Millisecond
-	burstLimit        = 75e3
+	burstCost         = 20 * time.Millisecond
+	burstLimit        = 12e3
 	// leastCredit in bytes is what the credit below starts with at least: three quarters of its capacity.
-	leastCredit = 0.75 * 1e6
+	leastCredit = 0.75 * 200e3
 
 	burstDocument = `
 interval: 200ms
 rules:
-  - {name: Plain, signal: networkTx, threshold: 75k/s, for: 10s, window: 2s}
-  - {name: Credit, signal: networkTx, credit: {earn: 75k/s, capacity: 1M}, window: 2s}
+  - {name: Plain, signal: networkTx, threshold: 12k/s, for: 10s, window: 2s}
+  - {name: Credit, signal: networkTx, credit: {earn: 12k/s, capacity: 200k}, window: 2s}
 ceiling: {cpu: 500m, floor: 100m, strategy: adaptive, step: 60%, hold: 30m, releaseAfter: 8s}
 trace: {path: /run/spegel-guard/trace.jsonl}
 `

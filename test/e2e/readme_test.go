@@ -86,7 +86,7 @@ func TestTheReadme(t *testing.T) {
 	assert.Equal(t, len(incident), stages, "README has every stage")
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "at the end it is as it was")
 	assert.Equal(t, unlimited, cpuMax(t, l.peer))
-	assert.Empty(t, journals(t))
+	noJournals(t)
 	assert.Nil(t, r.guard, "README stops it")
 	t.Logf("%d commands in %d stages", commands, stages)
 }
