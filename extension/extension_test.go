@@ -27,7 +27,8 @@ func TestTheServiceFileIsTalos(t *testing.T) {
 	require.NoError(t, yaml.Load(content, &spec, yaml.WithKnownFields()))
 	require.NoError(t, spec.Validate())
 	assert.Equal(t, extension.Name, spec.Name)
-	assert.Empty(t, spec.Depends, "a dependency on a configuration would block the start without one")
+	assert.Equal(t, []services.Dependency{{Service: "cri"}}, spec.Depends,
+		"EPHEMERAL is mounted before the CRI starts; a dependency on a configuration would block the boot without one")
 
 	// Where Talos looks.
 	assert.Equal(t, filepath.Join(constants.ExtensionServiceConfigPath, spec.Name+".yaml"), extension.ServicePath)
@@ -42,6 +43,47 @@ func TestTheServiceFileIsTalos(t *testing.T) {
 
 	assert.False(t, spec.Container.Security.WriteableRootfs)
 	assert.False(t, spec.Container.Security.WriteableSysfs)
+}
+
+// sourcesThatExist are in place before Talos starts any service: file systems of the kernel
+// (siderolabs/talos internal/pkg/mount/v3/helpers.go, Pseudo), and the mount point of EPHEMERAL, a folder of the
+// read-only root (siderolabs/talos Dockerfile).
+var sourcesThatExist = []string{"/proc", "/sys/fs/cgroup", "/var"}
+
+// writableRoots are tmpfs from early in the boot (siderolabs/talos internal/pkg/mount/v3/helpers.go, PseudoLate).
+var writableRoots = []string{"/run/", "/system/"}
+
+// TestServiceFile_MountSourcesCanBeCreated: machined creates missing sources (siderolabs/talos
+// internal/app/machined/pkg/system/services/extension.go, Runner). A source that it cannot create, on a file system that
+// may be read-only, fails the service for good, and with it the boot.
+func TestServiceFile_MountSourcesCanBeCreated(t *testing.T) {
+	content, err := os.ReadFile(extension.Name + ".yaml")
+	require.NoError(t, err)
+
+	var spec services.Spec
+
+	require.NoError(t, yaml.Load(content, &spec, yaml.WithKnownFields()))
+	require.NotEmpty(t, spec.Container.Mounts)
+
+	destinations := map[string]string{}
+
+	for _, mount := range spec.Container.Mounts {
+		t.Run(mount.Source, func(t *testing.T) {
+			creatable := slices.ContainsFunc(writableRoots, func(root string) bool { return strings.HasPrefix(mount.Source, root) })
+			assert.True(t, creatable || slices.Contains(sourcesThatExist, mount.Source), "machined may have to create it on a read-only file system")
+		})
+
+		destinations[mount.Source] = mount.Destination
+
+		// What is mounted on /var later must appear, and what is mounted there at the start must be read-only, too.
+		if mount.Source == "/var" {
+			assert.Subset(t, mount.Options, []string{"rbind", "rslave", "rro"})
+		}
+	}
+
+	// The daemon looks where the mounts are.
+	assert.Contains(t, spec.Container.Args, "-proc="+destinations["/proc"])
+	assert.Contains(t, spec.Container.Args, "-content="+destinations["/var"]+"/lib/containerd/io.containerd.content.v1.content")
 }
 
 // TestThePatchesAreMachineConfigurations puts each through Talos' configuration loader, and the document in it

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,8 @@ type Content struct {
 type folder struct {
 	usage    Usage
 	modified time.Time
+	// device and inode tell it from another file system's, mounted over it since.
+	device, inode uint64
 	// settled tells that the time of modification had passed when the folder was read: what came after
 	// has changed it.
 	settled bool
@@ -79,7 +82,13 @@ func (c *Content) folder(path string) (Usage, error) {
 		return Usage{}, err
 	}
 
-	if known := c.known[path]; known.settled && known.modified.Equal(info.ModTime()) {
+	var device, inode uint64
+
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		device, inode = uint64(stat.Dev), stat.Ino //nolint:unconvert // 32 bits wide on some architectures
+	}
+
+	if known := c.known[path]; known.settled && known.modified.Equal(info.ModTime()) && known.device == device && known.inode == inode {
 		return known.usage, nil
 	}
 
@@ -88,7 +97,9 @@ func (c *Content) folder(path string) (Usage, error) {
 		return Usage{}, err
 	}
 
-	c.known[path] = folder{usage: usage, modified: info.ModTime(), settled: time.Since(info.ModTime()) > granularity}
+	c.known[path] = folder{
+		usage: usage, modified: info.ModTime(), device: device, inode: inode, settled: time.Since(info.ModTime()) > granularity,
+	}
 
 	return usage, nil
 }

@@ -13,7 +13,7 @@ import (
 
 // beside takes readings that may hang, on a disk or on another program, beside the ticks.
 type beside[T any] struct {
-	// interval between the starts of two readings.
+	// interval between the starts of two readings; after one that failed it is nodeInterval at most.
 	interval time.Duration
 	read     func() (T, error)
 
@@ -35,7 +35,12 @@ func (b *beside[T]) latest(now time.Duration) (T, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	if !b.running && (!b.done || now-b.started >= b.interval) {
+	interval := b.interval
+	if b.err != nil {
+		interval = min(interval, nodeInterval)
+	}
+
+	if !b.running && (!b.done || now-b.started >= interval) {
 		b.running, b.started = true, now
 
 		go b.take()
