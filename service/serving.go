@@ -220,28 +220,3 @@ func (s *serving) again(ctx context.Context, what string, report func(error), do
 		}
 	}
 }
-
-// reporter reports how it stands with one listener of a part.
-func (s *serving) reporter(ctx context.Context, condition resource.ID, listener string) func(error) {
-	return func(err error) {
-		s.conditions.report(ctx, condition, listener, problem{reason: resources.ReasonNotServed, err: err})
-	}
-}
-
-// certificate says how it stands with certificates, for whoever still can see it.
-func (s *serving) certificate(ctx context.Context, c certificates, err error) {
-	if err == nil {
-		s.logger.Info("certificates are in force", zap.String("for", c.condition))
-	} else {
-		consequence := "what was there before stays in force"
-		if current, _ := c.store.Current(); current == nil {
-			consequence = "without one there is no TCP listener"
-		}
-
-		err = fmt.Errorf("%w; %s", err, consequence)
-
-		s.logger.Warn("certificates", zap.String("for", c.condition), zap.Error(err))
-	}
-
-	s.conditions.report(ctx, c.condition, "certificates", problem{reason: resources.ReasonNoCertificate, err: err})
-}
