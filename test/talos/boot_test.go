@@ -3,6 +3,7 @@ package talos_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,10 +40,10 @@ container:
 restart: always
 `
 
-// TestBoot_WithoutCRIAndWithABrokenDocument boots the guard in the worst order: before the CRI and before EPHEMERAL is
+// TestBoot_BeforeCRIWithBrokenDocument boots the guard in the worst order: before the CRI and before EPHEMERAL is
 // mounted, with a document that was wrong from the first boot on. Beside it run two services that show what Talos
 // does with an extension that cannot start.
-func TestBoot_WithoutCRIAndWithABrokenDocument(t *testing.T) {
+func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
 	if os.Getenv(talos.ProgramsEnv) == "" {
 		t.Skip(talos.ErrNoPrograms)
 	}
@@ -64,6 +65,17 @@ func TestBoot_WithoutCRIAndWithABrokenDocument(t *testing.T) {
 	})
 
 	waitGuard(t, n)
+
+	// The guard answers before apid does.
+	eventually(t, n, "waiting for the rest of the node", func(ctx context.Context) error {
+		if !strings.Contains(n.Console(), "service[ext-crash-loop](Waiting): Error running") {
+			return errors.New("the crashing service has not crashed yet")
+		}
+
+		_, err := n.Talosctl(ctx, "version")
+
+		return err
+	})
 
 	t.Run("RunsBeforeTheCRI", func(t *testing.T) {
 		order(t, n.Console(), "service[ext-spegel-guard](Running)", "service[cri](Running): Health check successful")
@@ -100,26 +112,44 @@ func TestBoot_WithoutCRIAndWithABrokenDocument(t *testing.T) {
 		})
 	})
 
-	// What install.md says of an extension that cannot start.
-	t.Run("AFailedServiceHoldsTheBoot", func(t *testing.T) {
-		assert.Contains(t, n.Console(), "service[ext-never-created](Failed): Failed to create runner: mkdir /var/lib/containerd: read-only file system")
-		assert.Contains(t, n.Console(), "service[ext-crash-loop](Waiting): Error running Containerd(ext-crash-loop), going to restart forever")
+	// What install.md says of extensions that cannot start. A service counts as up from the first moment it runs.
+	t.Run("AServiceWithoutAContainerHoldsTheBoot", func(t *testing.T) {
+		order(t, n.Console(), "service[ext-never-created](Failed): Failed to create runner: mkdir /var/lib: read-only file system")
 
-		eventually(t, n, "waiting for machined to say what it waits for", func(context.Context) error {
-			for line := range strings.Lines(n.Console()) {
-				if strings.Contains(line, "task startAllServices") && !strings.Contains(line, `"ext-spegel-guard" to be "up"`) &&
-					strings.Contains(line, `"ext-never-created" to be "up"`) {
+		crashed := strings.Index(n.Console(), "service[ext-crash-loop](Waiting): Error running")
+
+		eventually(t, n, "waiting for machined to name what it waits for", func(context.Context) error {
+			for line := range strings.Lines(n.Console()[crashed:]) {
+				if _, waits, found := strings.Cut(line, "task startAllServices"); found {
+					assert.Contains(t, waits, `"ext-never-created" to be "up"`)
+					assert.NotContains(t, waits, `"ext-crash-loop" to be "up"`)
+					assert.NotContains(t, waits, `"ext-spegel-guard" to be "up"`)
+
 					return nil
 				}
 			}
 
-			return fmt.Errorf("startAllServices does not wait for ext-never-created alone of the extensions")
+			return errors.New("machined has not named it since the service crashed")
+		})
+
+		out, err := n.Talosctl(t.Context(), "service", "ext-never-created", "start")
+		require.NoError(t, err)
+		t.Log(out)
+		eventually(t, n, "waiting for the second start to fail", func(context.Context) error {
+			if !strings.Contains(n.Console(), "service[ext-never-created](Failed): Failed to run pre stage") {
+				return errors.New("it has not failed again")
+			}
+
+			return nil
 		})
 	})
 
-	t.Run("RestartsWithoutBusyMounts", func(t *testing.T) {
-		s := &scenario{node: n}
-		s.reboot(t)
+	// The guard still runs when EPHEMERAL is unmounted, and does not hold it.
+	t.Run("DoesNotHoldEphemeral", func(t *testing.T) {
+		before := len(n.Console())
+
+		(&scenario{node: n}).reboot(t)
+		order(t, n.Console()[before:], "Unmounting Filesystem", "service[ext-spegel-guard](Finished)", bootLine)
 	})
 }
 

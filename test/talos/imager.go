@@ -30,6 +30,8 @@ type profile struct {
 	Input struct {
 		Kernel           pathAsset  `yaml:"kernel"`
 		Initramfs        pathAsset  `yaml:"initramfs"`
+		SDStub           pathAsset  `yaml:"sdStub"`
+		SDBoot           pathAsset  `yaml:"sdBoot"`
 		SystemExtensions []ociAsset `yaml:"systemExtensions"`
 	} `yaml:"input"`
 	Output struct {
@@ -46,17 +48,30 @@ type ociAsset struct {
 	OCIPath string `yaml:"ociPath"`
 }
 
-// runImager makes an initramfs with the extensions and the machine configuration in it, as a person does who makes
-// an installer. It returns the file's path below dir.
-func runImager(ctx context.Context, made base, programs Programs, dir string, layouts []string, document []byte) (string, error) {
+// imagerInput is what an image is made of.
+type imagerInput struct {
+	// kind of the output, as the imager names it.
+	kind string
+	// layouts of the extensions.
+	layouts []string
+	// document is the machine configuration to embed; empty: none.
+	document []byte
+	// stub and boot are systemd's EFI stub and boot loader, for kind "uki".
+	stub, boot string
+}
+
+// runImager makes an image with the extensions in it, as a person does who makes an installer. It returns the path of
+// the only file that the imager made below dir.
+func runImager(ctx context.Context, made base, programs Programs, dir string, in imagerInput) (string, error) {
 	var p profile
 
 	p.Arch, p.Platform, p.Version = Architecture, "metal", Version
-	p.Customization.EmbeddedMachineConfiguration = string(document)
+	p.Customization.EmbeddedMachineConfiguration = string(in.document)
 	p.Input.Kernel.Path, p.Input.Initramfs.Path = made.kernel.Image, made.initramfs
-	p.Output.Kind, p.Output.OutFormat = "initramfs", "raw"
+	p.Input.SDStub.Path, p.Input.SDBoot.Path = in.stub, in.boot
+	p.Output.Kind, p.Output.OutFormat = in.kind, "raw"
 
-	for _, layout := range layouts {
+	for _, layout := range in.layouts {
 		p.Input.SystemExtensions = append(p.Input.SystemExtensions, ociAsset{OCIPath: layout})
 	}
 
@@ -65,7 +80,7 @@ func runImager(ctx context.Context, made base, programs Programs, dir string, la
 		return "", err
 	}
 
-	out := filepath.Join(dir, "out")
+	out := filepath.Join(dir, "out-"+in.kind)
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return "", err
 	}
@@ -80,9 +95,9 @@ func runImager(ctx context.Context, made base, programs Programs, dir string, la
 		return "", fmt.Errorf("error running Talos' imager: %w: %s", err, printed)
 	}
 
-	found, err := filepath.Glob(filepath.Join(out, "initramfs-*"))
+	found, err := filepath.Glob(filepath.Join(out, "*"))
 	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("the imager made %v, expected one initramfs: %w", found, err)
+		return "", fmt.Errorf("the imager made %v, expected one file of kind %s: %w", found, in.kind, err)
 	}
 
 	return found[0], nil

@@ -116,17 +116,18 @@ func guardService(t *testing.T, n *talos.Node) service {
 	return s
 }
 
-// starts counts how often the service has been started.
-func (s service) starts() int {
-	count := 0
-
+// process returns the event of the service's newest start, which names its process. Talos keeps the newest events
+// alone, so they cannot be counted.
+func (s service) process() string {
 	for _, event := range s.Events {
-		if strings.HasPrefix(event, "[Running]") {
-			count++
+		if _, started, found := strings.Cut(event, "Started task "); found {
+			name, _, _ := strings.Cut(started, ")")
+
+			return name
 		}
 	}
 
-	return count
+	return ""
 }
 
 // logs returns what the service printed; the last line is first what a person looks at.

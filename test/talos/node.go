@@ -178,7 +178,9 @@ func (n *Node) image(ctx context.Context, options Options, made base) (string, e
 		document = append(document, "---\n"+options.Documents...)
 	}
 
-	return runImager(ctx, made, n.Programs, n.dir, append(append(layouts, agent), options.Layouts...), document)
+	return runImager(ctx, made, n.Programs, n.dir, imagerInput{
+		kind: "initramfs", layouts: append(append(layouts, agent), options.Layouts...), document: document,
+	})
 }
 
 // diskSize leaves room for STATE and EPHEMERAL; the file is sparse.

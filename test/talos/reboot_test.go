@@ -2,6 +2,7 @@ package talos_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -17,24 +18,31 @@ func (s *scenario) rebootInOrder(t *testing.T) {
 	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
 }
 
-// reboot: the guard stops before /var is unmounted, and is back after the boot.
+// reboot restarts the node and waits until the guard is back. EPHEMERAL is unmounted at once on the way down.
 func (s *scenario) reboot(t *testing.T) {
 	before := len(s.node.Console())
 
 	talosctl(t, s.node, "reboot", "-m", "powercycle", "--wait=false")
 
 	eventually(t, s.node, "waiting for the second boot", func(context.Context) error {
-		if _, again, found := strings.Cut(s.node.Console()[before:], "booting Talos"); found && strings.Contains(again, "service[ext-spegel-guard](Running)") {
+		_, again, found := strings.Cut(s.node.Console()[before:], bootLine)
+
+		switch {
+		case !found:
+			return errors.New("the node is not down yet")
+		case !strings.Contains(again, "service[ext-spegel-guard](Running)"):
+			return errors.New("the service is not back yet")
+		default:
 			return nil
 		}
-
-		return assert.AnError
 	})
 
-	console := s.node.Console()[before:]
-	down, _, _ := strings.Cut(console, "booting Talos")
-	order(t, down, "service[ext-spegel-guard](Finished)", "Unmounting Filesystem")
-	assert.NotContains(t, strings.ToLower(down), "busy")
+	down, _, _ := strings.Cut(s.node.Console()[before:], bootLine)
+	order(t, down, "Unmounting Filesystem")
+	assert.False(t, strings.Contains(strings.ToLower(down), "busy"), "a file system was busy")
 
 	waitGuard(t, s.node)
 }
+
+// bootLine is what Talos' init prints first.
+const bootLine = "[initramfs] booting Talos"
