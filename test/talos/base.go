@@ -136,7 +136,7 @@ func squash(ctx context.Context, tools string, root rootfs, file string) error {
 // key changes with everything that goes into the base: the tables of this package, the programs and the packages.
 func (r rootfs) key(preinit []byte, modules []vm.Module) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintln(sum, Version, rootFolders, rootLinks, rootFiles, rootConfigs, debianPrograms, openedLibraries, udevRules, r.debian)
+	fmt.Fprintln(sum, Version, rootFolders, rootLinks, rootFiles, rootConfigs, debianPrograms, openedLibraries, udevRules, r.debian) //nolint:errcheck // a hash takes everything
 	sum.Write(preinit)
 
 	for _, m := range modules {

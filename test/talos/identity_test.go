@@ -177,7 +177,7 @@ func (s *scenario) callUnverified(ctx context.Context) error {
 		return err
 	}
 
-	defer c.Close() //nolint:errcheck // nothing to flush
+	defer c.Close()
 
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -60,7 +60,7 @@ func newCluster() (cluster, error) {
 
 	patched, err := generated.PatchV1Alpha1(func(c *v1alpha1.Config) error {
 		// No time server can be reached.
-		c.MachineConfig.MachineTime = &v1alpha1.TimeConfig{TimeDisabled: pointer.To(true)}
+		c.MachineConfig.MachineTime = &v1alpha1.TimeConfig{TimeDisabled: pointer.To(true)} //nolint:staticcheck // its successor is newer than Talos v1.12
 		c.MachineConfig.MachineFiles = append(c.MachineConfig.MachineFiles, &v1alpha1.MachineFile{
 			FilePath: "/etc/cri/conf.d/20-customization.part", FileOp: "create", FileContent: pinnedPause, FilePermissions: 0o644,
 		})

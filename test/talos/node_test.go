@@ -163,7 +163,7 @@ func (s *scenario) hostname(t *testing.T) {
 			return err
 		}
 
-		defer c.Close() //nolint:errcheck // nothing to flush
+		defer c.Close()
 
 		version, err := c.Version(ctx)
 		if err != nil {

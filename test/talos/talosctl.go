@@ -26,12 +26,12 @@ func (n *Node) saveTalosconfig() error {
 
 // Talosctl runs the unmodified talosctl against the node's apid and returns what it printed.
 func (n *Node) Talosctl(ctx context.Context, args ...string) (string, error) {
-	return n.run(ctx, n.Programs.Talosctl, append([]string{"--talosconfig", n.Talosconfig}, args...)...)
+	return n.run(ctx, n.Programs.Talosctl, append([]string{"--talosconfig", n.Talosconfig, "-n", Address}, args...)...)
 }
 
 // GuardTalosctl runs the unmodified talosctl against the guard's API.
 func (n *Node) GuardTalosctl(ctx context.Context, args ...string) (string, error) {
-	return n.Talosctl(ctx, append([]string{"-e", n.Guard, "-n", Address}, args...)...)
+	return n.Talosctl(ctx, append([]string{"-e", n.Guard}, args...)...)
 }
 
 func (n *Node) run(ctx context.Context, program string, args ...string) (string, error) {
