@@ -5,6 +5,7 @@ package controllers
 import (
 	"fmt"
 	"os"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -78,12 +79,17 @@ func (r *recorder) open() error {
 		}
 	}
 
-	file, err := os.OpenFile(r.config.Path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	// Without O_NONBLOCK, opening a pipe waits for its reader, and the policy with it.
+	file, err := os.OpenFile(r.config.Path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return fmt.Errorf("error opening the trace: %w", err)
 	}
 
 	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("trace.path %q is not a regular file (mode %s): name a file", r.config.Path, info.Mode())
+	}
+
 	if err != nil {
 		file.Close() //nolint:errcheck // unused
 

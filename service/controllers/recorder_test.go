@@ -5,6 +5,7 @@ package controllers
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,4 +106,33 @@ func TestRecorderThatFailsSaysSoOnce(t *testing.T) {
 	}
 
 	assert.Equal(t, 1, logs.Len())
+}
+
+// TestRecorder_TakesRegularFilesOnly: a document may name anything, and the policy waits for none of it.
+func TestRecorder_TakesRegularFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	pipe, read := filepath.Join(dir, "pipe"), filepath.Join(dir, "read")
+
+	for _, path := range []string{pipe, read} {
+		require.NoError(t, syscall.Mkfifo(path, 0o600))
+	}
+
+	reader, err := os.OpenFile(read, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	require.NoError(t, err)
+
+	defer reader.Close()
+
+	for name, path := range map[string]string{"pipe": pipe, "pipe with a reader": read, "device": os.DevNull, "folder": dir} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zap.ErrorLevel)
+			r := &recorder{}
+
+			r.configure(config.Trace{Path: path, Limit: config.MustAmount("64Ki")}, trace.Header{Version: trace.Version})
+			r.record(recorded(1), zap.New(core))
+
+			assert.False(t, r.wanted(), "recording goes on")
+			require.Equal(t, 1, logs.Len())
+			assert.Equal(t, path, logs.All()[0].ContextMap()["path"])
+		})
+	}
 }
