@@ -56,12 +56,17 @@ func eventually(t *testing.T, n *talos.Node, what string, check func(ctx context
 	require.NoError(t, n.WaitFor(ctx, what, check))
 }
 
-// waitGuard waits until the guard answers the unmodified talosctl.
-func waitGuard(t *testing.T, n *talos.Node) {
+// waitReady waits until the guard and apid answer the unmodified talosctl, whichever is first.
+func waitReady(t *testing.T, n *talos.Node) {
 	t.Helper()
 
 	eventually(t, n, "waiting for the guard", func(ctx context.Context) error {
 		_, err := n.GuardTalosctl(ctx, "get", "spegel")
+
+		return err
+	})
+	eventually(t, n, "waiting for apid", func(ctx context.Context) error {
+		_, err := n.Talosctl(ctx, "version")
 
 		return err
 	})

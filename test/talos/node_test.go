@@ -19,7 +19,7 @@ import (
 func TestNode(t *testing.T) {
 	n := start(t, talos.Options{})
 
-	waitGuard(t, n)
+	waitReady(t, n)
 
 	s := &scenario{node: n}
 

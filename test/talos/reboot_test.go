@@ -41,7 +41,7 @@ func (s *scenario) reboot(t *testing.T) {
 	order(t, down, "Unmounting Filesystem")
 	assert.False(t, strings.Contains(strings.ToLower(down), "busy"), "a file system was busy")
 
-	waitGuard(t, s.node)
+	waitReady(t, s.node)
 }
 
 // bootLine is what Talos' init prints first.
