@@ -94,6 +94,8 @@ func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
 			return nil
 		})
 
+		waitReady(t, n)
+
 		config, err := spec[guardConfig](t.Context(), n, "guardconfigs", "active")
 		require.NoError(t, err)
 		assert.Equal(t, "observe", config.Mode)

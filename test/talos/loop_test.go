@@ -104,14 +104,14 @@ func (s *scenario) closedLoop(t *testing.T) {
 }
 
 // longHold keeps a ceiling until the guard is stopped.
-const longHold = "mode: enforce\ninterval: 500ms\n" +
+const longHold = "mode: enforce\ninterval: 750ms\n" +
 	"rules:\n  - {name: SpegelHighCPU, signal: cpu, threshold: 200m, for: 5s, window: 2s}\n" +
 	"ceiling: {cpu: 150m, floor: 100m, hold: 30m, releaseAfter: 2s, probe: 0s}\n"
 
 // stopRestores: talosctl service stop gives the owner's limit back.
 func (s *scenario) stopRestores(t *testing.T) {
 	s.patch(t, document(longHold))
-	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
+	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "750ms")
 	s.steer(t, "sustained")
 	s.waitCPUMax(t, capped)
 
@@ -127,6 +127,7 @@ func (s *scenario) restartInsideHold(t *testing.T) {
 	s.steer(t, "idle")
 	talosctl(t, s.node, "service", "ext-spegel-guard", "start")
 	s.waitCPUMax(t, capped)
+	waitReady(t, s.node)
 
 	// The document changes, and with it the hold of the next ceilings; this one is released by a person.
 	out := ctl(t, s.node, "release", "--for", "1s", "--reason", "the test goes on")

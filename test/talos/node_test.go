@@ -2,6 +2,7 @@ package talos_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -112,7 +113,14 @@ func (s *scenario) changedDocument(t *testing.T) {
 
 	s.patch(t, document(strings.Replace(quick, "500ms", "250ms", 1)))
 	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "250ms")
-	assert.NotEqual(t, before, guardService(t, s.node).process())
+	eventually(t, s.node, "waiting for the restart", func(context.Context) error {
+		if guardService(t, s.node).process() == before {
+			return errors.New("the service has not been restarted")
+		}
+
+		return nil
+	})
+	waitReady(t, s.node)
 }
 
 // brokenDocument: the service stays up, decides nothing, and says what is wrong wherever a person looks.
@@ -138,17 +146,34 @@ func (s *scenario) brokenDocument(t *testing.T) {
 	service := guardService(t, s.node)
 	assert.Equal(t, "Running", service.State)
 
-	config, err := spec[guardConfig](t.Context(), s.node, "guardconfigs", "active")
-	require.NoError(t, err)
-	assert.Equal(t, "observe", config.Mode)
+	eventually(t, s.node, "waiting for observe", func(ctx context.Context) error {
+		config, err := spec[guardConfig](ctx, s.node, "guardconfigs", "active")
+		if err == nil && config.Mode != "observe" {
+			err = fmt.Errorf("the mode is %s", config.Mode)
+		}
 
-	found := doctor(t, s.node)["config"]
-	assert.Equal(t, "failed", found.State)
-	assert.NotEmpty(t, found.Fix)
+		return err
+	})
+
+	s.waitCheck(t, "config", "failed")
 
 	s.patch(t, document(quick))
 	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
-	assert.Equal(t, "ok", doctor(t, s.node)["config"].State)
+	s.waitCheck(t, "config", "ok")
+}
+
+// waitCheck waits until doctor finds a check in a state; a check that is not ok has a fix.
+func (s *scenario) waitCheck(t *testing.T, name, state string) {
+	t.Helper()
+
+	eventually(t, s.node, "waiting for doctor", func(context.Context) error {
+		found := doctor(t, s.node)[name]
+		if found.State != state || (state != "ok") != (found.Fix != "") {
+			return fmt.Errorf("doctor: %+v", found)
+		}
+
+		return nil
+	})
 }
 
 // hostname: the service's own UTS namespace keeps the name of its start; machined knows the new one.
