@@ -143,9 +143,6 @@ func (s *scenario) brokenDocument(t *testing.T) {
 		}
 	})
 
-	service := guardService(t, s.node)
-	assert.Equal(t, "Running", service.State)
-
 	eventually(t, s.node, "waiting for observe", func(ctx context.Context) error {
 		config, err := spec[guardConfig](ctx, s.node, "guardconfigs", "active")
 		if err == nil && config.Mode != "observe" {
@@ -156,6 +153,7 @@ func (s *scenario) brokenDocument(t *testing.T) {
 	})
 
 	s.waitCheck(t, "config", "failed")
+	assert.Equal(t, "Running", guardService(t, s.node).State)
 
 	s.patch(t, document(quick))
 	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
