@@ -3,11 +3,11 @@
 package node
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +17,10 @@ import (
 type Write struct {
 	// PID of the writing process.
 	PID int
-	// Path of the file as the kernel knows it, below the mount it was written through; empty for an attribute.
-	Path string
-	// Inode of the cgroup's directory, for an attribute.
+	// Inode of the cgroup's directory.
 	Inode uint64
+	// File in it; empty for an attribute of the directory.
+	File string
 }
 
 // Audit records every write to the unified hierarchy, whoever makes it, in whatever mount namespace
@@ -41,9 +41,10 @@ func StartAudit() (*Audit, error) {
 	for _, group := range []struct {
 		flags uint
 		mask  uint64
-		path  func(fd int32, info []byte) (Write, error)
+		write func(info []byte) (Write, error)
 	}{
-		{unix.FAN_CLASS_NOTIF, unix.FAN_MODIFY, writtenFile},
+		// By handle and name: a descriptor cannot be had of a cgroup that was removed before its event is read.
+		{unix.FAN_CLASS_NOTIF | unix.FAN_REPORT_DFID_NAME, unix.FAN_MODIFY, writtenFile},
 		{unix.FAN_CLASS_NOTIF | unix.FAN_REPORT_FID, unix.FAN_ATTRIB | unix.FAN_ONDIR, writtenAttribute},
 	} {
 		fd, err := unix.FanotifyInit(group.flags|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_UNLIMITED_QUEUE, unix.O_RDONLY|unix.O_CLOEXEC)
@@ -58,20 +59,26 @@ func StartAudit() (*Audit, error) {
 			return nil, errors.Join(fmt.Errorf("error watching %s: %w", CgroupRoot, err), audit.close())
 		}
 
-		audit.done.Go(func() { audit.record(file, group.path) })
+		audit.done.Go(func() { audit.record(file, group.write) })
 	}
 
 	return audit, nil
 }
 
 // record reads events until the group is closed.
-func (a *Audit) record(group *os.File, decode func(int32, []byte) (Write, error)) {
+func (a *Audit) record(group *os.File, decode func([]byte) (Write, error)) {
 	buf := make([]byte, 64<<10)
 
 	for {
 		n, err := group.Read(buf)
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+
 		if err != nil {
-			return // closed
+			a.fail(fmt.Errorf("audit: %w", err))
+
+			return
 		}
 
 		for data := buf[:n]; len(data) > 0; {
@@ -83,7 +90,7 @@ func (a *Audit) record(group *os.File, decode func(int32, []byte) (Write, error)
 				return
 			}
 
-			write, err := decode(event.Fd, data[event.Metadata_len:event.Event_len])
+			write, err := decode(data[event.Metadata_len:event.Event_len])
 
 			a.mu.Lock()
 
@@ -111,22 +118,34 @@ func (a *Audit) fail(err error) {
 	a.err = errors.Join(a.err, err)
 }
 
-func writtenFile(fd int32, _ []byte) (Write, error) {
-	defer unix.Close(int(fd)) //nolint:errcheck // only a path
+// writtenFile reads the directory's handle and the file's name behind it.
+func writtenFile(info []byte) (Write, error) {
+	write, err := writtenAttribute(info)
+	if err != nil {
+		return write, err
+	}
 
-	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	name, _, terminated := bytes.Cut(info[handleEnd:], []byte{0})
+	if len(name) == 0 || !terminated {
+		return Write{}, errors.New("audit: an event names no file")
+	}
 
-	return Write{Path: path}, err
+	write.File = string(name)
+
+	return write, nil
 }
 
-// writtenAttribute reads the file handle of the event (fanotify_event_info_fid): a header of 4 bytes, the
-// file system's id of 8, the handle's length and type of 4 each, and kernfs' handle, which is the inode.
-func writtenAttribute(_ int32, info []byte) (Write, error) {
-	if len(info) < 28 {
+// handleEnd is the size of a fanotify_event_info_fid of kernfs: a header of 4 bytes, the file system's id of 8, the
+// handle's length and type of 4 each, and the handle, which is the inode of 8.
+const handleEnd = 28
+
+// writtenAttribute reads the directory's handle.
+func writtenAttribute(info []byte) (Write, error) {
+	if len(info) < handleEnd {
 		return Write{}, fmt.Errorf("audit: event of %d bytes names no inode", len(info))
 	}
 
-	return Write{Inode: binary.NativeEndian.Uint64(info[20:28])}, nil
+	return Write{Inode: binary.NativeEndian.Uint64(info[handleEnd-8 : handleEnd])}, nil
 }
 
 // Writes by a process so far.
@@ -173,11 +192,4 @@ func (a *Audit) close() error {
 	a.done.Wait()
 
 	return errs
-}
-
-// In tells whether the write was to a file of the given cgroup.
-func (w Write) In(cgroup string) bool {
-	at := strings.LastIndexByte(w.Path, '/')
-
-	return at > 0 && strings.HasSuffix(w.Path[:at], cgroup)
 }
