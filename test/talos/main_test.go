@@ -93,7 +93,9 @@ func spec[T any](ctx context.Context, n *talos.Node, kind, id string) (T, error)
 		return answer.Spec, err
 	}
 
-	return answer.Spec, yaml.Unmarshal([]byte(out), &answer)
+	err = yaml.Unmarshal([]byte(out), &answer)
+
+	return answer.Spec, err
 }
 
 // service is what talosctl knows of the extension's service.

@@ -39,7 +39,9 @@ func (n *Node) RunPod(ctx context.Context, spec map[string]any) (Pod, error) {
 		return Pod{}, err
 	}
 
-	return pod, n.agent(ctx, http.MethodPost, "/pods", spec, &pod)
+	err = n.agent(ctx, http.MethodPost, "/pods", spec, &pod)
+
+	return pod, err
 }
 
 // Steer changes the load of a pod (test/runaway).

@@ -57,7 +57,9 @@ func sourceOfTalos(ctx context.Context) (string, error) {
 
 	var module struct{ Dir string }
 
-	return module.Dir, json.Unmarshal(out, &module)
+	err = json.Unmarshal(out, &module)
+
+	return module.Dir, err
 }
 
 // build lays everything out below dir.

@@ -165,7 +165,9 @@ func results(ctx context.Context, show io.Writer, name string, args ...string) (
 
 	for scanner.Scan() {
 		if text, ok := strings.CutPrefix(scanner.Text(), result.Mark); ok {
-			return found, json.Unmarshal([]byte(text), &found)
+			err := json.Unmarshal([]byte(text), &found)
+
+			return found, err
 		}
 	}
 
