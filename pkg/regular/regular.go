@@ -1,4 +1,4 @@
-// Package regular reads files that may be anything: a path in a document can name a pipe, a device or a huge file.
+// Package regular opens files that may be anything: a path in a document can name a pipe, a device or a huge file.
 package regular
 
 import (
@@ -8,26 +8,38 @@ import (
 	"syscall"
 )
 
-// ReadFile reads a regular file of at most limit bytes. It never blocks on a pipe, and never reads more than
-// limit+1 bytes. Errors of open(2) are those of package os; anything else than a regular file is an error, and so is
-// a longer one.
+// Open is os.OpenFile for a regular file, and returns what is known of it. It never blocks on a pipe: without
+// O_NONBLOCK, opening one waits for its other end. Errors of open(2) are those of package os; anything else than a
+// regular file is an error.
+func Open(path string, flag int, perm os.FileMode) (*os.File, os.FileInfo, error) {
+	file, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, perm)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file (mode %s)", path, info.Mode())
+	}
+
+	if err != nil {
+		file.Close() //nolint:errcheck // unused
+
+		return nil, nil, err
+	}
+
+	return file, info, nil
+}
+
+// ReadFile reads a regular file of at most limit bytes, and never more than limit+1. Errors are Open's; a longer file
+// is one, too.
 func ReadFile(path string, limit int64) ([]byte, error) {
-	// Without O_NONBLOCK, opening a pipe waits for its writer.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, _, err := Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 
 	defer file.Close() //nolint:errcheck // only read
-
-	info, err := file.Stat()
-
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file (mode %s)", path, info.Mode())
-	}
 
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 

@@ -5,11 +5,11 @@ package controllers
 import (
 	"fmt"
 	"os"
-	"syscall"
 
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/regular"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
 )
 
@@ -79,21 +79,10 @@ func (r *recorder) open() error {
 		}
 	}
 
-	// Without O_NONBLOCK, opening a pipe waits for its reader, and the policy with it.
-	file, err := os.OpenFile(r.config.Path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
+	// A pipe would hold the policy until somebody reads it.
+	file, info, err := regular.Open(r.config.Path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return fmt.Errorf("error opening the trace: %w", err)
-	}
-
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("trace.path %q is not a regular file (mode %s): name a file", r.config.Path, info.Mode())
-	}
-
-	if err != nil {
-		file.Close() //nolint:errcheck // unused
-
-		return fmt.Errorf("error opening the trace: %w", err)
+		return fmt.Errorf("error opening the trace, trace.path must name a file: %w", err)
 	}
 
 	r.file, r.size = file, info.Size()
