@@ -13,6 +13,7 @@ import (
 	"sort"
 
 	"github.com/spegel-guard/spegel-guard/test/artifacts"
+	"github.com/spegel-guard/spegel-guard/test/talos/initramfs"
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
@@ -27,13 +28,8 @@ var nodeModules = []string{
 	"veth", "bridge", "br_netfilter", "dummy", "tun", "efivarfs",
 }
 
-// Paths in the initramfs; preinit has them, too.
-const (
-	moduleFolder = "/modules"
-	moduleList   = "/modules/load"
-	talosInit    = "/talos-init"
-	rootfsAsset  = "/rootfs.sqsh"
-)
+// rootfsAsset is where Talos' init looks for the root file system.
+const rootfsAsset = "/rootfs.sqsh"
 
 // base is Talos' initramfs without extensions, for the imager, and the kernel that goes with it.
 type base struct {
@@ -88,18 +84,18 @@ func makeBase(ctx context.Context, cache string, programs Programs) (base, error
 
 		archive := vm.NewInitramfs()
 		archive.AddFile(rootfsAsset, squashed, 0o644)
-		archive.AddFile(talosInit, programs.Init, 0o755)
+		archive.AddFile(initramfs.TalosInit, programs.Init, 0o755)
 		archive.AddExecutable("/init", preinit)
 
 		var list bytes.Buffer
 
 		for _, m := range modules {
-			name := filepath.Join(moduleFolder, m.Name+".ko")
+			name := filepath.Join(initramfs.ModuleFolder, m.Name+".ko")
 			archive.AddData(name, m.Data)
 			fmt.Fprintln(&list, name)
 		}
 
-		archive.AddData(moduleList, list.Bytes())
+		archive.AddData(initramfs.ModuleList, list.Bytes())
 
 		file, err := os.Create(filepath.Join(tmp, "initramfs.cpio"))
 		if err != nil {

@@ -10,13 +10,8 @@ import (
 	"os"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-)
-
-// Paths in the initramfs; the image puts the files there.
-const (
-	moduleList = "/modules/load"
-	talosInit  = "/talos-init"
+	"github.com/spegel-guard/spegel-guard/test/talos/initramfs"
+	"github.com/spegel-guard/spegel-guard/test/vm/kmod"
 )
 
 func main() {
@@ -27,38 +22,29 @@ func main() {
 }
 
 func run() error {
-	list, err := os.Open(moduleList)
+	list, err := os.Open(initramfs.ModuleList)
 	if err != nil {
 		return err
 	}
 
-	defer list.Close() //nolint:errcheck
+	defer list.Close() //nolint:errcheck // only read
 
-	for lines := bufio.NewScanner(list); lines.Scan(); {
-		if err := load(lines.Text()); err != nil {
-			return fmt.Errorf("error loading kernel module %s: %w", lines.Text(), err)
+	lines := bufio.NewScanner(list)
+
+	for lines.Scan() {
+		if err := kmod.Load(lines.Text()); err != nil {
+			return err
 		}
 	}
 
+	if err := lines.Err(); err != nil {
+		return err
+	}
+
 	// The modules' files would stay in memory below the root of Talos.
-	if err := os.RemoveAll("/modules"); err != nil {
+	if err := os.RemoveAll(initramfs.ModuleFolder); err != nil {
 		return err
 	}
 
-	return syscall.Exec(talosInit, []string{"/init"}, os.Environ())
-}
-
-func load(path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-
-	defer file.Close() //nolint:errcheck
-
-	if err := unix.FinitModule(int(file.Fd()), "", 0); err != nil && err != unix.EEXIST {
-		return err
-	}
-
-	return nil
+	return syscall.Exec(initramfs.TalosInit, []string{"/init"}, os.Environ())
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/test/vm/kmod"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -47,16 +49,7 @@ func openPorts() error {
 
 func loadModules(paths []string) error {
 	for _, path := range paths {
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-
-		if err := unix.FinitModule(int(file.Fd()), "", 0); err != nil && err != unix.EEXIST {
-			return fmt.Errorf("error loading kernel module %s: %w", path, err)
-		}
-
-		if err := file.Close(); err != nil {
+		if err := kmod.Load(path); err != nil {
 			return err
 		}
 

@@ -1,0 +1,27 @@
+//go:build linux
+
+// Package kmod loads kernel modules in a guest, which has no modprobe.
+package kmod
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Load loads the module in a file. One that is loaded already is no error.
+func Load(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+
+	defer file.Close() //nolint:errcheck // only read
+
+	if err := unix.FinitModule(int(file.Fd()), "", 0); err != nil && err != unix.EEXIST {
+		return fmt.Errorf("error loading kernel module %s: %w", path, err)
+	}
+
+	return nil
+}
