@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"path"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -45,14 +44,9 @@ func GuestPath(image string) string {
 	return path.Join("/usr/share/spegel-guard/images", image+".tar")
 }
 
-// Write makes the image from the binary and stores it as an archive that containerd imports.
-func (i Image) Write(binary, archive string) error {
-	data, err := os.ReadFile(binary)
-	if err != nil {
-		return err
-	}
-
-	layer, err := singleFileLayer(i.Entrypoint, data)
+// Write makes the image from the binary and writes it as an archive that containerd imports.
+func (i Image) Write(binary []byte, archive io.Writer) error {
+	layer, err := singleFileLayer(i.Entrypoint, binary)
 	if err != nil {
 		return err
 	}
@@ -77,7 +71,7 @@ func (i Image) Write(binary, archive string) error {
 		return err
 	}
 
-	return tarball.WriteToFile(archive, tag, image)
+	return tarball.Write(tag, image, archive)
 }
 
 func rootFS(image v1.Image) v1.RootFS {

@@ -1,9 +1,9 @@
 package talos
 
 import (
+	"bytes"
 	"context"
-	"os"
-	"path/filepath"
+	"fmt"
 
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/test/images"
@@ -41,35 +41,14 @@ func agentLayout(ctx context.Context, dir string) error {
 			return err
 		}
 
-		archive, err := archiveOf(image, binary)
-		if err != nil {
-			return err
+		var archive bytes.Buffer
+
+		if err := image.Write(binary, &archive); err != nil {
+			return fmt.Errorf("error making image %s: %w", image.Name, err)
 		}
 
-		files[images.GuestPath(image.Name)] = extension.File{Data: archive, Mode: 0o644}
+		files[images.GuestPath(image.Name)] = extension.File{Data: archive.Bytes(), Mode: 0o644}
 	}
 
 	return ServiceLayout(dir, agentName, []byte(agentService), files)
-}
-
-// archiveOf makes the archive of an image that containerd imports.
-func archiveOf(image images.Image, binary []byte) ([]byte, error) {
-	dir, err := os.MkdirTemp("", "spegel-guard-image-")
-	if err != nil {
-		return nil, err
-	}
-
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-
-	program, archive := filepath.Join(dir, image.Name), filepath.Join(dir, image.Name+".tar")
-
-	if err := os.WriteFile(program, binary, 0o755); err != nil {
-		return nil, err
-	}
-
-	if err := image.Write(program, archive); err != nil {
-		return nil, err
-	}
-
-	return os.ReadFile(archive)
 }

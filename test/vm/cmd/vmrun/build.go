@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -71,7 +72,7 @@ func (b *builder) fill(ctx context.Context) error {
 
 		archive := binary + ".tar"
 
-		if err := image.Write(binary, archive); err != nil {
+		if err := writeImage(image, binary, archive); err != nil {
 			return fmt.Errorf("error making image %s: %w", image.Name, err)
 		}
 
@@ -90,6 +91,21 @@ func (b *builder) fill(ctx context.Context) error {
 	maps.Copy(b.files, tools)
 
 	return nil
+}
+
+// writeImage makes the archive of an image from the binary in a file.
+func writeImage(image images.Image, binary, archive string) error {
+	data, err := os.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+
+	file, err := os.Create(archive)
+	if err != nil {
+		return err
+	}
+
+	return errors.Join(image.Write(data, file), file.Close())
 }
 
 // addTool puts a program of this machine into the guest.
