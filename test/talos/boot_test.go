@@ -44,9 +44,7 @@ restart: always
 // mounted, with a document that was wrong from the first boot on. Beside it run two services that show what Talos
 // does with an extension that cannot start.
 func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
-	if os.Getenv(talos.ProgramsEnv) == "" {
-		t.Skip(talos.ErrNoPrograms)
-	}
+	requirePrograms(t)
 
 	dir := t.TempDir()
 	layouts := filepath.Join(dir, "guard")

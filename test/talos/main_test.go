@@ -22,13 +22,20 @@ const patience = 4 * time.Minute
 // ctlEnv names the environment variable with the path of spegelguardctl.
 const ctlEnv = "SPEGEL_GUARD_CTL"
 
-// start boots a node for a test.
-func start(t *testing.T, options talos.Options) *talos.Node {
+// requirePrograms skips a test where there are no programs of Talos.
+func requirePrograms(t *testing.T) {
 	t.Helper()
 
 	if os.Getenv(talos.ProgramsEnv) == "" {
 		t.Skip(talos.ErrNoPrograms)
 	}
+}
+
+// start boots a node for a test.
+func start(t *testing.T, options talos.Options) *talos.Node {
+	t.Helper()
+
+	requirePrograms(t)
 
 	options.Tree = "../.."
 

@@ -54,7 +54,6 @@ type Node struct {
 	cluster cluster
 	cmd     *exec.Cmd
 	done    chan struct{}
-	waitErr error
 	stop    *sync.Once
 }
 
@@ -148,7 +147,7 @@ func (n *Node) start(ctx context.Context, options Options, made base, qemu vm.QE
 	n.Started = time.Now()
 
 	go func() {
-		n.waitErr = n.cmd.Wait()
+		n.cmd.Wait() //nolint:errcheck // Stop kills it; a machine that ends before is found by WaitFor
 		close(n.done)
 	}()
 

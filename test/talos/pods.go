@@ -16,7 +16,6 @@ type Pod struct {
 	ContainerID string
 	// Cgroup of the container, below the root of the hierarchy.
 	Cgroup string
-	PID    int
 }
 
 // SpegelPod is a pod as spegel's chart makes it (test/node.SpegelPod, which builds on Linux alone).
@@ -33,7 +32,7 @@ func (n *Node) RunPod(ctx context.Context, spec map[string]any) (Pod, error) {
 
 	// The agent starts after the CRI.
 	err := n.WaitFor(ctx, "waiting for the pod agent", func(ctx context.Context) error {
-		return n.agent(ctx, http.MethodPost, "/pods/none/steer", nil, nil)
+		return n.agent(ctx, http.MethodGet, "/ready", nil, nil)
 	})
 	if err != nil {
 		return Pod{}, err
@@ -49,17 +48,7 @@ func (n *Node) Steer(ctx context.Context, pod string, load map[string]any) error
 	return n.agent(ctx, http.MethodPost, "/pods/"+pod+"/steer", load, nil)
 }
 
-// SetCPUMax writes the cpu.max of a pod's container, as its owner does.
-func (n *Node) SetCPUMax(ctx context.Context, pod, value string) error {
-	return n.agent(ctx, http.MethodPost, "/pods/"+pod+"/cpumax", value, nil)
-}
-
-// RemovePod ends a pod.
-func (n *Node) RemovePod(ctx context.Context, pod string) error {
-	return n.agent(ctx, http.MethodDelete, "/pods/"+pod, nil, nil)
-}
-
-// agent calls the pod agent. A steer without a body asks whether it is there.
+// agent calls the pod agent.
 func (n *Node) agent(ctx context.Context, method, path string, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -86,8 +75,6 @@ func (n *Node) agent(ctx context.Context, method, path string, body, answer any)
 	switch {
 	case err != nil:
 		return err
-	case body == nil && method == http.MethodPost:
-		return nil
 	case response.StatusCode != http.StatusOK:
 		return fmt.Errorf("agent: %s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(text)))
 	case answer == nil:

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -26,27 +24,22 @@ func (n *Node) saveTalosconfig() error {
 
 // Talosctl runs the unmodified talosctl against the node's apid and returns what it printed.
 func (n *Node) Talosctl(ctx context.Context, args ...string) (string, error) {
-	return n.run(ctx, n.Programs.Talosctl, append([]string{"--talosconfig", n.Talosconfig, "-n", Address}, args...)...)
-}
-
-// GuardTalosctl runs the unmodified talosctl against the guard's API.
-func (n *Node) GuardTalosctl(ctx context.Context, args ...string) (string, error) {
-	return n.Talosctl(ctx, append([]string{"-e", n.Guard}, args...)...)
-}
-
-func (n *Node) run(ctx context.Context, program string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "TALOSCONFIG="+n.Talosconfig)
+	cmd := exec.CommandContext(ctx, n.Programs.Talosctl, append([]string{"--talosconfig", n.Talosconfig, "-n", Address}, args...)...)
 
 	var out, stderr bytes.Buffer
 
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, stderr.String())
+		return out.String(), fmt.Errorf("talosctl %s: %w: %s", strings.Join(args, " "), err, stderr.String())
 	}
 
 	return out.String(), nil
+}
+
+// GuardTalosctl runs the unmodified talosctl against the guard's API.
+func (n *Node) GuardTalosctl(ctx context.Context, args ...string) (string, error) {
+	return n.Talosctl(ctx, append([]string{"-e", n.Guard}, args...)...)
 }
 
 // WaitFor repeats a check until it succeeds. It gives up when the context or the machine ends.
@@ -67,20 +60,4 @@ func (n *Node) WaitFor(ctx context.Context, what string, check func(ctx context.
 		case <-time.After(pause):
 		}
 	}
-}
-
-// WaitListening waits until something accepts connections at an address and speaks: QEMU itself accepts those to
-// ports that nobody listens on in the guest, and closes them.
-func (n *Node) WaitListening(ctx context.Context, address string) error {
-	return n.WaitFor(ctx, "waiting for "+address, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		if err != nil {
-			return err
-		}
-
-		return conn.Close()
-	})
 }

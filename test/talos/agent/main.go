@@ -40,10 +40,9 @@ func run() error {
 
 	a := &agent{node: n, pods: map[string]*node.Pod{}}
 	mux := http.NewServeMux()
+	mux.Handle("GET /ready", handler(func(*http.Request) (any, error) { return struct{}{}, nil }))
 	mux.Handle("POST /pods", handler(a.runPod))
-	mux.Handle("DELETE /pods/{name}", handler(a.removePod))
 	mux.Handle("POST /pods/{name}/steer", handler(a.steer))
-	mux.Handle("POST /pods/{name}/cpumax", handler(a.setCPUMax))
 
 	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 
@@ -113,15 +112,6 @@ func (a *agent) pod(r *http.Request) (*node.Pod, error) {
 	return pod, nil
 }
 
-func (a *agent) removePod(r *http.Request) (any, error) {
-	pod, err := a.pod(r)
-	if err != nil {
-		return nil, err
-	}
-
-	return struct{}{}, pod.Remove(r.Context())
-}
-
 func (a *agent) steer(r *http.Request) (any, error) {
 	pod, err := a.pod(r)
 	if err != nil {
@@ -134,20 +124,4 @@ func (a *agent) steer(r *http.Request) (any, error) {
 	}
 
 	return struct{}{}, pod.Steer(r.Context(), load)
-}
-
-// setCPUMax writes the container's cpu.max, as its owner does.
-func (a *agent) setCPUMax(r *http.Request) (any, error) {
-	pod, err := a.pod(r)
-	if err != nil {
-		return nil, err
-	}
-
-	var value string
-
-	if err := json.NewDecoder(r.Body).Decode(&value); err != nil {
-		return nil, err
-	}
-
-	return struct{}{}, node.SetCPUMax(pod.Cgroup, value)
 }
