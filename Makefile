@@ -7,7 +7,7 @@ export SPEGEL_GUARD_CACHE := $(CACHE)
 MODULE   := github.com/spegel-guard/spegel-guard
 # Without x/net/trace, which is for a page that nobody serves, the linker leaves out a fifth of the program.
 TAGS     := grpcnotrace
-LDFLAGS  := -s -w -X $(MODULE)/service/api.Version=$(VERSION) -X main.version=$(VERSION)
+LDFLAGS  := -s -w -X $(MODULE)/service/internal/api.Version=$(VERSION) -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
 BUF_VERSION      := v1.75.0
@@ -17,7 +17,7 @@ GOLANGCI         := $(CACHE)/lint/$(GOLANGCI_VERSION)/golangci-lint
 
 # Tests that need a real kernel. The same binaries run without the VM where the machine has a usable
 # unified cgroup hierarchy; test/e2e needs the VM's containerd as well.
-KERNEL_PACKAGES := ./pkg/cgroup ./pkg/netns ./service/enforce ./test/e2e
+KERNEL_PACKAGES := ./pkg/cgroup ./pkg/netns ./service/internal/enforce ./test/e2e
 
 VMRUN := go run ./test/vm/cmd/vmrun
 
@@ -57,7 +57,7 @@ deps-cli:
 .PHONY: test-cli
 test-cli: deps-cli ## Run the command line on a terminal (tmux), with a thousand guards, and its alerts through promtool.
 	SPEGEL_GUARD_PROMTOOL=$(PROMETHEUS)/promtool SPEGEL_GUARD_AMTOOL=$(PROMETHEUS)/amtool SPEGEL_GUARD_TMUX=1 SPEGEL_GUARD_FANOUT=1000 \
-		go test -count=1 -v -timeout 5m -run 'Promtool|Amtool|InTmux|LostNode|Thousand|HoldNobody' ./pkg/alerts ./service/metrics ./docs ./cmd/spegelguardctl
+		go test -count=1 -v -timeout 5m -run 'Promtool|Amtool|InTmux|LostNode|Thousand|HoldNobody' ./internal/alerts ./service/internal/metrics ./docs ./cmd/spegelguardctl
 
 .PHONY: golden
 golden: deps-cli ## Write the golden files of the command line, and the screen in docs/, anew.
@@ -77,7 +77,7 @@ $(TALOSCTL):
 
 .PHONY: test-talosctl
 test-talosctl: $(TALOSCTL) ## Run the real talosctl against guards on the loopback.
-	SPEGEL_GUARD_TALOSCTL=$(TALOSCTL) go test -count=1 -v -run 'TestRealTalosctl|TestWhatTheDocsSay' ./service/api
+	SPEGEL_GUARD_TALOSCTL=$(TALOSCTL) go test -count=1 -v -run 'TestRealTalosctl|TestWhatTheDocsSay' ./service/internal/api
 
 # What a reader of README has, and what watches the guard: for test/e2e.
 READER := -tool talosctl=$(TALOSCTL) -tool spegelguardctl=bin/spegelguardctl -tool prometheus=$(PROMETHEUS)/prometheus -file README.md=README.md
@@ -97,7 +97,7 @@ talos: deps build $(TALOSCTL) ## Run a real Talos node with the guard in it unti
 
 .PHONY: faults
 faults: deps ## Kill the guard at its worst moments, 1,000 times, and look at what it leaves.
-	$(VMRUN) test -v -tags faults -timeout 15m ./test/faults ./test/faults/daemon
+	$(VMRUN) test -v -tags faults -timeout 15m ./service/internal/enforce/faults ./test/faults/daemon
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each.
@@ -105,7 +105,7 @@ fuzz: ## Fuzz every target for FUZZTIME each.
 		./pkg/config:FuzzParse ./pkg/trace:FuzzReplay \
 		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzParseCPUMax ./pkg/cgroup:FuzzParsePressure \
 		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve \
-		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/api:FuzzAppendInfo; \
+		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/internal/api:FuzzAppendInfo; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
 
 NODE_EXPORTER := $(PROMETHEUS)/prometheus-node-exporter

@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
 // daemon is the guard's own function with folders of its own, and a client on its unix socket.

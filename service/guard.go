@@ -22,19 +22,18 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/spegel-guard/spegel-guard/internal/regular"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
-	"github.com/spegel-guard/spegel-guard/pkg/regular"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/api"
-	"github.com/spegel-guard/spegel-guard/service/controllers"
-	"github.com/spegel-guard/spegel-guard/service/enforce"
-	"github.com/spegel-guard/spegel-guard/service/evidence"
-	"github.com/spegel-guard/spegel-guard/service/footprint"
-	"github.com/spegel-guard/spegel-guard/service/memory"
-	"github.com/spegel-guard/spegel-guard/service/metrics"
-	"github.com/spegel-guard/spegel-guard/service/samples"
+	"github.com/spegel-guard/spegel-guard/service/internal/api"
+	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
+	"github.com/spegel-guard/spegel-guard/service/internal/observe"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
 // lockInterval is how often a guard that waits for another one's end looks.
@@ -43,7 +42,7 @@ const lockInterval = time.Second
 // guard runs the daemon until the context ends. What it finds of documents, files and sockets does not end it: an
 // error is a fault of the program.
 func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger) error {
-	footprint.Configure()
+	configureFootprint()
 
 	if !waitForLock(ctx, lock, logger) {
 		return nil
@@ -60,7 +59,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 		return err
 	}
 
-	feed := samples.New()
+	feed := observe.NewFeed()
 	exported := metrics.New(st, feed, api.Version)
 	node.Failed = exported.Failed
 	serving := newServing(f, node, loaded.Config, st, exported, logger)
@@ -83,7 +82,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 
 	group.Go(func() error {
 		// It works as well with what it holds.
-		if err := footprint.TrimOnceStarted(ctx); err != nil {
+		if err := trimOnceStarted(ctx); err != nil {
 			logger.Info("memory that is not needed any more is kept", zap.Error(err))
 		}
 
@@ -148,7 +147,7 @@ func seedOf(bootID string) uint64 {
 
 // newEngine registers the controllers, after it has taken over what an earlier process left.
 func newEngine(
-	f flags, node enforce.Node, lock *enforce.Lock, loaded controllers.LoadedConfig, st state.State, feed *samples.Feed, serving *serving,
+	f flags, node enforce.Node, lock *enforce.Lock, loaded controllers.LoadedConfig, st state.State, feed *observe.Feed, serving *serving,
 	logger *zap.Logger,
 ) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
@@ -157,7 +156,7 @@ func newEngine(
 	}
 
 	left := takeOver(node, lock, loaded.Mode, logger)
-	file := memory.File[memory.Workload]{Path: f.memory, BootID: node.BootID}
+	file := persist.File[persist.Workload]{Path: f.memory, BootID: node.BootID}
 
 	remembered, err := file.Load()
 	if err != nil {
@@ -170,7 +169,7 @@ func newEngine(
 	}
 
 	if f.evidence != "" {
-		ceilings.Evidence = &evidence.Store{Dir: f.evidence}
+		ceilings.Evidence = &record.Evidence{Dir: f.evidence}
 	}
 
 	cri := discover.NewCRI(f.cri)

@@ -13,8 +13,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/spegel-guard/spegel-guard/service/api"
-	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/api"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
 func main() {

@@ -7,14 +7,14 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/spegel-guard/spegel-guard/pkg/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/controllers"
-	"github.com/spegel-guard/spegel-guard/service/enforce"
-	"github.com/spegel-guard/spegel-guard/service/memory"
-	"github.com/spegel-guard/spegel-guard/service/override"
+	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/override"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
 // restore takes back every ceiling on the node and forgets what was decided: for an uninstall, and for
@@ -45,12 +45,12 @@ func restore(f flags) error {
 		fmt.Printf("%d ceilings taken back, none is left\n", len(all))
 	}
 
-	return errors.Join(err, memory.File[memory.Workload]{Path: f.memory}.Remove(), memory.File[override.Entry]{Path: f.overrides()}.Remove())
+	return errors.Join(err, persist.File[persist.Workload]{Path: f.memory}.Remove(), persist.File[override.Entry]{Path: f.overrides()}.Remove())
 }
 
 // recall puts together what is known of earlier decisions. The memory is at least as new as a journal,
 // but it may be missing.
-func recall(remembered map[string]memory.Workload, left enforce.Leftovers, cfg controllers.LoadedConfig) map[string]memory.Workload {
+func recall(remembered map[string]persist.Workload, left enforce.Leftovers, cfg controllers.LoadedConfig) map[string]persist.Workload {
 	known, now := maps.Clone(remembered), boottime.Now()
 
 	for id, workload := range known {

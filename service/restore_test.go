@@ -9,12 +9,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/spegel-guard/spegel-guard/pkg/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
-	"github.com/spegel-guard/spegel-guard/service/controllers"
-	"github.com/spegel-guard/spegel-guard/service/enforce"
-	"github.com/spegel-guard/spegel-guard/service/memory"
+	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
 // TestRecall puts memory and journals together: the memory first, a journal where there is none.
@@ -25,7 +25,7 @@ func TestRecall(t *testing.T) {
 	}
 	ended := policy.Hold{Rule: "ended", Since: now - time.Hour, Until: now - time.Minute}
 
-	remembered := map[string]memory.Workload{
+	remembered := map[string]persist.Workload{
 		"a": {Memory: policy.Memory{Hold: held("memory"), Level: 2}},
 		"b": {Memory: policy.Memory{Hold: ended, Level: 3}},
 	}

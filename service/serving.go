@@ -15,18 +15,15 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/actions"
-	"github.com/spegel-guard/spegel-guard/service/api"
-	"github.com/spegel-guard/spegel-guard/service/controllers"
-	"github.com/spegel-guard/spegel-guard/service/doctor"
-	"github.com/spegel-guard/spegel-guard/service/enforce"
-	"github.com/spegel-guard/spegel-guard/service/evidence"
-	"github.com/spegel-guard/spegel-guard/service/history"
-	"github.com/spegel-guard/spegel-guard/service/identity"
-	"github.com/spegel-guard/spegel-guard/service/memory"
-	"github.com/spegel-guard/spegel-guard/service/metrics"
-	"github.com/spegel-guard/spegel-guard/service/nodename"
-	"github.com/spegel-guard/spegel-guard/service/override"
+	"github.com/spegel-guard/spegel-guard/service/internal/api"
+	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
+	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/identity"
+	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
+	"github.com/spegel-guard/spegel-guard/service/internal/override"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
 // selinux is where the kernel says whether SELinux enforces; the same in every container.
@@ -51,7 +48,7 @@ type certificates struct {
 // serving is the API, what people order by it, and the metrics. Guarding does not depend on it.
 type serving struct {
 	node    api.Node
-	log     *actions.Log
+	log     *record.Log
 	options []api.Options
 	metrics *metrics.Metrics
 	// exporting is how the metrics are served; nil when they are not.
@@ -65,21 +62,21 @@ type serving struct {
 }
 
 func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
-	log := actions.New(st, logger, exported.Count)
+	log := record.NewLog(st, logger, exported.Count)
 
 	// It has no end of its own: orders are taken until the process ends.
-	book, err := override.Open(context.Background(), st, log, memory.File[override.Entry]{Path: f.overrides(), BootID: node.BootID}, logger)
+	book, err := override.Open(context.Background(), st, log, persist.File[override.Entry]{Path: f.overrides(), BootID: node.BootID}, logger)
 	if err != nil {
 		logger.Error("earlier orders are forgotten", zap.Error(err))
 	}
 
 	capturer := controllers.Capturer{Paths: controllers.Paths{Proc: f.proc, Cgroup: f.cgroup}, State: st}
 	if f.captures() != "" {
-		capturer.Store = &evidence.Store{Dir: f.captures()}
+		capturer.Store = &record.Evidence{Dir: f.captures()}
 	}
 
 	s := &serving{
-		node: api.Node{State: st, Book: book, History: &history.Store{}, Name: &nodename.Name{}, Capture: capturer.Capture},
+		node: api.Node{State: st, Book: book, History: &record.History{}, Name: &identity.NodeName{}, Capture: capturer.Capture},
 		log:  log, options: []api.Options{{Socket: f.socket}}, metrics: exported, certificates: map[config.TLS]certificates{}, logger: logger,
 		conditions: &conditions{state: st, logger: logger}, machined: f.machined,
 	}

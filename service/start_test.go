@@ -23,8 +23,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/controllers"
-	"github.com/spegel-guard/spegel-guard/service/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 

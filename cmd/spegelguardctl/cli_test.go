@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	"github.com/spegel-guard/spegel-guard/test/fleet"
+	"github.com/spegel-guard/spegel-guard/service/fleettest"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
@@ -32,7 +32,7 @@ type cluster struct {
 	talosconfig string
 	pki         *pki.PKI
 	addresses   map[string]string
-	guards      []*fleet.Guard
+	guards      []*fleettest.Guard
 }
 
 // newCluster serves the incident until the test ends. Its nodes are known by their names.
@@ -42,17 +42,17 @@ func newCluster(t testing.TB, roles ...role.Role) *cluster {
 	authority, err := pki.New()
 	require.NoError(t, err)
 
-	port, err := fleet.FreePort()
+	port, err := fleettest.FreePort()
 	require.NoError(t, err)
 
 	c := &cluster{pki: authority, addresses: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	hosts := fleet.Addresses(4)
+	hosts := fleettest.Addresses(4)
 
 	var names []string
 
-	for i, figures := range fleet.IncidentFigures() {
-		guard, err := fleet.NewWith(ctx, figures, hosts[i], port)
+	for i, figures := range fleettest.IncidentFigures() {
+		guard, err := fleettest.NewWith(ctx, figures, hosts[i], port)
 		require.NoError(t, err)
 
 		c.guards = append(c.guards, guard)
@@ -60,7 +60,7 @@ func newCluster(t testing.TB, roles ...role.Role) *cluster {
 		names = append(names, figures.Name)
 	}
 
-	wait, err := fleet.Serve(ctx, authority, c.guards...)
+	wait, err := fleettest.Serve(ctx, authority, c.guards...)
 	require.NoError(t, err)
 
 	t.Cleanup(func() {
@@ -155,7 +155,7 @@ func (c *cluster) run(args ...string) ran {
 func (c *cluster) start(ctx context.Context, stdout, stderr *buffer, args ...string) error {
 	a := newApp()
 	a.stdout, a.stderr, a.open = stdout, stderr, c.open
-	a.now = func() time.Time { return fleet.Now }
+	a.now = func() time.Time { return fleettest.Now }
 
 	root := a.root()
 	root.SetArgs(append([]string{"--talosconfig", c.talosconfig}, args...))

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	"github.com/spegel-guard/spegel-guard/pkg/compare"
 )
 
 func (a *app) compareCommand() *cobra.Command {

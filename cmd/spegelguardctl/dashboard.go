@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/spegel-guard/spegel-guard/pkg/dashboard"
+	"github.com/spegel-guard/spegel-guard/internal/dashboard"
 )
 
 func (a *app) dashboardCommand() *cobra.Command {

@@ -25,7 +25,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
-	"github.com/spegel-guard/spegel-guard/test/fleet"
+	"github.com/spegel-guard/spegel-guard/service/fleettest"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
@@ -123,21 +123,21 @@ func newBig(t *testing.T, count int) *big {
 	authority, err := pki.New()
 	require.NoError(t, err)
 
-	port, err := fleet.FreePort()
+	port, err := fleettest.FreePort()
 	require.NoError(t, err)
 
 	b := &big{cluster: cluster{pki: authority}}
 	ctx, cancel := context.WithCancel(context.Background())
 
-	for i, host := range fleet.Addresses(count) {
-		guard, err := fleet.NewWith(ctx, fleet.HealthyFigures(i), host, port)
+	for i, host := range fleettest.Addresses(count) {
+		guard, err := fleettest.NewWith(ctx, fleettest.HealthyFigures(i), host, port)
 		require.NoError(t, err)
 
 		b.guards = append(b.guards, guard)
 		b.addresses = append(b.addresses, guard.Address)
 	}
 
-	wait, err := fleet.Serve(ctx, authority, b.guards...)
+	wait, err := fleettest.Serve(ctx, authority, b.guards...)
 	require.NoError(t, err)
 
 	t.Cleanup(func() {
@@ -237,7 +237,7 @@ func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	alive := count - dead - hanging
 	b := newBig(t, alive)
 
-	all := fleet.Addresses(count)
+	all := fleettest.Addresses(count)
 	_, port, err := net.SplitHostPort(b.addresses[0])
 	require.NoError(t, err)
 

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
-	"github.com/spegel-guard/spegel-guard/pkg/compare"
+	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
 
-	"github.com/spegel-guard/spegel-guard/pkg/alerts"
+	"github.com/spegel-guard/spegel-guard/internal/alerts"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 

@@ -19,7 +19,7 @@ func TestItRunsOnLaptops(t *testing.T) {
 
 	for _, linux := range []string{
 		"github.com/containerd/cgroups/v3/cgroup2", "github.com/vishvananda/netlink", "github.com/spegel-guard/spegel-guard/pkg/cgroup",
-		"github.com/spegel-guard/spegel-guard/pkg/netns", "github.com/spegel-guard/spegel-guard/service/api",
+		"github.com/spegel-guard/spegel-guard/pkg/netns", "github.com/spegel-guard/spegel-guard/service/internal/api",
 	} {
 		assert.NotContains(t, strings.Fields(string(out)), linux)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
-	"github.com/spegel-guard/spegel-guard/pkg/alerts"
+	"github.com/spegel-guard/spegel-guard/internal/alerts"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spegel-guard/spegel-guard/internal/support"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	"github.com/spegel-guard/spegel-guard/pkg/support"
 )
 
 func (a *app) supportCommand() *cobra.Command {

@@ -1,5 +1,5 @@
 // Command generate writes the references in docs from the code (make generate): the configuration's from the
-// comments, defaults and bounds of pkg/config, the metrics' from pkg/series.
+// comments, defaults and bounds of pkg/config, the metrics' from internal/series.
 package main
 
 import (

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spegel-guard/spegel-guard/pkg/series"
+	"github.com/spegel-guard/spegel-guard/internal/series"
 )
 
 const scraping = `
@@ -31,7 +31,7 @@ func metrics() string {
 
 	b.WriteString(`# Metrics
 
-Generated from pkg/series by ` + "`make generate`" + `. They are served at ` + "`/metrics`" + ` of ` + "`metrics.listen`" + `, which is off unless set, with
+Generated from internal/series by ` + "`make generate`" + `. They are served at ` + "`/metrics`" + ` of ` + "`metrics.listen`" + `, which is off unless set, with
 mutual TLS when ` + "`metrics.tls`" + ` says so, beside Go's and the process's own (` + "`go_*`, `process_*`" + `).
 What is not known is absent, never 0. No label holds a container's id.
 

@@ -20,7 +20,7 @@ import (
 const (
 	module  = "github.com/spegel-guard/spegel-guard"
 	daemon  = module + "/service"
-	version = module + "/service/api.Version"
+	version = module + "/service/internal/api.Version"
 )
 
 // Options of a build.

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/spegel-guard/spegel-guard/pkg/fault"
+	"github.com/spegel-guard/spegel-guard/internal/fault"
 )
 
 const (

@@ -17,9 +17,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	"github.com/spegel-guard/spegel-guard/pkg/compare"
-	"github.com/spegel-guard/spegel-guard/test/fleet"
+	"github.com/spegel-guard/spegel-guard/service/fleettest"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
@@ -30,23 +30,23 @@ func serve(t *testing.T) (*clientconfig.Context, []string, string) {
 	authority, err := pki.New()
 	require.NoError(t, err)
 
-	port, err := fleet.FreePort()
+	port, err := fleettest.FreePort()
 	require.NoError(t, err)
 
 	ctx, cancel := context.WithCancel(context.Background())
-	hosts := fleet.Addresses(4)
+	hosts := fleettest.Addresses(4)
 
-	var guards []*fleet.Guard
+	var guards []*fleettest.Guard
 
-	for i, figures := range fleet.IncidentFigures() {
-		guard, err := fleet.NewWith(ctx, figures, hosts[i], port)
+	for i, figures := range fleettest.IncidentFigures() {
+		guard, err := fleettest.NewWith(ctx, figures, hosts[i], port)
 		require.NoError(t, err)
 
 		guard.Forward = i == 0
 		guards = append(guards, guard)
 	}
 
-	wait, err := fleet.Serve(ctx, authority, guards...)
+	wait, err := fleettest.Serve(ctx, authority, guards...)
 	require.NoError(t, err)
 
 	t.Cleanup(func() {

@@ -9,7 +9,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/spegel-guard/spegel-guard/pkg/compare"
+	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )

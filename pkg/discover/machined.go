@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/spegel-guard/spegel-guard/pkg/machined"
+	"github.com/spegel-guard/spegel-guard/internal/machined"
 )
 
 // Pod is a pod whose sandbox is ready.

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
-	"github.com/spegel-guard/spegel-guard/pkg/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/badclient"
 	"github.com/spegel-guard/spegel-guard/test/node"

@@ -24,7 +24,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/spegel-guard/spegel-guard/pkg/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/spegel-guard/spegel-guard/pkg/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"

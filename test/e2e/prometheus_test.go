@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/spegel-guard/spegel-guard/pkg/dashboard"
+	"github.com/spegel-guard/spegel-guard/internal/dashboard"
+	"github.com/spegel-guard/spegel-guard/internal/series"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/pkg/series"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 

@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/spegel-guard/spegel-guard/pkg/peercred"
+	"github.com/spegel-guard/spegel-guard/internal/peercred"
 )
 
 // PIDTimeout is how long machined waits for the service of an unknown process

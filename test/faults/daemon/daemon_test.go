@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/internal/fault"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/fault"
 	"github.com/spegel-guard/spegel-guard/test/kernel"
 	"github.com/spegel-guard/spegel-guard/test/node"
 	"github.com/spegel-guard/spegel-guard/test/vm"

@@ -1,0 +1,255 @@
+package alerts_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/internal/alerts"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+)
+
+// Paths of Debian's tools: make test-cli fetches them and sets these.
+const (
+	promtoolEnv = "SPEGEL_GUARD_PROMTOOL"
+	amtoolEnv   = "SPEGEL_GUARD_AMTOOL"
+)
+
+func tool(t *testing.T, env string, args ...string) string {
+	t.Helper()
+
+	path := os.Getenv(env)
+	if path == "" {
+		t.Skip("make test-cli fetches the tool and runs this")
+	}
+
+	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
+	require.NoError(t, err, string(out))
+
+	return string(out)
+}
+
+// unitTest is promtool's form of one.
+type unitTest struct {
+	RuleFiles          []string    `json:"rule_files"`
+	EvaluationInterval string      `json:"evaluation_interval"`
+	Tests              []testGroup `json:"tests"`
+}
+
+type testGroup struct {
+	Interval string      `json:"interval"`
+	Series   []series    `json:"input_series"`
+	Alerts   []alertTest `json:"alert_rule_test"`
+}
+
+type series struct {
+	Series string `json:"series"`
+	Values string `json:"values"`
+}
+
+type alertTest struct {
+	At       string     `json:"eval_time"`
+	Name     string     `json:"alertname"`
+	Expected []expected `json:"exp_alerts"`
+}
+
+type expected struct {
+	Labels      map[string]string `json:"exp_labels"`
+	Annotations map[string]string `json:"exp_annotations"`
+}
+
+// rates of a pod: cores, bytes sent and bytes allocated per second.
+type rates struct {
+	pod, node      string
+	cpu, tx, alloc float64
+}
+
+// incident is the night's table: one pod runs away, the others are flooded by it.
+var incident = []rates{
+	{"spegel-1x7k2", "talos-prod-1", 0.25, 265e3, 330e6 / 60},
+	{"spegel-2x7k2", "talos-prod-2", 1.8, 1.4e6, 9.6e9 / 60},
+	{"spegel-3x7k2", "talos-prod-3", 0.265, 270e3, 328e6 / 60},
+	{"spegel-4x7k2", "talos-prod-4", 0.28, 262e3, 335e6 / 60},
+}
+
+// step of the series in seconds: the kubelet's usual scrape interval.
+const step = 30
+
+func incidentSeries() []series {
+	var all []series
+
+	for _, r := range incident {
+		labels := fmt.Sprintf(`namespace="spegel", pod=%q, node=%q`, r.pod, r.node)
+		rising := func(rate float64) string { return fmt.Sprintf("0+%gx60", rate*step) }
+
+		all = append(
+			all,
+			series{`container_cpu_usage_seconds_total{container="registry", ` + labels + `}`, rising(r.cpu)},
+			series{`container_network_transmit_bytes_total{interface="eth0", ` + labels + `}`, rising(r.tx)},
+			series{`container_network_transmit_bytes_total{interface="lo", ` + labels + `}`, rising(1e9)},
+			series{`go_memstats_alloc_bytes_total{container="registry", ` + labels + `}`, rising(r.alloc)},
+			// What is not spegel's does not count.
+			series{`container_cpu_usage_seconds_total{container="busy", namespace="other", pod="batch-` + r.node + `", node="` + r.node + `"}`, rising(8)},
+		)
+	}
+
+	return all
+}
+
+// checked writes the rules of a configuration and lets promtool look at them.
+func checked(t *testing.T, cfg config.Config) (path string, annotations map[string]map[string]string) {
+	t.Helper()
+
+	groups, _ := alerts.Groups(cfg, alerts.Options{})
+
+	text, err := alerts.YAML(alerts.RuleFile{Groups: groups})
+	require.NoError(t, err)
+
+	path = filepath.Join(t.TempDir(), "rules.yaml")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+
+	out := tool(t, promtoolEnv, "check", "rules", path)
+	t.Log(out)
+	require.Contains(t, out, "SUCCESS")
+
+	annotations = map[string]map[string]string{}
+
+	for _, group := range groups {
+		for _, rule := range group.Rules {
+			annotations[rule.Alert] = rule.Annotations
+		}
+	}
+
+	return path, annotations
+}
+
+func runTests(t *testing.T, rules string, groups ...testGroup) {
+	t.Helper()
+
+	text, err := alerts.YAML(unitTest{RuleFiles: []string{rules}, EvaluationInterval: "30s", Tests: groups})
+	require.NoError(t, err)
+
+	path := filepath.Join(t.TempDir(), "test.yaml")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+
+	out := tool(t, promtoolEnv, "test", "rules", path)
+	t.Log(out)
+	require.Contains(t, out, "SUCCESS")
+}
+
+// TestPromtoolOnTheIncident: the three alerts fire, for the culprit and nobody else, once their time is over.
+func TestPromtoolOnTheIncident(t *testing.T) {
+	custom, err := config.Parse([]byte(`
+target: {namespace: spegel}
+rules:
+- {name: SpegelHighCPU, signal: cpu, threshold: 300m, for: 5m}
+- {name: SpegelHighNetworkTX, signal: networkTx, threshold: 300k/s, for: 5m, window: 5m}
+- {name: SpegelHighMemoryAllocation, mode: observe, signal: allocation, threshold: 500M/min, for: 5m}
+- {name: Both, expression: cpu > 0.3 && networkTx > 300000.0}
+- {name: Pressed, signal: cpuPressure, threshold: 50%}
+`))
+	require.NoError(t, err)
+
+	for _, test := range []struct {
+		name             string
+		cfg              config.Config
+		quiet, loud      string
+		cpu, tx, alloced string
+	}{
+		{"default thresholds", config.Default(), "10m", "13m", "400m", "500k/s", "1G/min"},
+		{"custom thresholds", custom, "5m", "8m", "300m", "300k/s", "500M/min"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			rules, annotations := checked(t, test.cfg)
+			group := testGroup{Interval: "30s", Series: incidentSeries()}
+
+			for name, summary := range map[string]string{
+				alerts.HighCPU:        "spegel-2x7k2 uses 1.8 cores, above " + test.cpu,
+				alerts.HighTX:         "spegel-2x7k2 sends 1.4MB/s, above " + test.tx,
+				alerts.HighAllocation: "spegel-2x7k2 allocates 160MB/s, above " + test.alloced,
+			} {
+				fires := expected{
+					Labels:      map[string]string{"namespace": "spegel", "pod": "spegel-2x7k2", "node": "talos-prod-2", "severity": "warning"},
+					Annotations: map[string]string{"summary": summary, "description": annotations[name]["description"]},
+				}
+				group.Alerts = append(group.Alerts, alertTest{test.quiet, name, []expected{}}, alertTest{test.loud, name, []expected{fires}})
+			}
+
+			runTests(t, rules, group)
+		})
+	}
+}
+
+// TestPromtoolOnTheGuards: each alert on a guard fires for what it is about, and not beside it.
+func TestPromtoolOnTheGuards(t *testing.T) {
+	rules, annotations := checked(t, config.Default())
+
+	const target = `namespace="spegel", pod="spegel-1", container="registry", instance="10.0.0.1:9"`
+
+	tests := []struct {
+		alert, at, sick, healthy, values, fine string
+		labels                                 map[string]string
+		summary                                string
+	}{
+		{
+			alerts.CeilingInForce, "1m", "spegel_guard_ceiling_cores{" + target + "}", "up", "0.5+0x60", "1+0x60",
+			map[string]string{"namespace": "spegel", "pod": "spegel-1", "container": "registry", "instance": "10.0.0.1:9", "severity": "info"},
+			"spegel-1 is under a ceiling of 500m cores",
+		},
+		{
+			alerts.Flapping, "25m", "spegel_guard_throttles_total{" + target + "}", `spegel_guard_throttles_total{pod="calm"}`, "0+1x60", "1+0x60",
+			map[string]string{"namespace": "spegel", "pod": "spegel-1", "instance": "10.0.0.1:9", "severity": "warning"}, "",
+		},
+		{
+			alerts.Blind, "12m", `spegel_guard_state{state="blind", instance="10.0.0.1:9"}`, `spegel_guard_state{state="throttled", instance="10.0.0.1:9"}`, "1+0x60", "1+0x60",
+			map[string]string{"state": "blind", "instance": "10.0.0.1:9", "severity": "warning"}, "the guard on 10.0.0.1:9 is blind",
+		},
+		{
+			alerts.ApplyFailed, "10m", `spegel_guard_apply_failures_total{errno="EROFS", instance="10.0.0.1:9"}`, `spegel_guard_apply_failures_total{errno="EACCES"}`, "0+1x60", "1+0x60",
+			map[string]string{"errno": "EROFS", "instance": "10.0.0.1:9", "severity": "critical"}, "the guard on 10.0.0.1:9 could not write a ceiling (EROFS)",
+		},
+		{
+			alerts.Conflict, "20m", "spegel_guard_foreign_writes_total{" + target + "}", `spegel_guard_foreign_writes_total{pod="calm"}`, "0+1x60", "1+0x60",
+			map[string]string{"namespace": "spegel", "pod": "spegel-1", "instance": "10.0.0.1:9", "severity": "warning"}, "somebody else writes cpu.max of spegel-1",
+		},
+		{
+			alerts.Stalled, "10m", `spegel_guard_last_sample_timestamp_seconds{instance="10.0.0.1:9"}`, `spegel_guard_last_sample_timestamp_seconds{instance="fine"}`, "0+0x60", "0+30x60",
+			map[string]string{"instance": "10.0.0.1:9", "severity": "warning"}, "the guard on 10.0.0.1:9 takes no samples",
+		},
+	}
+
+	var groups []testGroup
+
+	for _, test := range tests {
+		summary := test.summary
+		if summary == "" {
+			summary = "spegel-1 was throttled 50 times in 6 hours"
+		}
+
+		groups = append(groups, testGroup{
+			Interval: "30s", Series: []series{{test.sick, test.values}, {test.healthy, test.fine}},
+			Alerts: []alertTest{{test.at, test.alert, []expected{{
+				Labels: test.labels, Annotations: map[string]string{"summary": summary, "description": annotations[test.alert]["description"]},
+			}}}},
+		})
+	}
+
+	runTests(t, rules, groups...)
+}
+
+// TestAmtoolOnTheInhibitRule puts it into a configuration as people do.
+func TestAmtoolOnTheInhibitRule(t *testing.T) {
+	text, err := alerts.YAML(alerts.Inhibit())
+	require.NoError(t, err)
+
+	path := filepath.Join(t.TempDir(), "alertmanager.yml")
+	require.NoError(t, os.WriteFile(path, append([]byte("route: {receiver: none}\nreceivers: [{name: none}]\n"), text...), 0o600))
+
+	out := tool(t, amtoolEnv, "check-config", path)
+	t.Log(out)
+	require.Contains(t, out, "1 inhibit rules")
+}

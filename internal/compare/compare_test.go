@@ -1,0 +1,179 @@
+package compare_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/internal/compare"
+)
+
+type figures = map[compare.Metric]float64
+
+const perMinute = 1.0 / 60
+
+// incident are the figures of the night: "Metrics Before Fix".
+func incident() []compare.Node {
+	node := func(name string, cpu, tx, alloc, gc, blobs, disk, pods float64) compare.Node {
+		return compare.Node{Name: name, Figures: figures{
+			compare.CPU: cpu, compare.TX: tx, compare.Alloc: alloc * perMinute, compare.GC: gc,
+			compare.Blobs: blobs, compare.Disk: disk, compare.Pods: pods, compare.NodeTX: tx + 400e3, compare.NFS: 2e6,
+		}}
+	}
+
+	return []compare.Node{
+		node("talos-prod-1", 0.25, 265e3, 330e6, 1.4, 772, 0.55, 31),
+		node("talos-prod-2", 1.8, 1.4e6, 9.6e9, 9.5, 1053, 0.74, 59),
+		node("talos-prod-3", 0.265, 270e3, 328e6, 1.4, 817, 0.58, 33),
+		node("talos-prod-4", 0.28, 262e3, 335e6, 1.5, 790, 0.61, 35),
+	}
+}
+
+func roles(report compare.Report) map[string]compare.Role {
+	found := map[string]compare.Role{}
+
+	for _, node := range report.Nodes {
+		found[node.Name] = node.Role
+	}
+
+	return found
+}
+
+func TestTheIncidentNamesItsNodeAndWhy(t *testing.T) {
+	report := compare.Compare(incident(), compare.Limits{})
+
+	assert.Equal(t, map[string]compare.Role{
+		"talos-prod-1": compare.Dragged, "talos-prod-2": compare.Culprit, "talos-prod-3": compare.Dragged, "talos-prod-4": compare.Dragged,
+	}, roles(report))
+	assert.Equal(t, "talos-prod-2: CPU 6.8x median (1800m, median 265m); TX 5.3x median (1.4 MB/s, median 265 kB/s); "+
+		"allocation 29.1x median (9.6 GB/min, median 330 MB/min); GC 6.8x median (9.5, median 1.4); blobs 1.3x median (1053, median 790); "+
+		"/var 74 % full, median 58 %; 59 pods, median 33; node TX 2.7x median (1.8 MB/s, median 665 kB/s); TX drags 3 peers", report.Verdict)
+	assert.Equal(t, report.Verdict, report.Nodes[1].Diagnosis)
+	assert.InDelta(t, 6.8, report.Nodes[1].Cells[compare.CPU].Ratio, 0.05)
+	assert.False(t, report.Nodes[1].Cells[compare.NFS].Odd, "all alike")
+}
+
+// TestTheTraces are the averages of the recordings of the real program (shared/incident-traces).
+func TestTheTraces(t *testing.T) {
+	node := func(name string, cpu, tx, alloc, gc float64) compare.Node {
+		return compare.Node{Name: name, Figures: figures{compare.CPU: cpu, compare.TX: tx, compare.Alloc: alloc * perMinute, compare.GC: gc * perMinute}}
+	}
+
+	spinning := []compare.Node{node("node1", 0.3412, 265.6e3, 328.2e6, 85.9), node("node2", 0.9084, 471.07e3, 3800.9e6, 558.6), node("node3", 0.3421, 265.6e3, 328.2e6, 83.4)}
+
+	assert.Equal(t, map[string]compare.Role{"node1": compare.Dragged, "node2": compare.Culprit, "node3": compare.Dragged},
+		roles(compare.Compare(spinning, compare.Limits{})))
+
+	// Two of them: each is compared with the other alone.
+	assert.Equal(t, map[string]compare.Role{"node1": compare.Dragged, "node2": compare.Culprit},
+		roles(compare.Compare(spinning[:2], compare.Limits{})))
+
+	healthy := []compare.Node{node("node1", 0.026, 900, 40e6, 3), node("node2", 0.004, 100, 3e6, 1), node("node3", 0.004, 120, 3e6, 1)}
+	assert.Equal(t, "no node stands out among 3", compare.Compare(healthy, compare.Limits{}).Verdict)
+}
+
+func TestWithoutAllocationTheProcessorDecides(t *testing.T) {
+	nodes := incident()
+
+	for _, node := range nodes {
+		delete(node.Figures, compare.Alloc)
+	}
+
+	assert.Equal(t, compare.Culprit, compare.Compare(nodes, compare.Limits{}).Nodes[1].Role)
+
+	// High, but below the limit, and nothing to tell a victim by.
+	nodes[1].Figures[compare.CPU] = 0.39
+	assert.Equal(t, compare.Normal, compare.Compare(nodes, compare.Limits{}).Nodes[1].Role)
+}
+
+func TestNobodyIsNamedWhenAllAreAlike(t *testing.T) {
+	nodes := incident()
+
+	for i := range nodes {
+		nodes[i].Figures = incident()[1].Figures
+	}
+
+	assert.Equal(t, "no node stands out, but 4 of 4 are above 400m: what they have in common is to blame, such as a new release or what all of them pull",
+		compare.Compare(nodes, compare.Limits{}).Verdict)
+}
+
+func TestTooFewToCompare(t *testing.T) {
+	assert.Equal(t, "0 of 0 nodes know their figures: there is nothing to compare", compare.Compare(nil, compare.Limits{}).Verdict)
+	assert.Equal(t, "1 of 1 nodes know their figures: there is nothing to compare", compare.Compare(incident()[1:2], compare.Limits{}).Verdict)
+}
+
+// healthy is a fleet that does its daily work: nodes of all sizes, and among them some that start pods, pull
+// images or serve layers to others, which costs processor time and traffic, and allocates little.
+func healthy(r *rand.Rand) []compare.Node {
+	nodes := make([]compare.Node, 2+r.IntN(60))
+	around := func(value, spread float64) float64 { return value * max(0.05, 1+spread*r.NormFloat64()) }
+	base := around(0.012, 0.5)
+
+	for i := range nodes {
+		f := figures{
+			compare.CPU: around(base, 0.6), compare.TX: around(600, 0.8), compare.Alloc: around(8e6, 0.8) * perMinute, compare.GC: around(0.03, 0.5),
+			compare.Blobs: around(800, 0.25), compare.Disk: min(0.95, around(0.5, 0.3)), compare.Pods: around(30, 0.5),
+			compare.NodeTX: around(2e6, 1), compare.NFS: around(1e6, 1.5), compare.NFSRTT: around(0.002, 1),
+		}
+
+		switch r.IntN(8) {
+		case 0: // serves layers
+			f[compare.CPU], f[compare.TX], f[compare.Alloc] = around(0.3, 0.3), around(40e6, 0.5), around(120e6, 0.4)*perMinute
+		case 1: // pulls, and advertises what is new
+			f[compare.CPU], f[compare.TX], f[compare.Alloc] = around(0.15, 0.4), around(80e3, 0.5), around(180e6, 0.4)*perMinute
+		case 2:
+			delete(f, compare.Alloc)
+		}
+
+		nodes[i] = compare.Node{Name: string(rune('A'+i/26)) + string(rune('a'+i%26)), Figures: f}
+	}
+
+	return nodes
+}
+
+// TestHealthyFleetsNameNobody prints how often a random one does, and how often a culprit among them is found.
+func TestHealthyFleetsNameNobody(t *testing.T) {
+	const fleets = 5000
+
+	r := rand.New(rand.NewPCG(1, 2)) // the same fleets every time
+	alarms, nodes, found, wrong := 0, 0, 0, 0
+
+	for range fleets {
+		fleet := healthy(r)
+		nodes += len(fleet)
+
+		for _, node := range compare.Compare(fleet, compare.Limits{}).Nodes {
+			if node.Role == compare.Culprit {
+				alarms++
+			}
+		}
+
+		// The same fleet with a runaway of the traces' size or worse, and some of the others flooded by it.
+		culprit := r.IntN(len(fleet))
+		for i := range fleet {
+			if f := fleet[i].Figures; i == culprit {
+				size := 1 + r.Float64()
+				f[compare.CPU], f[compare.TX], f[compare.Alloc] = 0.9*size, 470e3*size, 3.8e9*size*perMinute
+			} else if r.IntN(2) == 0 {
+				f[compare.CPU], f[compare.TX], f[compare.Alloc] = 0.34*(0.9+0.2*r.Float64()), 265e3, 328e6*(0.9+0.2*r.Float64())*perMinute
+			}
+		}
+
+		for i, node := range compare.Compare(fleet, compare.Limits{}).Nodes {
+			if named := node.Role == compare.Culprit; named && i == culprit {
+				found++
+			} else if named {
+				wrong++
+			}
+		}
+	}
+
+	t.Logf("%d healthy fleets of 2 to 61 nodes: false alarms on %d of %d nodes, rate %.5f %%; with one runaway each: %d of %d found, %d innocent named",
+		fleets, alarms, nodes, 100*float64(alarms)/float64(nodes), found, fleets, wrong)
+
+	require.Zero(t, alarms)
+	require.Zero(t, wrong)
+	require.Greater(t, float64(found)/fleets, 0.999)
+}

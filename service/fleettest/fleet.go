@@ -1,0 +1,185 @@
+//go:build linux
+
+// Package fleet serves the guards of a whole cluster in one process, on loopback addresses: the service's own
+// API over states that tests make, without a kernel's work behind them.
+package fleettest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
+	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/api"
+	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
+	"github.com/spegel-guard/spegel-guard/service/internal/identity"
+	"github.com/spegel-guard/spegel-guard/service/internal/override"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
+	"github.com/spegel-guard/spegel-guard/test/pki"
+)
+
+// Guard is one node's.
+type Guard struct {
+	// Name is in its certificate beside its address.
+	Name string
+	// Address is host:port.
+	Address string
+	State   state.State
+	History *record.History
+	// Forward requests for other names to other guards.
+	Forward bool
+}
+
+// Addresses are so many on the loopback, each a node's; they differ from 127.0.0.1.
+func Addresses(count int) []string {
+	hosts := make([]string, count)
+
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("127.%d.%d.%d", 1+i/62500, i/250%250, 1+i%250)
+	}
+
+	return hosts
+}
+
+// FreePort is a port that nobody had a moment ago.
+func FreePort() (int, error) {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("error looking for a free port: %w", err)
+	}
+
+	defer listener.Close() //nolint:errcheck // nothing was on it
+
+	return listener.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // it is one
+}
+
+// New makes a guard that is not served yet, with resources in its state.
+func New(ctx context.Context, name, host string, port int, specs ...resource.Resource) (*Guard, error) {
+	st := state.WrapCore(namespaced.NewState(inmem.Build))
+
+	if err := resources.Register(ctx, st); err != nil {
+		return nil, err
+	}
+
+	for _, spec := range specs {
+		if err := st.Create(ctx, spec); err != nil {
+			return nil, fmt.Errorf("error filling the state: %w", err)
+		}
+	}
+
+	return &Guard{Name: name, Address: net.JoinHostPort(host, strconv.Itoa(port)), State: st, History: &record.History{}}, nil
+}
+
+// Past gives a target a history of so many steps of 10 s until now.
+func (g *Guard) Past(target string, steps int, cores, tx, alloc func(step int) float64) {
+	total := policy.Sample{At: boottime.Now() - time.Duration(steps)*record.HistoryStep}
+
+	g.History.Add(target, "c", total)
+
+	for step := range steps {
+		seconds := record.HistoryStep.Seconds()
+		total.At += record.HistoryStep
+		total.CPU.Total += cores(step) * seconds
+		total.TX.Total += tx(step) * seconds
+		total.RX.Total += tx(step) * seconds
+		total.Allocation.Total += alloc(step) * seconds
+		g.History.Add(target, "c", total)
+	}
+}
+
+// Serve serves guards with certificates of an authority until the context ends, and returns when they listen.
+// The function it returns waits for their end.
+func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func() error, err error) {
+	logger := zap.NewNop()
+
+	var group errgroup.Group
+
+	for _, g := range guards {
+		host, _, err := net.SplitHostPort(g.Address)
+		if err != nil {
+			return nil, err
+		}
+
+		server, err := authority.Server(host, g.Name)
+		if err != nil {
+			return nil, err
+		}
+
+		material := identity.Material{CAs: [][]byte{authority.CA()}, Server: *server}
+
+		if g.Forward {
+			if material.Client, err = authority.Client("apid", time.Hour, role.Impersonator); err != nil {
+				return nil, err
+			}
+		}
+
+		id, err := identity.New(material)
+		if err != nil {
+			return nil, err
+		}
+
+		store := &identity.Store{}
+		store.Set(id)
+
+		book, err := override.Open(ctx, g.State, record.NewLog(g.State, logger), persist.File[override.Entry]{}, logger)
+		if err != nil {
+			return nil, err
+		}
+
+		node := api.Node{
+			State: g.State, Book: book, History: g.History,
+			Capture: func(context.Context, string, resources.TargetSpec) (string, error) {
+				return "/run/spegel-guard/captures/1", nil
+			},
+			Doctor: func(ctx context.Context) ([]doctor.Check, error) {
+				checks, err := doctor.Doctor{Cgroup: "/nowhere", SELinux: "/nowhere", State: g.State, Identities: store}.Checks(ctx)
+
+				// The kernel is this machine's, whichever that is.
+				return slices.DeleteFunc(checks, func(c doctor.Check) bool { return c.Name == "kernel" }), err
+			},
+		}
+
+		group.Go(func() error {
+			return api.Serve(ctx, node, api.Options{Listen: g.Address, Identities: store, Forward: g.Forward}, logger)
+		})
+		group.Go(func() error { return book.Run(ctx) })
+	}
+
+	for _, g := range guards {
+		if err := listening(ctx, g.Address); err != nil {
+			return group.Wait, err
+		}
+	}
+
+	return group.Wait, nil
+}
+
+// listening waits until somebody listens.
+func listening(ctx context.Context, address string) error {
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("error waiting for %s: %w", address, ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,171 @@
+//go:build linux
+
+package fleettest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// Now is the moment of all fixed times.
+var Now = time.Date(2026, 1, 5, 3, 4, 5, 0, time.UTC)
+
+// Figures of one node.
+type Figures struct {
+	Name string
+	// CPU in cores, TX in bytes per second, Alloc in bytes per minute, GC per second.
+	CPU, TX, Alloc, GC float64
+	Blobs, Disk, Pods  float64
+	NodeTX, NFS        float64
+	// Throttled puts a ceiling of 500m in force, from a minute ago on.
+	Throttled bool
+}
+
+// IncidentFigures are the table of the incident, before the fix.
+func IncidentFigures() []Figures {
+	return []Figures{
+		{"talos-prod-1", 0.25, 265e3, 330e6, 1.4, 772, 0.55, 31, 700e3, 2e6, false},
+		{"talos-prod-2", 1.8, 1.4e6, 9.6e9, 9.5, 1053, 0.74, 59, 1.9e6, 2.1e6, true},
+		{"talos-prod-3", 0.265, 270e3, 328e6, 1.4, 817, 0.58, 33, 690e3, 1.9e6, false},
+		{"talos-prod-4", 0.28, 262e3, 335e6, 1.5, 790, 0.61, 35, 710e3, 2e6, false},
+	}
+}
+
+// HealthyFigures are those of a node of a fleet at rest; no two are quite alike.
+func HealthyFigures(i int) Figures {
+	vary := 1 + float64(i*7919%100)/250
+
+	return Figures{
+		Name: fmt.Sprintf("talos-prod-%d", i+1), CPU: 0.01 * vary, TX: 500 * vary, Alloc: 8e6 * vary, GC: 0.03 * vary,
+		Blobs: 700 + float64(i*31%200), Disk: 0.5 + float64(i*13%20)/100, Pods: 25 + float64(i*5%20), NodeTX: 600e3 * vary, NFS: 2e6 * vary,
+	}
+}
+
+// TargetOf is the target on a node.
+func TargetOf(node string) string { return "spegel/spegel-" + node[len(node)-1:] + "x7k2/registry" }
+
+// pastSteps are ten minutes.
+const pastSteps = 60
+
+// NewWith makes a guard that reads figures, with a past.
+func NewWith(ctx context.Context, f Figures, host string, port int) (*Guard, error) {
+	guard, err := New(ctx, f.Name, host, port, f.resources()...)
+	if err != nil {
+		return nil, err
+	}
+
+	// What runs away now was at rest at first.
+	past := func(value float64) func(int) float64 {
+		return func(step int) float64 {
+			if f.Throttled && step < pastSteps/3 {
+				return value / 20
+			}
+
+			return value
+		}
+	}
+
+	guard.Past(TargetOf(f.Name), pastSteps, past(f.CPU), past(f.TX), past(f.Alloc/60))
+
+	return guard, nil
+}
+
+func measured(value float64) resources.Reading {
+	return resources.Reading{Value: value, Provenance: resources.Measured}
+}
+
+func (f Figures) resources() []resource.Resource {
+	id := TargetOf(f.Name)
+	seconds := time.Second
+	blind := resources.Reading{Provenance: resources.Blind, Reason: "not in this test"}
+
+	status := resources.NewGuardStatus(resources.GuardStatusID)
+	*status.TypedSpec() = resources.GuardStatusSpec{
+		State: resources.StateOK, Mode: "enforce", Target: id, Ceiling: "-", Since: Now.Add(-2 * time.Hour), Targets: 1,
+	}
+
+	target := resources.NewTarget(id)
+	*target.TypedSpec() = resources.TargetSpec{ContainerID: "5f2a", Cgroup: "kubepods/burstable/pod1/5f2a", Source: "cri"}
+
+	stats := resources.NewTargetStats(id)
+	*stats.TypedSpec() = resources.TargetStatsSpec{
+		ContainerID: "5f2a", At: Now, CPU: measured(f.CPU), TXBytesPerSecond: measured(f.TX), RXBytesPerSecond: measured(f.TX * 0.9),
+		MemoryBytes: measured(52e6), ThrottledRatio: measured(0), CPUPressure: measured(0),
+		Program: resources.ProgramStats{AllocBytesPerSecond: measured(f.Alloc / 60), GCPerSecond: measured(f.GC)},
+	}
+
+	node := resources.NewNodeStats()
+	*node.TypedSpec() = resources.NodeStatsSpec{
+		At: Now, ContentBlobs: measured(f.Blobs), DiskUsedRatio: measured(f.Disk), Pods: measured(f.Pods), TXBytesPerSecond: measured(f.NodeTX),
+		NFSReadBytesPerSecond: measured(f.NFS / 2), NFSWriteBytesPerSecond: measured(f.NFS / 2), NFSRoundTripSeconds: blind,
+	}
+
+	cpu := resources.NewRuleStatus(id + "/SpegelHighCPU")
+	*cpu.TypedSpec() = resources.RuleStatusSpec{
+		Signal: "cpu", State: "ok", Value: f.CPU, Threshold: 0.4, Since: Now.Add(-2 * time.Hour), Mode: "enforce",
+	}
+
+	tx := resources.NewRuleStatus(id + "/SpegelHighNetworkTX")
+	*tx.TypedSpec() = resources.RuleStatusSpec{
+		Signal: "networkTx", State: "ok", Value: f.TX, Threshold: 500e3, Since: Now.Add(-2 * time.Hour), Mode: "enforce",
+	}
+
+	condition := resources.NewCondition(resources.ConditionDiscovery)
+	*condition.TypedSpec() = resources.ConditionSpec{OK: true, Reason: resources.ReasonOK, Since: Now.Add(-2 * time.Hour)}
+
+	all := []resource.Resource{status, target, stats, node, cpu, tx, condition, f.config()}
+
+	if !f.Throttled {
+		return all
+	}
+
+	status.TypedSpec().State, status.TypedSpec().Ceiling, status.TypedSpec().Rule = resources.StateThrottled, "500m", "SpegelHighCPU"
+	status.TypedSpec().Since, status.TypedSpec().Message = Now.Add(-time.Minute), "SpegelHighCPU was above 400m for 10m0s"
+	cpu.TypedSpec().State, cpu.TypedSpec().Since = "firing", Now.Add(-time.Minute)
+	tx.TypedSpec().State, tx.TypedSpec().Since, tx.TypedSpec().TripsIn = "pending", Now.Add(-4*time.Minute), 6*time.Minute
+	stats.TypedSpec().ThrottledRatio = measured(0.94)
+
+	hold := resources.NewCeilingSpec(id)
+	*hold.TypedSpec() = resources.CeilingSpecSpec{
+		Mode: "enforce", CeilingMillicores: 500, FloorMillicores: 100, Rule: "SpegelHighCPU", Reason: "1800m is above 400m for 10m0s",
+		Since: Now.Add(-time.Minute), HoldUntil: Now.Add(9 * time.Minute), ReleasesIn: 14 * time.Minute,
+		Blockers: []string{"SpegelHighCPU is firing: 1800m, quiet at 280m"},
+	}
+
+	ceiling := resources.NewCeilingStatus(id)
+	*ceiling.TypedSpec() = resources.CeilingStatusSpec{
+		State: resources.CeilingApplied, ContainerID: "5f2a", Original: "max 100000", Applied: "50001 100000", ReadBack: "50001 100000",
+		Rule: "SpegelHighCPU", AppliedAt: Now.Add(-59 * seconds),
+	}
+
+	action := resources.NewGuardAction("000000")
+	*action.TypedSpec() = resources.GuardActionSpec{
+		At: Now.Add(-59 * seconds), Action: resources.ActionApply, Mode: "enforce", Target: id, ContainerID: "5f2a", Rule: "SpegelHighCPU",
+		Reason: "1800m is above 400m for 10m0s", Before: "max 100000", After: "50001 100000", Evidence: "/run/spegel-guard/evidence/1",
+	}
+
+	return append(all, hold, ceiling, action)
+}
+
+func (f Figures) config() resource.Resource {
+	document, err := config.Marshal(config.Default())
+	if err != nil {
+		panic(err) // the defaults can be written
+	}
+
+	active := resources.NewGuardConfig(resources.GuardConfigID)
+	*active.TypedSpec() = resources.GuardConfigSpec{
+		Mode: "enforce", Source: config.Path, Document: string(document),
+		Settings: []resources.ConfigSetting{
+			{Field: "mode", Value: "enforce", Origin: resources.OriginDefault}, {Field: "ceiling.cpu", Value: "500m", Origin: "line 5"},
+		},
+	}
+
+	return active
+}

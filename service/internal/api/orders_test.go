@@ -1,0 +1,254 @@
+//go:build linux
+
+package api_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+)
+
+func (g *guard) service(t *testing.T, roles ...role.Role) guardv1alpha1.GuardServiceClient {
+	t.Helper()
+
+	return guardv1alpha1.NewGuardServiceClient(g.client(t, roles...).Conn())
+}
+
+func TestOrdersOverTheAPI(t *testing.T) {
+	g := newGuard(t, options{})
+	c := g.service(t, role.Operator)
+	minute := durationpb.New(time.Minute)
+
+	throttled, err := c.Throttle(t.Context(), &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: minute, Reason: "NAS"})
+	require.NoError(t, err)
+	require.Len(t, throttled.GetMessages(), 1)
+	assert.NotEmpty(t, throttled.GetMessages()[0].GetMetadata().GetHostname())
+
+	override := throttled.GetMessages()[0].GetOverrides()[0]
+	assert.Equal(t, workload, override.GetTarget())
+	assert.Equal(t, int64(200), override.GetCeilingMillicores())
+	assert.Contains(t, override.GetBy().GetSubject(), "CN=anna")
+	assert.Equal(t, time.Minute, override.GetUntil().AsTime().Sub(override.GetSince().AsTime()).Round(time.Second))
+
+	released, err := c.Release(t.Context(), &guardv1alpha1.ReleaseRequest{Target: workload, For: minute})
+	require.NoError(t, err)
+	assert.Equal(t, resources.OverrideRelease, released.GetMessages()[0].GetOverrides()[0].GetKind())
+
+	_, err = c.Pause(t.Context(), &guardv1alpha1.PauseRequest{For: minute})
+	require.NoError(t, err)
+
+	response, err := c.Status(t.Context(), &guardv1alpha1.StatusRequest{})
+	require.NoError(t, err)
+	assert.Len(t, response.GetMessages()[0].GetOverrides(), 2)
+
+	resumed, err := c.Resume(t.Context(), &guardv1alpha1.ResumeRequest{})
+	require.NoError(t, err)
+	assert.Len(t, resumed.GetMessages()[0].GetOverrides(), 2)
+
+	captured, err := c.Capture(t.Context(), &guardv1alpha1.CaptureRequest{Reason: "look"})
+	require.NoError(t, err)
+	assert.Equal(t, "/run/spegel-guard/captures/1", captured.GetMessages()[0].GetEvidence()[0].GetPath())
+
+	// Everything is on record.
+	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), g.state)
+	require.NoError(t, err)
+
+	var recorded []string
+
+	for action := range list.All() {
+		spec := action.TypedSpec()
+		if spec.Rule != resources.RuleByHand {
+			continue
+		}
+
+		recorded = append(recorded, spec.Action)
+
+		assert.Contains(t, spec.By.Subject, "CN=anna", spec.Action)
+		assert.Len(t, spec.By.Fingerprint, 64)
+		assert.Regexp(t, `^127\.0\.0\.1:\d+$`, spec.By.From)
+	}
+
+	assert.Equal(t, []string{"throttle", "release", "pause", "resume", "resume", "capture"}, recorded)
+}
+
+func TestWrongRequestsNameTheFieldAndWhatIsAllowed(t *testing.T) {
+	g := newGuard(t, options{})
+	c := g.service(t, role.Operator)
+	ctx, minute := t.Context(), durationpb.New(time.Minute)
+
+	answer := func(_ any, err error) error { return err }
+
+	for name, test := range map[string]struct {
+		err  error
+		code codes.Code
+		text string
+	}{
+		"no time":         {answer(c.Pause(ctx, &guardv1alpha1.PauseRequest{})), codes.InvalidArgument, "for: \"0s\""},
+		"negative time":   {answer(c.Release(ctx, &guardv1alpha1.ReleaseRequest{For: durationpb.New(-time.Hour)})), codes.InvalidArgument, "for: \"-1h0m0s\""},
+		"below the floor": {answer(c.Throttle(ctx, &guardv1alpha1.ThrottleRequest{For: minute, CeilingMillicores: 1})), codes.InvalidArgument, "ceiling.floor"},
+		"no such target":  {answer(c.Release(ctx, &guardv1alpha1.ReleaseRequest{For: minute, Target: "a/b/c"})), codes.NotFound, workload},
+		"a long reason":   {answer(c.Capture(ctx, &guardv1alpha1.CaptureRequest{Reason: strings.Repeat("x", 300)})), codes.InvalidArgument, "256 bytes"},
+		"explain nobody":  {answer(c.Explain(ctx, &guardv1alpha1.ExplainRequest{Target: "a/b/c"})), codes.NotFound, "a/b/c"},
+		"capture nobody":  {answer(c.Capture(ctx, &guardv1alpha1.CaptureRequest{Target: "a/b/c"})), codes.NotFound, "a/b/c"},
+		"no past":         {answer(c.History(ctx, &guardv1alpha1.HistoryRequest{Since: durationpb.New(-1)})), codes.InvalidArgument, "since"},
+	} {
+		assert.Equal(t, test.code, status.Code(test.err), "%s: %v", name, test.err)
+		assert.ErrorContains(t, test.err, test.text, name)
+	}
+
+	stream, err := c.Events(ctx, &guardv1alpha1.EventsRequest{Tail: 51})
+	require.NoError(t, err)
+
+	_, err = stream.Recv()
+	assert.Equal(t, codes.InvalidArgument, status.Code(err), "%v", err)
+}
+
+// TestEvidenceThatCannotBeHad is said, and on record, too; and whatever becomes of a request, the API goes on.
+func TestEvidenceThatCannotBeHad(t *testing.T) {
+	capture := func() (string, error) { return "", errors.New("no answer") }
+	g := newGuard(t, options{capture: func() (string, error) { return capture() }})
+	c := g.service(t, role.Admin)
+
+	captured, err := c.Capture(t.Context(), &guardv1alpha1.CaptureRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, "no answer", captured.GetMessages()[0].GetEvidence()[0].GetError())
+
+	capture = func() (string, error) { panic("a mistake") }
+
+	_, err = c.Capture(t.Context(), &guardv1alpha1.CaptureRequest{})
+	require.Equal(t, codes.Internal, status.Code(err), "%v", err)
+	assert.NotContains(t, err.Error(), "a mistake", "that is for the log")
+	assert.Equal(t, 1, g.logs.FilterMessageSnippet("panicked").Len())
+
+	capture = func() (string, error) { return "/somewhere", nil }
+
+	_, err = c.Capture(t.Context(), &guardv1alpha1.CaptureRequest{})
+	require.NoError(t, err)
+}
+
+func TestExplainSaysWhy(t *testing.T) {
+	g := newGuard(t, options{})
+
+	response, err := g.service(t, role.Reader).Explain(t.Context(), &guardv1alpha1.ExplainRequest{Target: workload})
+	require.NoError(t, err)
+
+	message := response.GetMessages()[0]
+	assert.Equal(t, resources.StateThrottled, message.GetState())
+	assert.Equal(t, resources.ConditionDiscovery, message.GetConditions()[0].GetName())
+	require.Len(t, message.GetTargets(), 1)
+
+	target := message.GetTargets()[0]
+	assert.Equal(t, workload, target.GetId())
+	assert.Equal(t, "SpegelHighCPU", target.GetRules()[0].GetName())
+	assert.Equal(t, 90*time.Second, target.GetHold().GetReleasesIn().AsDuration())
+	assert.Equal(t, []string{"text", "text"}, target.GetHold().GetBlockers())
+	assert.Equal(t, "max 100000", target.GetCeiling().GetOriginal())
+	assert.InDelta(t, 0.5, target.GetVerdict().GetAfter().GetCoreSeconds(), 1e-9)
+}
+
+func TestHistoryHasWhatIsKnown(t *testing.T) {
+	g := newGuard(t, options{})
+
+	// Minutes apart: the test may take its time.
+	now := boottime.Now()
+	for i := range 4 {
+		g.history.Add(workload, "c", sample(now-time.Duration(35-10*i)*time.Minute, 0.5))
+	}
+
+	c := g.service(t, role.Reader)
+
+	response, err := c.History(t.Context(), &guardv1alpha1.HistoryRequest{})
+	require.NoError(t, err)
+	require.Len(t, response.GetMessages()[0].GetSeries(), 1)
+
+	points := response.GetMessages()[0].GetSeries()[0].GetPoints()
+	require.Len(t, points, 3)
+	assert.InDelta(t, 0.5, points[0].GetCpuCores(), 1e-6)
+	assert.InDelta(t, 1e6, points[0].GetTxBytesPerSecond(), 1)
+	assert.Nil(t, points[0].AllocBytesPerSecond, "not asked") //nolint:protogetter // absent, not 0
+	assert.WithinDuration(t, time.Now().Add(-25*time.Minute), points[0].GetAt().AsTime(), 5*time.Minute)
+
+	response, err = c.History(t.Context(), &guardv1alpha1.HistoryRequest{Since: durationpb.New(20 * time.Minute)})
+	require.NoError(t, err)
+	assert.Len(t, response.GetMessages()[0].GetSeries()[0].GetPoints(), 2)
+}
+
+func TestEvents(t *testing.T) {
+	g := newGuard(t, options{})
+	c := g.service(t, role.Operator)
+
+	once, err := c.Events(t.Context(), &guardv1alpha1.EventsRequest{Tail: 5, Once: true})
+	require.NoError(t, err)
+
+	event, err := once.Recv()
+	require.NoError(t, err)
+	assert.Equal(t, "action", event.GetKind())
+	assert.Equal(t, "000000", event.GetAction().GetId())
+
+	_, err = once.Recv()
+	require.ErrorIs(t, err, io.EOF)
+
+	stream, err := c.Events(t.Context(), &guardv1alpha1.EventsRequest{Tail: -1})
+	require.NoError(t, err)
+
+	_, err = stream.Recv()
+	require.NoError(t, err, "the tail says that it watches")
+
+	// New figures are no event, another state is.
+	poke(t, g)
+
+	_, err = safe.StateUpdateWithConflicts(t.Context(), g.state, resources.NewRuleStatus(workload+"/SpegelHighCPU").Metadata(), func(r *resources.RuleStatus) error {
+		r.TypedSpec().State = "firing"
+
+		return nil
+	})
+	require.NoError(t, err)
+
+	event, err = stream.Recv()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"rule", workload, "SpegelHighCPU", "firing", "text"},
+		[]string{event.GetKind(), event.GetTarget(), event.GetName(), event.GetState(), event.GetBefore()})
+
+	_, err = c.Pause(t.Context(), &guardv1alpha1.PauseRequest{For: durationpb.New(time.Minute), Reason: "why"})
+	require.NoError(t, err)
+
+	kinds := map[string]*guardv1alpha1.EventsResponse{}
+
+	for range 2 {
+		event, err := stream.Recv()
+		require.NoError(t, err)
+
+		kinds[event.GetKind()] = event
+	}
+
+	assert.Equal(t, resources.ActionPause, kinds["action"].GetAction().GetAction())
+	assert.Contains(t, kinds["action"].GetAction().GetBy().GetSubject(), "CN=anna")
+	assert.Equal(t, "in force", kinds["override"].GetState())
+
+	_, err = c.Resume(t.Context(), &guardv1alpha1.ResumeRequest{})
+	require.NoError(t, err)
+
+	for range 2 {
+		event, err := stream.Recv()
+		require.NoError(t, err)
+
+		kinds[event.GetKind()] = event
+	}
+
+	assert.Equal(t, resources.ActionResume, kinds["action"].GetName())
+	assert.Equal(t, "ended", kinds["override"].GetState())
+}

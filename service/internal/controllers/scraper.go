@@ -1,0 +1,76 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// scraper asks a target's program for its metrics, beside the samples: an answer may take its time.
+type scraper struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu    sync.Mutex
+	stats resources.ProgramStats
+}
+
+func startScraper(dial gometrics.Dial, metrics config.Metrics) *scraper {
+	ctx, cancel := context.WithCancel(context.Background())
+
+	s := &scraper{cancel: cancel, done: make(chan struct{}), stats: blindProgram("not asked yet")}
+
+	go s.run(ctx, gometrics.NewClient(dial, int(metrics.Port.Number)), metrics)
+
+	return s
+}
+
+// stop ends a question that is under way, and asks no more.
+func (s *scraper) stop() {
+	s.cancel()
+	<-s.done
+}
+
+// latest is what the program said last. It never waits for an answer.
+func (s *scraper) latest() resources.ProgramStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.stats
+}
+
+func (s *scraper) run(ctx context.Context, client *gometrics.Client, metrics config.Metrics) {
+	defer close(s.done)
+	defer client.Close()
+
+	ticker := time.NewTicker(metrics.Interval.Duration)
+	defer ticker.Stop()
+
+	var program program
+
+	for {
+		answer, err := client.Metrics(ctx, metrics.Path)
+		if err != nil {
+			answer = gometrics.Blind(err.Error())
+		}
+
+		stats := program.add(boottime.Now(), answer)
+
+		s.mu.Lock()
+		s.stats = stats
+		s.mu.Unlock()
+
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,238 @@
+//go:build linux
+
+package enforce
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// apply puts a ceiling in force.
+func (c *Ceiling) apply(wanted *resources.CeilingSpecSpec, now time.Duration) []Action {
+	if err := c.dir.Controllable(); cgroup.IsUncontrollable(err) {
+		return c.observe(wanted, err)
+	} else if err != nil {
+		return c.failed(wanted.Rule, wanted.Reason, "", err, now)
+	}
+
+	owner, ours, err := c.owner()
+
+	switch {
+	case err != nil:
+		return c.failed(wanted.Rule, wanted.Reason, "", err, now)
+	case ours:
+		return nil
+	}
+
+	limited, write := owner.Limit(wanted.CeilingMillicores, wanted.FloorMillicores)
+	if !write {
+		c.err = nil
+
+		if c.status.State != resources.CeilingOwnerLower || c.status.Original != owner.String() {
+			c.leftTo(owner, wanted, resources.CeilingOwnerLower)
+		}
+
+		return nil
+	}
+
+	journal := cgroup.Journal{
+		Target: c.id, Rule: wanted.Rule, Reason: wanted.Reason,
+		Original: owner.String(), OriginalBurstUsec: c.dir.ReadBurst(), Applied: limited.String(),
+		Since: wanted.SinceClock, HoldUntil: wanted.HoldUntilClock, BootID: c.node.BootID,
+	}
+
+	readBack, err := c.dir.Apply(journal)
+
+	switch {
+	case errors.Is(err, cgroup.ErrChanged):
+		return c.conceded(wanted, owner.String(), now)
+	case err != nil:
+		return c.failed(wanted.Rule, wanted.Reason, owner.String(), err, now)
+	}
+
+	c.inForce(wanted, journal, readBack)
+
+	return []Action{c.action(resources.ActionApply, wanted.Rule, wanted.Reason, owner.String(), readBack.String(), nil)}
+}
+
+// owner reads the owner's cpu.max; ours tells that a ceiling was found in force, and is taken over.
+func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
+	journal, err := c.dir.ReadJournal()
+
+	switch {
+	case errors.Is(err, cgroup.ErrNoJournal):
+		value, err = c.dir.ReadCPUMax()
+
+		return value, false, err
+	case errors.Is(err, cgroup.ErrBadJournal):
+		// A ceiling of ours may be in force: taken for the owner's value, it would stay for good.
+		return value, false, fmt.Errorf("cgroup %s: %w: the owner's cpu.max is unknown, so nothing is written; "+
+			"set cpu.max to what it shall be and remove the xattr trusted.spegelguard from the cgroup", c.target.Cgroup, err)
+	case err != nil:
+		return value, false, err
+	}
+
+	if value, err = c.dir.ReadCPUMax(); err != nil {
+		return value, false, err
+	}
+
+	if journal.Ours(value) {
+		c.takeOver(journal)
+
+		return value, true, nil
+	}
+
+	// It was never put in force, or somebody else wrote over it: what it still holds is the burst.
+	value, err = c.dir.Restore(journal)
+
+	return value, false, err
+}
+
+// leftTo shows the owner's value in force in place of a ceiling.
+func (c *Ceiling) leftTo(owner cgroup.CPUMax, wanted *resources.CeilingSpecSpec, state string) {
+	c.status = c.newStatus(wanted, state)
+	c.status.Original, c.status.ReadBack = owner.String(), owner.String()
+}
+
+func (c *Ceiling) inForce(wanted *resources.CeilingSpecSpec, journal cgroup.Journal, readBack cgroup.CPUMax) {
+	c.err, c.journal = nil, &journal
+	c.status = c.newStatus(wanted, resources.CeilingApplied)
+	c.status.AppliedAt = time.Now().UTC()
+	c.status.Original, c.status.Applied, c.status.ReadBack = journal.Original, journal.Applied, readBack.String()
+}
+
+// watch looks after a ceiling in force.
+func (c *Ceiling) watch(wanted *resources.CeilingSpecSpec, now time.Duration) []Action {
+	current, err := c.dir.ReadCPUMax()
+	if err != nil {
+		return c.failed(wanted.Rule, wanted.Reason, c.status.ReadBack, err, now)
+	}
+
+	if !c.journal.Ours(current) {
+		return c.conceded(wanted, c.journal.Applied, now)
+	}
+
+	c.status.ReadBack = current.String()
+
+	return c.adjust(wanted, now)
+}
+
+// conceded: somebody else wrote cpu.max. That is the owner's new will: it becomes the one to restore.
+// The lower of the two is applied again, ever more slowly, or not at all in this hold.
+func (c *Ceiling) conceded(wanted *resources.CeilingSpecSpec, before string, now time.Duration) []Action {
+	c.foreign++
+
+	// Forget the old value first: were we to end here, a restart must not restore it. Restore leaves a
+	// foreign cpu.max alone and puts back the burst.
+	if c.journal != nil {
+		if _, err := c.dir.Restore(*c.journal); err != nil {
+			return c.failed(wanted.Rule, wanted.Reason, before, err, now)
+		}
+	}
+
+	current, err := c.dir.ReadCPUMax()
+	if err != nil {
+		return c.failed(wanted.Rule, wanted.Reason, before, err, now)
+	}
+
+	reason := "cpu.max was changed by somebody else: taken as the owner's new value; the lower one is applied again"
+
+	if wanted.Conflict == string(config.ConflictYield) {
+		c.yielded = wanted.SinceClock
+		reason = "cpu.max was changed by somebody else: taken as the owner's new value, and left in force for the rest of the hold"
+	} else {
+		c.backOff(now)
+	}
+
+	c.err, c.journal = nil, nil
+	c.leftTo(current, wanted, resources.CeilingYielded)
+
+	return []Action{c.action(resources.ActionForeign, wanted.Rule, reason, before, current.String(), nil)}
+}
+
+// settled: what is wanted is in force, whatever failed before.
+func (c *Ceiling) settled() {
+	c.err = nil
+	c.status.State, c.status.LastError = resources.CeilingApplied, ""
+}
+
+// adjust follows a wanted ceiling that changed: a step, or another configuration.
+func (c *Ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) []Action {
+	owner, err := cgroup.ParseCPUMax(c.journal.Original)
+	if err != nil {
+		return c.failed(wanted.Rule, wanted.Reason, c.journal.Applied, err, now)
+	}
+
+	next, before := *c.journal, c.journal.Applied
+	next.Rule, next.Reason, next.Since, next.HoldUntil = wanted.Rule, wanted.Reason, wanted.SinceClock, wanted.HoldUntilClock
+
+	limited, write := owner.Limit(wanted.CeilingMillicores, wanted.FloorMillicores)
+
+	switch {
+	case limited.String() == before && next == *c.journal:
+		c.settled()
+
+		return nil
+	case limited.String() == before:
+		if err := c.dir.WriteJournal(next); err != nil {
+			return c.failed(wanted.Rule, wanted.Reason, before, err, now)
+		}
+
+		c.journal = &next
+		c.settled()
+		c.status.Rule, c.status.SinceClock, c.status.HoldUntilClock = next.Rule, next.Since, next.HoldUntil
+
+		return nil
+	case !write:
+		lifted := c.Lift(resources.ActionRelease, "the owner's own limit is as low")
+		if c.journal == nil {
+			c.leftTo(owner, wanted, resources.CeilingOwnerLower)
+		}
+
+		return lifted
+	}
+
+	next.Previous, next.Applied = before, limited.String()
+
+	readBack, err := c.dir.Apply(next)
+
+	switch {
+	case errors.Is(err, cgroup.ErrChanged):
+		c.journal = nil // taken back by Apply
+
+		return c.conceded(wanted, before, now)
+	case err != nil:
+		return c.failed(wanted.Rule, wanted.Reason, before, err, now)
+	}
+
+	next.Previous = ""
+	c.inForce(wanted, next, readBack)
+
+	return []Action{c.action(resources.ActionAdjust, wanted.Rule, wanted.Reason, before, readBack.String(), nil)}
+}
+
+// Lift takes the ceiling back, if there is one. One that cannot be is still InForce afterwards.
+func (c *Ceiling) Lift(kind, reason string) []Action {
+	if c.journal == nil || c.dir == nil {
+		return nil
+	}
+
+	journal := *c.journal
+
+	restored, err := c.dir.Restore(journal)
+	if err != nil {
+		return c.failed(journal.Rule, reason, journal.Applied, err, boottime.Now())
+	}
+
+	c.journal, c.err = nil, nil
+	c.status = resources.CeilingStatusSpec{}
+	c.retryAt, c.backoff = 0, 0
+
+	return []Action{c.action(kind, journal.Rule, reason, journal.Applied, restored.String(), nil)}
+}

@@ -1,0 +1,130 @@
+//go:build linux
+
+package metrics
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
+
+	"github.com/spegel-guard/spegel-guard/service/internal/identity"
+)
+
+// Bounds of what all who scrape may take together: a few Prometheuses, and no more.
+const (
+	maxConnections = 16
+	maxScrapes     = 4
+	timeout        = 10 * time.Second
+	maxHeader      = 16 << 10
+)
+
+// Path is where the metrics are.
+const Path = "/metrics"
+
+// readers may read what the guard serves, as over the API.
+var readers = role.MakeSet(role.Admin, role.Operator, role.Reader)
+
+// Options of the server.
+type Options struct {
+	Listen string
+	// Identities are for mutual TLS; nil serves without.
+	Identities *identity.Store
+	// Roles tells that a client's certificate must have one of Talos' roles that may read.
+	Roles bool
+	// Served is called when the listener is open; nil is not.
+	Served func()
+}
+
+// Handler answers GET at Path, in the text format or in OpenMetrics.
+func (m *Metrics) Handler(roles bool) http.Handler {
+	scrape := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: maxScrapes, Timeout: timeout, EnableOpenMetrics: true,
+	})
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+Path, func(w http.ResponseWriter, r *http.Request) {
+		if roles && !mayRead(r.TLS) {
+			http.Error(w, "the certificate needs one of the roles os:reader, os:operator, os:admin", http.StatusForbidden)
+
+			return
+		}
+
+		scrape.ServeHTTP(w, r)
+	})
+
+	return mux
+}
+
+func mayRead(state *tls.ConnectionState) bool {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return false
+	}
+
+	roles, _ := role.Parse(state.PeerCertificates[0].Subject.Organization)
+
+	return roles.IncludesAny(readers)
+}
+
+// Serve serves the metrics until the context ends. With identities it waits for the first one.
+func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) error {
+	if opts.Identities != nil {
+		if _, err := opts.Identities.Wait(ctx); err != nil {
+			return err
+		}
+	}
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Listen)
+	if err != nil {
+		return fmt.Errorf("error listening on metrics.listen: %w", err)
+	}
+
+	logger.Info("metrics are served", zap.Stringer("address", listener.Addr()), zap.Bool("tls", opts.Identities != nil))
+
+	if opts.Served != nil {
+		opts.Served()
+	}
+
+	listener = netutil.LimitListener(listener, maxConnections)
+
+	if opts.Identities != nil {
+		listener = tls.NewListener(listener, following(opts.Identities))
+	}
+
+	// What goes wrong with one connection is nobody's concern: a scan of the node's ports would fill the log.
+	server := &http.Server{
+		Handler: m.Handler(opts.Roles), ReadHeaderTimeout: timeout, ReadTimeout: timeout, WriteTimeout: 2 * timeout, IdleTimeout: time.Minute,
+		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(logger.Named("metrics").WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
+	}
+
+	stop := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // it is over
+	defer stop()
+
+	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("error serving the metrics on %s: %w", opts.Listen, err)
+	}
+
+	return nil
+}
+
+// following is the TLS configuration of whichever identity is in force at a handshake.
+func following(store *identity.Store) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			id, _ := store.Current()
+			cfg := id.Server.Clone()
+			cfg.NextProtos = []string{"http/1.1"}
+
+			return cfg, nil
+		},
+	}
+}

@@ -1,0 +1,83 @@
+// Package samples hands on the newest sample of every target inside the process.
+//
+// The policy and the guard's own metrics need each sample; clients need to hear of values that changed. So
+// the resource TargetStats is updated when there is something to tell, and this is what keeps up with the kernel.
+package observe
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// Feed holds the newest sample of each target. It is made by New.
+type Feed struct {
+	news chan struct{}
+
+	mu     sync.Mutex
+	latest map[string]*resources.TargetStatsSpec
+}
+
+// NewFeed is a feed without targets.
+func NewFeed() *Feed {
+	return &Feed{news: make(chan struct{}, 1), latest: map[string]*resources.TargetStatsSpec{}}
+}
+
+// News has something in it when there are samples, or targets fewer, that Update has not taken yet. What comes
+// in quick succession is told once: the counters are cumulative, so nothing is lost. It is for one reader.
+func (f *Feed) News() <-chan struct{} { return f.news }
+
+// Put takes a target's newest sample. It says nothing yet: see Wake.
+func (f *Feed) Put(id string, sample *resources.TargetStatsSpec) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	known, ok := f.latest[id]
+	if !ok {
+		known = new(resources.TargetStatsSpec)
+		f.latest[id] = known
+	}
+
+	*known = *sample
+}
+
+// Remove forgets a target that is gone, and tells.
+func (f *Feed) Remove(id string) {
+	f.mu.Lock()
+	delete(f.latest, id)
+	f.mu.Unlock()
+
+	f.Wake()
+}
+
+// Wake tells that there is something new.
+func (f *Feed) Wake() {
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+}
+
+// Update brings a copy of the newest samples up to date, in place: what is there already is written over, so
+// that nothing is allocated while the targets stay the same.
+func (f *Feed) Update(into map[string]*resources.TargetStatsSpec) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	maps.DeleteFunc(into, func(id string, _ *resources.TargetStatsSpec) bool {
+		_, ok := f.latest[id]
+
+		return !ok
+	})
+
+	for id, sample := range f.latest {
+		known, ok := into[id]
+		if !ok {
+			known = new(resources.TargetStatsSpec)
+			into[id] = known
+		}
+
+		*known = *sample
+	}
+}

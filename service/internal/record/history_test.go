@@ -1,0 +1,89 @@
+package record_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
+)
+
+func counters(at time.Duration, cores float64, allocatedAt time.Duration) policy.Sample {
+	return policy.Sample{
+		At: at, CPU: policy.Counter{Total: cores * at.Seconds()}, TX: policy.Counter{Total: 1000 * at.Seconds()},
+		RX:         policy.Counter{Blind: "host network"},
+		Allocation: policy.Counter{Total: 2e6 * allocatedAt.Seconds(), At: allocatedAt},
+		Periods:    uint64(at / (100 * time.Millisecond)), Throttled: uint64(at / (400 * time.Millisecond)),
+	}
+}
+
+func TestPointsAreAveragesOfTheCounters(t *testing.T) {
+	var store record.History
+
+	// The program is asked every 15 s, so a point in between has the last known rate.
+	for at := time.Second; at <= 62*time.Second; at += time.Second {
+		asked := max(15*time.Second, at.Truncate(15*time.Second))
+		store.Add("a", "c1", counters(at, 0.5, asked))
+	}
+
+	points := store.Points("a", 0)
+	require.Len(t, points, 6)
+
+	for i, point := range points {
+		assert.Equal(t, time.Duration(i+1)*10*time.Second+time.Second, point.At)
+		assert.Equal(t, record.HistoryStep, point.Over)
+		assert.InDelta(t, 0.5, point.CPU, 1e-9)
+		assert.InDelta(t, 1000, point.TX, 1e-9)
+		assert.True(t, math.IsNaN(point.RX), "blind")
+		assert.InDelta(t, 0.25, point.Throttled, 0.01)
+	}
+
+	assert.InDelta(t, 2e6, points[2].Allocation, 1)
+	assert.InDelta(t, 2e6, points[5].Allocation, 1)
+
+	assert.Len(t, store.Points("a", 41*time.Second), 2)
+	assert.Empty(t, store.Points("b", 0))
+
+	store.Forget("a")
+	assert.Empty(t, store.Points("a", 0))
+}
+
+func TestAnotherContainerBeginsAnew(t *testing.T) {
+	var store record.History
+
+	store.Add("a", "c1", counters(100*time.Second, 1, 0))
+	store.Add("a", "c1", counters(110*time.Second, 1, 0))
+	// Its counters begin at zero: compared with the old one's they would be a reset.
+	store.Add("a", "c2", policy.Sample{At: 120 * time.Second})
+	store.Add("a", "c2", policy.Sample{At: 130 * time.Second, CPU: policy.Counter{Total: 2}})
+
+	points := store.Points("a", 0)
+	require.Len(t, points, 2)
+	assert.InDelta(t, 1, points[0].CPU, 1e-9)
+	assert.InDelta(t, 0.2, points[1].CPU, 1e-9)
+}
+
+func TestOnlyAnHourIsKept(t *testing.T) {
+	var store record.History
+
+	for i := range 2 * record.HistoryPoints {
+		store.Add("a", "c", policy.Sample{At: time.Duration(i) * record.HistoryStep, CPU: policy.Counter{Total: float64(i)}})
+	}
+
+	points := store.Points("a", -1)
+	require.Len(t, points, record.HistoryPoints)
+	assert.Equal(t, time.Duration(record.HistoryPoints)*record.HistoryStep, points[0].At, "the oldest first")
+	assert.Equal(t, time.Duration(2*record.HistoryPoints-1)*record.HistoryStep, points[record.HistoryPoints-1].At)
+}
+
+func TestNothingIsKeptWithoutAStore(t *testing.T) {
+	var store *record.History
+
+	store.Add("a", "c", policy.Sample{})
+	store.Forget("a")
+	assert.Empty(t, store.Points("a", 0))
+}
