@@ -55,7 +55,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.content, "content", "/var/lib/containerd/io.containerd.content.v1.content", "containerd's content store")
 	flag.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "where a target's state before its ceiling is kept; empty: nowhere")
 	flag.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "the API's unix socket")
-	flag.StringVar(&f.memory, "memory", "/run/spegel-guard/memory.json", "where decisions are remembered over a restart; empty: nowhere")
+	flag.StringVar(&f.memory, "memory", "/run/spegel-guard/state.json", "where decisions are remembered over a restart; empty: nowhere")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage) //nolint:errcheck // nowhere left to say it

@@ -67,7 +67,7 @@ func recall(remembered map[string]persist.Workload, left enforce.Leftovers, cfg 
 
 	for id, hold := range left.Holds {
 		// A person's ceiling ends with their order, not with a rule's hold.
-		if hold.Rule == resources.RuleByHand {
+		if hold.Rule == resources.RuleOverride {
 			continue
 		}
 

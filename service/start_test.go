@@ -140,7 +140,7 @@ func TestGuard_StaysUp(t *testing.T) {
 		},
 		{
 			name:    "broken saved decisions",
-			prepare: func(t *testing.T, d *daemon) { d.write(t, "run/memory.json", "{") },
+			prepare: func(t *testing.T, d *daemon) { d.write(t, "run/state.json", "{") },
 			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "earlier decisions are forgotten",
 		},
 		{

@@ -19,8 +19,8 @@ import (
 const (
 	// exitThrottled: a ceiling is in force somewhere.
 	exitThrottled = 2
-	// exitBlind: a guard cannot do its work, or a node does not answer.
-	exitBlind = 3
+	// exitUnavailable: a guard cannot do its work, or a node does not answer.
+	exitUnavailable = 3
 )
 
 // exitError is an exit code of its own; without an error nothing is printed.
@@ -80,7 +80,7 @@ func (a *app) root() *cobra.Command {
 Credentials and nodes come from the talosconfig, as with talosctl. Each node's guard is asked directly, at port
 50321; with --endpoints requests go through these, which must forward (api.forward in their configuration).
 
-Exit codes: 0 all is well, 1 the command failed, 2 a ceiling is in force, 3 a guard is blind or not reachable.`,
+Exit codes: 0 all is well, 1 the command failed, 2 a ceiling is in force, 3 a guard is unavailable or not reachable.`,
 		// A failing command says what failed; how commands are written is not the answer to that.
 		SilenceUsage: true, SilenceErrors: true,
 	}

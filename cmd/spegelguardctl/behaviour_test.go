@@ -34,21 +34,21 @@ func TestExitCodes(t *testing.T) {
 	assert.Contains(t, got.stderr, "unknown flag: --config")
 
 	require.NoError(t, safe.StateModify(t.Context(), c.guards[0].State, resources.NewGuardStatus(resources.GuardStatusID), func(r *resources.GuardStatus) error {
-		r.TypedSpec().State = resources.StateBlind
+		r.TypedSpec().State = resources.StateUnavailable
 
 		return nil
 	}))
-	assert.Equal(t, exitBlind, c.run("status").code)
+	assert.Equal(t, exitUnavailable, c.run("status").code)
 
 	// A node that is not there does not keep the others from being shown.
 	c.addresses["talos-prod-4"] = "127.0.0.1:1"
 	got = c.run("status")
-	assert.Equal(t, exitBlind, got.code)
+	assert.Equal(t, exitUnavailable, got.code)
 	assert.Contains(t, got.stdout, "talos-prod-3   ok")
 	assert.Contains(t, got.stderr, "1 of 4 nodes failed:\n\ttalos-prod-4: Unavailable")
 
 	got = c.run("status", "-n", "nowhere.invalid")
-	assert.Equal(t, exitBlind, got.code)
+	assert.Equal(t, exitUnavailable, got.code)
 	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: Unavailable")
 }
 
@@ -178,7 +178,7 @@ func TestSupportHasNoSecrets(t *testing.T) {
 	c.addresses["talos-prod-4"] = "127.0.0.1:1"
 
 	got := c.run("support", "-O", path)
-	assert.Equal(t, exitBlind, got.code)
+	assert.Equal(t, exitUnavailable, got.code)
 	assert.Contains(t, got.stderr, "has what 3 of 4 nodes know")
 
 	archive, err := zip.OpenReader(path)

@@ -56,7 +56,7 @@ func TestWhatTheDocsSay(t *testing.T) {
 			}
 
 			got := c.run(args...)
-			assert.Contains(t, []int{0, exitThrottled, exitBlind}, got.code, "%s: %s\n%s", document.Path, command.Line, got.stderr)
+			assert.Contains(t, []int{0, exitThrottled, exitUnavailable}, got.code, "%s: %s\n%s", document.Path, command.Line, got.stderr)
 			assert.NotContains(t, got.stderr, "unknown", command.Line)
 		}
 	}

@@ -43,7 +43,7 @@ the kernel, cgroups, SELinux, sockets, certificates, signals and the target. Not
 				judge: func(c *guardv1alpha1.Checkup) int {
 					for _, check := range c.GetChecks() {
 						if check.GetState() == checkFailed {
-							return exitBlind
+							return exitUnavailable
 						}
 					}
 

@@ -274,7 +274,7 @@ func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	err = root.ExecuteContext(t.Context())
 	whole := time.Since(began)
 
-	require.Equal(t, exitBlind, exitCode(err))
+	require.Equal(t, exitUnavailable, exitCode(err))
 	assert.ErrorContains(t, err, fmt.Sprintf("%d of %d nodes failed", dead+hanging, count))
 	assert.Equal(t, dead, strings.Count(err.Error(), "refused"), err)
 	assert.Equal(t, hanging, strings.Count(err.Error(), "deadline exceeded"), err)
@@ -289,7 +289,7 @@ func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	got := b.run("--timeout", timeout.String(), "compare")
 
 	t.Logf("compare: %s", time.Since(began).Round(time.Millisecond))
-	assert.Equal(t, exitBlind, got.code)
+	assert.Equal(t, exitUnavailable, got.code)
 	assert.Equal(t, alive+4, strings.Count(got.stdout, "\n"))
 	assert.Equal(t, hanging, strings.Count(got.stderr, "no answer yet, when most others had answered"))
 	assert.Less(t, time.Since(began), timeout)

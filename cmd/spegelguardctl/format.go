@@ -15,9 +15,9 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// reading writes a signal's reading for people; what is blind is not known.
+// reading writes a signal's reading for people; what is unavailable is not known.
 func reading(signal config.Signal, r *guardv1alpha1.Reading) string {
-	if r == nil || r.GetProvenance() == resources.Blind {
+	if r == nil || r.GetProvenance() == resources.Unavailable {
 		return ""
 	}
 
@@ -41,7 +41,7 @@ func known(signal config.Signal, value *float64) string {
 }
 
 func bytesOf(r *guardv1alpha1.Reading) string {
-	if r == nil || r.GetProvenance() == resources.Blind {
+	if r == nil || r.GetProvenance() == resources.Unavailable {
 		return ""
 	}
 
@@ -120,6 +120,6 @@ func codeOf(state string) int {
 	case resources.StateOK, resources.StatePending, resources.StateFiring, resources.StatePaused:
 		return 0
 	default:
-		return exitBlind
+		return exitUnavailable
 	}
 }

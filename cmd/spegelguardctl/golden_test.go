@@ -39,7 +39,7 @@ func TestGolden(t *testing.T) {
 		{"rules", []string{"rules"}, 0},
 		{"rules-plain", []string{"rules", "--form", "plain"}, 0},
 		{"rules-inhibit", []string{"rules", "--form", "inhibit"}, 0},
-		{"doctor", []string{"doctor", "-n", "talos-prod-2"}, exitBlind},
+		{"doctor", []string{"doctor", "-n", "talos-prod-2"}, exitUnavailable},
 		{"version", []string{"version", "-n", "talos-prod-2"}, 0},
 		{"replay", []string{"replay", traces + "incident.jsonl"}, 0},
 		{"throttle", []string{"throttle", "-n", "talos-prod-3", "--ceiling", "300m", "--for", "1h", "--reason", "drill"}, 0},

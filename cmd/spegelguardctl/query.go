@@ -141,7 +141,7 @@ func nextBatch[T any](arriving <-chan T) (batch []T, more bool) {
 // outcome of a command on several nodes.
 type outcome struct {
 	of int
-	// judging: what is not known of a node counts as blind, whatever the reason.
+	// judging: what is not known of a node counts as unavailable, whatever the reason.
 	judging bool
 	code    int
 	failed  []error
@@ -155,7 +155,7 @@ func (o *outcome) add(err error) {
 	o.failed = append(o.failed, err)
 
 	if o.judging || client.IsUnreachableError(err) {
-		o.code = exitBlind
+		o.code = exitUnavailable
 	} else {
 		o.code = max(o.code, 1)
 	}

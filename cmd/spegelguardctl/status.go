@@ -21,7 +21,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "Show the state of every node's guard",
 		Long: `Show the state of every node's guard, one row per node; with several targets on a node it is the worst one's.
 
-Exit codes: 0 no ceiling is in force, 2 one is, 3 a guard is blind, without a target or not reachable.`,
+Exit codes: 0 no ceiling is in force, 2 one is, 3 a guard is unavailable, without a target or not reachable.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := query[*guardv1alpha1.Status]{
@@ -68,7 +68,7 @@ func ceilingInForce(c *guardv1alpha1.CeilingStatus) string {
 }
 
 // ruleOrder is from what matters least.
-var ruleOrder = []string{"ok", "blind", "releasing", "pending", "firing"}
+var ruleOrder = []string{"ok", "unavailable", "releasing", "pending", "firing"}
 
 // loudest is the name of the rule that is furthest from well; empty when all are.
 func loudest(rules []*guardv1alpha1.RuleStatus) string {

@@ -31,7 +31,7 @@ const (
 const (
 	CeilingInForce = "SpegelGuardCeilingInForce"
 	Flapping       = "SpegelGuardThrottlesAgain"
-	Blind          = "SpegelGuardBlind"
+	Unavailable    = "SpegelGuardUnavailable"
 	ApplyFailed    = "SpegelGuardApplyFailed"
 	Conflict       = "SpegelGuardConflict"
 	Stalled        = "SpegelGuardStalled"

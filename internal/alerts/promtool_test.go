@@ -205,15 +205,15 @@ func TestPromtoolOnTheGuards(t *testing.T) {
 			map[string]string{"namespace": "spegel", "pod": "spegel-1", "instance": "10.0.0.1:9", "severity": "warning"}, "",
 		},
 		{
-			alerts.Blind, "12m", `spegel_guard_state{state="blind", instance="10.0.0.1:9"}`, `spegel_guard_state{state="throttled", instance="10.0.0.1:9"}`, "1+0x60", "1+0x60",
-			map[string]string{"state": "blind", "instance": "10.0.0.1:9", "severity": "warning"}, "the guard on 10.0.0.1:9 is blind",
+			alerts.Unavailable, "12m", `spegel_guard_state{state="unavailable", instance="10.0.0.1:9"}`, `spegel_guard_state{state="throttled", instance="10.0.0.1:9"}`, "1+0x60", "1+0x60",
+			map[string]string{"state": "unavailable", "instance": "10.0.0.1:9", "severity": "warning"}, "the guard on 10.0.0.1:9 is unavailable",
 		},
 		{
 			alerts.ApplyFailed, "10m", `spegel_guard_apply_failures_total{errno="EROFS", instance="10.0.0.1:9"}`, `spegel_guard_apply_failures_total{errno="EACCES"}`, "0+1x60", "1+0x60",
 			map[string]string{"errno": "EROFS", "instance": "10.0.0.1:9", "severity": "critical"}, "the guard on 10.0.0.1:9 could not write a ceiling (EROFS)",
 		},
 		{
-			alerts.Conflict, "20m", "spegel_guard_foreign_writes_total{" + target + "}", `spegel_guard_foreign_writes_total{pod="calm"}`, "0+1x60", "1+0x60",
+			alerts.Conflict, "20m", "spegel_guard_external_changes_total{" + target + "}", `spegel_guard_external_changes_total{pod="calm"}`, "0+1x60", "1+0x60",
 			map[string]string{"namespace": "spegel", "pod": "spegel-1", "instance": "10.0.0.1:9", "severity": "warning"}, "somebody else writes cpu.max of spegel-1",
 		},
 		{

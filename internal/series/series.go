@@ -25,12 +25,12 @@ type Series struct {
 
 // Names of those that alerts are about.
 const (
-	Ceiling       = "spegel_guard_ceiling_cores"
-	State         = "spegel_guard_state"
-	Throttles     = "spegel_guard_throttles_total"
-	ApplyFailures = "spegel_guard_apply_failures_total"
-	ForeignWrites = "spegel_guard_foreign_writes_total"
-	LastSample    = "spegel_guard_last_sample_timestamp_seconds"
+	Ceiling         = "spegel_guard_ceiling_cores"
+	State           = "spegel_guard_state"
+	Throttles       = "spegel_guard_throttles_total"
+	ApplyFailures   = "spegel_guard_apply_failures_total"
+	ExternalChanges = "spegel_guard_external_changes_total"
+	LastSample      = "spegel_guard_last_sample_timestamp_seconds"
 )
 
 // The others.
@@ -97,7 +97,7 @@ func All() []Series {
 		{RXBytes, Counter, "Bytes received over all links of the pod but loopback.", workload()},
 		{Allocation, Gauge, "Bytes allocated per second by the program, as it says itself. Absent while it is not known.", workload()},
 		{AllocationBytes, Counter, "Bytes allocated by the program since it started, as it says itself. Absent while it is not known.", workload()},
-		{Provenance, Gauge, "1 for how a signal is known (measured, derived, blind), 0 for every other way.", workload("signal", "provenance")},
+		{Provenance, Gauge, "1 for how a signal is known (measured, derived, unavailable), 0 for every other way.", workload("signal", "provenance")},
 		{LastSample, Gauge, "When the newest sample was taken, in Unix time.", workload()},
 
 		{RuleState, Gauge, "1 for the state that the rule is in, 0 for every other.", workload("rule", "state")},
@@ -115,7 +115,7 @@ func All() []Series {
 		{Throttles, Counter, "Ceilings that were put in force, those after a probe included.", workload()},
 		{Releases, Counter, "Ceilings that were taken back for good, for whatever reason.", workload()},
 		{Probes, Counter, "Ceilings that were lifted for a moment to see what demand is like without them.", workload()},
-		{ForeignWrites, Counter, "How often somebody else wrote cpu.max under a ceiling.", workload()},
+		{ExternalChanges, Counter, "How often somebody else wrote cpu.max under a ceiling.", workload()},
 		{ApplyFailures, Counter, "Ceilings that could not be written or taken back, by the kernel's error.", []string{"errno"}},
 
 		{SampleDuration, Histogram, "How long it took to read all of one container's counters.", nil},

@@ -63,7 +63,7 @@ func (d *Dir) Apply(j Journal) (CPUMax, error) {
 		return CPUMax{}, err
 	}
 
-	burst := value.room(j.OriginalBurstUsec)
+	burst := value.room(j.OwnerBurstUsec)
 
 	if err := value.Validate(burst); err != nil {
 		return CPUMax{}, err
@@ -106,7 +106,7 @@ func (d *Dir) put(j Journal, value CPUMax, burst uint64) error {
 		return err
 	}
 
-	if text := current.String(); text != j.Original && !j.Ours(current) {
+	if text := current.String(); text != j.OwnerLimit && !j.Ours(current) {
 		return fmt.Errorf("%w: it reads %q", ErrChanged, text)
 	}
 
@@ -127,7 +127,7 @@ func (d *Dir) put(j Journal, value CPUMax, burst uint64) error {
 
 	fault.Point(fault.Written)
 
-	if !lower && j.OriginalBurstUsec > 0 && d.ReadBurst() < burst {
+	if !lower && j.OwnerBurstUsec > 0 && d.ReadBurst() < burst {
 		if err := d.writeBurst(burst); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 	}
 
 	if j.Ours(current) {
-		if err := d.writeFile(fileMax, j.Original); err != nil {
+		if err := d.writeFile(fileMax, j.OwnerLimit); err != nil {
 			return current, err
 		}
 
@@ -172,7 +172,7 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 
 	// The journal is all that is known of the owner's value: it stays until that is seen.
 	if j.Ours(after) {
-		return after, fmt.Errorf("cpu.max of cgroup %s still reads %q after writing %q", d.path, after, j.Original)
+		return after, fmt.Errorf("cpu.max of cgroup %s still reads %q after writing %q", d.path, after, j.OwnerLimit)
 	}
 
 	if err := d.RemoveJournal(); err != nil {
@@ -187,11 +187,11 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 func (d *Dir) restoreBurst(j Journal) error {
 	current := d.ReadBurst()
 
-	if current == j.OriginalBurstUsec || !slices.Contains(j.bursts(), current) {
+	if current == j.OwnerBurstUsec || !slices.Contains(j.bursts(), current) {
 		return nil
 	}
 
-	err := d.writeBurst(j.OriginalBurstUsec)
+	err := d.writeBurst(j.OwnerBurstUsec)
 	if errors.Is(err, unix.EINVAL) {
 		// The owner lowered the quota below the old burst: the burst of old has no place any more.
 		return nil

@@ -24,9 +24,9 @@ type Journal struct {
 	// Rule and Reason of the ceiling.
 	Rule   string `json:"rule"`
 	Reason string `json:"reason"`
-	// Original is the owner's cpu.max, OriginalBurstUsec the owner's cpu.max.burst.
-	Original          string `json:"original"`
-	OriginalBurstUsec uint64 `json:"originalBurstUsec,omitempty"`
+	// Original is the owner's cpu.max, OwnerBurstUsec the owner's cpu.max.burst.
+	OwnerLimit     string `json:"original"`
+	OwnerBurstUsec uint64 `json:"originalBurstUsec,omitempty"`
 	// Applied is the ceiling.
 	Applied string `json:"applied"`
 	// Previous is the ceiling that Applied takes the place of, while that is being written: a crash may
@@ -68,7 +68,7 @@ func DecodeJournal(data []byte) (Journal, error) {
 		return Journal{}, fmt.Errorf("%w: version %d, this guard knows 1..%d", ErrBadJournal, j.Version, JournalVersion)
 	}
 
-	values := []string{j.Original, j.Applied}
+	values := []string{j.OwnerLimit, j.Applied}
 	if j.Previous != "" {
 		values = append(values, j.Previous)
 	}
@@ -96,7 +96,7 @@ func (j Journal) bursts() []uint64 {
 
 	for _, text := range []string{j.Applied, j.Previous} {
 		if value, err := ParseCPUMax(text); err == nil {
-			bursts = append(bursts, value.room(j.OriginalBurstUsec))
+			bursts = append(bursts, value.room(j.OwnerBurstUsec))
 		}
 	}
 

@@ -54,7 +54,7 @@ func read(t *testing.T, name string) string {
 }
 
 func journal(original, applied string) cgroup.Journal {
-	return cgroup.Journal{Target: "a/b/c", Original: original, Applied: applied, BootID: "boot"}
+	return cgroup.Journal{Target: "a/b/c", OwnerLimit: original, Applied: applied, BootID: "boot"}
 }
 
 // newBurstingCgroup is one whose owner lets it burst, and the journal of a ceiling with no room for that.
@@ -66,8 +66,8 @@ func newBurstingCgroup(t *testing.T, applied string) (*cgroup.Dir, string, cgrou
 	write(t, name+"/cpu.max.burst", "150000")
 
 	j := journal("200000 100000", applied)
-	j.OriginalBurstUsec = dir.ReadBurst()
-	require.Equal(t, uint64(150000), j.OriginalBurstUsec)
+	j.OwnerBurstUsec = dir.ReadBurst()
+	require.Equal(t, uint64(150000), j.OwnerBurstUsec)
 
 	return dir, name, j
 }
@@ -92,7 +92,7 @@ func TestApplyAndRestore(t *testing.T) {
 
 		stored, err := dir.ReadJournal()
 		require.NoError(t, err)
-		assert.Equal(t, original, stored.Original)
+		assert.Equal(t, original, stored.OwnerLimit)
 
 		found, err := cgroup.FindJournals(root)
 		require.NoError(t, err)
@@ -121,7 +121,7 @@ func TestBurstStepsDownFirstAndComesBack(t *testing.T) {
 	assert.Equal(t, "150000", read(t, name+"/cpu.max.burst"))
 }
 
-func TestRestoreLeavesAForeignValue(t *testing.T) {
+func TestRestoreLeavesAnExternalValue(t *testing.T) {
 	dir, name := newCgroup(t)
 
 	j := journal("max 100000", "50000 100000")
@@ -184,7 +184,7 @@ func TestApplyRefusesWhatChangedMeanwhile(t *testing.T) {
 	require.ErrorIs(t, err, cgroup.ErrMalformed, "refused before the kernel has to")
 }
 
-func TestRestoreLeavesAForeignBurst(t *testing.T) {
+func TestRestoreLeavesAnExternalBurst(t *testing.T) {
 	dir, name, j := newBurstingCgroup(t, "50001 100000")
 
 	_, err := dir.Apply(j)

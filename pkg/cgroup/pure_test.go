@@ -192,7 +192,7 @@ func TestValidate(t *testing.T) {
 func TestJournal(t *testing.T) {
 	j := cgroup.Journal{
 		Version: cgroup.JournalVersion, Target: "spegel/spegel-x/registry", Rule: "SpegelHighCPU",
-		Original: "max 100000", Applied: "50000 100000", Since: 1, HoldUntil: 2, BootID: "b",
+		OwnerLimit: "max 100000", Applied: "50000 100000", Since: 1, HoldUntil: 2, BootID: "b",
 	}
 
 	data, err := cgroup.EncodeJournal(j)
@@ -219,7 +219,7 @@ func TestAJournalOfTheFirstVersionIsRead(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, cgroup.Journal{
 		Version: 1, Target: "spegel/spegel-x/registry", Rule: "SpegelHighCPU", Reason: "cpu 1803m above 400m for 10m0s",
-		Original: "max 100000", Applied: "50000 100000", Since: 1, HoldUntil: 2, BootID: "b",
+		OwnerLimit: "max 100000", Applied: "50000 100000", Since: 1, HoldUntil: 2, BootID: "b",
 	}, j)
 
 	for text, want := range map[string]bool{"50000 100000": true, "50001 100000": false, "max 100000": false} {
@@ -334,7 +334,7 @@ func FuzzDecodeJournal(f *testing.F) {
 			return
 		}
 
-		for _, text := range []string{j.Original, j.Applied} {
+		for _, text := range []string{j.OwnerLimit, j.Applied} {
 			_, err := cgroup.ParseCPUMax(text)
 			require.NoError(t, err)
 		}

@@ -58,7 +58,7 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 	}
 
 	for target := range targets.All() {
-		add(figures.Figures, compare.GC, target.TypedSpec().Program.GCPerSecond)
+		add(figures.Figures, compare.GC, target.TypedSpec().Application.GCPerSecond)
 	}
 
 	for _, series := range past.GetSeries() {
@@ -81,7 +81,7 @@ func nodeFigures(into map[compare.Metric]float64, spec *resources.NodeStatsSpec)
 }
 
 func add(into map[compare.Metric]float64, metric compare.Metric, reading resources.Reading) {
-	if reading.Provenance != resources.Blind {
+	if reading.Provenance != resources.Unavailable {
 		into[metric] += reading.Value
 	}
 }

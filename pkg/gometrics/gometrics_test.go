@@ -42,7 +42,9 @@ func TestParse(t *testing.T) {
 	metrics, err := gometrics.Parse(strings.NewReader(answer))
 	require.NoError(t, err)
 
-	missing := func(name string) gometrics.Value { return gometrics.Value{Blind: name + " is not among the metrics"} }
+	missing := func(name string) gometrics.Value {
+		return gometrics.Value{Unavailable: name + " is not among the metrics"}
+	}
 
 	assert.Equal(t, gometrics.Metrics{
 		AllocBytes:        gometrics.Value{Number: 4.8e10},
@@ -79,7 +81,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseIsBlindToBadValuesAlone(t *testing.T) {
+func TestParseIsUnavailableToBadValuesAlone(t *testing.T) {
 	for bad, reason := range map[string]string{
 		"go_memstats_alloc_bytes_total NaN":                                "go_memstats_alloc_bytes_total is NaN",
 		"go_memstats_alloc_bytes_total +Inf":                               "go_memstats_alloc_bytes_total is +Inf",
@@ -89,7 +91,7 @@ func TestParseIsBlindToBadValuesAlone(t *testing.T) {
 	} {
 		metrics, err := gometrics.Parse(strings.NewReader(bad + "\ngo_goroutines 87\n"))
 		require.NoError(t, err)
-		assert.Equal(t, reason, metrics.AllocBytes.Blind)
+		assert.Equal(t, reason, metrics.AllocBytes.Unavailable)
 		assert.Equal(t, gometrics.Value{Number: 87}, metrics.Goroutines)
 	}
 }
@@ -118,12 +120,12 @@ func TestHostileAnswers(t *testing.T) {
 			runtime.ReadMemStats(&after)
 
 			if err == nil {
-				assert.NotEmpty(t, metrics.AllocBytes.Blind)
+				assert.NotEmpty(t, metrics.AllocBytes.Unavailable)
 			} else {
 				assert.Less(t, len(err.Error()), 300, "what the server says is not repeated at length")
 			}
 
-			t.Logf("%v %s", err, metrics.AllocBytes.Blind)
+			t.Logf("%v %s", err, metrics.AllocBytes.Unavailable)
 			assert.Less(t, after.HeapAlloc, before.HeapAlloc+(64<<20), "memory does not follow the answer's size")
 		})
 	}
@@ -184,7 +186,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 
-		if v := metrics.AllocBytes; v.Blind == "" && !(v.Number >= 0) {
+		if v := metrics.AllocBytes; v.Unavailable == "" && !(v.Number >= 0) {
 			t.Error(errors.New("a value that is none"), v)
 		}
 	})

@@ -15,8 +15,8 @@ import (
 
 // Value is a number, or the reason there is none.
 type Value struct {
-	Number float64
-	Blind  string
+	Number      float64
+	Unavailable string
 }
 
 // Metrics are the values of interest. Counters are cumulative since the program started.
@@ -59,12 +59,12 @@ var fields = []field{
 	{name: mirrorRequests, value: func(m *Metrics) *Value { return &m.MirrorHits }, labelled: true, label: [2]string{"cache", "hit"}},
 }
 
-// Blind are metrics of which nothing is known, for one reason.
-func Blind(reason string) Metrics {
+// Unavailable are metrics of which nothing is known, for one reason.
+func Unavailable(reason string) Metrics {
 	var m Metrics
 
 	for _, f := range fields {
-		*f.value(&m) = Value{Blind: reason}
+		*f.value(&m) = Value{Unavailable: reason}
 	}
 
 	return m
@@ -154,9 +154,9 @@ func (f field) read(family *dto.MetricFamily) Value {
 
 	switch {
 	case len(series) == 0:
-		return Value{Blind: f.name + " is not among the metrics"}
+		return Value{Unavailable: f.name + " is not among the metrics"}
 	case len(series) > 1 && !f.labelled:
-		return Value{Blind: fmt.Sprintf("%s is there %d times", f.name, len(series))}
+		return Value{Unavailable: fmt.Sprintf("%s is there %d times", f.name, len(series))}
 	}
 
 	var sum float64
@@ -169,7 +169,7 @@ func (f field) read(family *dto.MetricFamily) Value {
 		value := one.GetUntyped().GetValue()
 
 		if math.IsNaN(value) || math.IsInf(value, 0) || value < 0 {
-			return Value{Blind: fmt.Sprintf("%s is %v", f.name, value)}
+			return Value{Unavailable: fmt.Sprintf("%s is %v", f.name, value)}
 		}
 
 		sum += value

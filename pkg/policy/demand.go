@@ -37,7 +37,7 @@ func (d *demand) add(sample *Sample) {
 	d.time.add(sample.At, sample.ThrottledTime)
 
 	pressure := sample.Pressure.checked()
-	if pressure.Blind == "" {
+	if pressure.Unavailable == "" {
 		d.pressure.add(sample.At, pressure.Total)
 	} else {
 		d.pressure.reset()

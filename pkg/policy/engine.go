@@ -219,7 +219,7 @@ func (e *Engine) stepRules(sample *Sample) *rule {
 		r := &e.rules[i]
 		r.step(sample, e.ceiling.ReleaseAfter.Duration)
 
-		if r.state == StateFiring && r.blind == "" && r.isAbove() && (firing == nil || r.enforced && !firing.enforced) {
+		if r.state == StateFiring && r.unavailable == "" && r.isAbove() && (firing == nil || r.enforced && !firing.enforced) {
 			firing = r
 		}
 	}
@@ -229,7 +229,7 @@ func (e *Engine) stepRules(sample *Sample) *rule {
 
 // account brings demand, quiet time and totals up to date.
 func (e *Engine) account(sample *Sample, passed time.Duration) {
-	if sample.CPU.Blind == "" {
+	if sample.CPU.Unavailable == "" {
 		e.demand.add(sample)
 	} else {
 		e.demand.reset()
@@ -261,12 +261,12 @@ func lengthen(d, by time.Duration, on bool) time.Duration {
 
 // under: no rule is above its threshold, and nothing presses.
 func (e *Engine) under(sample *Sample) bool {
-	if sample.CPU.Blind != "" || e.pressing {
+	if sample.CPU.Unavailable != "" || e.pressing {
 		return false
 	}
 
 	for i := range e.rules {
-		if r := &e.rules[i]; r.enforced && r.blind == "" && r.isAbove() {
+		if r := &e.rules[i]; r.enforced && r.unavailable == "" && r.isAbove() {
 			return false
 		}
 	}
@@ -276,7 +276,7 @@ func (e *Engine) under(sample *Sample) bool {
 
 // quiet: no rule has a reason for the ceiling, and nothing presses on it.
 func (e *Engine) quiet(sample *Sample) bool {
-	if sample.CPU.Blind != "" || e.held && e.hold.Enforced() && e.pressing {
+	if sample.CPU.Unavailable != "" || e.held && e.hold.Enforced() && e.pressing {
 		return false
 	}
 

@@ -228,24 +228,24 @@ func TestAMemoryAtItsHoldsEnd(t *testing.T) {
 	assert.False(t, memory.IsZero())
 }
 
-func TestBlindNeverTripsAndNeverReleases(t *testing.T) {
+func TestUnavailableNeverTripsAndNeverReleases(t *testing.T) {
 	l, r := newLoop(t, cpuRule), &recorder{}
 
 	l.Run(9*time.Minute, 1.8, r.see)
 
-	blind := func(d time.Duration) {
+	unavailable := func(d time.Duration) {
 		for range d / time.Second {
 			l.Plant.Sample.At += time.Second
 			sample := l.Plant.Sample
-			sample.CPU = policy.Counter{Blind: "gone"}
+			sample.CPU = policy.Counter{Unavailable: "gone"}
 			r.see(sample, l.Engine.Step(sample))
 		}
 	}
 
-	blind(time.Hour)
+	unavailable(time.Hour)
 	assert.Empty(t, r.changes)
-	assert.Equal(t, policy.StateBlind, r.last.Rules[0].State)
-	assert.Equal(t, "gone", r.last.Rules[0].Blind)
+	assert.Equal(t, policy.StateUnavailable, r.last.Rules[0].State)
+	assert.Equal(t, "gone", r.last.Rules[0].Unavailable)
 
 	// Unseen time does not count: `for` starts again.
 	l.Run(10*time.Minute, 1.8, r.see)
@@ -253,12 +253,12 @@ func TestBlindNeverTripsAndNeverReleases(t *testing.T) {
 	l.Run(2*time.Minute, 1.8, r.see)
 	require.Equal(t, []policy.Event{policy.EventTrip}, r.events())
 
-	blind(5 * time.Hour)
+	unavailable(5 * time.Hour)
 	assert.True(t, r.last.Held)
 	assert.Equal(t, []policy.Event{policy.EventTrip}, r.events())
 }
 
-// TestRuleStatus_Since: a state begins when it is first seen, also blind and what follows it.
+// TestRuleStatus_Since: a state begins when it is first seen, also unavailable and what follows it.
 func TestRuleStatus_Since(t *testing.T) {
 	e := policy.New(config.Default(), policy.Options{})
 
@@ -268,12 +268,12 @@ func TestRuleStatus_Since(t *testing.T) {
 
 	const first = 40 * time.Hour // the machine booted long before the guard started
 
-	blind := policy.Counter{Blind: "gone"}
+	unavailable := policy.Counter{Unavailable: "gone"}
 
 	assert.Equal(t, first, since(first, policy.Counter{}))
 	assert.Equal(t, first, since(first+time.Minute, policy.Counter{}))
-	assert.Equal(t, first+2*time.Minute, since(first+2*time.Minute, blind))
-	assert.Equal(t, first+2*time.Minute, since(first+3*time.Minute, blind))
+	assert.Equal(t, first+2*time.Minute, since(first+2*time.Minute, unavailable))
+	assert.Equal(t, first+2*time.Minute, since(first+3*time.Minute, unavailable))
 	assert.Equal(t, first+4*time.Minute, since(first+4*time.Minute, policy.Counter{}), "ok again")
 }
 

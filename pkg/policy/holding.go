@@ -56,7 +56,7 @@ func (e *Engine) keep(sample *Sample) {
 		e.release(at)
 	case e.hold.Observe:
 	case e.stepDown(sample, over):
-	case !over || !e.stuck() || e.blind(sample):
+	case !over || !e.stuck() || e.unavailable(sample):
 	case e.relax(sample):
 	case e.limitedAnyway(sample):
 	case e.ceiling.Probe.Duration > 0 && e.settled(at):
@@ -64,14 +64,14 @@ func (e *Engine) keep(sample *Sample) {
 	}
 }
 
-// blind tells that a probe would prove nothing.
-func (e *Engine) blind(sample *Sample) bool {
-	if sample.CPU.Blind != "" {
+// unavailable tells that a probe would prove nothing.
+func (e *Engine) unavailable(sample *Sample) bool {
+	if sample.CPU.Unavailable != "" {
 		return true
 	}
 
 	for i := range e.rules {
-		if r := &e.rules[i]; r.blind != "" && (r.config.Name == e.hold.Rule || r.state != StateOK) {
+		if r := &e.rules[i]; r.unavailable != "" && (r.config.Name == e.hold.Rule || r.state != StateOK) {
 			return true
 		}
 	}
@@ -122,7 +122,7 @@ func (e *Engine) stepDown(sample *Sample, over bool) bool {
 	for i := range e.rules {
 		r := &e.rules[i]
 
-		if !e.adapts(r) || r.blind != "" || r.state != StateFiring || !r.isAbove() || at-e.changedAt < r.config.Window.Duration {
+		if !e.adapts(r) || r.unavailable != "" || r.state != StateFiring || !r.isAbove() || at-e.changedAt < r.config.Window.Duration {
 			continue
 		}
 
@@ -207,14 +207,14 @@ func (e *Engine) probe(at time.Duration) {
 // anything is known at all. Before its end only what cannot be made good any more is a breach.
 func (e *Engine) breaches(r *rule, at time.Duration) (breach, known bool) {
 	value, covered := r.meters[0].sinceMark()
-	known = r.blind == "" && covered > 0
+	known = r.unavailable == "" && covered > 0
 
 	switch {
 	case !known:
 		// A rule that had nothing to do with the ceiling does not keep it.
 		return false, r.state == StateOK && r.config.Name != e.hold.Rule
 	case !r.config.Expression.IsZero():
-		return at >= e.probeEnd && r.evaluate(overProbe) > 0, r.blind == ""
+		return at >= e.probeEnd && r.evaluate(overProbe) > 0, r.unavailable == ""
 	default:
 		return value*covered.Seconds() > r.config.Limit()*max(e.ceiling.Probe.Duration, covered).Seconds(), true
 	}

@@ -14,9 +14,9 @@ type meter struct {
 	// ratio tells that the denominator is a counter too, not time.
 	ratio bool
 
-	blind   string
-	value   float64
-	covered time.Duration
+	unavailable string
+	value       float64
+	covered     time.Duration
 	// spent is the integral of the signal since the sample before, over elapsed seconds.
 	spent, elapsed float64
 	last           reading
@@ -51,14 +51,14 @@ func (m *meter) reset() {
 func (m *meter) add(sample *Sample) {
 	counter, denom := sample.counters(m.signal)
 
-	if counter.Blind != "" {
+	if counter.Unavailable != "" {
 		m.reset()
-		m.blind = counter.Blind
+		m.unavailable = counter.Unavailable
 
 		return
 	}
 
-	m.blind = ""
+	m.unavailable = ""
 	m.spent, m.elapsed = 0, 0
 
 	at := cmp.Or(counter.At, sample.At)

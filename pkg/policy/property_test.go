@@ -55,7 +55,7 @@ func disturb(random *rand.Rand, p *plant.Plant, before policy.Sample, sample *po
 		p.Sample.Periods, p.Sample.Throttled, p.Sample.ThrottledTime = 0, 0, 0
 		*sample = p.Sample
 	case 2:
-		sample.CPU = policy.Counter{Blind: "gone"}
+		sample.CPU = policy.Counter{Unavailable: "gone"}
 	case 3:
 		sample.TX = policy.Counter{Total: math.NaN()}
 	case 4: // the clock jumps ahead
@@ -165,12 +165,12 @@ func (w *watch) check(sample policy.Sample, d policy.Decision) {
 			require.LessOrEqual(t, r.Value, 2.0001, "an average above every rate it is made of")
 		}
 
-		// What fired while a person had the ceiling suspended is not forgotten in a blind moment.
-		if r.State == policy.StateOK || r.State == policy.StateBlind && !w.fired[r.Rule.Name] {
+		// What fired while a person had the ceiling suspended is not forgotten in a unavailable moment.
+		if r.State == policy.StateOK || r.State == policy.StateUnavailable && !w.fired[r.Rule.Name] {
 			w.notOver[r.Rule.Name] = sample.At
 		}
 
-		if r.State != policy.StateBlind {
+		if r.State != policy.StateUnavailable {
 			w.fired[r.Rule.Name] = r.State == policy.StateFiring || r.State == policy.StateReleasing
 		}
 	}

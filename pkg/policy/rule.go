@@ -20,8 +20,8 @@ const (
 	// StateReleasing: it fired, was at or under the release threshold and not above the threshold since,
 	// but not for long enough.
 	StateReleasing State = "releasing"
-	// StateBlind: the signal cannot be read. A blind rule never trips and never releases.
-	StateBlind State = "blind"
+	// StateUnavailable: the signal cannot be read. A unavailable rule never trips and never releases.
+	StateUnavailable State = "unavailable"
 )
 
 // RuleStatus is a rule's outcome for one sample.
@@ -29,7 +29,7 @@ type RuleStatus struct {
 	Rule  *config.Rule
 	State State
 	// Value is the average over the window, in the threshold's unit; 1 or 0 for an expression that is
-	// true or not; 0 while blind.
+	// true or not; 0 while unavailable.
 	Value float64
 	// Since is when the state began.
 	Since time.Duration
@@ -37,8 +37,8 @@ type RuleStatus struct {
 	TripsIn time.Duration
 	// Credit is what is left in the bucket of a rule with credit, 0..1.
 	Credit float64
-	// Blind is why the signal cannot be read.
-	Blind string
+	// Unavailable is why the signal cannot be read.
+	Unavailable string
 }
 
 // rule is a rule's state machine.
@@ -51,14 +51,14 @@ type rule struct {
 
 	state State
 	since time.Duration
-	// reported is the state that the last status had, and reportedSince when it began: blind is one, too.
+	// reported is the state that the last status had, and reportedSince when it began: unavailable is one, too.
 	reported      State
 	reportedSince time.Duration
 
-	blind string
-	value float64
-	above bool
-	last  time.Duration
+	unavailable string
+	value       float64
+	above       bool
+	last        time.Duration
 }
 
 func newRule(cfg config.Rule, enforced bool, random float64) rule {
@@ -105,14 +105,14 @@ func (r *rule) step(sample *Sample, releaseAfter time.Duration) {
 
 	covered := r.measure(sample)
 
-	if r.blind != "" {
-		r.goBlind(at)
+	if r.unavailable != "" {
+		r.becomeUnavailable(at)
 
 		return
 	}
 
 	if covered == 0 {
-		// One point is no rate: after a reset or a blind spell the state stays as it was.
+		// One point is no rate: after a reset or a unavailable spell the state stays as it was.
 		return
 	}
 
@@ -150,7 +150,7 @@ func (r *rule) step(sample *Sample, releaseAfter time.Duration) {
 
 // measure reads the meters; the time covered is that of the least covered one.
 func (r *rule) measure(sample *Sample) time.Duration {
-	r.blind = ""
+	r.unavailable = ""
 	covered := r.config.Window.Duration
 
 	for i := range r.meters {
@@ -159,29 +159,29 @@ func (r *rule) measure(sample *Sample) time.Duration {
 
 		covered = min(covered, m.covered)
 
-		if m.blind != "" {
-			r.blind = m.blind
+		if m.unavailable != "" {
+			r.unavailable = m.unavailable
 		}
 	}
 
 	r.value = r.meters[0].value
 
-	if r.blind == "" && !r.config.Expression.IsZero() && covered > 0 {
+	if r.unavailable == "" && !r.config.Expression.IsZero() && covered > 0 {
 		r.value = r.evaluate(overWindow)
 	}
 
-	if r.blind == "" && !r.config.Credit.IsZero() {
+	if r.unavailable == "" && !r.config.Credit.IsZero() {
 		r.credit.step(r.meters[0].spent, r.meters[0].elapsed)
 	}
 
 	return covered
 }
 
-// evaluate is 1 when the expression is true, 0 when not; an expression that fails is blind.
+// evaluate is 1 when the expression is true, 0 when not; an expression that fails is unavailable.
 func (r *rule) evaluate(of func(*meter) float64) float64 {
 	result, err := r.config.Expression.Eval(values{meters: r.meters, of: of})
 	if err != nil {
-		r.blind = err.Error()
+		r.unavailable = err.Error()
 	}
 
 	if result {
@@ -191,7 +191,7 @@ func (r *rule) evaluate(of func(*meter) float64) float64 {
 	return 0
 }
 
-func (r *rule) goBlind(at time.Duration) {
+func (r *rule) becomeUnavailable(at time.Duration) {
 	// Unseen time does not count towards tripping.
 	r.lasting.clear()
 	r.above, r.value = false, 0
@@ -241,20 +241,20 @@ func (r *rule) enter(state State, at time.Duration) {
 	r.state, r.since = state, at
 }
 
-// quiet tells that the rule gives no reason for a ceiling. A rule that fired and went blind is not quiet.
+// quiet tells that the rule gives no reason for a ceiling. A rule that fired and went unavailable is not quiet.
 func (r *rule) quiet() bool {
 	switch r.state {
 	case StateOK:
 		return true
 	case StateReleasing:
-		return r.blind == ""
+		return r.unavailable == ""
 	default:
 		return false
 	}
 }
 
 func (r *rule) status() RuleStatus {
-	status := RuleStatus{Rule: &r.config, State: r.state, Value: r.value, Blind: r.blind}
+	status := RuleStatus{Rule: &r.config, State: r.state, Value: r.value, Unavailable: r.unavailable}
 
 	if r.credit.capacity > 0 {
 		status.Credit = r.credit.level / r.credit.capacity
@@ -264,8 +264,8 @@ func (r *rule) status() RuleStatus {
 		status.TripsIn = r.tripsIn()
 	}
 
-	if r.blind != "" {
-		status.State = StateBlind
+	if r.unavailable != "" {
+		status.State = StateUnavailable
 	}
 
 	if status.State != r.reported {

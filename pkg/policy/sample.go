@@ -50,14 +50,14 @@ type Counter struct {
 	// At is when it was read; 0 is with the sample. One that is read less often than samples are taken
 	// comes again with the same At, and counts once.
 	At time.Duration `json:"at,omitzero"`
-	// Blind is why the value could not be read; empty when it was.
-	Blind string `json:"blind,omitempty"`
+	// Unavailable is why the value could not be read; empty when it was.
+	Unavailable string `json:"unavailable,omitempty"`
 }
 
-// checked is the counter, blind when its total is none.
+// checked is the counter, unavailable when its total is none.
 func (c Counter) checked() Counter {
-	if c.Blind == "" && (math.IsNaN(c.Total) || math.IsInf(c.Total, 0) || c.Total < 0) {
-		return Counter{Blind: "the counter is not a number"}
+	if c.Unavailable == "" && (math.IsNaN(c.Total) || math.IsInf(c.Total, 0) || c.Total < 0) {
+		return Counter{Unavailable: "the counter is not a number"}
 	}
 
 	return c
@@ -77,8 +77,8 @@ func (s *Sample) counters(signal config.Signal) (Counter, float64) {
 	case config.SignalCPUPressure:
 		return s.Pressure.checked(), 0
 	case config.SignalThrottled:
-		return Counter{Total: float64(s.Throttled), Blind: s.CPU.Blind}, float64(s.Periods)
+		return Counter{Total: float64(s.Throttled), Unavailable: s.CPU.Unavailable}, float64(s.Periods)
 	default:
-		return Counter{Blind: "unknown signal " + string(signal)}, 0
+		return Counter{Unavailable: "unknown signal " + string(signal)}, 0
 	}
 }

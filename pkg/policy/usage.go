@@ -65,7 +65,7 @@ func (o *odometer) add(sample *Sample) {
 }
 
 func increase(before, after Counter) float64 {
-	if before.checked().Blind != "" || after.checked().Blind != "" {
+	if before.checked().Unavailable != "" || after.checked().Unavailable != "" {
 		return 0
 	}
 

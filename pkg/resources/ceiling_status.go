@@ -50,15 +50,15 @@ type CeilingStatusSpec struct {
 	// ContainerID the ceiling is on.
 	ContainerID string `yaml:"containerID" protobuf:"2"`
 	// Original is the owner's cpu.max, Applied what was written, ReadBack what the kernel shows.
-	Original string `yaml:"original" protobuf:"3"`
-	Applied  string `yaml:"applied" protobuf:"4"`
-	ReadBack string `yaml:"readBack" protobuf:"5"`
-	Rule     string `yaml:"rule" protobuf:"6"`
+	OwnerLimit string `yaml:"ownerLimit" protobuf:"3"`
+	Applied    string `yaml:"applied" protobuf:"4"`
+	ReadBack   string `yaml:"readBack" protobuf:"5"`
+	Rule       string `yaml:"rule" protobuf:"6"`
 	// AppliedAt is when the ceiling in force was applied. It is absent when none is in force.
 	AppliedAt time.Time `yaml:"appliedAt,omitempty" protobuf:"7"`
-	// ForeignWrites counts how often somebody else changed cpu.max under a ceiling of this container.
-	ForeignWrites uint64 `yaml:"foreignWrites" protobuf:"8"`
-	LastError     string `yaml:"lastError" protobuf:"9"`
+	// ExternalChanges counts how often somebody else changed cpu.max under a ceiling of this container.
+	ExternalChanges uint64 `yaml:"externalChanges" protobuf:"8"`
+	LastError       string `yaml:"lastError" protobuf:"9"`
 	// Adopted tells that an earlier process of the guard had put it in force; Since and HoldUntil
 	// (CLOCK_BOOTTIME) are that one's.
 	Adopted        bool          `yaml:"adopted" protobuf:"10"`
@@ -69,6 +69,6 @@ type CeilingStatusSpec struct {
 // ResourceDefinition implements typed.Extension.
 func (CeilingStatusExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(CeilingStatusType, []resource.Type{"ceilingstatus", "ceiling", "ceilings"},
-		column("State", ".state"), column("Original", ".original"), column("Applied", ".applied"),
-		column("Read back", ".readBack"), column("Rule", ".rule"), column("Foreign writes", ".foreignWrites"), column("Last error", ".lastError"))
+		column("State", ".state"), column("Owner's limit", ".ownerLimit"), column("Applied", ".applied"),
+		column("Read back", ".readBack"), column("Rule", ".rule"), column("external changes", ".externalChanges"), column("Last error", ".lastError"))
 }

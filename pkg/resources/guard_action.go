@@ -40,8 +40,8 @@ const (
 	ActionProbe = "probe"
 	// ActionAdopt goes on with a ceiling that an earlier process left.
 	ActionAdopt = "adopt"
-	// ActionForeign: somebody else wrote cpu.max; nothing was done but to take it as the owner's.
-	ActionForeign = "foreign-write"
+	// ActionExternalChange: somebody else wrote cpu.max; nothing was done but to take it as the owner's.
+	ActionExternalChange = "external-change"
 	// ActionObserve is what enforcing would have done.
 	ActionObserve = "would-apply"
 	ActionFail    = "fail"

@@ -42,8 +42,8 @@ const (
 	StateNoPermission = "no-permission"
 	// StateNoControl: the target's cgroup has no cpu.max, or is a threaded one; the guard only observes.
 	StateNoControl = "no-control"
-	// StateBlind: a signal of a rule cannot be read.
-	StateBlind = "blind"
+	// StateUnavailable: a signal of a rule cannot be read.
+	StateUnavailable = "unavailable"
 	// StateOK: all rules are quiet and no ceiling is in force.
 	StateOK = "ok"
 	// StatePending: a rule is above its threshold.
@@ -63,7 +63,7 @@ const (
 // GuardStates are all of them.
 func GuardStates() []string {
 	return []string{
-		StateNoCgroup2, StateNoCRI, StateNoTarget, StateNoPermission, StateNoControl, StateBlind, StateOK, StatePending, StateFiring,
+		StateNoCgroup2, StateNoCRI, StateNoTarget, StateNoPermission, StateNoControl, StateUnavailable, StateOK, StatePending, StateFiring,
 		StateThrottled, StateReleasing, StateProbing, StatePaused,
 	}
 }

@@ -31,8 +31,8 @@ func init() { register[OverrideSpec, OverrideExtension](OverrideType) }
 // OverridePauseID is the id of the override that is about the whole node.
 const OverridePauseID resource.ID = "node"
 
-// RuleByHand stands in the place of a rule's name for a ceiling that a person asked for. No rule can have it.
-const RuleByHand = "by-hand"
+// RuleOverride stands in the place of a rule's name for a ceiling that a person asked for. No rule can have it.
+const RuleOverride = "override"
 
 // Kinds of overrides.
 const (

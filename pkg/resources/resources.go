@@ -40,7 +40,7 @@ func Register(ctx context.Context, st state.State) error {
 	}
 
 	for _, r := range []meta.ResourceWithRD{
-		&GuardConfig{}, &Target{}, &TargetStats{}, &NodeStats{}, &RuleStatus{}, &CeilingSpec{}, &CeilingStatus{}, &GuardAction{}, &GuardStatus{}, &Condition{},
+		&GuardConfig{}, &Target{}, &TargetStats{}, &NodeStats{}, &RuleStatus{}, &DesiredCeiling{}, &CeilingStatus{}, &GuardAction{}, &GuardStatus{}, &Condition{},
 		&Verdict{}, &Override{},
 	} {
 		if err := types.Register(ctx, r); err != nil {

@@ -50,7 +50,7 @@ func TestWireFormat(t *testing.T) {
 	*stats.TypedSpec() = resources.TargetStatsSpec{
 		ContainerID: "c", At: time.Unix(1, 2).UTC(), Clock: time.Hour,
 		CPU:              resources.Reading{Value: 1.8, Provenance: resources.Measured},
-		TXBytesPerSecond: resources.Reading{Provenance: resources.Blind, Reason: "host network"},
+		TXBytesPerSecond: resources.Reading{Provenance: resources.Unavailable, Reason: "host network"},
 		Counters:         resources.Counters{UsageUsec: 1 << 60, TXBytes: 7},
 	}
 

@@ -30,7 +30,7 @@ func init() { register[RuleStatusSpec, RuleStatusExtension](RuleStatusType) }
 // RuleStatusSpec is the outcome of one rule.
 type RuleStatusSpec struct {
 	Signal string `yaml:"signal" protobuf:"1"`
-	// State is ok, pending, firing, releasing or blind.
+	// State is ok, pending, firing, releasing or unavailable.
 	State string `yaml:"state" protobuf:"2"`
 	// Value is the average over the window, Threshold what it is compared with: cores, bytes per second,
 	// or a share of 1. A rule with credit is compared with what it earns; an expression is 1 or 0.
@@ -40,7 +40,7 @@ type RuleStatusSpec struct {
 	Since time.Time `yaml:"since" protobuf:"5"`
 	// TripsIn is the time until a pending rule fires if nothing changes.
 	TripsIn time.Duration `yaml:"tripsIn" protobuf:"6"`
-	// Reason a blind rule cannot be judged.
+	// Reason a unavailable rule cannot be judged.
 	Reason string `yaml:"reason,omitempty" protobuf:"7"`
 	// Credit is what is left in the bucket of a rule with credit, 0..1.
 	Credit float64 `yaml:"credit,omitempty" protobuf:"8"`

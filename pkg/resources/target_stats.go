@@ -33,15 +33,15 @@ const (
 	Measured = "measured"
 	// Derived: calculated from something else that was measured.
 	Derived = "derived"
-	// Blind: not known, for the reason given.
-	Blind = "blind"
+	// Unavailable: not known, for the reason given.
+	Unavailable = "unavailable"
 )
 
 // Reading is a value and where it comes from.
 type Reading struct {
 	Value      float64 `yaml:"value" protobuf:"1"`
 	Provenance string  `yaml:"provenance" protobuf:"2"`
-	// Reason a blind value is not known.
+	// Reason a unavailable value is not known.
 	Reason string `yaml:"reason,omitempty" protobuf:"3"`
 }
 
@@ -95,15 +95,15 @@ type TargetStatsSpec struct {
 	MemoryPeakBytes Reading `yaml:"memoryPeakBytes" protobuf:"14"`
 	Pids            Reading `yaml:"pids" protobuf:"15"`
 	// Packets over the same links as the bytes, and those that were dropped.
-	TXPacketsPerSecond Reading      `yaml:"txPacketsPerSecond" protobuf:"16"`
-	RXPacketsPerSecond Reading      `yaml:"rxPacketsPerSecond" protobuf:"17"`
-	TXDroppedPerSecond Reading      `yaml:"txDroppedPerSecond" protobuf:"18"`
-	RXDroppedPerSecond Reading      `yaml:"rxDroppedPerSecond" protobuf:"19"`
-	Program            ProgramStats `yaml:"program" protobuf:"20"`
+	TXPacketsPerSecond Reading          `yaml:"txPacketsPerSecond" protobuf:"16"`
+	RXPacketsPerSecond Reading          `yaml:"rxPacketsPerSecond" protobuf:"17"`
+	TXDroppedPerSecond Reading          `yaml:"txDroppedPerSecond" protobuf:"18"`
+	RXDroppedPerSecond Reading          `yaml:"rxDroppedPerSecond" protobuf:"19"`
+	Application        ApplicationStats `yaml:"application" protobuf:"20"`
 }
 
-// ProgramStats is what the target's program says of itself at /metrics, which is read less often than the rest.
-type ProgramStats struct {
+// ApplicationStats is what the target's program says of itself at /metrics, which is read less often than the rest.
+type ApplicationStats struct {
 	// Clock is when, on CLOCK_BOOTTIME.
 	Clock time.Duration `yaml:"clock" protobuf:"1"`
 	// Allocated is the cumulative value that AllocBytesPerSecond is made of, in bytes.
@@ -128,5 +128,5 @@ func (TargetStatsExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(TargetStatsType, []resource.Type{"targetstat"},
 		column("CPU", ".cpu.value"), column("Throttled", ".throttledRatio.value"), column("Memory", ".memoryBytes.value"),
 		column("TX B/s", ".txBytesPerSecond.value"), column("RX B/s", ".rxBytesPerSecond.value"),
-		column("Alloc B/s", ".program.allocBytesPerSecond.value"))
+		column("Alloc B/s", ".application.allocBytesPerSecond.value"))
 }

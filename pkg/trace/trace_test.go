@@ -36,7 +36,7 @@ func header(document string) trace.Line {
 func sample(at time.Duration, cores float64) trace.Line {
 	return trace.Line{Sample: &trace.Sample{
 		Workload: "a/b/c", Container: "1",
-		Sample: policy.Sample{At: at, CPU: policy.Counter{Total: cores}, TX: policy.Counter{Blind: "host network"}},
+		Sample: policy.Sample{At: at, CPU: policy.Counter{Total: cores}, TX: policy.Counter{Unavailable: "host network"}},
 	}}
 }
 

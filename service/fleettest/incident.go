@@ -83,7 +83,7 @@ func measured(value float64) resources.Reading {
 func (f Figures) resources() []resource.Resource {
 	id := TargetOf(f.Name)
 	seconds := time.Second
-	blind := resources.Reading{Provenance: resources.Blind, Reason: "not in this test"}
+	unavailable := resources.Reading{Provenance: resources.Unavailable, Reason: "not in this test"}
 
 	status := resources.NewGuardStatus(resources.GuardStatusID)
 	*status.TypedSpec() = resources.GuardStatusSpec{
@@ -97,13 +97,13 @@ func (f Figures) resources() []resource.Resource {
 	*stats.TypedSpec() = resources.TargetStatsSpec{
 		ContainerID: "5f2a", At: Now, CPU: measured(f.CPU), TXBytesPerSecond: measured(f.TX), RXBytesPerSecond: measured(f.TX * 0.9),
 		MemoryBytes: measured(52e6), ThrottledRatio: measured(0), CPUPressure: measured(0),
-		Program: resources.ProgramStats{AllocBytesPerSecond: measured(f.Alloc / 60), GCPerSecond: measured(f.GC)},
+		Application: resources.ApplicationStats{AllocBytesPerSecond: measured(f.Alloc / 60), GCPerSecond: measured(f.GC)},
 	}
 
 	node := resources.NewNodeStats()
 	*node.TypedSpec() = resources.NodeStatsSpec{
 		At: Now, ContentBlobs: measured(f.Blobs), DiskUsedRatio: measured(f.Disk), Pods: measured(f.Pods), TXBytesPerSecond: measured(f.NodeTX),
-		NFSReadBytesPerSecond: measured(f.NFS / 2), NFSWriteBytesPerSecond: measured(f.NFS / 2), NFSRoundTripSeconds: blind,
+		NFSReadBytesPerSecond: measured(f.NFS / 2), NFSWriteBytesPerSecond: measured(f.NFS / 2), NFSRoundTripSeconds: unavailable,
 	}
 
 	cpu := resources.NewRuleStatus(id + "/SpegelHighCPU")
@@ -131,8 +131,8 @@ func (f Figures) resources() []resource.Resource {
 	tx.TypedSpec().State, tx.TypedSpec().Since, tx.TypedSpec().TripsIn = "pending", Now.Add(-4*time.Minute), 6*time.Minute
 	stats.TypedSpec().ThrottledRatio = measured(0.94)
 
-	hold := resources.NewCeilingSpec(id)
-	*hold.TypedSpec() = resources.CeilingSpecSpec{
+	hold := resources.NewDesiredCeiling(id)
+	*hold.TypedSpec() = resources.DesiredDesiredCeiling{
 		Mode: "enforce", CeilingMillicores: 500, FloorMillicores: 100, Rule: "SpegelHighCPU", Reason: "1800m is above 400m for 10m0s",
 		Since: Now.Add(-time.Minute), HoldUntil: Now.Add(9 * time.Minute), ReleasesIn: 14 * time.Minute,
 		Blockers: []string{"SpegelHighCPU is firing: 1800m, quiet at 280m"},
@@ -140,7 +140,7 @@ func (f Figures) resources() []resource.Resource {
 
 	ceiling := resources.NewCeilingStatus(id)
 	*ceiling.TypedSpec() = resources.CeilingStatusSpec{
-		State: resources.CeilingApplied, ContainerID: "5f2a", Original: "max 100000", Applied: "50001 100000", ReadBack: "50001 100000",
+		State: resources.CeilingApplied, ContainerID: "5f2a", OwnerLimit: "max 100000", Applied: "50001 100000", ReadBack: "50001 100000",
 		Rule: "SpegelHighCPU", AppliedAt: Now.Add(-59 * seconds),
 	}
 

@@ -49,7 +49,7 @@ func heldSince(t *testing.T, l *loop) time.Duration {
 	var since time.Duration
 
 	require.Eventually(t, func() bool {
-		spec, err := safe.StateGetByID[*resources.CeilingSpec](t.Context(), l.guard.Client.COSI, workloadID)
+		spec, err := safe.StateGetByID[*resources.DesiredCeiling](t.Context(), l.guard.Client.COSI, workloadID)
 		if err == nil {
 			since = spec.TypedSpec().SinceClock
 		}
@@ -78,7 +78,7 @@ func waitCeiling(t *testing.T, guard *node.Guard, state, original string) resour
 
 		spec = *ceilings.Get(0).TypedSpec()
 
-		return spec.State == state && spec.Original == original
+		return spec.State == state && spec.OwnerLimit == original
 	}, patience, 100*time.Millisecond, "wanted %s over %q\n%s", state, original, guard.Log)
 
 	return spec

@@ -232,7 +232,7 @@ func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
 	require.NoError(t, l.spegel.Resize(t.Context(), 80_000))
 	waitCPUMax(t, l, l.spegel, capped, patience)
 
-	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingApplied, "80000 100000").ForeignWrites)
+	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingApplied, "80000 100000").ExternalChanges)
 
 	// Lower than the ceiling: the owner's own value is the lower of the two, and stays.
 	require.NoError(t, l.spegel.Resize(t.Context(), 30_000))
@@ -259,7 +259,7 @@ func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
 func TestHostNetworkIsBlindForTraffic(t *testing.T) {
 	l := newLoop(t, fast, func(spec *node.PodSpec) { spec.HostNetwork = true })
 
-	status, err := l.guard.WaitState(t.Context(), patience, resources.StateBlind)
+	status, err := l.guard.WaitState(t.Context(), patience, resources.StateUnavailable)
 	require.NoError(t, err)
 	assert.Contains(t, status.Message, "uses the node's network")
 

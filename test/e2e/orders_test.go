@@ -49,7 +49,7 @@ func TestOrdersOnARealCgroup(t *testing.T) {
 
 	status, err := l.guard.WaitState(ctx, patience, resources.StateThrottled)
 	require.NoError(t, err)
-	assert.Equal(t, resources.RuleByHand, status.Rule)
+	assert.Equal(t, resources.RuleOverride, status.Rule)
 	assert.Contains(t, status.Message, "NAS is slow")
 	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
 
@@ -59,7 +59,7 @@ func TestOrdersOnARealCgroup(t *testing.T) {
 	_, err = l.guard.WaitState(ctx, patience, resources.StateThrottled)
 	require.NoError(t, err)
 	require.Equal(t, throttled, cpuMax(t, l.spegel))
-	assert.Equal(t, unlimited, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Original)
+	assert.Equal(t, unlimited, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).OwnerLimit)
 
 	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{})
 	require.NoError(t, err)

@@ -70,7 +70,7 @@ func TestThePictureOfTheIncident(t *testing.T) {
 	time.Sleep(over)
 
 	during := waitTargetStats(t, l, func(stats resources.TargetStatsSpec) bool {
-		return stats.TXBytesPerSecond.Value > 0 && stats.Program.AllocBytesPerSecond.Value > 0
+		return stats.TXBytesPerSecond.Value > 0 && stats.Application.AllocBytesPerSecond.Value > 0
 	})
 
 	l.calm(t, l.spegel)
@@ -111,7 +111,7 @@ func TestThePictureOfTheIncident(t *testing.T) {
 		assert.Equal(t, resources.Measured, reading.Provenance, reading.Reason)
 	}
 
-	assert.Equal(t, resources.Blind, stats.NFSOperationsPerSecond.Provenance)
+	assert.Equal(t, resources.Unavailable, stats.NFSOperationsPerSecond.Provenance)
 	assert.Equal(t, "no NFS is mounted", stats.NFSOperationsPerSecond.Reason)
 }
 
@@ -155,7 +155,7 @@ func drawTheNode(t *testing.T, l *loop) {
 func assertProgram(t *testing.T, stats resources.TargetStatsSpec) {
 	t.Helper()
 
-	p := stats.Program
+	p := stats.Application
 
 	for name, reading := range map[string]resources.Reading{
 		"alloc": p.AllocBytesPerSecond, "gc": p.GCPerSecond, "heap": p.HeapBytes, "goroutines": p.Goroutines,
@@ -163,7 +163,7 @@ func assertProgram(t *testing.T, stats resources.TargetStatsSpec) {
 		assert.Equal(t, resources.Measured, reading.Provenance, "%s: %s", name, reading.Reason)
 	}
 
-	assert.Equal(t, resources.Blind, p.AdvertisedKeys.Provenance, "the workload is no spegel")
+	assert.Equal(t, resources.Unavailable, p.AdvertisedKeys.Provenance, "the workload is no spegel")
 	assert.Positive(t, p.AllocBytesPerSecond.Value)
 
 	for name, reading := range map[string]resources.Reading{

@@ -41,7 +41,7 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s, probe: 2s}
 metrics: {listen: "` + metricsAddress + `"}
 `
 
-// TestADashboardOfTheLoop: Debian's Prometheus scrapes the guard through a breach, a foreign write, a probe and the
+// TestADashboardOfTheLoop: Debian's Prometheus scrapes the guard through a breach, a external changes, a probe and the
 // release, and each query of the dashboard has an answer.
 func TestADashboardOfTheLoop(t *testing.T) {
 	l := newLoop(t, exporting, nil)
@@ -59,7 +59,7 @@ func TestADashboardOfTheLoop(t *testing.T) {
 
 	// Somebody else writes, and demand presses on until it is probed.
 	require.NoError(t, node.SetCPUMax(l.spegel.Cgroup, "90000 100000"))
-	waitQuery(t, series.ForeignWrites+" >= 1")
+	waitQuery(t, series.ExternalChanges+" >= 1")
 	waitQuery(t, series.Probes+" >= 1")
 
 	// A ceiling comes and goes, so that the panels are asked until one was there all the time.

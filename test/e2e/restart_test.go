@@ -183,7 +183,7 @@ func TestWhatIsKept(t *testing.T) {
 
 	waitCPUMax(t, l, l.spegel, capped, patience)
 	assert.Equal(t, journal.Since, heldSince(t, l), "the journal's hold")
-	assert.Zero(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).ForeignWrites, "the older guard's is no foreign value")
+	assert.Zero(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).ExternalChanges, "the older guard's is no external value")
 	assert.Contains(t, l.guard.Log.String(), "taken over")
 
 	// Nor does a ceiling outlast its hold.
@@ -245,7 +245,7 @@ func TestYieldingOutlastsARestart(t *testing.T) {
 	const theirs = "80000 100000"
 
 	require.NoError(t, l.spegel.Resize(t.Context(), 80_000))
-	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingYielded, theirs).ForeignWrites)
+	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingYielded, theirs).ExternalChanges)
 
 	time.Sleep(4 * time.Second)
 	assert.Equal(t, theirs, cpuMax(t, l.spegel), "not put back")

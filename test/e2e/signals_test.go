@@ -43,12 +43,12 @@ func TestHostileMetricsDelayNoTick(t *testing.T) {
 		// And some more.
 		got := waitSamples(t, l.spegel, 0, len(sampleTimes(t, l.spegel, 0))+5)
 
-		t.Logf("%-20s %3d samples, %v at most between two, blind: %s", mode, got.samples, got.longest.Round(time.Millisecond), reason)
+		t.Logf("%-20s %3d samples, %v at most between two, unavailable: %s", mode, got.samples, got.longest.Round(time.Millisecond), reason)
 		got.steady(t, healthy)
 	}
 }
 
-// untilBlind watches a container's samples until what its program allocates is blind for what it answers.
+// untilBlind watches a container's samples until what its program allocates is unavailable for what it answers.
 func untilBlind(t *testing.T, events chan state.Event, container string) (reason string) {
 	t.Helper()
 
@@ -65,9 +65,9 @@ func untilBlind(t *testing.T, events chan state.Event, container string) (reason
 			spec := stats.TypedSpec()
 			require.Equal(t, resources.Measured, spec.MemoryBytes.Provenance, "the other values are not concerned")
 
-			reading := spec.Program.AllocBytesPerSecond
+			reading := spec.Application.AllocBytesPerSecond
 
-			if reading.Provenance == resources.Blind && reading.Reason != "not asked yet" && !strings.Contains(reading.Reason, "a rate needs two") &&
+			if reading.Provenance == resources.Unavailable && reading.Reason != "not asked yet" && !strings.Contains(reading.Reason, "a rate needs two") &&
 				!strings.Contains(reading.Reason, "connection refused") {
 				return reading.Reason
 			}
@@ -139,10 +139,10 @@ func TestARolloutAndTheNodesNetwork(t *testing.T) {
 			host := stats.Metadata().ID() == "spegel/spegel-n3wer/registry"
 
 			assert.Equal(t, resources.Measured, spec.CPU.Provenance)
-			assert.Equal(t, resources.Measured, spec.Program.AllocBytesPerSecond.Provenance, spec.Program.AllocBytesPerSecond.Reason)
+			assert.Equal(t, resources.Measured, spec.Application.AllocBytesPerSecond.Provenance, spec.Application.AllocBytesPerSecond.Reason)
 
 			if host {
-				assert.Equal(t, resources.Blind, spec.TXBytesPerSecond.Provenance)
+				assert.Equal(t, resources.Unavailable, spec.TXBytesPerSecond.Provenance)
 				assert.Contains(t, spec.TXBytesPerSecond.Reason, "the node's network")
 			} else {
 				assert.Equal(t, resources.Measured, spec.TXBytesPerSecond.Provenance)

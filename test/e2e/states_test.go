@@ -193,7 +193,7 @@ func TestNoPermission(t *testing.T) {
 	l.runAway(t, l.spegel, l.peer)
 
 	require.Eventually(t, func() bool {
-		specs, err := safe.StateListAll[*resources.CeilingSpec](t.Context(), p.st)
+		specs, err := safe.StateListAll[*resources.DesiredCeiling](t.Context(), p.st)
 
 		return err == nil && specs.Len() == 1
 	}, patience, 100*time.Millisecond, "decided all the same")

@@ -159,7 +159,7 @@ func TestStatusFromAnotherNetwork(t *testing.T) {
 	target := response.GetMessages()[0].GetTargets()[0]
 	assert.Equal(t, "spegel/spegel-x7k2p/registry", target.GetId())
 	assert.Equal(t, capped, target.GetCeiling().GetReadBack())
-	assert.Equal(t, unlimited, target.GetCeiling().GetOriginal())
+	assert.Equal(t, unlimited, target.GetCeiling().GetOwnerLimit())
 
 	explained, err := guards.Explain(t.Context(), &guardv1alpha1.ExplainRequest{})
 	require.NoError(t, err)

@@ -79,7 +79,7 @@ func TestTalosClient(t *testing.T) {
 	waitEvent(t, watched["ceilingstatuses"], func(r resource.Resource) bool {
 		spec := r.(*resources.CeilingStatus).TypedSpec()
 
-		return spec.State == resources.CeilingApplied && spec.Original == unlimited && spec.ReadBack == capped
+		return spec.State == resources.CeilingApplied && spec.OwnerLimit == unlimited && spec.ReadBack == capped
 	})
 
 	checkVersion(t, c)

@@ -23,7 +23,7 @@ import (
 const GuardEndpoint = "127.0.0.1:50321"
 
 // Memory is where the extension remembers its decisions.
-const Memory = "/run/spegel-guard/memory.json"
+const Memory = "/run/spegel-guard/state.json"
 
 // Overrides is where it remembers people's orders.
 const Overrides = "/run/spegel-guard/overrides.json"

@@ -53,7 +53,7 @@ func (p *Plant) Run(step time.Duration, demand, quota float64) policy.Sample {
 	s.RX.Total += used * RXPerCore * seconds
 
 	if p.BlindAllocation {
-		s.Allocation = policy.Counter{Blind: "not measured"}
+		s.Allocation = policy.Counter{Unavailable: "not measured"}
 	} else {
 		s.Allocation.Total += used * AllocationPerCore * seconds
 	}

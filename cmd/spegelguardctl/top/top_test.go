@@ -27,7 +27,7 @@ func status(state string, cores float64) *guardv1alpha1.Status {
 
 	target := &guardv1alpha1.TargetStatus{
 		Id: "spegel/spegel-1/registry", CpuCores: measured(cores), TxBytesPerSecond: measured(cores * 1e6),
-		AllocBytesPerSecond: &guardv1alpha1.Reading{Provenance: resources.Blind, Reason: "refused"},
+		AllocBytesPerSecond: &guardv1alpha1.Reading{Provenance: resources.Unavailable, Reason: "refused"},
 		Rules: []*guardv1alpha1.RuleStatus{{
 			Name: "SpegelHighCPU", Signal: "cpu", State: "pending", Value: cores, Threshold: 0.4, TripsIn: durationpb.New(time.Minute),
 		}},

@@ -109,7 +109,7 @@ type Status struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// State as in GuardStatuses.spegelguard.dev: ok, pending, firing, throttled, probing, releasing, paused,
-	// blind, no-target, no-cri, no-cgroup-v2, no-permission or no-control.
+	// unavailable, no-target, no-cri, no-cgroup-v2, no-permission or no-control.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Mode is observe or enforce.
 	Mode string `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
@@ -340,9 +340,9 @@ func (x *TargetStatus) GetAllocBytesPerSecond() *Reading {
 type Reading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Value float64                `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
-	// Provenance is measured, derived or blind.
+	// Provenance is measured, derived or unavailable.
 	Provenance string `protobuf:"bytes,2,opt,name=provenance,proto3" json:"provenance,omitempty"`
-	// Reason a blind value is not known.
+	// Reason a unavailable value is not known.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -404,7 +404,7 @@ type RuleStatus struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Signal string                 `protobuf:"bytes,2,opt,name=signal,proto3" json:"signal,omitempty"`
-	// State is ok, pending, firing, releasing or blind.
+	// State is ok, pending, firing, releasing or unavailable.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	// Value is the average over the rule's window: cores, bytes per second or a share of 1; an expression
 	// is 1 or 0. It is compared with the threshold, or with what a credit earns.
@@ -413,7 +413,7 @@ type RuleStatus struct {
 	Since     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
 	// TripsIn is the time until a pending rule fires if nothing changes.
 	TripsIn *durationpb.Duration `protobuf:"bytes,7,opt,name=trips_in,json=tripsIn,proto3" json:"trips_in,omitempty"`
-	// Reason a blind rule cannot be judged.
+	// Reason a unavailable rule cannot be judged.
 	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Credit is what is left in the bucket of a rule with credit, 0..1.
 	Credit float64 `protobuf:"fixed64,9,opt,name=credit,proto3" json:"credit,omitempty"`
@@ -530,11 +530,11 @@ type CeilingStatus struct {
 	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	Rule  string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
 	// Original is the owner's cpu.max, applied what was written, read_back what the kernel shows.
-	Original      string `protobuf:"bytes,3,opt,name=original,proto3" json:"original,omitempty"`
-	Applied       string `protobuf:"bytes,4,opt,name=applied,proto3" json:"applied,omitempty"`
-	ReadBack      string `protobuf:"bytes,5,opt,name=read_back,json=readBack,proto3" json:"read_back,omitempty"`
-	ForeignWrites uint64 `protobuf:"varint,6,opt,name=foreign_writes,json=foreignWrites,proto3" json:"foreign_writes,omitempty"`
-	LastError     string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	OwnerLimit      string `protobuf:"bytes,3,opt,name=owner_limit,json=ownerLimit,proto3" json:"owner_limit,omitempty"`
+	Applied         string `protobuf:"bytes,4,opt,name=applied,proto3" json:"applied,omitempty"`
+	ReadBack        string `protobuf:"bytes,5,opt,name=read_back,json=readBack,proto3" json:"read_back,omitempty"`
+	ExternalChanges uint64 `protobuf:"varint,6,opt,name=external_changes,json=externalChanges,proto3" json:"external_changes,omitempty"`
+	LastError       string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	// Cores that read_back allows; 0 is no limit.
 	Cores         float64 `protobuf:"fixed64,8,opt,name=cores,proto3" json:"cores,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -585,9 +585,9 @@ func (x *CeilingStatus) GetRule() string {
 	return ""
 }
 
-func (x *CeilingStatus) GetOriginal() string {
+func (x *CeilingStatus) GetOwnerLimit() string {
 	if x != nil {
-		return x.Original
+		return x.OwnerLimit
 	}
 	return ""
 }
@@ -606,9 +606,9 @@ func (x *CeilingStatus) GetReadBack() string {
 	return ""
 }
 
-func (x *CeilingStatus) GetForeignWrites() uint64 {
+func (x *CeilingStatus) GetExternalChanges() uint64 {
 	if x != nil {
-		return x.ForeignWrites
+		return x.ExternalChanges
 	}
 	return 0
 }
@@ -1603,7 +1603,7 @@ type Action struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// Action is apply, adjust, release, probe, adopt, foreign-write, would-apply or fail; or what a person
+	// Action is apply, adjust, release, probe, adopt, external-change, would-apply or fail; or what a person
 	// asked for: throttle, pause, resume, capture, and release with by; or expire.
 	Action      string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
 	Mode        string `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
@@ -2946,14 +2946,15 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
 	"\x06credit\x18\t \x01(\x01R\x06credit\x12\x12\n" +
 	"\x04mode\x18\n" +
-	" \x01(\tR\x04mode\"\xe8\x01\n" +
+	" \x01(\tR\x04mode\"\xf1\x01\n" +
 	"\rCeilingStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x12\n" +
-	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x1a\n" +
-	"\boriginal\x18\x03 \x01(\tR\boriginal\x12\x18\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x1f\n" +
+	"\vowner_limit\x18\x03 \x01(\tR\n" +
+	"ownerLimit\x12\x18\n" +
 	"\aapplied\x18\x04 \x01(\tR\aapplied\x12\x1b\n" +
-	"\tread_back\x18\x05 \x01(\tR\breadBack\x12%\n" +
-	"\x0eforeign_writes\x18\x06 \x01(\x04R\rforeignWrites\x12\x1d\n" +
+	"\tread_back\x18\x05 \x01(\tR\breadBack\x12)\n" +
+	"\x10external_changes\x18\x06 \x01(\x04R\x0fexternalChanges\x12\x1d\n" +
 	"\n" +
 	"last_error\x18\a \x01(\tR\tlastError\x12\x14\n" +
 	"\x05cores\x18\b \x01(\x01R\x05cores\"(\n" +

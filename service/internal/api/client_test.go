@@ -23,18 +23,18 @@ import (
 
 // aliases by which talosctl finds each type.
 var aliases = map[resource.Type][]string{
-	resources.GuardConfigType:   {"guardconfig", "guardconfigs"},
-	resources.TargetType:        {"target", "targets"},
-	resources.TargetStatsType:   {"targetstat", "targetstats"},
-	resources.NodeStatsType:     {"nodestats"},
-	resources.RuleStatusType:    {"rule", "rules", "rulestatus", "rulestatuses"},
-	resources.CeilingSpecType:   {"ceilingspec", "ceilingspecs"},
-	resources.CeilingStatusType: {"ceiling", "ceilings", "ceilingstatus", "ceilingstatuses"},
-	resources.GuardActionType:   {"action", "actions", "guardaction", "guardactions"},
-	resources.GuardStatusType:   {"spegel", "guardstatus", "guardstatuses"},
-	resources.ConditionType:     {"condition", "conditions"},
-	resources.VerdictType:       {"verdict", "verdicts"},
-	resources.OverrideType:      {"override", "overrides"},
+	resources.GuardConfigType:    {"guardconfig", "guardconfigs"},
+	resources.TargetType:         {"target", "targets"},
+	resources.TargetStatsType:    {"targetstat", "targetstats"},
+	resources.NodeStatsType:      {"nodestats"},
+	resources.RuleStatusType:     {"rule", "rules", "rulestatus", "rulestatuses"},
+	resources.DesiredCeilingType: {"desiredceiling", "desiredceilings"},
+	resources.CeilingStatusType:  {"ceiling", "ceilings", "ceilingstatus", "ceilingstatuses"},
+	resources.GuardActionType:    {"action", "actions", "guardaction", "guardactions"},
+	resources.GuardStatusType:    {"spegel", "guardstatus", "guardstatuses"},
+	resources.ConditionType:      {"condition", "conditions"},
+	resources.VerdictType:        {"verdict", "verdicts"},
+	resources.OverrideType:       {"override", "overrides"},
 }
 
 // TestGetAndListByEveryAlias does what talosctl get does: alias to type, then the resource, with every field in its YAML.

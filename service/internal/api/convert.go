@@ -36,12 +36,12 @@ func protoRule(name string, spec *resources.RuleStatusSpec) *guardv1alpha1.RuleS
 
 func protoCeiling(spec *resources.CeilingStatusSpec) *guardv1alpha1.CeilingStatus {
 	return &guardv1alpha1.CeilingStatus{
-		State: spec.State, Rule: spec.Rule, Original: spec.Original, Applied: spec.Applied, ReadBack: spec.ReadBack,
-		ForeignWrites: spec.ForeignWrites, LastError: spec.LastError, Cores: cgroup.Cores(spec.ReadBack),
+		State: spec.State, Rule: spec.Rule, OwnerLimit: spec.OwnerLimit, Applied: spec.Applied, ReadBack: spec.ReadBack,
+		ExternalChanges: spec.ExternalChanges, LastError: spec.LastError, Cores: cgroup.Cores(spec.ReadBack),
 	}
 }
 
-func protoHold(spec *resources.CeilingSpecSpec) *guardv1alpha1.Hold {
+func protoHold(spec *resources.DesiredDesiredCeiling) *guardv1alpha1.Hold {
 	return &guardv1alpha1.Hold{
 		Rule: spec.Rule, Reason: spec.Reason, CeilingMillicores: spec.CeilingMillicores, Since: protoTime(spec.Since),
 		Until: protoTime(spec.HoldUntil), Mode: spec.Mode, Probing: spec.Probing, ReleasesIn: durationpb.New(spec.ReleasesIn),

@@ -79,7 +79,7 @@ func (s *guardService) targetExplanation(ctx context.Context, id string) (*guard
 		return nil, err
 	}
 
-	hold, err := find[*resources.CeilingSpec](ctx, s.node.State, id)
+	hold, err := find[*resources.DesiredCeiling](ctx, s.node.State, id)
 	if err != nil {
 		return nil, err
 	}

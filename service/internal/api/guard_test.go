@@ -204,7 +204,7 @@ func dial(t *testing.T, clientContext *clientconfig.Context) *client.Client {
 func specimens() []resource.Resource {
 	all := []resource.Resource{
 		resources.NewGuardConfig(resources.GuardConfigID), resources.NewTarget(workload), resources.NewTargetStats(workload),
-		resources.NewNodeStats(), resources.NewRuleStatus(workload + "/SpegelHighCPU"), resources.NewCeilingSpec(workload),
+		resources.NewNodeStats(), resources.NewRuleStatus(workload + "/SpegelHighCPU"), resources.NewDesiredCeiling(workload),
 		resources.NewCeilingStatus(workload), resources.NewGuardStatus(resources.GuardStatusID), resources.NewCondition(resources.ConditionDiscovery),
 		resources.NewVerdict(workload), resources.NewGuardAction("000000"),
 	}
@@ -223,7 +223,7 @@ func specimens() []resource.Resource {
 		case *resources.GuardStatus:
 			r.TypedSpec().State = resources.StateThrottled
 		case *resources.CeilingStatus:
-			r.TypedSpec().Original = "max 100000"
+			r.TypedSpec().OwnerLimit = "max 100000"
 		case *resources.GuardAction:
 			r.TypedSpec().Action = resources.ActionApply
 		}
@@ -283,6 +283,6 @@ func fill(ctx context.Context, t *testing.T, st state.State) {
 func sample(at time.Duration, cores float64) policy.Sample {
 	return policy.Sample{
 		At: at, CPU: policy.Counter{Total: cores * at.Seconds()}, TX: policy.Counter{Total: 1e6 * at.Seconds()},
-		RX: policy.Counter{Total: 1e6 * at.Seconds()}, Allocation: policy.Counter{Blind: "not asked"},
+		RX: policy.Counter{Total: 1e6 * at.Seconds()}, Allocation: policy.Counter{Unavailable: "not asked"},
 	}
 }

@@ -71,7 +71,7 @@ func TestOrdersOverTheAPI(t *testing.T) {
 
 	for action := range list.All() {
 		spec := action.TypedSpec()
-		if spec.Rule != resources.RuleByHand {
+		if spec.Rule != resources.RuleOverride {
 			continue
 		}
 
@@ -156,7 +156,7 @@ func TestExplainSaysWhy(t *testing.T) {
 	assert.Equal(t, "SpegelHighCPU", target.GetRules()[0].GetName())
 	assert.Equal(t, 90*time.Second, target.GetHold().GetReleasesIn().AsDuration())
 	assert.Equal(t, []string{"text", "text"}, target.GetHold().GetBlockers())
-	assert.Equal(t, "max 100000", target.GetCeiling().GetOriginal())
+	assert.Equal(t, "max 100000", target.GetCeiling().GetOwnerLimit())
 	assert.InDelta(t, 0.5, target.GetVerdict().GetAfter().GetCoreSeconds(), 1e-9)
 }
 

@@ -230,7 +230,7 @@ func TestUnixSocketIsForRootAlone(t *testing.T) {
 	assert.Equal(t, "throttled", message.GetState())
 	require.Len(t, message.GetTargets(), 1)
 	assert.Equal(t, "SpegelHighCPU", message.GetTargets()[0].GetRules()[0].GetName())
-	assert.Equal(t, "max 100000", message.GetTargets()[0].GetCeiling().GetOriginal())
+	assert.Equal(t, "max 100000", message.GetTargets()[0].GetCeiling().GetOwnerLimit())
 	assert.InDelta(t, 0.5, message.GetTargets()[0].GetCpuCores().GetValue(), 1e-9)
 
 	info, err := os.Stat(g.socket)

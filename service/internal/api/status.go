@@ -63,7 +63,7 @@ func (s *guardService) targetStatus(ctx context.Context, id string, stats *resou
 		RxBytesPerSecond:    protoReading(stats.RXBytesPerSecond),
 		MemoryBytes:         protoReading(stats.MemoryBytes),
 		ThrottledRatio:      protoReading(stats.ThrottledRatio),
-		AllocBytesPerSecond: protoReading(stats.Program.AllocBytesPerSecond),
+		AllocBytesPerSecond: protoReading(stats.Application.AllocBytesPerSecond),
 	}
 
 	var err error

@@ -36,7 +36,7 @@ func lookAround(ctx context.Context, r controller.Reader) (surroundings, error) 
 
 	for ceiling := range ceilings.All() {
 		around.ceilings[ceiling.Metadata().ID()] = *ceiling.TypedSpec()
-		around.owners[ceiling.Metadata().ID()] = cgroup.Cores(ceiling.TypedSpec().Original)
+		around.owners[ceiling.Metadata().ID()] = cgroup.Cores(ceiling.TypedSpec().OwnerLimit)
 	}
 
 	conditions, err := safe.ReaderListAll[*resources.Condition](ctx, r)

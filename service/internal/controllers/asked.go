@@ -16,7 +16,7 @@ import (
 type asked struct {
 	// targets, and the wanted ceilings by target.
 	targets map[string]resources.TargetSpec
-	wanted  map[string]*resources.CeilingSpecSpec
+	wanted  map[string]*resources.DesiredDesiredCeiling
 	orders  orders
 }
 
@@ -26,7 +26,7 @@ func (c *CeilingController) ask(ctx context.Context, r controller.Reader) error 
 		return err
 	}
 
-	next := asked{targets: map[string]resources.TargetSpec{}, wanted: map[string]*resources.CeilingSpecSpec{}}
+	next := asked{targets: map[string]resources.TargetSpec{}, wanted: map[string]*resources.DesiredDesiredCeiling{}}
 
 	targets, err := safe.ReaderListAll[*resources.Target](ctx, r)
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *CeilingController) ask(ctx context.Context, r controller.Reader) error 
 		next.targets[target.Metadata().ID()] = *target.TypedSpec()
 	}
 
-	wanted, err := safe.ReaderListAll[*resources.CeilingSpec](ctx, r)
+	wanted, err := safe.ReaderListAll[*resources.DesiredCeiling](ctx, r)
 	if err != nil {
 		return fmt.Errorf("error listing wanted ceilings: %w", err)
 	}

@@ -67,7 +67,7 @@ func (*CeilingController) Name() string { return "guard.CeilingController" }
 // Inputs implements controller.Controller.
 func (*CeilingController) Inputs() []controller.Input {
 	return []controller.Input{
-		weak(resources.GuardConfigType), weak(resources.TargetType), weak(resources.CeilingSpecType), weak(resources.OverrideType),
+		weak(resources.GuardConfigType), weak(resources.TargetType), weak(resources.DesiredCeilingType), weak(resources.OverrideType),
 	}
 }
 
@@ -199,9 +199,9 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 }
 
 // observe takes the time of a reaction. A ceiling that another try put in force, or a person, has none.
-func (c *CeilingController) observe(id string, did []enforce.Action, wanted *resources.CeilingSpecSpec) {
+func (c *CeilingController) observe(id string, did []enforce.Action, wanted *resources.DesiredDesiredCeiling) {
 	for i := range did {
-		if did[i].Action != resources.ActionApply || wanted.Rule == resources.RuleByHand ||
+		if did[i].Action != resources.ActionApply || wanted.Rule == resources.RuleOverride ||
 			wanted.SinceClock < c.startedAt || wanted.SinceClock == c.reacted[id] {
 			continue
 		}

@@ -94,7 +94,7 @@ func (c *NodeController) sample(clock time.Duration) resources.NodeStatsSpec {
 
 	pods, err := c.pods.latest(clock)
 	if stats.Pods = pods; err != nil {
-		stats.Pods = blind(err.Error())
+		stats.Pods = unavailable(err.Error())
 	}
 
 	c.sampleLinks(&stats)
@@ -106,7 +106,7 @@ func (c *NodeController) sample(clock time.Duration) resources.NodeStatsSpec {
 func (c *NodeController) sampleLinks(stats *resources.NodeStatsSpec) {
 	links, err := remember(&c.links, nodestat.ReadLinks)
 	if err != nil {
-		stats.TXBytesPerSecond, stats.RXBytesPerSecond = blind(err.Error()), blind(err.Error())
+		stats.TXBytesPerSecond, stats.RXBytesPerSecond = unavailable(err.Error()), unavailable(err.Error())
 
 		return
 	}
@@ -119,20 +119,20 @@ func (c *NodeController) sampleLinks(stats *resources.NodeStatsSpec) {
 }
 
 func (c *NodeController) sampleNFS(stats *resources.NodeStatsSpec) {
-	blindNFS := func(reason string) {
-		stats.NFSReadBytesPerSecond, stats.NFSWriteBytesPerSecond = blind(reason), blind(reason)
-		stats.NFSOperationsPerSecond, stats.NFSRoundTripSeconds = blind(reason), blind(reason)
+	unavailableNFS := func(reason string) {
+		stats.NFSReadBytesPerSecond, stats.NFSWriteBytesPerSecond = unavailable(reason), unavailable(reason)
+		stats.NFSOperationsPerSecond, stats.NFSRoundTripSeconds = unavailable(reason), unavailable(reason)
 	}
 
 	nfs, err := c.nfs.latest(stats.Clock)
 
 	switch {
 	case err != nil:
-		blindNFS(err.Error())
+		unavailableNFS(err.Error())
 
 		return
 	case nfs.now.Mounts == 0:
-		blindNFS("no NFS is mounted")
+		unavailableNFS("no NFS is mounted")
 
 		return
 	}
@@ -150,7 +150,7 @@ func roundTrip(nfs counted[nodestat.NFS], first bool) resources.Reading {
 	operations := nfs.now.Operations - min(nfs.before.Operations, nfs.now.Operations)
 
 	if !first && operations == 0 {
-		return blind("no operation was answered")
+		return unavailable("no operation was answered")
 	}
 
 	mean := rate(nfs.before.RoundTripMilliseconds, nfs.now.RoundTripMilliseconds, 1e3*float64(operations), first)
@@ -178,7 +178,7 @@ func (c *NodeController) countPods(ctx context.Context) (resources.Reading, erro
 
 func known(value float64, err error) resources.Reading {
 	if err != nil {
-		return blind(err.Error())
+		return unavailable(err.Error())
 	}
 
 	return measured(value)

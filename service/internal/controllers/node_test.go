@@ -66,7 +66,7 @@ func TestNodeController_ContentStoreAppears(t *testing.T) {
 	}
 
 	waitFor(func(s *resources.NodeStatsSpec) bool {
-		missing := s.ContentBlobs.Provenance == resources.Blind && s.DiskBytes.Provenance == resources.Blind
+		missing := s.ContentBlobs.Provenance == resources.Unavailable && s.DiskBytes.Provenance == resources.Unavailable
 
 		return missing && s.ContentBlobs.Reason != errNotYet.Error() && s.DiskBytes.Reason != errNotYet.Error()
 	})

@@ -68,7 +68,7 @@ func (*PolicyController) Inputs() []controller.Input {
 func (*PolicyController) Outputs() []controller.Output {
 	return []controller.Output{
 		{Type: resources.RuleStatusType, Kind: controller.OutputExclusive},
-		{Type: resources.CeilingSpecType, Kind: controller.OutputExclusive},
+		{Type: resources.DesiredCeilingType, Kind: controller.OutputExclusive},
 		{Type: resources.GuardStatusType, Kind: controller.OutputExclusive},
 		{Type: resources.VerdictType, Kind: controller.OutputExclusive},
 	}

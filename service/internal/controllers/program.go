@@ -15,8 +15,8 @@ type program struct {
 }
 
 // add takes an answer.
-func (p *program) add(clock time.Duration, answer gometrics.Metrics) resources.ProgramStats {
-	stats := resources.ProgramStats{
+func (p *program) add(clock time.Duration, answer gometrics.Metrics) resources.ApplicationStats {
+	stats := resources.ApplicationStats{
 		Clock:                   clock,
 		AllocBytesPerSecond:     p.allocated.rate(clock, answer.AllocBytes),
 		GCPerSecond:             p.cycles.rate(clock, answer.GCCycles),
@@ -29,7 +29,7 @@ func (p *program) add(clock time.Duration, answer gometrics.Metrics) resources.P
 		AdvertisedKeys:          told(answer.AdvertisedKeys),
 	}
 
-	if answer.AllocBytes.Blind == "" {
+	if answer.AllocBytes.Unavailable == "" {
 		stats.Allocated = answer.AllocBytes.Number
 	}
 
@@ -41,12 +41,12 @@ func (p *program) add(clock time.Duration, answer gometrics.Metrics) resources.P
 // hitRatio is the share of what was asked for that was there.
 func hitRatio(requests, hits resources.Reading) resources.Reading {
 	switch {
-	case requests.Provenance == resources.Blind:
-		return blind(requests.Reason)
-	case hits.Provenance == resources.Blind:
-		return blind(hits.Reason)
+	case requests.Provenance == resources.Unavailable:
+		return unavailable(requests.Reason)
+	case hits.Provenance == resources.Unavailable:
+		return unavailable(hits.Reason)
 	case requests.Value == 0:
-		return blind("nothing was asked for")
+		return unavailable("nothing was asked for")
 	default:
 		return resources.Reading{Value: round(hits.Value / requests.Value), Provenance: resources.Derived}
 	}
@@ -54,8 +54,8 @@ func hitRatio(requests, hits resources.Reading) resources.Reading {
 
 // told is a value as the program gave it.
 func told(value gometrics.Value) resources.Reading {
-	if value.Blind != "" {
-		return blind(value.Blind)
+	if value.Unavailable != "" {
+		return unavailable(value.Unavailable)
 	}
 
 	return measured(value.Number)
@@ -76,10 +76,10 @@ type counter struct {
 
 // rate is the increase per second since the reading before.
 func (c *counter) rate(clock time.Duration, value gometrics.Value) resources.Reading {
-	if value.Blind != "" {
+	if value.Unavailable != "" {
 		*c = counter{distrusted: c.distrusted}
 
-		return blind(value.Blind)
+		return unavailable(value.Unavailable)
 	}
 
 	before := *c
@@ -94,15 +94,15 @@ func (c *counter) rate(clock time.Duration, value gometrics.Value) resources.Rea
 
 	switch {
 	case c.distrusted > 0:
-		return blind(wentBack)
+		return unavailable(wentBack)
 	case before.at == 0 || clock <= before.at:
-		return blind(warmingUp)
+		return unavailable(warmingUp)
 	default:
 		return measured((c.value - before.value) / (clock - before.at).Seconds())
 	}
 }
 
-// blindProgram is a program that says nothing.
-func blindProgram(reason string) resources.ProgramStats {
-	return (&program{}).add(0, gometrics.Blind(reason))
+// unavailableApplication is a program that says nothing.
+func unavailableApplication(reason string) resources.ApplicationStats {
+	return (&program{}).add(0, gometrics.Unavailable(reason))
 }

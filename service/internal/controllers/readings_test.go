@@ -24,8 +24,8 @@ import (
 func TestProgramRates(t *testing.T) {
 	var p program
 
-	at := func(seconds int, allocated, requests, hits float64) resources.ProgramStats {
-		answer := gometrics.Blind("not among the metrics")
+	at := func(seconds int, allocated, requests, hits float64) resources.ApplicationStats {
+		answer := gometrics.Unavailable("not among the metrics")
 		answer.AllocBytes = gometrics.Value{Number: allocated}
 		answer.MirrorRequests, answer.MirrorHits = gometrics.Value{Number: requests}, gometrics.Value{Number: hits}
 
@@ -33,8 +33,8 @@ func TestProgramRates(t *testing.T) {
 	}
 
 	first := at(10, 1000, 0, 0)
-	assert.Equal(t, blind(warmingUp), first.AllocBytesPerSecond)
-	assert.Equal(t, blind("not among the metrics"), first.HeapBytes)
+	assert.Equal(t, unavailable(warmingUp), first.AllocBytesPerSecond)
+	assert.Equal(t, unavailable("not among the metrics"), first.HeapBytes)
 
 	second := at(20, 6000, 40, 10)
 	assert.Equal(t, measured(500), second.AllocBytesPerSecond)
@@ -42,21 +42,21 @@ func TestProgramRates(t *testing.T) {
 	assert.Equal(t, measured(4), second.MirrorRequestsPerSecond)
 	assert.Equal(t, resources.Reading{Value: 0.25, Provenance: resources.Derived}, second.MirrorHitRatio)
 
-	assert.Equal(t, blind("nothing was asked for"), at(30, 6000, 40, 10).MirrorHitRatio)
-	assert.Equal(t, blind(wentBack), at(40, 5, 40, 10).AllocBytesPerSecond)
+	assert.Equal(t, unavailable("nothing was asked for"), at(30, 6000, 40, 10).MirrorHitRatio)
+	assert.Equal(t, unavailable(wentBack), at(40, 5, 40, 10).AllocBytesPerSecond)
 
 	for i := range distrusted - 1 {
-		assert.Equal(t, blind(wentBack), at(50+i, 1000*float64(i+1), 40, 10).AllocBytesPerSecond, "once wrong, it is not believed at once")
+		assert.Equal(t, unavailable(wentBack), at(50+i, 1000*float64(i+1), 40, 10).AllocBytesPerSecond, "once wrong, it is not believed at once")
 	}
 
 	assert.Equal(t, resources.Measured, at(100, 1e6, 40, 10).AllocBytesPerSecond.Provenance)
 
-	lost := p.add(110*time.Second, gometrics.Blind("lost"))
-	assert.Equal(t, blind("lost"), lost.AllocBytesPerSecond)
-	assert.Equal(t, blind(warmingUp), at(120, 2e6, 40, 10).AllocBytesPerSecond)
+	lost := p.add(110*time.Second, gometrics.Unavailable("lost"))
+	assert.Equal(t, unavailable("lost"), lost.AllocBytesPerSecond)
+	assert.Equal(t, unavailable(warmingUp), at(120, 2e6, 40, 10).AllocBytesPerSecond)
 }
 
-// TestHostileMetricsDelayNothing samples what a hostile program says, as a tick does, and waits until it is blind.
+// TestHostileMetricsDelayNothing samples what a hostile program says, as a tick does, and waits until it is unavailable.
 func TestHostileMetricsDelayNothing(t *testing.T) {
 	for _, mode := range hostile.Modes() {
 		t.Run(string(mode), func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestHostileMetricsDelayNothing(t *testing.T) {
 			assert.Eventually(t, func() bool {
 				reading = s.latest().AllocBytesPerSecond
 
-				return reading.Provenance == resources.Blind && reading.Reason != "not asked yet" && reading.Reason != warmingUp
+				return reading.Provenance == resources.Unavailable && reading.Reason != "not asked yet" && reading.Reason != warmingUp
 			}, gometrics.Timeout+time.Minute, 10*time.Millisecond)
 
 			t.Log(reading.Reason)

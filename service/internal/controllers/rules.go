@@ -70,7 +70,7 @@ func (c *PolicyController) ruleSpec(status *policy.RuleStatus) resources.RuleSta
 	return resources.RuleStatusSpec{
 		Signal: signalName(status.Rule), State: string(status.State),
 		Value: round(status.Value), Threshold: status.Rule.Limit(),
-		TripsIn: status.TripsIn, Reason: status.Blind,
+		TripsIn: status.TripsIn, Reason: status.Unavailable,
 		Credit: round(status.Credit), Mode: string(cmp.Or(status.Rule.Mode, c.config.Mode)),
 	}
 }
@@ -87,7 +87,7 @@ func (w *workload) withdraw(ctx context.Context, r controller.Writer, id string)
 
 	w.told = nil
 
-	if err := ignoreNotFound(r.Destroy(ctx, resources.NewCeilingSpec(id).Metadata())); err != nil {
+	if err := ignoreNotFound(r.Destroy(ctx, resources.NewDesiredCeiling(id).Metadata())); err != nil {
 		return fmt.Errorf("error removing the wanted ceiling of %s: %w", id, err)
 	}
 

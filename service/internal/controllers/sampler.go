@@ -30,7 +30,7 @@ type sampler struct {
 	scraper *scraper
 
 	cpuError, netError string
-	// cpuAt and linksAt are when each was last read: after a blind spell a rate spans the whole of it.
+	// cpuAt and linksAt are when each was last read: after a unavailable spell a rate spans the whole of it.
 	cpuAt, linksAt time.Duration
 	// stats are the newest, published those that clients know.
 	stats, published resources.TargetStatsSpec
@@ -138,7 +138,7 @@ func (s *sampler) close() {
 	s.closeNamespace()
 }
 
-// sample reads everything once. A value that cannot be read is blind, with the reason; the others are not held up.
+// sample reads everything once. A value that cannot be read is unavailable, with the reason; the others are not held up.
 func (s *sampler) sample(clock time.Duration) {
 	before := s.stats.Counters
 
@@ -148,7 +148,7 @@ func (s *sampler) sample(clock time.Duration) {
 
 	s.sampleCgroup(&s.stats, before)
 	s.sampleLinks(&s.stats, before)
-	s.stats.Program = s.program()
+	s.stats.Application = s.program()
 }
 
 func (s *sampler) sampleCgroup(next *resources.TargetStatsSpec, before resources.Counters) {
@@ -157,14 +157,14 @@ func (s *sampler) sampleCgroup(next *resources.TargetStatsSpec, before resources
 	}
 
 	if s.reader == nil {
-		blindCgroup(next, s.cpuError)
+		unavailableCgroup(next, s.cpuError)
 
 		return
 	}
 
 	stat, err := s.reader.CPUStat()
 	if err != nil {
-		blindCgroup(next, err.Error())
+		unavailableCgroup(next, err.Error())
 
 		return
 	}
@@ -186,19 +186,19 @@ func (s *sampler) sampleCgroup(next *resources.TargetStatsSpec, before resources
 	s.sampleMemory(next)
 }
 
-func blindCgroup(next *resources.TargetStatsSpec, reason string) {
+func unavailableCgroup(next *resources.TargetStatsSpec, reason string) {
 	for _, reading := range []*resources.Reading{
 		&next.CPU, &next.CPUUser, &next.CPUSystem, &next.ThrottledRatio, &next.ThrottledTime, &next.CPUPressure,
 		&next.MemoryBytes, &next.MemoryPeakBytes, &next.Pids,
 	} {
-		*reading = blind(reason)
+		*reading = unavailable(reason)
 	}
 }
 
 func (s *sampler) samplePressure(next *resources.TargetStatsSpec, before uint64, elapsed float64, first bool) {
 	pressure, err := s.reader.CPUPressure()
 	if err != nil {
-		next.CPUPressure = blind(err.Error())
+		next.CPUPressure = unavailable(err.Error())
 
 		return
 	}
@@ -248,7 +248,7 @@ func (s *sampler) sampleLinks(next *resources.TargetStatsSpec, before resources.
 		&next.TXBytesPerSecond, &next.RXBytesPerSecond, &next.TXPacketsPerSecond, &next.RXPacketsPerSecond,
 		&next.TXDroppedPerSecond, &next.RXDroppedPerSecond,
 	} {
-		*reading = blind(reason)
+		*reading = unavailable(reason)
 	}
 }
 
@@ -270,29 +270,29 @@ func (s *sampler) linkRates(next *resources.TargetStatsSpec, before resources.Co
 }
 
 // program is what the target last said of itself.
-func (s *sampler) program() resources.ProgramStats {
+func (s *sampler) program() resources.ApplicationStats {
 	switch {
 	case s.scraper != nil:
 		return s.scraper.latest()
 	case s.metrics.Port.Number == 0:
-		return blindProgram("target.metrics.port is 0: nothing is asked")
+		return unavailableApplication("target.metrics.port is 0: nothing is asked")
 	default:
-		return blindProgram(s.netError)
+		return unavailableApplication(s.netError)
 	}
 }
 
-func blind(reason string) resources.Reading {
-	return resources.Reading{Provenance: resources.Blind, Reason: reason}
+func unavailable(reason string) resources.Reading {
+	return resources.Reading{Provenance: resources.Unavailable, Reason: reason}
 }
 
 func measured(value float64) resources.Reading {
 	return resources.Reading{Value: round(value), Provenance: resources.Measured}
 }
 
-// gauge is a value that is not a rate, or blind when there is none.
+// gauge is a value that is not a rate, or unavailable when there is none.
 func gauge(value uint64, ok bool, reason string) resources.Reading {
 	if !ok {
-		return blind(reason)
+		return unavailable(reason)
 	}
 
 	return measured(float64(value))
@@ -302,7 +302,7 @@ func gauge(value uint64, ok bool, reason string) resources.Reading {
 func rate(before, after uint64, passed float64, first bool) resources.Reading {
 	switch {
 	case first:
-		return blind(warmingUp)
+		return unavailable(warmingUp)
 	case after < before || passed <= 0:
 		return measured(0)
 	default:

@@ -19,13 +19,13 @@ type scraper struct {
 	done   chan struct{}
 
 	mu    sync.Mutex
-	stats resources.ProgramStats
+	stats resources.ApplicationStats
 }
 
 func startScraper(dial gometrics.Dial, metrics config.Metrics) *scraper {
 	ctx, cancel := context.WithCancel(context.Background())
 
-	s := &scraper{cancel: cancel, done: make(chan struct{}), stats: blindProgram("not asked yet")}
+	s := &scraper{cancel: cancel, done: make(chan struct{}), stats: unavailableApplication("not asked yet")}
 
 	go s.run(ctx, gometrics.NewClient(dial, int(metrics.Port.Number)), metrics)
 
@@ -39,7 +39,7 @@ func (s *scraper) stop() {
 }
 
 // latest is what the program said last. It never waits for an answer.
-func (s *scraper) latest() resources.ProgramStats {
+func (s *scraper) latest() resources.ApplicationStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -58,7 +58,7 @@ func (s *scraper) run(ctx context.Context, client *gometrics.Client, metrics con
 	for {
 		answer, err := client.Metrics(ctx, metrics.Path)
 		if err != nil {
-			answer = gometrics.Blind(err.Error())
+			answer = gometrics.Unavailable(err.Error())
 		}
 
 		stats := program.add(boottime.Now(), answer)

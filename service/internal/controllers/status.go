@@ -22,7 +22,7 @@ import (
 
 // severity orders the states of a target; the worst is shown.
 var severity = []string{
-	resources.StateOK, resources.StateBlind, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled,
+	resources.StateOK, resources.StateUnavailable, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled,
 }
 
 // publishStatus writes the one-line answer.
@@ -83,8 +83,8 @@ func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) r
 		state := resources.StateOK
 
 		switch rule.State {
-		case policy.StateBlind:
-			state, status.Message = resources.StateBlind, rule.Rule.Name+": "+rule.Blind
+		case policy.StateUnavailable:
+			state, status.Message = resources.StateUnavailable, rule.Rule.Name+": "+rule.Unavailable
 		case policy.StatePending:
 			state = resources.StatePending
 		case policy.StateFiring:
@@ -95,7 +95,7 @@ func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) r
 			status.State, status.Rule = state, rule.Rule.Name
 		}
 
-		if rule.State != policy.StateBlind {
+		if rule.State != policy.StateUnavailable {
 			switch rule.Rule.Signal {
 			case config.SignalCPU:
 				status.CPU = rule.Rule.Signal.Format(rule.Value)
@@ -121,7 +121,7 @@ func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) r
 		return status
 	}
 
-	calm := status.State == resources.StateOK && wanted.Rule != resources.RuleByHand
+	calm := status.State == resources.StateOK && wanted.Rule != resources.RuleOverride
 	status.State, status.Rule, status.Ceiling = resources.StateThrottled, wanted.Rule, displayCeiling(ceiling.ReadBack)
 
 	if calm {
@@ -137,9 +137,9 @@ func withoutCeiling(ceiling resources.CeilingStatusSpec) string {
 	case ceiling.LastError != "":
 		return ceiling.LastError
 	case ceiling.State == resources.CeilingYielded:
-		return fmt.Sprintf("somebody else changed cpu.max to %q: it is the owner's value now (ceiling.conflict)", ceiling.Original)
+		return fmt.Sprintf("somebody else changed cpu.max to %q: it is the owner's value now (ceiling.conflict)", ceiling.OwnerLimit)
 	case ceiling.State == resources.CeilingOwnerLower:
-		return fmt.Sprintf("the owner's own limit %q is as low as the ceiling", ceiling.Original)
+		return fmt.Sprintf("the owner's own limit %q is as low as the ceiling", ceiling.OwnerLimit)
 	case ceiling.State == resources.CeilingTerminating:
 		return "the container terminates, so it is let go"
 	default:

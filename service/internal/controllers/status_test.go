@@ -17,7 +17,7 @@ func decision(states ...policy.State) policy.Decision {
 	var d policy.Decision
 
 	for i, state := range states {
-		d.Rules = append(d.Rules, policy.RuleStatus{Rule: &config.Default().Rules[i], State: state, Value: 1, Blind: "why"})
+		d.Rules = append(d.Rules, policy.RuleStatus{Rule: &config.Default().Rules[i], State: state, Value: 1, Unavailable: "why"})
 	}
 
 	return d
@@ -41,11 +41,11 @@ func TestTargetStatus(t *testing.T) {
 		{"nothing yet", policy.Decision{}, resources.CeilingStatusSpec{}, resources.StateOK, "-"},
 		{"quiet", decision(policy.StateOK, policy.StateOK), resources.CeilingStatusSpec{}, resources.StateOK, "-"},
 		{"second pending", decision(policy.StateOK, policy.StatePending), resources.CeilingStatusSpec{}, resources.StatePending, "SpegelHighNetworkTX"},
-		{"pending beats blind", decision(policy.StateBlind, policy.StatePending), resources.CeilingStatusSpec{}, resources.StatePending, "SpegelHighNetworkTX"},
+		{"pending beats unavailable", decision(policy.StateUnavailable, policy.StatePending), resources.CeilingStatusSpec{}, resources.StatePending, "SpegelHighNetworkTX"},
 		{"firing without ceiling", held(decision(policy.StateFiring, policy.StateOK)), resources.CeilingStatusSpec{}, resources.StateFiring, "SpegelHighCPU"},
 		{"throttled", held(decision(policy.StateFiring, policy.StateOK)), applied, resources.StateThrottled, "SpegelHighCPU"},
 		{"releasing", held(decision(policy.StateReleasing, policy.StateOK)), applied, resources.StateReleasing, "SpegelHighCPU"},
-		{"blind under a ceiling is no calm", held(decision(policy.StateBlind, policy.StateOK)), applied, resources.StateThrottled, "SpegelHighCPU"},
+		{"unavailable under a ceiling is no calm", held(decision(policy.StateUnavailable, policy.StateOK)), applied, resources.StateThrottled, "SpegelHighCPU"},
 	} {
 		status := targetStatus("id", &workload{decision: test.decision}, test.ceiling)
 		assert.Equal(t, test.state, status.State, test.name)
@@ -56,8 +56,8 @@ func TestTargetStatus(t *testing.T) {
 
 	// Why there is none.
 	for ceiling, want := range map[resources.CeilingStatusSpec]string{
-		{State: resources.CeilingYielded, Original: "80000 100000"}:                   `somebody else changed cpu.max to "80000 100000"`,
-		{State: resources.CeilingOwnerLower, Original: "30000 100000"}:                `the owner's own limit "30000 100000" is as low`,
+		{State: resources.CeilingYielded, OwnerLimit: "80000 100000"}:                 `somebody else changed cpu.max to "80000 100000"`,
+		{State: resources.CeilingOwnerLower, OwnerLimit: "30000 100000"}:              `the owner's own limit "30000 100000" is as low`,
 		{State: resources.CeilingTerminating}:                                         "the container terminates",
 		{State: resources.CeilingObserved, LastError: "cpu.max is not writable: why"}: "cpu.max is not writable: why",
 	} {
@@ -94,7 +94,7 @@ func TestDisplay(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
-	assert.Equal(t, resources.Blind, rate(0, 5, 1, true).Provenance, "one reading is no rate")
+	assert.Equal(t, resources.Unavailable, rate(0, 5, 1, true).Provenance, "one reading is no rate")
 	assert.InDelta(t, 2.5, rate(5, 10, 2, false).Value, 1e-9)
 	assert.Zero(t, rate(10, 5, 2, false).Value, "reset")
 	assert.Zero(t, rate(5, 10, 0, false).Value, "no time passed")

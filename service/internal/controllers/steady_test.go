@@ -81,7 +81,7 @@ func (t *ticking) tick(tb testing.TB, load map[string]float64) {
 		}
 
 		for _, reading := range []*resources.Reading{
-			&stats.CPU, &stats.TXBytesPerSecond, &stats.RXBytesPerSecond, &stats.CPUPressure, &stats.Program.AllocBytesPerSecond,
+			&stats.CPU, &stats.TXBytesPerSecond, &stats.RXBytesPerSecond, &stats.CPUPressure, &stats.Application.AllocBytesPerSecond,
 		} {
 			reading.Provenance = resources.Measured
 		}
@@ -162,7 +162,7 @@ func TestWhatIsPublishedFollowsTheSamples(t *testing.T) {
 	ticks.c.Feed.Remove(id)
 	ticks.tick(t, nil)
 
-	for _, kind := range []resource.Kind{resources.NewRuleStatus("").Metadata(), resources.NewCeilingSpec("").Metadata(), resources.NewVerdict("").Metadata()} {
+	for _, kind := range []resource.Kind{resources.NewRuleStatus("").Metadata(), resources.NewDesiredCeiling("").Metadata(), resources.NewVerdict("").Metadata()} {
 		list, err := ticks.state.List(t.Context(), kind)
 		require.NoError(t, err)
 		assert.Empty(t, list.Items)

@@ -29,7 +29,7 @@ func (w *workload) wish() (wanted policy.Hold, ok bool) {
 
 	if millicores := w.order.CeilingMillicores; w.order.Kind == resources.OverrideThrottle && (!wanted.Enforced() || millicores < wanted.Millicores) {
 		return policy.Hold{
-			Rule: resources.RuleByHand, Since: w.order.SinceClock, Until: w.order.UntilClock, Millicores: millicores,
+			Rule: resources.RuleOverride, Since: w.order.SinceClock, Until: w.order.UntilClock, Millicores: millicores,
 		}, true
 	}
 
@@ -44,7 +44,7 @@ func (c *PolicyController) publishWanted(ctx context.Context, r controller.Write
 	}
 
 	if !ok {
-		if err := ignoreNotFound(r.Destroy(ctx, resources.NewCeilingSpec(id).Metadata())); err != nil {
+		if err := ignoreNotFound(r.Destroy(ctx, resources.NewDesiredCeiling(id).Metadata())); err != nil {
 			return false, fmt.Errorf("error removing the wanted ceiling of %s: %w", id, err)
 		}
 
@@ -55,14 +55,14 @@ func (c *PolicyController) publishWanted(ctx context.Context, r controller.Write
 
 	w.wanted = true
 
-	err := safe.WriterModify(ctx, r, resources.NewCeilingSpec(id), func(res *resources.CeilingSpec) error {
+	err := safe.WriterModify(ctx, r, resources.NewDesiredCeiling(id), func(res *resources.DesiredCeiling) error {
 		spec := res.TypedSpec()
 
 		if spec.SinceClock != wanted.Since || spec.HoldUntilClock != wanted.Until || spec.Rule != wanted.Rule {
 			spec.Since, spec.HoldUntil = boottime.Wall(wanted.Since), boottime.Wall(wanted.Until)
 			spec.Reason = w.reason
 
-			if wanted.Rule == resources.RuleByHand {
+			if wanted.Rule == resources.RuleOverride {
 				spec.Reason = inWords(w.order)
 			}
 		}
@@ -103,7 +103,7 @@ func (w *workload) releasesIn() time.Duration {
 func (w *workload) blockers(wanted policy.Hold) []string {
 	var texts []string
 
-	if wanted.Rule == resources.RuleByHand {
+	if wanted.Rule == resources.RuleOverride {
 		texts = append(texts, inWords(w.order))
 	}
 
@@ -137,8 +137,8 @@ func blocking(status policy.RuleStatus) string {
 	value, name := status.Rule.Signal.Format(status.Value), status.Rule.Name
 
 	switch {
-	case status.State == policy.StateBlind:
-		return fmt.Sprintf("%s is blind: %s", name, status.Blind)
+	case status.State == policy.StateUnavailable:
+		return fmt.Sprintf("%s is unavailable: %s", name, status.Unavailable)
 	case status.State == policy.StatePending:
 		return fmt.Sprintf("%s is pending: %s is above %s", name, value, thresholdOf(status.Rule))
 	case status.State != policy.StateFiring:

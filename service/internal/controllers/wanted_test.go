@@ -31,12 +31,12 @@ func TestOfAHoldAndAPersonsCeilingTheLowerOneCounts(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{name: "a hold alone", decision: hold(rules), rule: "R", millicores: 500},
-		{name: "a person's alone", order: throttle(300), rule: resources.RuleByHand, millicores: 300},
-		{name: "a person's lower one", decision: hold(rules), order: throttle(300), rule: resources.RuleByHand, millicores: 300},
+		{name: "a person's alone", order: throttle(300), rule: resources.RuleOverride, millicores: 300},
+		{name: "a person's lower one", decision: hold(rules), order: throttle(300), rule: resources.RuleOverride, millicores: 300},
 		{name: "a person's higher one", decision: hold(rules), order: throttle(700), rule: "R", millicores: 500},
 		{name: "as low", decision: hold(rules), order: throttle(500), rule: "R", millicores: 500},
-		{name: "a probe does not lift a person's", decision: hold(probing), order: throttle(700), rule: resources.RuleByHand, millicores: 700},
-		{name: "an observed hold is none", decision: hold(observed), order: throttle(700), rule: resources.RuleByHand, millicores: 700},
+		{name: "a probe does not lift a person's", decision: hold(probing), order: throttle(700), rule: resources.RuleOverride, millicores: 700},
+		{name: "an observed hold is none", decision: hold(observed), order: throttle(700), rule: resources.RuleOverride, millicores: 700},
 		{name: "released", decision: hold(rules), order: resources.OverrideSpec{Kind: resources.OverrideRelease}},
 		{name: "paused", decision: hold(rules), order: resources.OverrideSpec{Kind: resources.OverridePause}},
 	} {
@@ -45,7 +45,7 @@ func TestOfAHoldAndAPersonsCeilingTheLowerOneCounts(t *testing.T) {
 		assert.Equal(t, test.rule, wanted.Rule, test.name)
 		assert.Equal(t, test.millicores, wanted.Millicores, test.name)
 
-		if wanted.Rule == resources.RuleByHand {
+		if wanted.Rule == resources.RuleOverride {
 			assert.True(t, wanted.Enforced(), test.name)
 			assert.Equal(t, time.Duration(4), wanted.Until, "it ends with the order")
 		}
@@ -53,7 +53,7 @@ func TestOfAHoldAndAPersonsCeilingTheLowerOneCounts(t *testing.T) {
 }
 
 func TestBlockersSayWhatARealeaseWaitsFor(t *testing.T) {
-	d := decision(policy.StateFiring, policy.StateBlind, policy.StatePending)
+	d := decision(policy.StateFiring, policy.StateUnavailable, policy.StatePending)
 	d.Held, d.Hold = true, policy.Hold{Rule: "SpegelHighCPU", Until: time.Hour, Millicores: 500}
 	d.Pressing, d.Throttled = true, 0.42
 
@@ -61,7 +61,7 @@ func TestBlockersSayWhatARealeaseWaitsFor(t *testing.T) {
 	wanted, _ := w.wish()
 	texts := w.blockers(wanted)
 
-	for i, part := range []string{"the hold of SpegelHighCPU lasts until", "42 % of the periods", "SpegelHighCPU is firing: 1000m, quiet at 280m", "SpegelHighNetworkTX is blind: why", "SpegelCPUCredit is pending"} {
+	for i, part := range []string{"the hold of SpegelHighCPU lasts until", "42 % of the periods", "SpegelHighCPU is firing: 1000m, quiet at 280m", "SpegelHighNetworkTX is unavailable: why", "SpegelCPUCredit is pending"} {
 		assert.Contains(t, texts[i], part)
 	}
 
@@ -87,7 +87,7 @@ func TestStatusSaysWhatAPersonOrdered(t *testing.T) {
 	throttled := &workload{order: resources.OverrideSpec{Kind: resources.OverrideThrottle, CeilingMillicores: 200, By: by, Reason: "NAS"}}
 	status := targetStatus("id", throttled, applied)
 	assert.Equal(t, resources.StateThrottled, status.State)
-	assert.Equal(t, resources.RuleByHand, status.Rule)
+	assert.Equal(t, resources.RuleOverride, status.Rule)
 	assert.Equal(t, "200m", status.Ceiling)
 	assert.Regexp(t, `^throttled by hand until .* by CN=anna: NAS$`, status.Message)
 

@@ -139,7 +139,7 @@ func policySample(stats *resources.TargetStatsSpec, owner float64) policy.Sample
 		CPU:           policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),
 		TX:            policyCounter(stats.TXBytesPerSecond, float64(stats.Counters.TXBytes)),
 		RX:            policyCounter(stats.RXBytesPerSecond, float64(stats.Counters.RXBytes)),
-		Allocation:    policyAllocation(stats.Program),
+		Allocation:    policyAllocation(stats.Application),
 		Pressure:      policyCounter(stats.CPUPressure, float64(stats.Counters.PressureUsec)/1e6),
 		Periods:       stats.Counters.Periods,
 		Throttled:     stats.Counters.Throttled,
@@ -148,19 +148,19 @@ func policySample(stats *resources.TargetStatsSpec, owner float64) policy.Sample
 	}
 }
 
-// policyCounter: the policy makes its own rates, so a first reading is not blind to it.
+// policyCounter: the policy makes its own rates, so a first reading is not unavailable to it.
 func policyCounter(reading resources.Reading, total float64) policy.Counter {
-	if reading.Provenance == resources.Blind && reading.Reason != warmingUp {
-		return policy.Counter{Blind: reading.Reason}
+	if reading.Provenance == resources.Unavailable && reading.Reason != warmingUp {
+		return policy.Counter{Unavailable: reading.Reason}
 	}
 
 	return policy.Counter{Total: total}
 }
 
 // policyAllocation is as old as the target's last answer.
-func policyAllocation(program resources.ProgramStats) policy.Counter {
+func policyAllocation(program resources.ApplicationStats) policy.Counter {
 	counter := policyCounter(program.AllocBytesPerSecond, program.Allocated)
-	if counter.Blind == "" {
+	if counter.Unavailable == "" {
 		counter.At = program.Clock
 	}
 
@@ -179,7 +179,7 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.De
 
 		logger.Info("rule", zap.String("rule", status.Rule.Name), zap.String("state", string(status.State)),
 			zap.String("value", status.Rule.Signal.Format(status.Value)), zap.String("threshold", thresholdOf(status.Rule)),
-			zap.String("reason", status.Blind))
+			zap.String("reason", status.Unavailable))
 	}
 
 	hold := after.Hold

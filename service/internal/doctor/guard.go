@@ -108,22 +108,22 @@ func (d Doctor) cpuMax(id, path string) Check {
 func signals(id string, spec *resources.TargetStatsSpec) Check {
 	check := Check{Name: "signals", State: OK, Message: id + ": cpu, network, allocation and pressure can be read"}
 
-	var blind []string
+	var unavailable []string
 
 	for _, signal := range []struct {
 		name    string
 		reading resources.Reading
 	}{
 		{"cpu", spec.CPU}, {"networkTx", spec.TXBytesPerSecond}, {"networkRx", spec.RXBytesPerSecond},
-		{"allocation", spec.Program.AllocBytesPerSecond}, {"cpuPressure", spec.CPUPressure},
+		{"allocation", spec.Application.AllocBytesPerSecond}, {"cpuPressure", spec.CPUPressure},
 	} {
-		if signal.reading.Provenance == resources.Blind {
-			blind = append(blind, signal.name+" ("+signal.reading.Reason+")")
+		if signal.reading.Provenance == resources.Unavailable {
+			unavailable = append(unavailable, signal.name+" ("+signal.reading.Reason+")")
 		}
 	}
 
-	if len(blind) > 0 {
-		check.State, check.Message = Warning, id+": cannot be read: "+strings.Join(blind, ", ")
+	if len(unavailable) > 0 {
+		check.State, check.Message = Warning, id+": cannot be read: "+strings.Join(unavailable, ", ")
 		check.Fix = "rules about these neither trip nor release; allocation comes from target.metrics (port and path)"
 	}
 

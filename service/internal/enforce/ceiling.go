@@ -55,9 +55,9 @@ type Ceiling struct {
 	status  resources.CeilingStatusSpec
 	err     error
 
-	// foreign counts somebody else's writes; yielded is the SinceClock of the hold that gave way to one.
-	foreign uint64
-	yielded time.Duration
+	// external counts somebody else's writes; yielded is the SinceClock of the hold that gave way to one.
+	externalChanges uint64
+	yielded         time.Duration
 	// retryAt ends a back-off, probeAt is when it is asked again whether a ceiling could be written, and
 	// until claimBy an adopted ceiling waits for the policy's first word.
 	retryAt time.Duration
@@ -115,7 +115,7 @@ func (c *Ceiling) Err() error { return c.err }
 func (c *Ceiling) InForce() bool { return c.journal != nil }
 
 // Reconcile moves cpu.max towards what is wanted; nil is no ceiling.
-func (c *Ceiling) Reconcile(wanted *resources.CeilingSpecSpec, now time.Duration) []Action {
+func (c *Ceiling) Reconcile(wanted *resources.DesiredDesiredCeiling, now time.Duration) []Action {
 	if c.dir == nil {
 		c.open()
 	}
@@ -173,7 +173,7 @@ func (c *Ceiling) probe(now time.Duration) {
 }
 
 // observe says what would be done, once; err is why it is not done in mode enforce.
-func (c *Ceiling) observe(wanted *resources.CeilingSpecSpec, err error) []Action {
+func (c *Ceiling) observe(wanted *resources.DesiredDesiredCeiling, err error) []Action {
 	if c.journal != nil {
 		return nil // it could not be taken back
 	}
@@ -199,7 +199,7 @@ func (c *Ceiling) observe(wanted *resources.CeilingSpecSpec, err error) []Action
 }
 
 // letGo lifts the ceiling of a container that ends.
-func (c *Ceiling) letGo(wanted *resources.CeilingSpecSpec) []Action {
+func (c *Ceiling) letGo(wanted *resources.DesiredDesiredCeiling) []Action {
 	actions := c.Lift(resources.ActionRelease, "the container terminates")
 
 	if c.journal == nil {
@@ -210,7 +210,7 @@ func (c *Ceiling) letGo(wanted *resources.CeilingSpecSpec) []Action {
 }
 
 // yield leaves somebody else's value in force, and shows it.
-func (c *Ceiling) yield(wanted *resources.CeilingSpecSpec) {
+func (c *Ceiling) yield(wanted *resources.DesiredDesiredCeiling) {
 	c.yielded = wanted.SinceClock
 
 	current, err := c.dir.ReadCPUMax()
@@ -222,7 +222,7 @@ func (c *Ceiling) yield(wanted *resources.CeilingSpecSpec) {
 		c.status = c.newStatus(wanted, resources.CeilingYielded)
 	}
 
-	c.status.Original, c.status.ReadBack, c.status.Applied = current.String(), current.String(), ""
+	c.status.OwnerLimit, c.status.ReadBack, c.status.Applied = current.String(), current.String(), ""
 }
 
 // gone: the cgroup took the ceiling and the journal with it.
@@ -267,9 +267,9 @@ func (c *Ceiling) backOff(now time.Duration) {
 	c.retryAt = now + c.backoff
 }
 
-func (c *Ceiling) newStatus(wanted *resources.CeilingSpecSpec, state string) resources.CeilingStatusSpec {
+func (c *Ceiling) newStatus(wanted *resources.DesiredDesiredCeiling, state string) resources.CeilingStatusSpec {
 	return resources.CeilingStatusSpec{
-		State: state, ContainerID: c.target.ContainerID, Rule: wanted.Rule, ForeignWrites: c.foreign,
+		State: state, ContainerID: c.target.ContainerID, Rule: wanted.Rule, ExternalChanges: c.externalChanges,
 		SinceClock: wanted.SinceClock, HoldUntilClock: wanted.HoldUntilClock,
 	}
 }
@@ -292,7 +292,7 @@ func (c *Ceiling) takeOver(journal cgroup.Journal) {
 	c.err, c.journal = nil, &journal
 	c.status = resources.CeilingStatusSpec{
 		State: resources.CeilingApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: boottime.Wall(journal.Since),
-		Original: journal.Original, Applied: journal.Applied, ReadBack: journal.Applied, ForeignWrites: c.foreign,
+		OwnerLimit: journal.OwnerLimit, Applied: journal.Applied, ReadBack: journal.Applied, ExternalChanges: c.externalChanges,
 		Adopted: true, SinceClock: journal.Since, HoldUntilClock: journal.HoldUntil,
 	}
 }

@@ -93,15 +93,15 @@ func inode(t *testing.T, name string) uint64 {
 	return stat.Ino
 }
 
-func wanted() *resources.CeilingSpecSpec {
-	return &resources.CeilingSpecSpec{
+func wanted() *resources.DesiredDesiredCeiling {
+	return &resources.DesiredDesiredCeiling{
 		Mode: string(config.ModeEnforce), Conflict: string(config.ConflictReassert), Rule: "SpegelHighCPU", Reason: "cpu 1803m above 400m",
 		CeilingMillicores: 500, FloorMillicores: 100, SinceClock: boottime.Now(), HoldUntilClock: boottime.Now() + time.Hour,
 	}
 }
 
 // step reconciles, a while later each time, and returns what was done.
-func (b *bench) step(spec *resources.CeilingSpecSpec, passed time.Duration) []string {
+func (b *bench) step(spec *resources.DesiredDesiredCeiling, passed time.Duration) []string {
 	b.t.Helper()
 
 	b.now += passed
@@ -161,14 +161,14 @@ func TestApplyAdjustRelease(t *testing.T) {
 	journal, err := dir.ReadJournal()
 	require.NoError(t, err)
 	assert.Equal(t, spec.HoldUntilClock, journal.HoldUntil)
-	assert.Equal(t, "max 100000", journal.Original)
+	assert.Equal(t, "max 100000", journal.OwnerLimit)
 
 	assert.Equal(t, []string{resources.ActionRelease}, b.step(nil, time.Second))
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 	b.noJournal()
 }
 
-// TestReassertBacksOff: each foreign write is counted, taken as the owner's, and answered ever more slowly.
+// TestReassertBacksOff: each external changes is counted, taken as the owner's, and answered ever more slowly.
 func TestReassertBacksOff(t *testing.T) {
 	b, spec := newBench(t), wanted()
 	b.step(spec, 0)
@@ -177,11 +177,11 @@ func TestReassertBacksOff(t *testing.T) {
 
 	for n := uint64(1); n <= 4; n++ {
 		b.write("cpu.max", "80000 100000")
-		assert.Equal(t, []string{resources.ActionForeign}, b.step(spec, 0))
+		assert.Equal(t, []string{resources.ActionExternalChange}, b.step(spec, 0))
 		assert.Equal(t, resources.CeilingYielded, b.ceiling.Status().State)
 		assert.True(t, b.ceiling.Status().AppliedAt.IsZero(), "none is in force")
-		assert.Equal(t, n, b.ceiling.Status().ForeignWrites)
-		assert.Equal(t, "80000 100000", b.ceiling.Status().Original)
+		assert.Equal(t, n, b.ceiling.Status().ExternalChanges)
+		assert.Equal(t, "80000 100000", b.ceiling.Status().OwnerLimit)
 
 		assert.Empty(t, b.step(spec, wait-time.Millisecond), "not before the back-off is over")
 		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Millisecond))
@@ -202,7 +202,7 @@ func TestYieldLeavesTheirsForTheHold(t *testing.T) {
 	b.step(spec, 0)
 
 	b.write("cpu.max", "max 100000")
-	assert.Equal(t, []string{resources.ActionForeign}, b.step(spec, time.Second))
+	assert.Equal(t, []string{resources.ActionExternalChange}, b.step(spec, time.Second))
 	assert.Empty(t, b.step(spec, time.Hour))
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 	assert.Equal(t, resources.CeilingYielded, b.ceiling.Status().State)
@@ -228,7 +228,7 @@ func TestTheOwnerMayChooseTheVeryCeiling(t *testing.T) {
 	b.step(spec, 0)
 
 	b.write("cpu.max", "50000 100000")
-	assert.Equal(t, []string{resources.ActionForeign}, b.step(spec, time.Second))
+	assert.Equal(t, []string{resources.ActionExternalChange}, b.step(spec, time.Second))
 	assert.Empty(t, b.step(spec, time.Minute))
 	assert.Equal(t, resources.CeilingOwnerLower, b.ceiling.Status().State)
 
@@ -325,8 +325,8 @@ func TestADamagedJournalIsNeverWrittenOver(t *testing.T) {
 	assert.Equal(t, "60000 100000", b.read("cpu.max"))
 }
 
-// TestAForeignWriteWhileAwayIsTheOwners: it was made while no guard was at work, and is found at the start.
-func TestAForeignWriteWhileAwayIsTheOwners(t *testing.T) {
+// TestAnExternalWriteWhileAwayIsTheOwners: it was made while no guard was at work, and is found at the start.
+func TestAnExternalWriteWhileAwayIsTheOwners(t *testing.T) {
 	b, spec := newBench(t), wanted()
 	b.step(spec, 0)
 	b.write("cpu.max", "70000 100000")
@@ -336,7 +336,7 @@ func TestAForeignWriteWhileAwayIsTheOwners(t *testing.T) {
 	assert.Empty(t, left.Ceilings)
 	assert.Equal(t, spec.SinceClock, left.Foreign["spegel/spegel-x/registry"])
 	require.Len(t, left.Actions, 2)
-	assert.Equal(t, resources.ActionForeign, left.Actions[0].Action)
+	assert.Equal(t, resources.ActionExternalChange, left.Actions[0].Action)
 	assert.Equal(t, "70000 100000", b.read("cpu.max"))
 	b.noJournal()
 }

@@ -72,7 +72,7 @@ func TakeOver(node Node, mode config.Mode, logger *zap.Logger) (Leftovers, error
 func (l *Leftovers) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error {
 	journal := *c.journal
 	logger = logger.With(zap.String("mode", string(mode)), zap.String("target", journal.Target), zap.String("cgroup", c.target.Cgroup),
-		zap.String("rule", journal.Rule), zap.String("original", journal.Original), zap.String("applied", journal.Applied))
+		zap.String("rule", journal.Rule), zap.String("original", journal.OwnerLimit), zap.String("applied", journal.Applied))
 
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {
@@ -88,9 +88,9 @@ func (l *Leftovers) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error
 			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: int64(math.Round(cgroup.Cores(journal.Applied) * 1000)),
 		}
 
-		if !journal.Ours(current) && current.String() != journal.Original {
+		if !journal.Ours(current) && current.String() != journal.OwnerLimit {
 			l.Foreign[journal.Target] = journal.Since
-			l.Actions = append(l.Actions, c.action(resources.ActionForeign, journal.Rule,
+			l.Actions = append(l.Actions, c.action(resources.ActionExternalChange, journal.Rule,
 				"cpu.max was changed by somebody else while no guard was at work: taken as the owner's new value",
 				journal.Applied, current.String(), nil))
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // apply puts a ceiling in force.
-func (c *Ceiling) apply(wanted *resources.CeilingSpecSpec, now time.Duration) []Action {
+func (c *Ceiling) apply(wanted *resources.DesiredDesiredCeiling, now time.Duration) []Action {
 	if err := c.dir.Controllable(); cgroup.IsUncontrollable(err) {
 		return c.observe(wanted, err)
 	} else if err != nil {
@@ -34,7 +34,7 @@ func (c *Ceiling) apply(wanted *resources.CeilingSpecSpec, now time.Duration) []
 	if !write {
 		c.err = nil
 
-		if c.status.State != resources.CeilingOwnerLower || c.status.Original != owner.String() {
+		if c.status.State != resources.CeilingOwnerLower || c.status.OwnerLimit != owner.String() {
 			c.leftTo(owner, wanted, resources.CeilingOwnerLower)
 		}
 
@@ -43,7 +43,7 @@ func (c *Ceiling) apply(wanted *resources.CeilingSpecSpec, now time.Duration) []
 
 	journal := cgroup.Journal{
 		Target: c.id, Rule: wanted.Rule, Reason: wanted.Reason,
-		Original: owner.String(), OriginalBurstUsec: c.dir.ReadBurst(), Applied: limited.String(),
+		OwnerLimit: owner.String(), OwnerBurstUsec: c.dir.ReadBurst(), Applied: limited.String(),
 		Since: wanted.SinceClock, HoldUntil: wanted.HoldUntilClock, BootID: c.node.BootID,
 	}
 
@@ -95,20 +95,20 @@ func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
 }
 
 // leftTo shows the owner's value in force in place of a ceiling.
-func (c *Ceiling) leftTo(owner cgroup.CPUMax, wanted *resources.CeilingSpecSpec, state string) {
+func (c *Ceiling) leftTo(owner cgroup.CPUMax, wanted *resources.DesiredDesiredCeiling, state string) {
 	c.status = c.newStatus(wanted, state)
-	c.status.Original, c.status.ReadBack = owner.String(), owner.String()
+	c.status.OwnerLimit, c.status.ReadBack = owner.String(), owner.String()
 }
 
-func (c *Ceiling) inForce(wanted *resources.CeilingSpecSpec, journal cgroup.Journal, readBack cgroup.CPUMax) {
+func (c *Ceiling) inForce(wanted *resources.DesiredDesiredCeiling, journal cgroup.Journal, readBack cgroup.CPUMax) {
 	c.err, c.journal = nil, &journal
 	c.status = c.newStatus(wanted, resources.CeilingApplied)
 	c.status.AppliedAt = time.Now().UTC()
-	c.status.Original, c.status.Applied, c.status.ReadBack = journal.Original, journal.Applied, readBack.String()
+	c.status.OwnerLimit, c.status.Applied, c.status.ReadBack = journal.OwnerLimit, journal.Applied, readBack.String()
 }
 
 // watch looks after a ceiling in force.
-func (c *Ceiling) watch(wanted *resources.CeilingSpecSpec, now time.Duration) []Action {
+func (c *Ceiling) watch(wanted *resources.DesiredDesiredCeiling, now time.Duration) []Action {
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {
 		return c.failed(wanted.Rule, wanted.Reason, c.status.ReadBack, err, now)
@@ -125,11 +125,11 @@ func (c *Ceiling) watch(wanted *resources.CeilingSpecSpec, now time.Duration) []
 
 // conceded: somebody else wrote cpu.max. That is the owner's new will: it becomes the one to restore.
 // The lower of the two is applied again, ever more slowly, or not at all in this hold.
-func (c *Ceiling) conceded(wanted *resources.CeilingSpecSpec, before string, now time.Duration) []Action {
-	c.foreign++
+func (c *Ceiling) conceded(wanted *resources.DesiredDesiredCeiling, before string, now time.Duration) []Action {
+	c.externalChanges++
 
 	// Forget the old value first: were we to end here, a restart must not restore it. Restore leaves a
-	// foreign cpu.max alone and puts back the burst.
+	// external cpu.max alone and puts back the burst.
 	if c.journal != nil {
 		if _, err := c.dir.Restore(*c.journal); err != nil {
 			return c.failed(wanted.Rule, wanted.Reason, before, err, now)
@@ -153,7 +153,7 @@ func (c *Ceiling) conceded(wanted *resources.CeilingSpecSpec, before string, now
 	c.err, c.journal = nil, nil
 	c.leftTo(current, wanted, resources.CeilingYielded)
 
-	return []Action{c.action(resources.ActionForeign, wanted.Rule, reason, before, current.String(), nil)}
+	return []Action{c.action(resources.ActionExternalChange, wanted.Rule, reason, before, current.String(), nil)}
 }
 
 // settled: what is wanted is in force, whatever failed before.
@@ -163,8 +163,8 @@ func (c *Ceiling) settled() {
 }
 
 // adjust follows a wanted ceiling that changed: a step, or another configuration.
-func (c *Ceiling) adjust(wanted *resources.CeilingSpecSpec, now time.Duration) []Action {
-	owner, err := cgroup.ParseCPUMax(c.journal.Original)
+func (c *Ceiling) adjust(wanted *resources.DesiredDesiredCeiling, now time.Duration) []Action {
+	owner, err := cgroup.ParseCPUMax(c.journal.OwnerLimit)
 	if err != nil {
 		return c.failed(wanted.Rule, wanted.Reason, c.journal.Applied, err, now)
 	}

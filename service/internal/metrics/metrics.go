@@ -82,7 +82,7 @@ func New(st state.State, feed *observe.Feed, version string) *Metrics {
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // eventNames are the counters of what happens to a workload.
-var eventNames = []string{series.Throttles, series.Releases, series.Probes, series.ForeignWrites}
+var eventNames = []string{series.Throttles, series.Releases, series.Probes, series.ExternalChanges}
 
 // Count takes an action of the guard's. It is what record.Log tells.
 func (m *Metrics) Count(action *resources.GuardActionSpec) {
@@ -98,8 +98,8 @@ func (m *Metrics) Count(action *resources.GuardActionSpec) {
 		}
 	case resources.ActionProbe:
 		name = series.Probes
-	case resources.ActionForeign:
-		name = series.ForeignWrites
+	case resources.ActionExternalChange:
+		name = series.ExternalChanges
 	}
 
 	if name != "" {

@@ -47,14 +47,14 @@ func incident(t *testing.T) (*metrics.Metrics, state.State, *observe.Feed) {
 	for s := range stats.All() {
 		sample := *s.TypedSpec()
 		sample.Counters = resources.Counters{UsageUsec: 36e6, ThrottledUsec: 12e6, TXBytes: 1.4e9, RXBytes: 1e9}
-		sample.Program.Allocated = 48e9
+		sample.Application.Allocated = 48e9
 		feed.Put(s.Metadata().ID(), &sample)
 	}
 
-	// A rule with credit, and one that is blind.
+	// A rule with credit, and one that is unavailable.
 	for name, spec := range map[string]resources.RuleStatusSpec{
 		"SpegelCPUCredit": {Signal: "cpu", State: "ok", Value: 1.8, Threshold: 0.4, Credit: 0.25, Mode: "enforce"},
-		"Blind":           {Signal: "allocation", State: "blind", Threshold: 16e6, Reason: "nothing is asked", Mode: "observe"},
+		"Unavailable":     {Signal: "allocation", State: "unavailable", Threshold: 16e6, Reason: "nothing is asked", Mode: "observe"},
 		"Pressure":        {Signal: "cpuPressure", State: "ok", Value: 0.1, Threshold: 0.5, Mode: "observe"},
 		"Expression":      {Signal: "expression", State: "ok", Mode: "observe"},
 	} {
@@ -171,9 +171,9 @@ func TestPromtoolOnTheScrape(t *testing.T) {
 func TestWhatIsNotKnownIsAbsent(t *testing.T) {
 	m, st, feed := incident(t)
 	id := fleettest.TargetOf("talos-prod-2")
-	blind := resources.Reading{Provenance: resources.Blind, Reason: "why"}
+	unavailable := resources.Reading{Provenance: resources.Unavailable, Reason: "why"}
 
-	feed.Put(id, &resources.TargetStatsSpec{CPU: blind, TXBytesPerSecond: blind})
+	feed.Put(id, &resources.TargetStatsSpec{CPU: unavailable, TXBytesPerSecond: unavailable})
 
 	ceiling := resources.NewCeilingStatus(id)
 	require.NoError(t, st.Destroy(t.Context(), ceiling.Metadata()))
@@ -184,7 +184,7 @@ func TestWhatIsNotKnownIsAbsent(t *testing.T) {
 		assert.NotContains(t, text, "\n"+name+"{")
 	}
 
-	assert.Contains(t, text, series.Provenance+`{container="registry",namespace="spegel",pod="spegel-2x7k2",provenance="blind",signal="cpu"} 1`)
+	assert.Contains(t, text, series.Provenance+`{container="registry",namespace="spegel",pod="spegel-2x7k2",provenance="unavailable",signal="cpu"} 1`)
 
 	feed.Remove(id)
 	assert.NotContains(t, scrape(t, m), "\n"+series.LastSample+"{", "of a target that is gone nothing is told but what happened to it")
@@ -219,12 +219,12 @@ func TestWhatHappensIsCounted(t *testing.T) {
 
 	const workload = `container="registry",namespace="spegel",pod="spegel-2x7k2"`
 
-	for _, name := range []string{series.Throttles, series.Releases, series.Probes, series.ForeignWrites} {
+	for _, name := range []string{series.Throttles, series.Releases, series.Probes, series.ExternalChanges} {
 		assert.Equal(t, "0", value(name, workload), "from the start, or the first would be no increase")
 	}
 
 	for _, action := range []resources.GuardActionSpec{
-		{Action: resources.ActionApply}, {Action: resources.ActionProbe}, {Action: resources.ActionApply}, {Action: resources.ActionForeign},
+		{Action: resources.ActionApply}, {Action: resources.ActionProbe}, {Action: resources.ActionApply}, {Action: resources.ActionExternalChange},
 		{Action: resources.ActionRelease}, {Action: resources.ActionAdjust}, {Action: resources.ActionObserve}, {Action: resources.ActionFail},
 		{Action: resources.ActionRelease, By: resources.Person{Subject: "somebody"}},
 	} {
@@ -235,7 +235,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	assert.Equal(t, "2", value(series.Throttles, workload))
 	assert.Equal(t, "1", value(series.Releases, workload), "a person's order is on record beside what it led to")
 	assert.Equal(t, "1", value(series.Probes, workload))
-	assert.Equal(t, "1", value(series.ForeignWrites, workload))
+	assert.Equal(t, "1", value(series.ExternalChanges, workload))
 
 	m.Failed(fmt.Errorf("error writing cpu.max: %w", &os.PathError{Op: "write", Path: "cpu.max", Err: syscall.EROFS}))
 	m.Failed(errors.New("something else"))

@@ -15,9 +15,9 @@ import (
 
 var (
 	modes       = []string{string(config.ModeObserve), string(config.ModeEnforce)}
-	provenances = []string{resources.Measured, resources.Derived, resources.Blind}
+	provenances = []string{resources.Measured, resources.Derived, resources.Unavailable}
 	ruleStates  = []string{
-		string(policy.StateOK), string(policy.StatePending), string(policy.StateFiring), string(policy.StateReleasing), string(policy.StateBlind),
+		string(policy.StateOK), string(policy.StatePending), string(policy.StateFiring), string(policy.StateReleasing), string(policy.StateUnavailable),
 	}
 )
 
@@ -51,13 +51,13 @@ func (c *collector) node(out *sink) {
 
 // known leaves out what is not: a 0 would be a lie.
 func (s *sink) known(name string, reading resources.Reading, labels ...string) {
-	if reading.Provenance != resources.Blind && reading.Provenance != "" {
+	if reading.Provenance != resources.Unavailable && reading.Provenance != "" {
 		s.put(name, reading.Value, labels...)
 	}
 }
 
 func target(out *sink, workload []string, sample *resources.TargetStatsSpec) {
-	counters, program := &sample.Counters, &sample.Program
+	counters, program := &sample.Counters, &sample.Application
 
 	out.known(series.CPU, sample.CPU, workload...)
 	out.known(series.Memory, sample.MemoryBytes, workload...)
@@ -135,7 +135,7 @@ func (c *collector) rules(out *sink) {
 		labels = append(labels, spec.Signal)
 		out.put(threshold, spec.Threshold, labels...)
 
-		if spec.State != string(policy.StateBlind) {
+		if spec.State != string(policy.StateUnavailable) {
 			out.put(value, spec.Value, labels...)
 		}
 	})

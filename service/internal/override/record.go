@@ -19,7 +19,7 @@ func (b *Book) action(ctx context.Context, kind, id string, order Order, reason 
 	}
 
 	return resources.GuardActionSpec{
-		At: time.Now().UTC(), Action: kind, Mode: mode, Target: id, Rule: resources.RuleByHand, Reason: reason, By: order.By,
+		At: time.Now().UTC(), Action: kind, Mode: mode, Target: id, Rule: resources.RuleOverride, Reason: reason, By: order.By,
 	}
 }
 

@@ -120,7 +120,7 @@ func (s *series) add(sample policy.Sample) {
 		Throttled:  share(sample.Throttled, s.from.Throttled, sample.Periods, s.from.Periods),
 	}
 
-	if news := sample.Allocation; news.Blind != "" || news.At == 0 || news.At != s.from.Allocation.At {
+	if news := sample.Allocation; news.Unavailable != "" || news.At == 0 || news.At != s.from.Allocation.At {
 		point.Allocation = rate(s.from.Allocation, news, over)
 	}
 
@@ -142,7 +142,7 @@ func rate(from, to policy.Counter, over time.Duration) float64 {
 		over = to.At - from.At
 	}
 
-	if from.Blind != "" || to.Blind != "" || over <= 0 || to.Total < from.Total {
+	if from.Unavailable != "" || to.Unavailable != "" || over <= 0 || to.Total < from.Total {
 		return math.NaN()
 	}
 

@@ -15,7 +15,7 @@ import (
 func counters(at time.Duration, cores float64, allocatedAt time.Duration) policy.Sample {
 	return policy.Sample{
 		At: at, CPU: policy.Counter{Total: cores * at.Seconds()}, TX: policy.Counter{Total: 1000 * at.Seconds()},
-		RX:         policy.Counter{Blind: "host network"},
+		RX:         policy.Counter{Unavailable: "host network"},
 		Allocation: policy.Counter{Total: 2e6 * allocatedAt.Seconds(), At: allocatedAt},
 		Periods:    uint64(at / (100 * time.Millisecond)), Throttled: uint64(at / (400 * time.Millisecond)),
 	}
@@ -38,7 +38,7 @@ func TestPointsAreAveragesOfTheCounters(t *testing.T) {
 		assert.Equal(t, record.HistoryStep, point.Over)
 		assert.InDelta(t, 0.5, point.CPU, 1e-9)
 		assert.InDelta(t, 1000, point.TX, 1e-9)
-		assert.True(t, math.IsNaN(point.RX), "blind")
+		assert.True(t, math.IsNaN(point.RX), "unavailable")
 		assert.InDelta(t, 0.25, point.Throttled, 0.01)
 	}
 

@@ -82,7 +82,7 @@ func enforceUntilKilled(text string) error {
 
 	for {
 		since := boottime.Now()
-		wanted := &resources.CeilingSpecSpec{
+		wanted := &resources.DesiredDesiredCeiling{
 			Mode: string(config.ModeEnforce), FloorMillicores: 100, Rule: "r", Conflict: string(config.ConflictReassert),
 			SinceClock: since, HoldUntilClock: since + v.Hold,
 		}

@@ -9,31 +9,31 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource/typed"
 )
 
-// CeilingSpecType is the type of CeilingSpec.
-const CeilingSpecType = resource.Type("CeilingSpecs.spegelguard.dev")
+// DesiredCeilingType is the type of DesiredCeiling.
+const DesiredCeilingType = resource.Type("DesiredCeilings.spegelguard.dev")
 
-// CeilingSpec is a wanted ceiling; its id is the target's.
-type CeilingSpec = typed.Resource[CeilingSpecSpec, CeilingSpecExtension]
+// DesiredCeiling is a wanted ceiling; its id is the target's.
+type DesiredCeiling = typed.Resource[DesiredDesiredCeiling, DesiredCeilingExtension]
 
-// NewCeilingSpec returns an empty CeilingSpec.
-func NewCeilingSpec(id resource.ID) *CeilingSpec {
-	return create[CeilingSpecSpec, CeilingSpecExtension](CeilingSpecType, id)
+// NewDesiredCeiling returns an empty DesiredCeiling.
+func NewDesiredCeiling(id resource.ID) *DesiredCeiling {
+	return create[DesiredDesiredCeiling, DesiredCeilingExtension](DesiredCeilingType, id)
 }
 
-// CeilingSpecExtension gives CeilingSpec its definition.
-type CeilingSpecExtension struct{}
+// DesiredCeilingExtension gives DesiredCeiling its definition.
+type DesiredCeilingExtension struct{}
 
 // DeepCopy implements typed.DeepCopyable.
-func (s CeilingSpecSpec) DeepCopy() CeilingSpecSpec {
+func (s DesiredDesiredCeiling) DeepCopy() DesiredDesiredCeiling {
 	s.Blockers = slices.Clone(s.Blockers)
 
 	return s
 }
 
-func init() { register[CeilingSpecSpec, CeilingSpecExtension](CeilingSpecType) }
+func init() { register[DesiredDesiredCeiling, DesiredCeilingExtension](DesiredCeilingType) }
 
-// CeilingSpecSpec is what the policy wants. Without a wanted ceiling there is no resource.
-type CeilingSpecSpec struct {
+// DesiredDesiredCeiling is what the policy wants. Without a wanted ceiling there is no resource.
+type DesiredDesiredCeiling struct {
 	// Mode is observe or enforce; in observe nothing is written.
 	Mode string `yaml:"mode" protobuf:"1"`
 	// CeilingMillicores is what the strategy asks for, FloorMillicores as configured; the owner's limit
@@ -63,7 +63,7 @@ type CeilingSpecSpec struct {
 }
 
 // ResourceDefinition implements typed.Extension.
-func (CeilingSpecExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
-	return definition(CeilingSpecType, []resource.Type{"ceilingspec"},
+func (DesiredCeilingExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
+	return definition(DesiredCeilingType, []resource.Type{"desiredceiling"},
 		column("Ceiling", ".ceilingMillicores"), column("Rule", ".rule"), column("Hold until", ".holdUntil"), column("Mode", ".mode"))
 }
