@@ -3,13 +3,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -22,7 +20,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/spegel-guard/spegel-guard/internal/regular"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -30,6 +27,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/api"
 	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
@@ -48,7 +46,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 		return nil
 	}
 
-	node := enforce.Node{Proc: f.proc, Cgroup: f.cgroup, BootID: bootID(f.proc, logger)}
+	node := enforce.Node{Host: host.Host{Proc: f.proc, Cgroup: f.cgroup, BootID: bootID(f.proc, logger)}}
 	loaded := controllers.LoadConfig(f.config)
 
 	logger.Info("starting", zap.String("version", api.Version), zap.String("mode", string(loaded.Mode)), zap.String("config", loaded.Source))
@@ -127,12 +125,12 @@ func waitForLock(ctx context.Context, lock *enforce.Lock, logger *zap.Logger) bo
 // bootID reads the id of this boot. Without one it makes an id that no other process has: saved state and journals
 // are of another boot then, so no hold goes on that may be an earlier boot's.
 func bootID(proc string, logger *zap.Logger) string {
-	id, err := regular.ReadFile(filepath.Join(proc, "sys/kernel/random/boot_id"), 128)
+	id, err := host.ReadBootID(proc)
 	if err == nil {
-		return string(bytes.TrimSpace(id))
+		return id
 	}
 
-	logger.Error("failed to read the boot id, decisions are not kept over a restart; is the node's procfs mounted?", zap.Error(err))
+	logger.Error("saved state of earlier processes is not applied", zap.Error(err))
 
 	return "unknown-" + rand.Text()
 }
@@ -163,9 +161,8 @@ func newEngine(
 		logger.Error("earlier decisions are forgotten", zap.String("mode", string(loaded.Mode)), zap.Error(err))
 	}
 
-	paths := controllers.Paths{Proc: f.proc, Cgroup: f.cgroup}
 	ceilings := &controllers.CeilingController{
-		Node: node, Lock: lock, Leftovers: left, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
+		Host: node.Host, Failed: node.Failed, Lock: lock, Leftovers: left, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
 	}
 
 	if f.evidence != "" {
@@ -181,9 +178,9 @@ func newEngine(
 
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config, Served: loaded.Config},
-		&controllers.TargetController{Paths: paths, Sources: sources, Events: cri},
-		&controllers.SampleController{Paths: paths, Feed: feed, Duration: serving.metrics.SampleDuration},
-		&controllers.NodeController{Paths: paths, Content: f.content, Pods: cri},
+		&controllers.TargetController{Host: node.Host, Sources: sources, Events: cri},
+		&controllers.SampleController{Host: node.Host, Feed: feed, Duration: serving.metrics.SampleDuration},
+		&controllers.NodeController{Host: node.Host, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
 			Feed: feed, Urgent: ceilings.Wake, Memory: file, Remembered: recall(remembered, left, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
 		},

@@ -70,7 +70,7 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 		logger.Error("earlier orders are forgotten", zap.Error(err))
 	}
 
-	capturer := controllers.Capturer{Paths: controllers.Paths{Proc: f.proc, Cgroup: f.cgroup}, State: st}
+	capturer := controllers.Capturer{Host: node.Host, State: st}
 	if f.captures() != "" {
 		capturer.Store = &record.Evidence{Dir: f.captures()}
 	}

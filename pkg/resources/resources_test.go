@@ -49,8 +49,8 @@ func TestWireFormat(t *testing.T) {
 	stats := resources.NewTargetStats("spegel/spegel-a/registry")
 	*stats.TypedSpec() = resources.TargetStatsSpec{
 		ContainerID: "c", At: time.Unix(1, 2).UTC(), Clock: time.Hour,
-		CPU:              resources.Reading{Value: 1.8, Provenance: resources.Measured},
-		TXBytesPerSecond: resources.Reading{Provenance: resources.Unavailable, Reason: "host network"},
+		CPU:              resources.Reading{Value: 1.8, Provenance: resources.ProvenanceMeasured},
+		TXBytesPerSecond: resources.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "host network"},
 		Counters:         resources.Counters{UsageUsec: 1 << 60, TXBytes: 7},
 	}
 

@@ -27,24 +27,6 @@ func (s TargetStatsSpec) DeepCopy() TargetStatsSpec { return s }
 
 func init() { register[TargetStatsSpec, TargetStatsExtension](TargetStatsType) }
 
-// Provenances of a reading.
-const (
-	// Measured: the difference of two readings of a kernel counter.
-	Measured = "measured"
-	// Derived: calculated from something else that was measured.
-	Derived = "derived"
-	// Unavailable: not known, for the reason given.
-	Unavailable = "unavailable"
-)
-
-// Reading is a value and where it comes from.
-type Reading struct {
-	Value      float64 `yaml:"value" protobuf:"1"`
-	Provenance string  `yaml:"provenance" protobuf:"2"`
-	// Reason a unavailable value is not known.
-	Reason string `yaml:"reason,omitempty" protobuf:"3"`
-}
-
 // Counters are the kernel's cumulative values that the readings are made of.
 type Counters struct {
 	UsageUsec     uint64 `yaml:"usageUsec" protobuf:"1"`

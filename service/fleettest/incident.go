@@ -77,13 +77,13 @@ func NewWith(ctx context.Context, f Figures, host string, port int) (*Guard, err
 }
 
 func measured(value float64) resources.Reading {
-	return resources.Reading{Value: value, Provenance: resources.Measured}
+	return resources.Reading{Value: value, Provenance: resources.ProvenanceMeasured}
 }
 
 func (f Figures) resources() []resource.Resource {
 	id := TargetOf(f.Name)
 	seconds := time.Second
-	unavailable := resources.Reading{Provenance: resources.Unavailable, Reason: "not in this test"}
+	unavailable := resources.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "not in this test"}
 
 	status := resources.NewGuardStatus(resources.GuardStatusID)
 	*status.TypedSpec() = resources.GuardStatusSpec{

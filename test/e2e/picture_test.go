@@ -86,7 +86,7 @@ func TestThePictureOfTheIncident(t *testing.T) {
 	// What the test asks of the workload, and its answers, are on the same link.
 	assert.InEpsilon(t, ip, sent, within)
 	assert.InEpsilon(t, workload, sent, within)
-	assert.Equal(t, resources.Measured, during.TXBytesPerSecond.Provenance)
+	assert.Equal(t, resources.ProvenanceMeasured, during.TXBytesPerSecond.Provenance)
 
 	assertProgram(t, during)
 
@@ -108,10 +108,10 @@ func TestThePictureOfTheIncident(t *testing.T) {
 	assert.InDelta(t, diskUsed, stats.DiskUsedRatio.Value, within*diskUsed)
 
 	for _, reading := range []resources.Reading{stats.ContentBlobs, stats.DiskUsedRatio, stats.Pods, stats.TXBytesPerSecond} {
-		assert.Equal(t, resources.Measured, reading.Provenance, reading.Reason)
+		assert.Equal(t, resources.ProvenanceMeasured, reading.Provenance, reading.Reason)
 	}
 
-	assert.Equal(t, resources.Unavailable, stats.NFSOperationsPerSecond.Provenance)
+	assert.Equal(t, resources.ProvenanceUnavailable, stats.NFSOperationsPerSecond.Provenance)
 	assert.Equal(t, "no NFS is mounted", stats.NFSOperationsPerSecond.Reason)
 }
 
@@ -160,17 +160,17 @@ func assertProgram(t *testing.T, stats resources.TargetStatsSpec) {
 	for name, reading := range map[string]resources.Reading{
 		"alloc": p.AllocBytesPerSecond, "gc": p.GCPerSecond, "heap": p.HeapBytes, "goroutines": p.Goroutines,
 	} {
-		assert.Equal(t, resources.Measured, reading.Provenance, "%s: %s", name, reading.Reason)
+		assert.Equal(t, resources.ProvenanceMeasured, reading.Provenance, "%s: %s", name, reading.Reason)
 	}
 
-	assert.Equal(t, resources.Unavailable, p.AdvertisedKeys.Provenance, "the workload is no spegel")
+	assert.Equal(t, resources.ProvenanceUnavailable, p.AdvertisedKeys.Provenance, "the workload is no spegel")
 	assert.Positive(t, p.AllocBytesPerSecond.Value)
 
 	for name, reading := range map[string]resources.Reading{
 		"cpu user": stats.CPUUser, "cpu system": stats.CPUSystem, "memory": stats.MemoryBytes, "peak": stats.MemoryPeakBytes,
 		"pids": stats.Pids, "pressure": stats.CPUPressure, "packets": stats.TXPacketsPerSecond, "drops": stats.TXDroppedPerSecond,
 	} {
-		assert.Equal(t, resources.Measured, reading.Provenance, "%s: %s", name, reading.Reason)
+		assert.Equal(t, resources.ProvenanceMeasured, reading.Provenance, "%s: %s", name, reading.Reason)
 	}
 
 	assert.InDelta(t, stats.CPU.Value, stats.CPUUser.Value+stats.CPUSystem.Value, 0.01)
@@ -185,7 +185,7 @@ func waitQuiet(t *testing.T, l *loop) resources.TargetStatsSpec {
 	began := boottime.Now()
 
 	return waitTargetStats(t, l, func(stats resources.TargetStatsSpec) bool {
-		return stats.TXBytesPerSecond.Provenance == resources.Measured && stats.TXBytesPerSecond.Value == 0 && stats.Clock >= began
+		return stats.TXBytesPerSecond.Provenance == resources.ProvenanceMeasured && stats.TXBytesPerSecond.Value == 0 && stats.Clock >= began
 	})
 }
 

@@ -63,11 +63,11 @@ func untilBlind(t *testing.T, events chan state.Event, container string) (reason
 			}
 
 			spec := stats.TypedSpec()
-			require.Equal(t, resources.Measured, spec.MemoryBytes.Provenance, "the other values are not concerned")
+			require.Equal(t, resources.ProvenanceMeasured, spec.MemoryBytes.Provenance, "the other values are not concerned")
 
 			reading := spec.Application.AllocBytesPerSecond
 
-			if reading.Provenance == resources.Unavailable && reading.Reason != "not asked yet" && !strings.Contains(reading.Reason, "a rate needs two") &&
+			if reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != "not asked yet" && !strings.Contains(reading.Reason, "a rate needs two") &&
 				!strings.Contains(reading.Reason, "connection refused") {
 				return reading.Reason
 			}
@@ -138,14 +138,14 @@ func TestARolloutAndTheNodesNetwork(t *testing.T) {
 			spec := stats.TypedSpec()
 			host := stats.Metadata().ID() == "spegel/spegel-n3wer/registry"
 
-			assert.Equal(t, resources.Measured, spec.CPU.Provenance)
-			assert.Equal(t, resources.Measured, spec.Application.AllocBytesPerSecond.Provenance, spec.Application.AllocBytesPerSecond.Reason)
+			assert.Equal(t, resources.ProvenanceMeasured, spec.CPU.Provenance)
+			assert.Equal(t, resources.ProvenanceMeasured, spec.Application.AllocBytesPerSecond.Provenance, spec.Application.AllocBytesPerSecond.Reason)
 
 			if host {
-				assert.Equal(t, resources.Unavailable, spec.TXBytesPerSecond.Provenance)
+				assert.Equal(t, resources.ProvenanceUnavailable, spec.TXBytesPerSecond.Provenance)
 				assert.Contains(t, spec.TXBytesPerSecond.Reason, "the node's network")
 			} else {
-				assert.Equal(t, resources.Measured, spec.TXBytesPerSecond.Provenance)
+				assert.Equal(t, resources.ProvenanceMeasured, spec.TXBytesPerSecond.Provenance)
 			}
 		}
 	}, patience, 500*time.Millisecond)

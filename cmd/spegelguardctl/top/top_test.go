@@ -22,12 +22,12 @@ var began = time.Date(2026, 1, 5, 3, 4, 5, 0, time.UTC)
 
 func status(state string, cores float64) *guardv1alpha1.Status {
 	measured := func(v float64) *guardv1alpha1.Reading {
-		return &guardv1alpha1.Reading{Value: v, Provenance: resources.Measured}
+		return &guardv1alpha1.Reading{Value: v, Provenance: resources.ProvenanceMeasured}
 	}
 
 	target := &guardv1alpha1.TargetStatus{
 		Id: "spegel/spegel-1/registry", CpuCores: measured(cores), TxBytesPerSecond: measured(cores * 1e6),
-		AllocBytesPerSecond: &guardv1alpha1.Reading{Provenance: resources.Unavailable, Reason: "refused"},
+		AllocBytesPerSecond: &guardv1alpha1.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "refused"},
 		Rules: []*guardv1alpha1.RuleStatus{{
 			Name: "SpegelHighCPU", Signal: "cpu", State: "pending", Value: cores, Threshold: 0.4, TripsIn: durationpb.New(time.Minute),
 		}},

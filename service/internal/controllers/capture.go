@@ -13,6 +13,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
@@ -58,8 +59,8 @@ func (c *CeilingController) capture(
 			defer close(known.done)
 			defer cancel()
 
-			paths := Paths{Proc: c.Node.Proc, Cgroup: c.Node.Cgroup}
-			known.kept = inOneText(capturing(ctx, c.Evidence, paths, id, target, c.config.Config))
+			node := c.Host
+			known.kept = inOneText(capturing(ctx, c.Evidence, node, id, target, c.config.Config))
 		}()
 	}
 
@@ -73,7 +74,7 @@ func (c *CeilingController) capture(
 
 // capturing takes the evidence and returns where it is. When only a part could be had, both are set.
 func capturing(
-	ctx context.Context, store *record.Evidence, paths Paths, id string, target resources.TargetSpec, cfg config.Config,
+	ctx context.Context, store *record.Evidence, node host.Host, id string, target resources.TargetSpec, cfg config.Config,
 ) (string, error) {
 	metrics := cfg.Target.Metrics
 
@@ -81,7 +82,7 @@ func capturing(
 		return "", errors.New("target.metrics.port is 0")
 	}
 
-	namespace, err := openNamespace(paths, target)
+	namespace, err := node.OpenNamespace(target)
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +111,7 @@ func inOneText(dir string, err error) string {
 type Capturer struct {
 	// Store is where; nil is nowhere.
 	Store *record.Evidence
-	Paths Paths
+	Host  host.Host
 	State state.State
 }
 
@@ -136,7 +137,7 @@ func (c Capturer) Capture(ctx context.Context, id string, target resources.Targe
 	ctx, cancel := context.WithTimeout(ctx, record.EvidenceTimeout(active.Evidence))
 	defer cancel()
 
-	return capturing(ctx, c.Store, c.Paths, id, target, active.Config)
+	return capturing(ctx, c.Store, c.Host, id, target, active.Config)
 }
 
 // dropCapture forgets a target's evidence; what was kept stays on disk.

@@ -21,12 +21,15 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
 // CeilingController is the only one that has a target written to.
 type CeilingController struct {
-	Node enforce.Node
+	Host host.Host
+	// Failed observes each failure to write or to restore a ceiling; nil for none.
+	Failed func(error)
 	// Lock must be held to write.
 	Lock *enforce.Lock
 	// Leftovers of an earlier process.
@@ -247,7 +250,7 @@ func (c *CeilingController) ceilingOf(id string, target resources.TargetSpec) (*
 		actions = c.abandon(known, "container replaced")
 	}
 
-	created := enforce.New(c.Node, id, target)
+	created := enforce.New(enforce.Node{Host: c.Host, Failed: c.Failed}, id, target)
 
 	if orphan, ok := c.orphans[target.Cgroup]; ok {
 		created.Claim(orphan)

@@ -20,12 +20,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// Paths on the node, as the service sees them.
-type Paths struct {
-	// Proc is the node's procfs, Cgroup the root of its unified hierarchy.
-	Proc, Cgroup string
-}
-
 // activeConfig is the configuration in force. It is parsed when it changes, not at each look.
 type activeConfig struct {
 	config.Config

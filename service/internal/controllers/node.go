@@ -16,6 +16,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/nodestat"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
 // How often the node is looked at. Nothing is decided on it, so it may lag behind.
@@ -29,7 +30,7 @@ const (
 
 // NodeController reads what the node has, and how it fares. Decisions do not wait for it.
 type NodeController struct {
-	Paths Paths
+	Host host.Host
 	// Content is where containerd's content store is.
 	Content string
 	// Pods knows the node's pods.
@@ -63,7 +64,7 @@ func (c *NodeController) Run(ctx context.Context, r controller.Runtime, _ *zap.L
 	c.disk = &beside[nodestat.Disk]{interval: nodeInterval, read: func() (nodestat.Disk, error) { return nodestat.ReadDisk(c.Content) }}
 	c.pods = &beside[resources.Reading]{interval: podsInterval, read: func() (resources.Reading, error) { return c.countPods(ctx) }}
 	c.nfs = &beside[counted[nodestat.NFS]]{interval: nodeInterval, read: func() (counted[nodestat.NFS], error) {
-		return remember(&nfs, func() (nodestat.NFS, error) { return nodestat.ReadNFS(c.Paths.Proc) })
+		return remember(&nfs, func() (nodestat.NFS, error) { return nodestat.ReadNFS(c.Host.Proc) })
 	}}
 
 	return every(ctx, r, func() time.Duration { return nodeInterval }, func(bool) error {
@@ -154,8 +155,8 @@ func roundTrip(nfs counted[nodestat.NFS], first bool) resources.Reading {
 	}
 
 	mean := rate(nfs.before.RoundTripMilliseconds, nfs.now.RoundTripMilliseconds, 1e3*float64(operations), first)
-	if mean.Provenance == resources.Measured {
-		mean.Provenance = resources.Derived
+	if mean.Provenance == resources.ProvenanceMeasured {
+		mean.Provenance = resources.ProvenanceDerived
 	}
 
 	return mean
@@ -168,12 +169,12 @@ func (c *NodeController) countPods(ctx context.Context) (resources.Reading, erro
 		return measured(float64(len(pods))), nil
 	}
 
-	count, countErr := cgroup.CountPods(c.Paths.Cgroup)
+	count, countErr := cgroup.CountPods(c.Host.Cgroup)
 	if countErr != nil {
 		return resources.Reading{}, fmt.Errorf("%w; %w", err, countErr)
 	}
 
-	return resources.Reading{Value: float64(count), Provenance: resources.Derived, Reason: "their cgroups: " + err.Error()}, nil
+	return resources.Reading{Value: float64(count), Provenance: resources.ProvenanceDerived, Reason: "their cgroups: " + err.Error()}, nil
 }
 
 func known(value float64, err error) resources.Reading {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
 type noPods struct{}
@@ -39,7 +40,7 @@ func TestNodeController_ContentStoreAppears(t *testing.T) {
 	require.NoError(t, err)
 
 	store := filepath.Join(t.TempDir(), "var", "lib", "store")
-	require.NoError(t, engine.RegisterController(&NodeController{Paths: Paths{Proc: "/proc"}, Content: store, Pods: noPods{}}))
+	require.NoError(t, engine.RegisterController(&NodeController{Host: host.Host{Proc: "/proc"}, Content: store, Pods: noPods{}}))
 
 	done := make(chan error, 1)
 
@@ -66,7 +67,7 @@ func TestNodeController_ContentStoreAppears(t *testing.T) {
 	}
 
 	waitFor(func(s *resources.NodeStatsSpec) bool {
-		missing := s.ContentBlobs.Provenance == resources.Unavailable && s.DiskBytes.Provenance == resources.Unavailable
+		missing := s.ContentBlobs.Provenance == resources.ProvenanceUnavailable && s.DiskBytes.Provenance == resources.ProvenanceUnavailable
 
 		return missing && s.ContentBlobs.Reason != errNotYet.Error() && s.DiskBytes.Reason != errNotYet.Error()
 	})
@@ -80,7 +81,7 @@ func TestNodeController_ContentStoreAppears(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(store, "blobs", "sha256", "a"), []byte("blob"), 0o644))
 
 	waitFor(func(s *resources.NodeStatsSpec) bool {
-		return s.ContentBlobs.Provenance == resources.Measured && s.ContentBlobs.Value == 1 && s.ContentBytes.Value == 4 &&
-			s.DiskBytes.Provenance == resources.Measured && s.DiskBytes.Value > 0
+		return s.ContentBlobs.Provenance == resources.ProvenanceMeasured && s.ContentBlobs.Value == 1 && s.ContentBytes.Value == 4 &&
+			s.DiskBytes.Provenance == resources.ProvenanceMeasured && s.DiskBytes.Value > 0
 	})
 }

@@ -41,14 +41,14 @@ func (p *program) add(clock time.Duration, answer gometrics.Metrics) resources.A
 // hitRatio is the share of what was asked for that was there.
 func hitRatio(requests, hits resources.Reading) resources.Reading {
 	switch {
-	case requests.Provenance == resources.Unavailable:
+	case requests.Provenance == resources.ProvenanceUnavailable:
 		return unavailable(requests.Reason)
-	case hits.Provenance == resources.Unavailable:
+	case hits.Provenance == resources.ProvenanceUnavailable:
 		return unavailable(hits.Reason)
 	case requests.Value == 0:
 		return unavailable("nothing was asked for")
 	default:
-		return resources.Reading{Value: round(hits.Value / requests.Value), Provenance: resources.Derived}
+		return resources.Reading{Value: round(hits.Value / requests.Value), Provenance: resources.ProvenanceDerived}
 	}
 }
 

@@ -40,7 +40,7 @@ func TestProgramRates(t *testing.T) {
 	assert.Equal(t, measured(500), second.AllocBytesPerSecond)
 	assert.InDelta(t, 6000, second.Allocated, 0)
 	assert.Equal(t, measured(4), second.MirrorRequestsPerSecond)
-	assert.Equal(t, resources.Reading{Value: 0.25, Provenance: resources.Derived}, second.MirrorHitRatio)
+	assert.Equal(t, resources.Reading{Value: 0.25, Provenance: resources.ProvenanceDerived}, second.MirrorHitRatio)
 
 	assert.Equal(t, unavailable("nothing was asked for"), at(30, 6000, 40, 10).MirrorHitRatio)
 	assert.Equal(t, unavailable(wentBack), at(40, 5, 40, 10).AllocBytesPerSecond)
@@ -49,7 +49,7 @@ func TestProgramRates(t *testing.T) {
 		assert.Equal(t, unavailable(wentBack), at(50+i, 1000*float64(i+1), 40, 10).AllocBytesPerSecond, "once wrong, it is not believed at once")
 	}
 
-	assert.Equal(t, resources.Measured, at(100, 1e6, 40, 10).AllocBytesPerSecond.Provenance)
+	assert.Equal(t, resources.ProvenanceMeasured, at(100, 1e6, 40, 10).AllocBytesPerSecond.Provenance)
 
 	lost := p.add(110*time.Second, gometrics.Unavailable("lost"))
 	assert.Equal(t, unavailable("lost"), lost.AllocBytesPerSecond)
@@ -80,7 +80,7 @@ func TestHostileMetricsDelayNothing(t *testing.T) {
 			assert.Eventually(t, func() bool {
 				reading = s.latest().AllocBytesPerSecond
 
-				return reading.Provenance == resources.Unavailable && reading.Reason != "not asked yet" && reading.Reason != warmingUp
+				return reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != "not asked yet" && reading.Reason != warmingUp
 			}, gometrics.Timeout+time.Minute, 10*time.Millisecond)
 
 			t.Log(reading.Reason)

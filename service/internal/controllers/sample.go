@@ -15,12 +15,13 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
 // SampleController reads the kernel's counters of each target at each interval.
 type SampleController struct {
-	Paths Paths
+	Host host.Host
 	// Feed takes every sample; the resource is updated when there is something to tell clients.
 	Feed *observe.Feed
 	// Duration takes the time that each sample took, in seconds.
@@ -102,7 +103,7 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 		}
 
 		c.fed[id] = struct{}{}
-		c.samplers[id] = newSampler(c.Paths, *target.TypedSpec(), c.config.Target.Metrics)
+		c.samplers[id] = newSampler(c.Host, *target.TypedSpec(), c.config.Target.Metrics)
 	}
 
 	for id := range c.fed {
@@ -138,7 +139,7 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 		c.Feed.Put(id, &s.stats)
 
 		for _, reading := range [...]*resources.Reading{&s.stats.CPU, &s.stats.TXBytesPerSecond} {
-			if reading.Provenance == resources.Unavailable && reading.Reason != warmingUp && !s.target.HostNetwork {
+			if reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != warmingUp && !s.target.HostNetwork {
 				reason, message = resources.ReasonSamplingError, id+": "+reading.Reason
 			}
 		}

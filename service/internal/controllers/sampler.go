@@ -10,6 +10,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/netns"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
 // warmingUp is the reason of a rate before there are two readings.
@@ -17,7 +18,7 @@ const warmingUp = "the first reading: a rate needs two"
 
 // sampler reads one target's counters over what it keeps open.
 type sampler struct {
-	paths  Paths
+	host   host.Host
 	target resources.TargetSpec
 
 	dir    *cgroup.Dir
@@ -36,8 +37,8 @@ type sampler struct {
 	stats, published resources.TargetStatsSpec
 }
 
-func newSampler(paths Paths, target resources.TargetSpec, metrics config.Metrics) *sampler {
-	s := &sampler{paths: paths, target: target, metrics: metrics}
+func newSampler(node host.Host, target resources.TargetSpec, metrics config.Metrics) *sampler {
+	s := &sampler{host: node, target: target, metrics: metrics}
 	s.openCgroup()
 	s.openNamespace()
 
@@ -45,7 +46,7 @@ func newSampler(paths Paths, target resources.TargetSpec, metrics config.Metrics
 }
 
 func (s *sampler) openCgroup() {
-	dir, err := cgroup.Open(s.paths.Cgroup, s.target.Cgroup)
+	dir, err := cgroup.Open(s.host.Cgroup, s.target.Cgroup)
 	if err != nil {
 		s.cpuError = err.Error()
 
@@ -74,7 +75,7 @@ func (s *sampler) openCgroup() {
 
 // openNamespace opens what is read inside of the target's network namespace.
 func (s *sampler) openNamespace() {
-	namespace, err := openNamespace(s.paths, s.target)
+	namespace, err := s.host.OpenNamespace(s.target)
 	if err != nil {
 		s.netError = err.Error()
 
@@ -282,11 +283,11 @@ func (s *sampler) program() resources.ApplicationStats {
 }
 
 func unavailable(reason string) resources.Reading {
-	return resources.Reading{Provenance: resources.Unavailable, Reason: reason}
+	return resources.Reading{Provenance: resources.ProvenanceUnavailable, Reason: reason}
 }
 
 func measured(value float64) resources.Reading {
-	return resources.Reading{Value: round(value), Provenance: resources.Measured}
+	return resources.Reading{Value: round(value), Provenance: resources.ProvenanceMeasured}
 }
 
 // gauge is a value that is not a rate, or unavailable when there is none.

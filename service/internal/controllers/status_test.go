@@ -94,7 +94,7 @@ func TestDisplay(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
-	assert.Equal(t, resources.Unavailable, rate(0, 5, 1, true).Provenance, "one reading is no rate")
+	assert.Equal(t, resources.ProvenanceUnavailable, rate(0, 5, 1, true).Provenance, "one reading is no rate")
 	assert.InDelta(t, 2.5, rate(5, 10, 2, false).Value, 1e-9)
 	assert.Zero(t, rate(10, 5, 2, false).Value, "reset")
 	assert.Zero(t, rate(5, 10, 0, false).Value, "no time passed")

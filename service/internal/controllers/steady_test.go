@@ -83,7 +83,7 @@ func (t *ticking) tick(tb testing.TB, load map[string]float64) {
 		for _, reading := range []*resources.Reading{
 			&stats.CPU, &stats.TXBytesPerSecond, &stats.RXBytesPerSecond, &stats.CPUPressure, &stats.Application.AllocBytesPerSecond,
 		} {
-			reading.Provenance = resources.Measured
+			reading.Provenance = resources.ProvenanceMeasured
 		}
 
 		stats.Clock = t.now

@@ -17,6 +17,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
 // discoverInterval bounds how long a new container goes unseen without an event stream, and an ended one
@@ -29,7 +30,7 @@ const confirmInterval = 30 * time.Second
 
 // TargetController finds the containers to guard.
 type TargetController struct {
-	Paths Paths
+	Host host.Host
 	// Sources in order of preference; one that cannot answer is passed over.
 	Sources []discover.Source
 	// Events of the container runtime say when to ask anew; nil asks at each interval.
@@ -105,7 +106,7 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 
 // discover returns the targets by workload, and the condition.
 func (c *TargetController) discover(ctx context.Context, target config.Target) (map[string]resources.TargetSpec, string, string) {
-	if err := cgroup.CheckRoot(c.Paths.Cgroup); err != nil {
+	if err := cgroup.CheckRoot(c.Host.Cgroup); err != nil {
 		return nil, resources.ReasonNoCgroup2, fmt.Sprintf("%v: the guard needs the node's unified hierarchy mounted there", err)
 	}
 
@@ -127,7 +128,7 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 	// Without the labels, what was known stays as long as it lives.
 	if answer.Unlabelled != nil {
 		for id, spec := range c.known {
-			if alive(c.Paths, spec) {
+			if c.Host.Alive(spec) {
 				found[id], seen[spec.ContainerID] = spec, true
 			}
 		}
@@ -140,7 +141,7 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 			continue
 		}
 
-		spec, inspectErr := inspect(c.Paths, container)
+		spec, inspectErr := c.Host.Inspect(container)
 		if inspectErr != nil {
 			inspectErrs = errors.Join(inspectErrs, fmt.Errorf("container %s: %w", container.Workload(), inspectErr))
 
@@ -179,7 +180,7 @@ func (c *TargetController) due(now time.Duration) bool {
 	}
 
 	for _, spec := range c.known {
-		if !alive(c.Paths, spec) {
+		if !c.Host.Alive(spec) {
 			return true
 		}
 	}
@@ -223,4 +224,9 @@ func (c *TargetController) publish(
 	c.known = found
 
 	return safe.CleanupOutputs[*resources.Target](ctx, r)
+}
+
+// sameProcess reports whether two targets are one container with the same first process.
+func sameProcess(a, b resources.TargetSpec) bool {
+	return a.ContainerID == b.ContainerID && a.PID == b.PID && a.PIDStartTime == b.PIDStartTime
 }

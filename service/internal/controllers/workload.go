@@ -150,7 +150,7 @@ func policySample(stats *resources.TargetStatsSpec, owner float64) policy.Sample
 
 // policyCounter: the policy makes its own rates, so a first reading is not unavailable to it.
 func policyCounter(reading resources.Reading, total float64) policy.Counter {
-	if reading.Provenance == resources.Unavailable && reading.Reason != warmingUp {
+	if reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != warmingUp {
 		return policy.Counter{Unavailable: reading.Reason}
 	}
 

@@ -71,7 +71,7 @@ func TestAPatientWithEverythingWrong(t *testing.T) {
 	require.NoError(t, st.Create(ctx, target))
 
 	stats := resources.NewTargetStats("spegel/spegel-1/registry")
-	stats.TypedSpec().Application.AllocBytesPerSecond = resources.Reading{Provenance: resources.Unavailable, Reason: "refused"}
+	stats.TypedSpec().Application.AllocBytesPerSecond = resources.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "refused"}
 	require.NoError(t, st.Create(ctx, stats))
 
 	condition := resources.NewCondition(resources.ConditionConfig)

@@ -117,7 +117,7 @@ func signals(id string, spec *resources.TargetStatsSpec) Check {
 		{"cpu", spec.CPU}, {"networkTx", spec.TXBytesPerSecond}, {"networkRx", spec.RXBytesPerSecond},
 		{"allocation", spec.Application.AllocBytesPerSecond}, {"cpuPressure", spec.CPUPressure},
 	} {
-		if signal.reading.Provenance == resources.Unavailable {
+		if signal.reading.Provenance == resources.ProvenanceUnavailable {
 			unavailable = append(unavailable, signal.name+" ("+signal.reading.Reason+")")
 		}
 	}

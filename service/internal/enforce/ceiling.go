@@ -14,6 +14,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
 // Back-off of what failed, and of putting the ceiling back over somebody else's value.
@@ -27,10 +28,8 @@ const ProbeInterval = 10 * time.Second
 
 // Node is where ceilings are written.
 type Node struct {
-	// Proc is the node's procfs, Cgroup the root of its unified hierarchy.
-	Proc, Cgroup string
-	// BootID of this boot.
-	BootID string
+	host.Host
+
 	// Failed is told of each attempt to write or to take back a ceiling that failed; nil is not.
 	Failed func(error)
 }

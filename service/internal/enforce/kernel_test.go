@@ -22,6 +22,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/test/kernel"
 )
 
@@ -46,7 +47,7 @@ func newBench(t *testing.T) *bench {
 	kernel.Require(t)
 
 	path := filepath.Join(parent, strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()))
-	b := &bench{t: t, node: enforce.Node{Proc: "/proc", Cgroup: root, BootID: "boot"}, name: filepath.Join(root, path), now: boottime.Now()}
+	b := &bench{t: t, node: enforce.Node{Host: host.Host{Proc: "/proc", Cgroup: root, BootID: "boot"}}, name: filepath.Join(root, path), now: boottime.Now()}
 
 	require.NoError(t, os.MkdirAll(b.name, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(root, parent, "cgroup.subtree_control"), []byte("+cpu"), 0))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
 // Restored is one cgroup whose ceiling was taken back, or should have been.
@@ -31,7 +32,7 @@ func RestoreAll(root string) ([]Restored, error) {
 	var all []Restored
 
 	for _, path := range paths {
-		ceiling, err := openLeftover(Node{Cgroup: root}, path)
+		ceiling, err := openLeftover(Node{Host: host.Host{Cgroup: root}}, path)
 
 		switch {
 		case errors.Is(err, cgroup.ErrGone):

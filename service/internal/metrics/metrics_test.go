@@ -64,7 +64,7 @@ func incident(t *testing.T) (*metrics.Metrics, state.State, *observe.Feed) {
 	}
 
 	require.NoError(t, safe.StateModify(t.Context(), guard.State, resources.NewNodeStats(), func(r *resources.NodeStats) error {
-		r.TypedSpec().ContentBytes = resources.Reading{Value: 61e9, Provenance: resources.Measured}
+		r.TypedSpec().ContentBytes = resources.Reading{Value: 61e9, Provenance: resources.ProvenanceMeasured}
 
 		return nil
 	}))
@@ -171,7 +171,7 @@ func TestPromtoolOnTheScrape(t *testing.T) {
 func TestWhatIsNotKnownIsAbsent(t *testing.T) {
 	m, st, feed := incident(t)
 	id := fleettest.TargetOf("talos-prod-2")
-	unavailable := resources.Reading{Provenance: resources.Unavailable, Reason: "why"}
+	unavailable := resources.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "why"}
 
 	feed.Put(id, &resources.TargetStatsSpec{CPU: unavailable, TXBytesPerSecond: unavailable})
 

@@ -24,6 +24,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
@@ -179,7 +180,7 @@ func (v victim) run(t *testing.T, point string, after time.Duration) (said []str
 }
 
 func theNode() enforce.Node {
-	return enforce.Node{Proc: "/proc", Cgroup: root, BootID: "this-boot"}
+	return enforce.Node{Host: host.Host{Proc: "/proc", Cgroup: root, BootID: "this-boot"}}
 }
 
 func journals(t *testing.T) []string {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package controllers
+package host
 
 import (
 	"errors"
@@ -20,14 +20,15 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// inspect looks up in the kernel what a found container is there.
-func inspect(paths Paths, container discover.Container) (resources.TargetSpec, error) {
-	start, err := process.Start(paths.Proc, container.PID)
+// Inspect reads from the kernel what identifies a discovered container: its process, cgroup and network namespace.
+// It returns an error when the process ends meanwhile, or when its cgroup is not named after the container.
+func (h Host) Inspect(container discover.Container) (resources.TargetSpec, error) {
+	start, err := process.Start(h.Proc, container.PID)
 	if err != nil {
 		return resources.TargetSpec{}, err
 	}
 
-	path, err := cgroupOf(paths, container.PID)
+	path, err := h.cgroupOf(container.PID)
 	if err != nil {
 		return resources.TargetSpec{}, err
 	}
@@ -37,19 +38,19 @@ func inspect(paths Paths, container discover.Container) (resources.TargetSpec, e
 		return resources.TargetSpec{}, fmt.Errorf("cgroup %s is not named after container %s", path, container.ID)
 	}
 
-	dir, err := cgroup.Open(paths.Cgroup, path)
+	dir, err := cgroup.Open(h.Cgroup, path)
 	if err != nil {
 		return resources.TargetSpec{}, err
 	}
 
 	defer dir.Close() //nolint:errcheck // read only
 
-	own, err := netns.Inode(netnsPath(paths.Proc, container.PID))
+	own, err := netns.Inode(netnsPath(h.Proc, container.PID))
 	if err != nil {
 		return resources.TargetSpec{}, err
 	}
 
-	host, err := netns.Inode(netnsPath(paths.Proc, 1))
+	host, err := netns.Inode(netnsPath(h.Proc, 1))
 	if err != nil {
 		return resources.TargetSpec{}, err
 	}
@@ -57,11 +58,11 @@ func inspect(paths Paths, container discover.Container) (resources.TargetSpec, e
 	started := container.Started
 	if started.IsZero() {
 		// It is for people alone: without it the target is guarded all the same.
-		started, _ = processStarted(paths.Proc, container.PID)
+		started, _ = processStarted(h.Proc, container.PID)
 	}
 
 	// A pid that was given to another process between the questions has another start time.
-	if again, err := process.Start(paths.Proc, container.PID); err != nil || again != start {
+	if again, err := process.Start(h.Proc, container.PID); err != nil || again != start {
 		return resources.TargetSpec{}, fmt.Errorf("process %d ended while it was looked at", container.PID)
 	}
 
@@ -99,25 +100,21 @@ func processStarted(proc string, pid int) (time.Time, error) {
 	return time.Unix(int64(seconds), 0), nil
 }
 
-// alive tells whether the target's first process still runs.
-func alive(paths Paths, spec resources.TargetSpec) bool {
-	start, err := process.Start(paths.Proc, int(spec.PID))
+// Alive reports whether the target's first process still runs.
+func (h Host) Alive(spec resources.TargetSpec) bool {
+	start, err := process.Start(h.Proc, int(spec.PID))
 
 	return err == nil && start == spec.PIDStartTime
-}
-
-// sameProcess reports whether two targets are one container with the same first process.
-func sameProcess(a, b resources.TargetSpec) bool {
-	return a.ContainerID == b.ContainerID && a.PID == b.PID && a.PIDStartTime == b.PIDStartTime
 }
 
 func netnsPath(proc string, pid int) string {
 	return filepath.Join(proc, strconv.Itoa(pid), "ns", "net")
 }
 
-// openNamespace opens the target's network namespace.
-func openNamespace(paths Paths, target resources.TargetSpec) (*netns.Namespace, error) {
-	namespace, err := netns.Open(netnsPath(paths.Proc, int(target.PID)))
+// OpenNamespace opens the target's network namespace. It returns an error when the namespace is not the one that
+// Inspect read. The caller closes it.
+func (h Host) OpenNamespace(target resources.TargetSpec) (*netns.Namespace, error) {
+	namespace, err := netns.Open(netnsPath(h.Proc, int(target.PID)))
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +130,8 @@ func openNamespace(paths Paths, target resources.TargetSpec) (*netns.Namespace, 
 }
 
 // cgroupOf reads a process's cgroup, relative to the mounted root.
-func cgroupOf(paths Paths, pid int) (string, error) {
-	data, err := os.ReadFile(filepath.Join(paths.Proc, strconv.Itoa(pid), "cgroup"))
+func (h Host) cgroupOf(pid int) (string, error) {
+	data, err := os.ReadFile(filepath.Join(h.Proc, strconv.Itoa(pid), "cgroup"))
 	if err != nil {
 		return "", fmt.Errorf("error reading the cgroup of process %d: %w", pid, err)
 	}
@@ -150,7 +147,7 @@ func cgroupOf(paths Paths, pid int) (string, error) {
 		return "", fmt.Errorf("error reading the mounts: %w", err)
 	}
 
-	mountRoot, err := cgroup.ParseMountRoot(mountinfo, paths.Cgroup)
+	mountRoot, err := cgroup.ParseMountRoot(mountinfo, h.Cgroup)
 	if err != nil {
 		return "", err
 	}

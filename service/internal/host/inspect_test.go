@@ -1,6 +1,6 @@
 //go:build linux
 
-package controllers
+package host
 
 import (
 	"os/exec"

@@ -1,0 +1,34 @@
+// Package decide turns a workload's samples and the overrides of people into the ceiling that should be in force.
+//
+// It is pure: it imports neither COSI nor the file system nor the network, and time comes from its callers.
+package decide
+
+import "time"
+
+// DesiredCeiling is the ceiling that should be in force for one workload now, and why. Times are CLOCK_BOOTTIME.
+type DesiredCeiling struct {
+	// Millicores is the ceiling in thousandths of a core, before the owner's limit is applied; 0 is no ceiling.
+	Millicores int64
+	// FloorMillicores is the lowest ceiling that may be written (ceiling.floor).
+	FloorMillicores int64
+	// Observe: the ceiling is reported and not written.
+	Observe bool
+	// Probing: the ceiling is lifted for a while to measure the demand without it.
+	Probing bool
+	// Yield: an external change of cpu.max stays in force for the rest of the hold (ceiling.conflict: yield).
+	Yield bool
+	// YieldedSince is the Since of a hold that yielded to an external change before the service restarted; 0 for none.
+	YieldedSince time.Duration
+	// Since is when the rule tripped or the override began, Until the earliest release.
+	Since, Until time.Duration
+	// Rule that tripped, or resources.RuleOverride's text for an override; empty without a ceiling.
+	Rule string
+	// Reason says why the ceiling is desired, or why none is.
+	Reason string
+	// ReleasesIn is the time until the release when nothing changes, and Blockers are what prevents it now.
+	ReleasesIn time.Duration
+	Blockers   []string
+}
+
+// None reports whether no ceiling should be in force.
+func (d DesiredCeiling) None() bool { return d.Millicores == 0 }
