@@ -73,6 +73,15 @@ func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
 	})
 
 	t.Run("RunsBeforeTheCRI", func(t *testing.T) {
+		// Talos' API is ready before the CRI on a fast machine.
+		eventually(t, n, "waiting for the CRI", func(context.Context) error {
+			if !strings.Contains(n.Console(), "service[cri](Running): Health check successful") {
+				return errors.New("the CRI is not healthy yet")
+			}
+
+			return nil
+		})
+
 		order(t, n.Console(), "service[ext-spegel-guard](Running)", "service[cri](Running): Health check successful")
 		assert.Equal(t, "Running", guardService(t, n).State)
 	})
