@@ -213,7 +213,7 @@ func TestOperationsHasEveryValue(t *testing.T) {
 	require.NoError(t, err)
 
 	values := constants(t, filepath.Join(root, "pkg/resources"), regexp.MustCompile(`^(State|Reason|Ceiling|Action|Condition)[A-Z]\w*$`))
-	values = append(values, constants(t, filepath.Join(root, "pkg/alerts"), regexp.MustCompile(`^(CeilingInForce|Flapping|Unavailable|ApplyFailed|Conflict|Stalled)$`))...)
+	values = append(values, constants(t, filepath.Join(root, "internal/alerts"), regexp.MustCompile(`^(CeilingInForce|Flapping|Unavailable|ApplyFailed|Conflict|Stalled)$`))...)
 	require.Greater(t, len(values), 45)
 
 	for _, value := range values {

@@ -13,18 +13,18 @@ import (
 
 type flags struct {
 	config, proc, cgroup, cri, machined string
-	content, socket, memory, evidence   string
+	content, socket, state, evidence    string
 	version                             bool
 	command                             string
 }
 
 // overrides is where people's orders are remembered: beside the decisions.
 func (f flags) overrides() string {
-	if f.memory == "" {
+	if f.state == "" {
 		return ""
 	}
 
-	return filepath.Join(filepath.Dir(f.memory), "overrides.json")
+	return filepath.Join(filepath.Dir(f.state), "overrides.json")
 }
 
 // captures is where evidence is kept that people ask for: beside the evidence of ceilings, which must not
@@ -55,7 +55,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.content, "content", "/var/lib/containerd/io.containerd.content.v1.content", "containerd's content store")
 	flag.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "where a target's state before its ceiling is kept; empty: nowhere")
 	flag.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "the API's unix socket")
-	flag.StringVar(&f.memory, "memory", "/run/spegel-guard/state.json", "where decisions are remembered over a restart; empty: nowhere")
+	flag.StringVar(&f.state, "state", "/run/spegel-guard/state.json", "file of the saved state, kept over a restart; empty: none is saved")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage) //nolint:errcheck // nowhere left to say it

@@ -154,7 +154,7 @@ func newEngine(
 	}
 
 	left := takeOver(node, lock, loaded.Mode, logger)
-	file := persist.File[persist.Workload]{Path: f.memory, BootID: node.BootID}
+	file := persist.File[persist.Workload]{Path: f.state, BootID: node.BootID}
 
 	remembered, err := file.Load()
 	if err != nil {

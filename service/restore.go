@@ -45,7 +45,7 @@ func restore(f flags) error {
 		fmt.Printf("%d ceilings taken back, none is left\n", len(all))
 	}
 
-	return errors.Join(err, persist.File[persist.Workload]{Path: f.memory}.Remove(), persist.File[override.Entry]{Path: f.overrides()}.Remove())
+	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), persist.File[override.Entry]{Path: f.overrides()}.Remove())
 }
 
 // recall puts together what is known of earlier decisions. The memory is at least as new as a journal,

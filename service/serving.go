@@ -144,8 +144,8 @@ func (f flags) doctor(st state.State, identities *identity.Store) doctor.Doctor 
 		Cgroup: f.cgroup, SELinux: selinux, CRI: f.cri, Machined: f.machined, State: st, Identities: identities,
 	}
 
-	if f.memory != "" {
-		d.Run = filepath.Dir(f.memory)
+	if f.state != "" {
+		d.Run = filepath.Dir(f.state)
 	}
 
 	return d

@@ -186,7 +186,7 @@ func TestGuard_StaysUp(t *testing.T) {
 func TestGuard_StaysUpWithoutItsFolder(t *testing.T) {
 	d := newDaemon(t)
 	run := d.write(t, "file", "") + "/run/"
-	d.flags.socket, d.flags.memory, d.flags.evidence = run+"guard.sock", run+"memory.json", run+"evidence"
+	d.flags.socket, d.flags.state, d.flags.evidence = run+"guard.sock", run+"state.json", run+"evidence"
 	d.start(t)
 
 	d.logged(t, "error making the folder of the API's socket")

@@ -15,7 +15,7 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// States of a check, as service/doctor has them.
+// States of a check, as service/internal/doctor has them.
 const (
 	checkOK      = "ok"
 	checkWarning = "warning"

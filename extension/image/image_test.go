@@ -192,7 +192,7 @@ func TestTheSameDigestFromAnotherFolder(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), folder)
 		require.NoError(t, os.MkdirAll(dir, 0o755))
 
-		for _, part := range []string{"go.mod", "go.sum", "LICENSE", "manifest.yaml", "extension", "pkg", "proto", "service"} {
+		for _, part := range []string{"go.mod", "go.sum", "LICENSE", "manifest.yaml", "extension", "internal", "pkg", "proto", "service"} {
 			if info, err := os.Stat(filepath.Join(tree, part)); err == nil && info.IsDir() {
 				require.NoError(t, os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(tree, part))))
 

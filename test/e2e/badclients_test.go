@@ -32,7 +32,7 @@ const (
 	maxGuardMegabytes = 256
 )
 
-// TestBadClientsDelayNoSample puts on the real service what service/api's tests put on the API alone, and
+// TestBadClientsDelayNoSample puts on the real service what service/internal/api's tests put on the API alone, and
 // looks at the samples: they are not held back.
 func TestBadClientsDelayNoSample(t *testing.T) {
 	// Rules that change all the time, so that there is something to send.

@@ -61,7 +61,7 @@ func noJournals(t *testing.T) {
 func byHand(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 
-	cmd := exec.Command(extension.BinaryPath, append([]string{"-memory", node.Memory}, args...)...)
+	cmd := exec.Command(extension.BinaryPath, append([]string{"-state", node.Memory}, args...)...)
 	output, _ := cmd.CombinedOutput() // the exit code tells
 
 	return cmd.ProcessState.ExitCode(), string(output)
@@ -78,7 +78,7 @@ func secondGuardWaits(t *testing.T) {
 
 	defer file.Close()
 
-	cmd := exec.Command(extension.BinaryPath, "-memory", node.Memory)
+	cmd := exec.Command(extension.BinaryPath, "-state", node.Memory)
 	cmd.Stderr = file
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill() })
