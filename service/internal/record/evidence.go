@@ -15,10 +15,13 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 )
 
+// EvidenceKept is how many captures there are at most; the oldest gives way.
 const EvidenceKept = 4
 
+// profileSlack is what a profile may take beyond its own time.
 const profileSlack = 3 * time.Second
 
+// EvidenceTimeout is the longest that a capture takes.
 func EvidenceTimeout(cfg config.Evidence) time.Duration {
 	if cfg.Profile.Duration == 0 {
 		return gometrics.Timeout
@@ -27,16 +30,20 @@ func EvidenceTimeout(cfg config.Evidence) time.Duration {
 	return gometrics.Timeout + cfg.Profile.Duration + profileSlack
 }
 
+// Evidence keeps captures in folders of their own below Dir, which is best in memory (/run).
 type Evidence struct {
 	Dir string
 }
 
+// Source is what a capture asks: see gometrics.Client.
 type Source interface {
 	Save(ctx context.Context, path string, w io.Writer, limit int64) error
 }
 
 var unsafe = regexp.MustCompile(`[^A-Za-z0-9.-]+`)
 
+// Capture asks for the metrics, and for a processor profile where that is configured, and returns the
+// folder it kept them in. When only a part could be had, both the folder and the error are set.
 func (s *Evidence) Capture(ctx context.Context, source Source, target string, metrics config.Metrics, cfg config.Evidence) (string, error) {
 	name := time.Now().UTC().Format("20060102T150405.000000000Z") + "-" + unsafe.ReplaceAllString(target, "_")
 	dir := filepath.Join(s.Dir, name)
@@ -66,6 +73,7 @@ func (s *Evidence) Capture(ctx context.Context, source Source, target string, me
 	return dir, errs
 }
 
+// save keeps an answer, or nothing of it.
 func save(ctx context.Context, source Source, timeout time.Duration, path, name string, limit int64) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -84,6 +92,7 @@ func save(ctx context.Context, source Source, timeout time.Duration, path, name 
 	return nil
 }
 
+// prune removes the oldest captures but as many as are to stay: their names begin with the time.
 func (s *Evidence) prune(stay int) error {
 	entries, err := os.ReadDir(s.Dir)
 	if errors.Is(err, os.ErrNotExist) {
