@@ -1,7 +1,4 @@
-// Package samples hands on the newest sample of every target inside the process.
-//
-// The policy and the guard's own metrics need each sample; clients need to hear of values that changed. So
-// the resource TargetStats is updated when there is something to tell, and this is what keeps up with the kernel.
+// Package observe reads what the guard decides on: the counters of the targets and the facts of their node.
 package observe
 
 import (
@@ -11,7 +8,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// Feed holds the newest sample of each target. It is made by New.
+// Feed hands the newest sample of each target to the policy and to the metrics. They need every sample, and a COSI
+// resource for each would wake every watcher: the resource TargetStats is updated when a value changed significantly.
+// Make a Feed with NewFeed.
 type Feed struct {
 	news chan struct{}
 

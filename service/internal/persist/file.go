@@ -1,9 +1,8 @@
-// Package memory keeps what was decided over the guard's restarts, in small files on a file system
-// that ends with the boot (/run): one of the rules' decisions, one of what people ordered.
+// Package persist keeps saved state over restarts of the service, in small files on a file system that ends with the
+// boot (/run): one file of decisions and one of overrides.
 //
-// The journal on a cgroup tells how to take a ceiling back and dies with the container. The memory
-// belongs to the workload: a hold goes on after a stop that released the ceiling, and a back-off is
-// not forgotten by a crash.
+// The journal on a cgroup says how to restore the owner's limit and ends with the container. Saved state belongs to
+// the workload: a hold continues after a stop that released the ceiling, and a crash does not reset the back-off.
 package persist
 
 import (
