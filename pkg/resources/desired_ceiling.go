@@ -13,27 +13,27 @@ import (
 const DesiredCeilingType = resource.Type("DesiredCeilings.spegelguard.dev")
 
 // DesiredCeiling is a wanted ceiling; its id is the target's.
-type DesiredCeiling = typed.Resource[DesiredDesiredCeiling, DesiredCeilingExtension]
+type DesiredCeiling = typed.Resource[DesiredCeilingSpec, DesiredCeilingExtension]
 
 // NewDesiredCeiling returns an empty DesiredCeiling.
 func NewDesiredCeiling(id resource.ID) *DesiredCeiling {
-	return create[DesiredDesiredCeiling, DesiredCeilingExtension](DesiredCeilingType, id)
+	return create[DesiredCeilingSpec, DesiredCeilingExtension](DesiredCeilingType, id)
 }
 
 // DesiredCeilingExtension gives DesiredCeiling its definition.
 type DesiredCeilingExtension struct{}
 
 // DeepCopy implements typed.DeepCopyable.
-func (s DesiredDesiredCeiling) DeepCopy() DesiredDesiredCeiling {
+func (s DesiredCeilingSpec) DeepCopy() DesiredCeilingSpec {
 	s.Blockers = slices.Clone(s.Blockers)
 
 	return s
 }
 
-func init() { register[DesiredDesiredCeiling, DesiredCeilingExtension](DesiredCeilingType) }
+func init() { register[DesiredCeilingSpec, DesiredCeilingExtension](DesiredCeilingType) }
 
-// DesiredDesiredCeiling is what the policy wants. Without a wanted ceiling there is no resource.
-type DesiredDesiredCeiling struct {
+// DesiredCeilingSpec is what the policy wants. Without a wanted ceiling there is no resource.
+type DesiredCeilingSpec struct {
 	// Mode is observe or enforce; in observe nothing is written.
 	Mode string `yaml:"mode" protobuf:"1"`
 	// CeilingMillicores is what the strategy asks for, FloorMillicores as configured; the owner's limit

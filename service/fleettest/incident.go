@@ -132,7 +132,7 @@ func (f Figures) resources() []resource.Resource {
 	stats.TypedSpec().ThrottledRatio = measured(0.94)
 
 	hold := resources.NewDesiredCeiling(id)
-	*hold.TypedSpec() = resources.DesiredDesiredCeiling{
+	*hold.TypedSpec() = resources.DesiredCeilingSpec{
 		Mode: "enforce", CeilingMillicores: 500, FloorMillicores: 100, Rule: "SpegelHighCPU", Reason: "1800m is above 400m for 10m0s",
 		Since: Now.Add(-time.Minute), HoldUntil: Now.Add(9 * time.Minute), ReleasesIn: 14 * time.Minute,
 		Blockers: []string{"SpegelHighCPU is firing: 1800m, quiet at 280m"},

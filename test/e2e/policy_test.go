@@ -169,7 +169,7 @@ ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3,
 	require.NoError(t, l.guard.Client.COSI.WatchKind(t.Context(), resources.NewDesiredCeiling("").Metadata(), wanted))
 
 	// A probe is short: it is seen in the record, not in a file that is looked at now and then.
-	spec := func(match func(resources.DesiredDesiredCeiling) bool) (found resources.DesiredDesiredCeiling) {
+	spec := func(match func(resources.DesiredCeilingSpec) bool) (found resources.DesiredCeilingSpec) {
 		waitEvent(t, wanted, func(r resource.Resource) bool {
 			found = *r.(*resources.DesiredCeiling).TypedSpec()
 
@@ -181,15 +181,15 @@ ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3,
 
 	l.runAway(t, l.spegel, l.peer)
 
-	first := spec(func(s resources.DesiredDesiredCeiling) bool { return !s.Probing })
+	first := spec(func(s resources.DesiredCeilingSpec) bool { return !s.Probing })
 	assert.Equal(t, firstHold, first.HoldUntilClock-first.SinceClock)
 
 	// Under 300m usage is below the threshold of 400m; only what is held back tells.
-	spec(func(s resources.DesiredDesiredCeiling) bool { return s.Probing })
+	spec(func(s resources.DesiredCeilingSpec) bool { return s.Probing })
 	assert.GreaterOrEqual(t, boottime.Now(), first.HoldUntilClock, "not before the hold")
 
 	// The next hold is three times as long, from the end of the probe on.
-	again := spec(func(s resources.DesiredDesiredCeiling) bool { return !s.Probing })
+	again := spec(func(s resources.DesiredCeilingSpec) bool { return !s.Probing })
 	assert.GreaterOrEqual(t, again.HoldUntilClock, first.HoldUntilClock+factor*firstHold)
 	assert.LessOrEqual(t, again.HoldUntilClock, boottime.Now()+factor*firstHold)
 

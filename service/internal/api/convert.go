@@ -41,7 +41,7 @@ func protoCeiling(spec *resources.CeilingStatusSpec) *guardv1alpha1.CeilingStatu
 	}
 }
 
-func protoHold(spec *resources.DesiredDesiredCeiling) *guardv1alpha1.Hold {
+func protoHold(spec *resources.DesiredCeilingSpec) *guardv1alpha1.Hold {
 	return &guardv1alpha1.Hold{
 		Rule: spec.Rule, Reason: spec.Reason, CeilingMillicores: spec.CeilingMillicores, Since: protoTime(spec.Since),
 		Until: protoTime(spec.HoldUntil), Mode: spec.Mode, Probing: spec.Probing, ReleasesIn: durationpb.New(spec.ReleasesIn),

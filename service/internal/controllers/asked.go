@@ -16,7 +16,7 @@ import (
 type asked struct {
 	// targets, and the wanted ceilings by target.
 	targets map[string]resources.TargetSpec
-	wanted  map[string]*resources.DesiredDesiredCeiling
+	wanted  map[string]*resources.DesiredCeilingSpec
 	orders  orders
 }
 
@@ -26,7 +26,7 @@ func (c *CeilingController) ask(ctx context.Context, r controller.Reader) error 
 		return err
 	}
 
-	next := asked{targets: map[string]resources.TargetSpec{}, wanted: map[string]*resources.DesiredDesiredCeiling{}}
+	next := asked{targets: map[string]resources.TargetSpec{}, wanted: map[string]*resources.DesiredCeilingSpec{}}
 
 	targets, err := safe.ReaderListAll[*resources.Target](ctx, r)
 	if err != nil {

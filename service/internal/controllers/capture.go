@@ -32,7 +32,7 @@ type capture struct {
 // A hold is captured once, before its ceiling is first in force. The ceiling waits for it, but never longer
 // than record.EvidenceTimeout, and for no failure of it.
 func (c *CeilingController) capture(
-	id string, target resources.TargetSpec, wanted *resources.DesiredDesiredCeiling, inForce bool, wake func(),
+	id string, target resources.TargetSpec, wanted *resources.DesiredCeilingSpec, inForce bool, wake func(),
 ) (ready bool, kept string) {
 	if wanted == nil || wanted.Probing || c.Evidence == nil || c.config.Evidence.Limit.Bytes == 0 {
 		return true, ""

@@ -202,7 +202,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 }
 
 // observe takes the time of a reaction. A ceiling that another try put in force, or a person, has none.
-func (c *CeilingController) observe(id string, did []enforce.Action, wanted *resources.DesiredDesiredCeiling) {
+func (c *CeilingController) observe(id string, did []enforce.Action, wanted *resources.DesiredCeilingSpec) {
 	for i := range did {
 		if did[i].Action != resources.ActionApply || wanted.Rule == resources.RuleOverride ||
 			wanted.SinceClock < c.startedAt || wanted.SinceClock == c.reacted[id] {

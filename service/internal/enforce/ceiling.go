@@ -114,7 +114,7 @@ func (c *Ceiling) Err() error { return c.err }
 func (c *Ceiling) InForce() bool { return c.journal != nil }
 
 // Reconcile moves cpu.max towards what is wanted; nil is no ceiling.
-func (c *Ceiling) Reconcile(wanted *resources.DesiredDesiredCeiling, now time.Duration) []Action {
+func (c *Ceiling) Reconcile(wanted *resources.DesiredCeilingSpec, now time.Duration) []Action {
 	if c.dir == nil {
 		c.open()
 	}
@@ -172,7 +172,7 @@ func (c *Ceiling) probe(now time.Duration) {
 }
 
 // observe says what would be done, once; err is why it is not done in mode enforce.
-func (c *Ceiling) observe(wanted *resources.DesiredDesiredCeiling, err error) []Action {
+func (c *Ceiling) observe(wanted *resources.DesiredCeilingSpec, err error) []Action {
 	if c.journal != nil {
 		return nil // it could not be taken back
 	}
@@ -198,7 +198,7 @@ func (c *Ceiling) observe(wanted *resources.DesiredDesiredCeiling, err error) []
 }
 
 // letGo lifts the ceiling of a container that ends.
-func (c *Ceiling) letGo(wanted *resources.DesiredDesiredCeiling) []Action {
+func (c *Ceiling) letGo(wanted *resources.DesiredCeilingSpec) []Action {
 	actions := c.Lift(resources.ActionRelease, "the container terminates")
 
 	if c.journal == nil {
@@ -209,7 +209,7 @@ func (c *Ceiling) letGo(wanted *resources.DesiredDesiredCeiling) []Action {
 }
 
 // yield leaves somebody else's value in force, and shows it.
-func (c *Ceiling) yield(wanted *resources.DesiredDesiredCeiling) {
+func (c *Ceiling) yield(wanted *resources.DesiredCeilingSpec) {
 	c.yielded = wanted.SinceClock
 
 	current, err := c.dir.ReadCPUMax()
@@ -266,7 +266,7 @@ func (c *Ceiling) backOff(now time.Duration) {
 	c.retryAt = now + c.backoff
 }
 
-func (c *Ceiling) newStatus(wanted *resources.DesiredDesiredCeiling, state string) resources.CeilingStatusSpec {
+func (c *Ceiling) newStatus(wanted *resources.DesiredCeilingSpec, state string) resources.CeilingStatusSpec {
 	return resources.CeilingStatusSpec{
 		State: state, ContainerID: c.target.ContainerID, Rule: wanted.Rule, ExternalChanges: c.externalChanges,
 		SinceClock: wanted.SinceClock, HoldUntilClock: wanted.HoldUntilClock,

@@ -94,15 +94,15 @@ func inode(t *testing.T, name string) uint64 {
 	return stat.Ino
 }
 
-func wanted() *resources.DesiredDesiredCeiling {
-	return &resources.DesiredDesiredCeiling{
+func wanted() *resources.DesiredCeilingSpec {
+	return &resources.DesiredCeilingSpec{
 		Mode: string(config.ModeEnforce), Conflict: string(config.ConflictReassert), Rule: "SpegelHighCPU", Reason: "cpu 1803m above 400m",
 		CeilingMillicores: 500, FloorMillicores: 100, SinceClock: boottime.Now(), HoldUntilClock: boottime.Now() + time.Hour,
 	}
 }
 
 // step reconciles, a while later each time, and returns what was done.
-func (b *bench) step(spec *resources.DesiredDesiredCeiling, passed time.Duration) []string {
+func (b *bench) step(spec *resources.DesiredCeilingSpec, passed time.Duration) []string {
 	b.t.Helper()
 
 	b.now += passed

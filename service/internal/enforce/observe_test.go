@@ -112,7 +112,7 @@ func TestOnlyObserving(t *testing.T) {
 	})
 }
 
-func (b *bench) onlyObserves(spec *resources.DesiredDesiredCeiling, want error, message string) {
+func (b *bench) onlyObserves(spec *resources.DesiredCeilingSpec, want error, message string) {
 	b.t.Helper()
 
 	assert.Equal(b.t, []string{resources.ActionObserve}, b.step(spec, time.Second))

@@ -14,7 +14,7 @@ import (
 )
 
 // apply puts a ceiling in force.
-func (c *Ceiling) apply(wanted *resources.DesiredDesiredCeiling, now time.Duration) []Action {
+func (c *Ceiling) apply(wanted *resources.DesiredCeilingSpec, now time.Duration) []Action {
 	if err := c.dir.Controllable(); cgroup.IsUncontrollable(err) {
 		return c.observe(wanted, err)
 	} else if err != nil {
@@ -95,12 +95,12 @@ func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
 }
 
 // leftTo shows the owner's value in force in place of a ceiling.
-func (c *Ceiling) leftTo(owner cgroup.CPUMax, wanted *resources.DesiredDesiredCeiling, state string) {
+func (c *Ceiling) leftTo(owner cgroup.CPUMax, wanted *resources.DesiredCeilingSpec, state string) {
 	c.status = c.newStatus(wanted, state)
 	c.status.OwnerLimit, c.status.ReadBack = owner.String(), owner.String()
 }
 
-func (c *Ceiling) inForce(wanted *resources.DesiredDesiredCeiling, journal cgroup.Journal, readBack cgroup.CPUMax) {
+func (c *Ceiling) inForce(wanted *resources.DesiredCeilingSpec, journal cgroup.Journal, readBack cgroup.CPUMax) {
 	c.err, c.journal = nil, &journal
 	c.status = c.newStatus(wanted, resources.CeilingApplied)
 	c.status.AppliedAt = time.Now().UTC()
@@ -108,7 +108,7 @@ func (c *Ceiling) inForce(wanted *resources.DesiredDesiredCeiling, journal cgrou
 }
 
 // watch looks after a ceiling in force.
-func (c *Ceiling) watch(wanted *resources.DesiredDesiredCeiling, now time.Duration) []Action {
+func (c *Ceiling) watch(wanted *resources.DesiredCeilingSpec, now time.Duration) []Action {
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {
 		return c.failed(wanted.Rule, wanted.Reason, c.status.ReadBack, err, now)
@@ -125,7 +125,7 @@ func (c *Ceiling) watch(wanted *resources.DesiredDesiredCeiling, now time.Durati
 
 // conceded: somebody else wrote cpu.max. That is the owner's new will: it becomes the one to restore.
 // The lower of the two is applied again, ever more slowly, or not at all in this hold.
-func (c *Ceiling) conceded(wanted *resources.DesiredDesiredCeiling, before string, now time.Duration) []Action {
+func (c *Ceiling) conceded(wanted *resources.DesiredCeilingSpec, before string, now time.Duration) []Action {
 	c.externalChanges++
 
 	// Forget the old value first: were we to end here, a restart must not restore it. Restore leaves a
@@ -163,7 +163,7 @@ func (c *Ceiling) settled() {
 }
 
 // adjust follows a wanted ceiling that changed: a step, or another configuration.
-func (c *Ceiling) adjust(wanted *resources.DesiredDesiredCeiling, now time.Duration) []Action {
+func (c *Ceiling) adjust(wanted *resources.DesiredCeilingSpec, now time.Duration) []Action {
 	owner, err := cgroup.ParseCPUMax(c.journal.OwnerLimit)
 	if err != nil {
 		return c.failed(wanted.Rule, wanted.Reason, c.journal.Applied, err, now)

@@ -83,7 +83,7 @@ func enforceUntilKilled(text string) error {
 
 	for {
 		since := boottime.Now()
-		wanted := &resources.DesiredDesiredCeiling{
+		wanted := &resources.DesiredCeilingSpec{
 			Mode: string(config.ModeEnforce), FloorMillicores: 100, Rule: "r", Conflict: string(config.ConflictReassert),
 			SinceClock: since, HoldUntilClock: since + v.Hold,
 		}
