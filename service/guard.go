@@ -162,7 +162,7 @@ func newEngine(
 	}
 
 	ceilings := &controllers.CeilingController{
-		Host: node.Host, Failed: node.Failed, Lock: lock, Leftovers: left, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
+		Host: node.Host, Failed: node.Failed, Lock: lock, Adopted: left, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
 	}
 
 	if f.evidence != "" {
@@ -182,7 +182,7 @@ func newEngine(
 		&controllers.SampleController{Host: node.Host, Feed: feed, Duration: serving.metrics.SampleDuration},
 		&controllers.NodeController{Host: node.Host, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
-			Feed: feed, Urgent: ceilings.Wake, Memory: file, Remembered: recall(remembered, left, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
+			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: recall(remembered, left, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
 		},
 		ceilings,
 	} {
@@ -195,15 +195,15 @@ func newEngine(
 }
 
 // takeOver decides about the ceilings that an earlier process left. Without the lock it touches none.
-func takeOver(node enforce.Node, lock *enforce.Lock, mode config.Mode, logger *zap.Logger) enforce.Leftovers {
+func takeOver(node enforce.Node, lock *enforce.Lock, mode config.Mode, logger *zap.Logger) enforce.Adopted {
 	// Without a hierarchy there are none.
 	if err := lock.Acquire(); err != nil && !errors.Is(err, cgroup.ErrNotUnified) {
 		logger.Error("ceilings of an earlier process are left as they are", zap.String("mode", string(mode)), zap.Error(err))
 
-		return enforce.Leftovers{Ceilings: map[string]*enforce.Ceiling{}}
+		return enforce.Adopted{Ceilings: map[string]*enforce.Ceiling{}}
 	}
 
-	left, err := enforce.TakeOver(node, mode, logger)
+	left, err := enforce.AdoptAll(node, mode, logger)
 	if err != nil {
 		// What could not be taken over is left as it is; guarding goes on.
 		logger.Error("error taking over an earlier process's ceilings", zap.String("mode", string(mode)), zap.Error(err))

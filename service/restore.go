@@ -50,7 +50,7 @@ func restore(f flags) error {
 
 // recall puts together what is known of earlier decisions. The memory is at least as new as a journal,
 // but it may be missing.
-func recall(remembered map[string]persist.Workload, left enforce.Leftovers, cfg controllers.LoadedConfig) map[string]persist.Workload {
+func recall(remembered map[string]persist.Workload, left enforce.Adopted, cfg controllers.LoadedConfig) map[string]persist.Workload {
 	known, now := maps.Clone(remembered), boottime.Now()
 
 	for id, workload := range known {

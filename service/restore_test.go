@@ -29,7 +29,7 @@ func TestRecall(t *testing.T) {
 		"a": {Memory: policy.Memory{Hold: held("memory"), Level: 2}},
 		"b": {Memory: policy.Memory{Hold: ended, Level: 3}},
 	}
-	left := enforce.Leftovers{
+	left := enforce.Adopted{
 		Holds:   map[string]policy.Hold{"a": held("journal"), "c": held("journal")},
 		Foreign: map[string]time.Duration{"c": now - time.Minute},
 	}
@@ -47,10 +47,10 @@ func TestRecall(t *testing.T) {
 
 	// A document that cannot be used leaves the holds to the next good one.
 	cfg.Mode, cfg.Err = config.ModeObserve, errors.New("line 1")
-	assert.Equal(t, held("memory"), recall(remembered, enforce.Leftovers{}, cfg)["a"].Hold)
+	assert.Equal(t, held("memory"), recall(remembered, enforce.Adopted{}, cfg)["a"].Hold)
 
 	// Mode observe has no journals to go on with, and gives up the holds that the memory knows.
 	cfg.Err = nil
-	known = recall(remembered, enforce.Leftovers{}, cfg)
+	known = recall(remembered, enforce.Adopted{}, cfg)
 	assert.Equal(t, policy.Memory{Level: 2}, known["a"].Memory)
 }

@@ -17,7 +17,7 @@ import (
 
 // reading writes a signal's reading for people; what is unavailable is not known.
 func reading(signal config.Signal, r *guardv1alpha1.Reading) string {
-	if r == nil || r.GetProvenance() == resources.ProvenanceUnavailable {
+	if r == nil || !resources.KnownProvenance(r.GetProvenance()) {
 		return ""
 	}
 
@@ -41,7 +41,7 @@ func known(signal config.Signal, value *float64) string {
 }
 
 func bytesOf(r *guardv1alpha1.Reading) string {
-	if r == nil || r.GetProvenance() == resources.ProvenanceUnavailable {
+	if r == nil || !resources.KnownProvenance(r.GetProvenance()) {
 		return ""
 	}
 

@@ -97,7 +97,7 @@ func All() []Series {
 		{RXBytes, Counter, "Bytes received over all links of the pod but loopback.", workload()},
 		{Allocation, Gauge, "Bytes allocated per second by the program, as it says itself. Absent while it is not known.", workload()},
 		{AllocationBytes, Counter, "Bytes allocated by the program since it started, as it says itself. Absent while it is not known.", workload()},
-		{Provenance, Gauge, "1 for how a signal is known (measured, derived, unavailable), 0 for every other way.", workload("signal", "provenance")},
+		{Provenance, Gauge, "1 for how a signal is known (measured, derived, warming, unavailable), 0 for every other way.", workload("signal", "provenance")},
 		{LastSample, Gauge, "When the newest sample was taken, in Unix time.", workload()},
 
 		{RuleState, Gauge, "1 for the state that the rule is in, 0 for every other.", workload("rule", "state")},

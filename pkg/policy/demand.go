@@ -2,13 +2,13 @@ package policy
 
 import "time"
 
-// When demand presses on a ceiling. Usage under a quota is censored: it cannot show how much more the
+// When a workload counts as throttled. Usage under a quota is censored: it cannot show how much more the
 // workload wants. What it is held back does; but a calm Go program is throttled in a good share of the
 // few periods it runs in, when a garbage collection spends the quota at once, so it counts only when
 // it also costs time.
 const (
-	pressingPeriods = 0.1
-	pressingTime    = 0.05
+	throttledPeriods = 0.1
+	throttledTime    = 0.05
 
 	demandWindow = time.Minute
 )
@@ -61,6 +61,6 @@ func (d *demand) heldBack() float64 {
 	return min(1, max(share(throttled, covered.Seconds()), share(pressure, pressureCovered.Seconds())))
 }
 
-func (d *demand) presses() bool {
-	return d.share() >= pressingPeriods && d.heldBack() >= pressingTime
+func (d *demand) isThrottled() bool {
+	return d.share() >= throttledPeriods && d.heldBack() >= throttledTime
 }

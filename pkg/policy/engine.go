@@ -17,7 +17,7 @@ const (
 	// EventStepDown and EventRelax: the wanted ceiling is another one.
 	EventStepDown Event = "step-down"
 	EventRelax    Event = "relax"
-	// EventProbe: the hold is over and demand presses on; the ceiling is lifted to see what it is like.
+	// EventProbe: the hold is over and the workload is throttled; the ceiling is lifted to measure its demand.
 	EventProbe Event = "probe"
 	// EventRetrip: the probe found the breach going on, or nothing at all; the ceiling is wanted again.
 	EventRetrip Event = "retrip"
@@ -32,10 +32,10 @@ type Decision struct {
 	Hold Hold
 	// Event is empty when nothing changed.
 	Event Event
-	// Throttled is the share of enforcement periods with throttling, and Pressing tells that demand
-	// presses on a ceiling.
-	Throttled float64
-	Pressing  bool
+	// ThrottledRatio is the share of enforcement periods with throttling (0..1). Throttled: the quota holds the
+	// workload back so much that its use does not show its demand.
+	ThrottledRatio float64
+	Throttled      bool
 	// ReleasesIn is the time left until release if all stays quiet; 0 without a hold.
 	ReleasesIn time.Duration
 	// Rules in the configuration's order. The slice is the engine's and valid until the next step.
@@ -93,9 +93,9 @@ type Engine struct {
 	held     bool
 	hold     Hold
 	quietFor time.Duration
-	// pressing tells, for the newest sample, that demand presses on a ceiling.
-	pressing bool
-	// underFor is how long nothing is above its threshold and nothing presses, which is less than quiet.
+	// throttled: see Decision.Throttled, for the newest sample.
+	throttled bool
+	// underFor is how long no rule was above its threshold while the workload was not throttled. Quiet demands more.
 	underFor time.Duration
 	// changedAt is when the wanted ceiling last changed, probeEnd when the probe ends, and judgeAt
 	// when the verdict on a release is due.
@@ -235,7 +235,7 @@ func (e *Engine) account(sample *Sample, passed time.Duration) {
 		e.demand.reset()
 	}
 
-	e.pressing = e.demand.presses()
+	e.throttled = e.demand.isThrottled()
 
 	e.odometer.add(sample)
 	e.history.add(e.odometer.total)
@@ -247,7 +247,7 @@ func (e *Engine) account(sample *Sample, passed time.Duration) {
 
 	if e.held && e.hold.Enforced() {
 		floor := e.hold.Millicores <= e.ceiling.Floor.Millicores
-		e.trial.watch(sample, passed, floor && e.pressing)
+		e.trial.watch(sample, passed, floor && e.throttled)
 	}
 }
 
@@ -259,9 +259,9 @@ func lengthen(d, by time.Duration, on bool) time.Duration {
 	return d + by
 }
 
-// under: no rule is above its threshold, and nothing presses.
+// under: no rule is above its threshold, and the workload is not throttled.
 func (e *Engine) under(sample *Sample) bool {
-	if sample.CPU.Unavailable != "" || e.pressing {
+	if sample.CPU.Unavailable != "" || e.throttled {
 		return false
 	}
 
@@ -274,9 +274,9 @@ func (e *Engine) under(sample *Sample) bool {
 	return true
 }
 
-// quiet: no rule has a reason for the ceiling, and nothing presses on it.
+// quiet: no rule has a reason for the ceiling, and the workload is not throttled by it.
 func (e *Engine) quiet(sample *Sample) bool {
-	if sample.CPU.Unavailable != "" || e.held && e.hold.Enforced() && e.pressing {
+	if sample.CPU.Unavailable != "" || e.held && e.hold.Enforced() && e.throttled {
 		return false
 	}
 
@@ -295,7 +295,7 @@ func (e *Engine) conclude(at time.Duration) Decision {
 	}
 
 	e.decision.Held, e.decision.Hold = e.held, e.hold
-	e.decision.Throttled, e.decision.Pressing = e.demand.share(), e.pressing
+	e.decision.ThrottledRatio, e.decision.Throttled = e.demand.share(), e.throttled
 	e.decision.Rules = e.status
 
 	if e.held {

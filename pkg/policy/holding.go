@@ -79,10 +79,10 @@ func (e *Engine) unavailable(sample *Sample) bool {
 	return false
 }
 
-// stuck tells that waiting for quiet is not going to end the hold: demand presses, or the workload has
+// stuck tells that waiting for quiet is not going to end the hold: the workload is throttled, or it has
 // settled between the rules' two thresholds.
 func (e *Engine) stuck() bool {
-	return e.pressing || e.quietFor == 0 && e.underFor >= e.ceiling.ReleaseAfter.Duration
+	return e.throttled || e.quietFor == 0 && e.underFor >= e.ceiling.ReleaseAfter.Duration
 }
 
 // limitedAnyway tells that a limit that is not the hold's is as low, the owner's own or a person's: there

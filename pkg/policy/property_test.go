@@ -156,7 +156,7 @@ func (w *watch) check(sample policy.Sample, d policy.Decision) {
 
 	w.newest = sample.At
 
-	require.False(t, math.IsNaN(d.Throttled) || d.Throttled < 0 || d.Throttled > 1)
+	require.False(t, math.IsNaN(d.ThrottledRatio) || d.ThrottledRatio < 0 || d.ThrottledRatio > 1)
 
 	for _, r := range d.Rules {
 		require.False(t, math.IsNaN(r.Value) || r.Value < 0)
@@ -227,7 +227,7 @@ func (w *watch) checkEvent(sample policy.Sample, d policy.Decision) {
 		require.True(t, w.last.Hold.Probing || sample.At >= w.last.Hold.Until)
 
 		if !w.last.Hold.Probing {
-			require.False(t, !w.last.Hold.Observe && d.Pressing, "released while demand presses")
+			require.False(t, !w.last.Hold.Observe && d.Throttled, "released while the workload is throttled")
 			require.Zero(t, d.ReleasesIn)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // DesiredCeilingType is the type of DesiredCeiling.
 const DesiredCeilingType = resource.Type("DesiredCeilings.spegelguard.dev")
 
-// DesiredCeiling is a wanted ceiling; its id is the target's.
+// DesiredCeiling is the ceiling that should be in force on a target; its id is the target's.
 type DesiredCeiling = typed.Resource[DesiredCeilingSpec, DesiredCeilingExtension]
 
 // NewDesiredCeiling returns an empty DesiredCeiling.
@@ -32,15 +32,15 @@ func (s DesiredCeilingSpec) DeepCopy() DesiredCeilingSpec {
 
 func init() { register[DesiredCeilingSpec, DesiredCeilingExtension](DesiredCeilingType) }
 
-// DesiredCeilingSpec is what the policy wants. Without a wanted ceiling there is no resource.
+// DesiredCeilingSpec is what the arbiter decided from the rules and the overrides. Every target has one.
 type DesiredCeilingSpec struct {
 	// Mode is observe or enforce; in observe nothing is written.
 	Mode string `yaml:"mode" protobuf:"1"`
-	// CeilingMillicores is what the strategy asks for, FloorMillicores as configured; the owner's limit
-	// is not taken into account yet.
+	// CeilingMillicores is the ceiling in thousandths of a core before the owner's limit is applied; 0 is none.
+	// FloorMillicores is ceiling.floor.
 	CeilingMillicores int64 `yaml:"ceilingMillicores" protobuf:"2"`
 	FloorMillicores   int64 `yaml:"floorMillicores" protobuf:"3"`
-	// Rule that tripped, and the figures it tripped on.
+	// Rule that tripped, or override; Reason says why the ceiling is desired, or why none is.
 	Rule   string `yaml:"rule" protobuf:"4"`
 	Reason string `yaml:"reason" protobuf:"5"`
 	// Since is when it tripped; HoldUntil is the earliest release.
@@ -49,18 +49,21 @@ type DesiredCeilingSpec struct {
 	// SinceClock and HoldUntilClock are the same on CLOCK_BOOTTIME.
 	SinceClock     time.Duration `yaml:"sinceClock" protobuf:"8"`
 	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"9"`
-	// Probing: the hold is over and demand pressed on; the ceiling is lifted to see what it is like.
+	// Probing: the hold is over and the workload is throttled; the ceiling is lifted to measure its demand.
 	Probing bool `yaml:"probing" protobuf:"10"`
-	// Conflict: what to do about somebody else's cpu.max, reassert or yield.
+	// Conflict: what to do about an external change of cpu.max, reassert or yield.
 	Conflict string `yaml:"conflict" protobuf:"11"`
-	// YieldedClock is the SinceClock of the hold that yielded to somebody else's cpu.max before the guard
-	// was started again.
+	// YieldedClock is the SinceClock of the hold that yielded to an external change before the service
+	// restarted.
 	YieldedClock time.Duration `yaml:"yieldedClock" protobuf:"12"`
-	// ReleasesIn is the time until the ceiling goes if all stays quiet, and Blockers what stands against
-	// its release now.
+	// ReleasesIn is the time until the ceiling goes if all stays quiet, and Blockers what prevents its
+	// release now.
 	ReleasesIn time.Duration `yaml:"releasesIn" protobuf:"13"`
 	Blockers   []string      `yaml:"blockers,omitempty" protobuf:"14"`
 }
+
+// None reports whether no ceiling is desired. A nil spec is none.
+func (s *DesiredCeilingSpec) None() bool { return s == nil || s.CeilingMillicores == 0 }
 
 // ResourceDefinition implements typed.Extension.
 func (DesiredCeilingExtension) ResourceDefinition() meta.ResourceDefinitionSpec {

@@ -192,7 +192,7 @@ func TestCappedButDemanding(t *testing.T) {
 
 	last := o.last.Decision
 	assert.True(t, last.Held)
-	assert.True(t, last.Pressing)
+	assert.True(t, last.Throttled)
 }
 
 // TestAReplayIsWhatHappened: the recorded configuration gives the recorded decisions, every time.

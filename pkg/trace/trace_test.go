@@ -118,7 +118,7 @@ func FuzzReplay(f *testing.F) {
 		trace.Replay(bytes.NewReader(data), nil, func(s trace.Step) {
 			d := s.Decision
 
-			require.False(t, d.Throttled < 0 || d.Throttled > 1)
+			require.False(t, d.ThrottledRatio < 0 || d.ThrottledRatio > 1)
 
 			for _, r := range d.Rules {
 				require.GreaterOrEqual(t, r.Value, 0.0)

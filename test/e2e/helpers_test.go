@@ -50,12 +50,14 @@ func heldSince(t *testing.T, l *loop) time.Duration {
 
 	require.Eventually(t, func() bool {
 		spec, err := safe.StateGetByID[*resources.DesiredCeiling](t.Context(), l.guard.Client.COSI, workloadID)
-		if err == nil {
-			since = spec.TypedSpec().SinceClock
+		if err != nil || spec.TypedSpec().None() {
+			return false
 		}
 
-		return err == nil
-	}, patience, 100*time.Millisecond, "no ceiling is wanted\n%s", l.guard.Log)
+		since = spec.TypedSpec().SinceClock
+
+		return true
+	}, patience, 100*time.Millisecond, "no ceiling is desired\n%s", l.guard.Log)
 
 	return since
 }

@@ -50,7 +50,7 @@ func TestTheLoopGoesOn(t *testing.T) {
 	}
 
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
-	assert.NotContains(t, p.log.String(), "ceiling wanted", "a false trip")
+	assert.NotContains(t, p.log.String(), "ceiling requested", "a false trip")
 
 	// A real breach in between, and its hold is as long as ever.
 	start := time.Now()
@@ -65,12 +65,12 @@ func TestTheLoopGoesOn(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(start), tripsAfter+hold, "the clock cannot shorten a hold")
 	setClock(t, 24*time.Hour)
 
-	trips := strings.Count(p.log.String(), "ceiling wanted")
+	trips := strings.Count(p.log.String(), "ceiling requested")
 
 	// The link goes, and every counter with it.
 	removeLink(t, l.spegel.PID)
 	time.Sleep(2 * tripsAfter)
-	assert.Equal(t, trips, strings.Count(p.log.String(), "ceiling wanted"), "a false trip\n%s", p.log)
+	assert.Equal(t, trips, strings.Count(p.log.String(), "ceiling requested"), "a false trip\n%s", p.log)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 
 	// The container's process dies, and the network namespace with it; nobody can ask the runtime.

@@ -173,7 +173,7 @@ ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3,
 		waitEvent(t, wanted, func(r resource.Resource) bool {
 			found = *r.(*resources.DesiredCeiling).TypedSpec()
 
-			return match(found)
+			return !found.None() && match(found)
 		})
 
 		return found

@@ -195,7 +195,7 @@ func TestNoPermission(t *testing.T) {
 	require.Eventually(t, func() bool {
 		specs, err := safe.StateListAll[*resources.DesiredCeiling](t.Context(), p.st)
 
-		return err == nil && specs.Len() == 1
+		return err == nil && specs.Len() == 1 && !specs.Get(0).TypedSpec().None()
 	}, patience, 100*time.Millisecond, "decided all the same")
 
 	time.Sleep(2 * time.Second)

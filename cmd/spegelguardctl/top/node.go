@@ -61,7 +61,7 @@ func (n *node) take(msg statusMsg) {
 	p := point{at: msg.at}
 
 	for i, s := range signals {
-		if r := s.now(target); r != nil && r.GetProvenance() != resources.ProvenanceUnavailable {
+		if r := s.now(target); r != nil && resources.KnownProvenance(r.GetProvenance()) {
 			p.values[i], p.known[i] = r.GetValue(), true
 		}
 	}

@@ -143,7 +143,7 @@ func styleOf(state string) lipgloss.Style {
 }
 
 func value(signal int, r *guardv1alpha1.Reading) string {
-	if r == nil || r.GetProvenance() == resources.ProvenanceUnavailable {
+	if r == nil || !resources.KnownProvenance(r.GetProvenance()) {
 		return "-"
 	}
 

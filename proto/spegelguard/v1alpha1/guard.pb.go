@@ -340,7 +340,7 @@ func (x *TargetStatus) GetAllocBytesPerSecond() *Reading {
 type Reading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Value float64                `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
-	// Provenance is measured, derived or unavailable.
+	// Provenance is measured, derived, warming or unavailable.
 	Provenance string `protobuf:"bytes,2,opt,name=provenance,proto3" json:"provenance,omitempty"`
 	// Reason a unavailable value is not known.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`

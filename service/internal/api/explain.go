@@ -84,7 +84,7 @@ func (s *guardService) targetExplanation(ctx context.Context, id string) (*guard
 		return nil, err
 	}
 
-	if hold != nil {
+	if hold != nil && !hold.TypedSpec().None() {
 		target.Hold = protoHold(hold.TypedSpec())
 	}
 

@@ -167,7 +167,7 @@ func TestWhatTheDocsSay(t *testing.T) {
 	g, _ := fleet(t)
 	c := newTalosctl(t, g, role.Reader)
 
-	documents, err := doc.All("../..")
+	documents, err := doc.All("../../..")
 	require.NoError(t, err)
 
 	gets, others := 0, 0

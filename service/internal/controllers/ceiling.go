@@ -5,14 +5,11 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
-	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -25,43 +22,37 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// CeilingController is the only one that has a target written to.
+// idleInterval is how often the cgroups are checked while no ceiling is desired and none is in force.
+const idleInterval = enforce.CheckInterval
+
+// CeilingController lets package enforce follow the desired ceilings. Nothing else writes to a target.
 type CeilingController struct {
 	Host host.Host
-	// Failed observes each failure to write or to restore a ceiling; nil for none.
+	// Failed observes each failure to write or to release a ceiling; nil for none.
 	Failed func(error)
 	// Lock must be held to write.
 	Lock *enforce.Lock
-	// Leftovers of an earlier process.
-	Leftovers enforce.Leftovers
+	// Adopted is what an earlier process left on the node's cgroups.
+	Adopted enforce.Adopted
 	// Initial configuration, until the active one is read.
 	Initial config.Config
-	// Evidence is where it is kept; without one none is taken.
+	// Evidence is where evidence is kept; nil captures none.
 	Evidence *record.Evidence
 	// Log takes what was done.
 	Log *record.Log
-
-	// Reaction takes the time from the sample that a ceiling is due to until it is in force, in seconds.
+	// Reaction observes the time from the sample that a ceiling is due to until it is in force, in seconds.
 	Reaction prometheus.Observer
 
-	// wake queues a look at what is wanted; nil while it does not run.
+	// wake queues a reconcile; nil while Run does not run.
 	wake atomic.Pointer[func()]
 
-	config   activeConfig
-	asked    asked
-	ceilings map[string]*enforce.Ceiling
-	// orphans are ceilings without a target: an earlier process's that wait for theirs to show up, and
-	// such as could not be taken back when their target went.
-	orphans map[string]*enforce.Ceiling
-	// captures by target.
-	captures map[string]*capture
-	// published by target, and reported the condition: what clients know.
-	published map[string]resources.CeilingStatusSpec
-	reported  [2]string
-	// startedAt is when this process began; what came before it has no reaction.
-	startedAt time.Duration
-	// reacted is each target's hold whose reaction was taken last.
-	reacted map[string]time.Duration
+	config    activeConfig
+	inputs    ceilingInputs
+	ceilings  ceilings
+	evidence  evidenceTaker
+	publisher ceilingPublisher
+	condition enforcementCondition
+	reactions reactions
 }
 
 // Name implements controller.Controller.
@@ -69,9 +60,7 @@ func (*CeilingController) Name() string { return "guard.CeilingController" }
 
 // Inputs implements controller.Controller.
 func (*CeilingController) Inputs() []controller.Input {
-	return []controller.Input{
-		weak(resources.GuardConfigType), weak(resources.TargetType), weak(resources.DesiredCeilingType), weak(resources.OverrideType),
-	}
+	return []controller.Input{weak(resources.GuardConfigType), weak(resources.TargetType), weak(resources.DesiredCeilingType)}
 }
 
 // Outputs implements controller.Controller.
@@ -82,7 +71,7 @@ func (*CeilingController) Outputs() []controller.Output {
 	}
 }
 
-// Run implements controller.Controller. It leaves the ceilings as they are: see Stop.
+// Run implements controller.Controller. It leaves the ceilings in force: see Stop.
 func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	c.begin()
 
@@ -92,7 +81,7 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 	defer c.wake.Store(nil)
 
 	interval := func() time.Duration {
-		if c.idle() {
+		if c.inputs.idle() && c.ceilings.idle() {
 			return max(c.config.Interval.Duration, idleInterval)
 		}
 
@@ -100,9 +89,9 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 	}
 
 	return every(ctx, r, interval, func(tick bool) error {
-		// Between two changes there is nothing to ask the state for; cpu.max is looked at nevertheless.
+		// Between two changes the resources are the same, but cpu.max may not be.
 		if !tick {
-			if err := c.ask(ctx, r); err != nil {
+			if err := c.refresh(ctx, r); err != nil {
 				return err
 			}
 		}
@@ -111,38 +100,40 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 	})
 }
 
-// Wake makes it look at what is wanted now. It may be called from anywhere, at any time.
+// Wake queues a reconcile now. It may be called from any goroutine at any time.
 func (c *CeilingController) Wake() {
 	if wake := c.wake.Load(); wake != nil {
 		(*wake)()
 	}
 }
 
-// idleInterval is how often it is looked, without an event, while there is nothing to do.
-const idleInterval = enforce.ProbeInterval
-
-// idle tells that no ceiling is wanted, and none is there to be watched or taken back.
-func (c *CeilingController) idle() bool {
-	if len(c.asked.wanted) > 0 || len(c.orphans) > 0 {
-		return false
+// begin prepares the first Run; a Run after an error continues.
+func (c *CeilingController) begin() {
+	if c.ceilings.byTarget != nil {
+		return
 	}
 
-	for _, ceiling := range c.ceilings {
-		if ceiling.InForce() {
-			return false
-		}
+	c.config.Config = c.Initial
+	c.ceilings = ceilings{
+		node: enforce.Node{Host: c.Host, Failed: c.Failed}, byTarget: map[resource.ID]*enforce.Ceiling{}, orphaned: c.Adopted.Ceilings,
 	}
-
-	return true
+	c.evidence = evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}}
+	c.publisher.last = map[resource.ID]resources.CeilingStatusSpec{}
+	c.reactions = reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}}
 }
 
-// begin is for the first Run; one after an error goes on.
-func (c *CeilingController) begin() {
-	if c.ceilings == nil {
-		c.ceilings, c.orphans = map[string]*enforce.Ceiling{}, c.Leftovers.Ceilings
-		c.captures, c.published = map[string]*capture{}, map[string]resources.CeilingStatusSpec{}
-		c.config.Config, c.startedAt, c.reacted = c.Initial, boottime.Now(), map[string]time.Duration{}
+// refresh reads the resources.
+func (c *CeilingController) refresh(ctx context.Context, r controller.Reader) error {
+	if _, ok, err := c.config.read(ctx, r); err != nil || !ok {
+		return err
 	}
+
+	inputs, err := readCeilingInputs(ctx, r)
+	if err == nil {
+		c.inputs = inputs
+	}
+
+	return err
 }
 
 func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
@@ -150,206 +141,101 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return nil
 	}
 
-	// There was no hierarchy to lock when the service started, perhaps.
+	logger = logger.With(zap.String("mode", string(c.config.Mode)))
+
+	// The hierarchy may have been missing when the service started.
 	if err := c.Lock.Acquire(); errors.Is(err, cgroup.ErrNotUnified) {
-		return nil // discovery says so
+		return nil // TargetController reports it
 	} else if err != nil {
-		return c.report(ctx, r, logger, resources.ReasonNoLock, err.Error())
+		return c.condition.publish(ctx, r, logger, resources.ReasonNoLock, err.Error())
 	}
 
-	done := c.Leftovers.Actions
-	c.Leftovers.Actions = nil
+	actions := c.Adopted.Actions
+	c.Adopted.Actions = nil
 
-	orders := c.asked.orders.at(boottime.Now())
-
-	for id, target := range c.asked.targets {
-		ceiling, replaced := c.ceilingOf(id, target)
-		done = append(done, replaced...)
-		wanted := c.asked.wanted[id]
-
-		// The policy takes its wish back, too; but it is this that says why.
-		if order := orders.of(id); order.Suspends() {
-			wanted = nil
-			done = append(done, ceiling.Lift(resources.ActionRelease, inWords(order))...)
-		}
-
-		ready, kept := c.capture(id, target, wanted, ceiling.InForce(), r.QueueReconcile)
-		if !ready {
-			wanted = nil
-		}
-
-		did := ceiling.Reconcile(wanted, boottime.Now())
-		c.observe(id, did, wanted)
-		done = append(done, withEvidence(did, kept)...)
-
-		if err := c.publish(ctx, r, id, ceiling.Status()); err != nil {
+	for id, target := range c.inputs.targets {
+		done, err := c.follow(ctx, r, id, target)
+		if err != nil {
 			return err
 		}
+
+		actions = append(actions, done...)
 	}
 
-	gone, err := c.drop(ctx, r)
+	removed, err := c.remove(ctx, r)
 	if err != nil {
 		return err
 	}
 
-	done = append(append(done, gone...), c.expireOrphans(boottime.Now())...)
+	actions = append(append(actions, removed...), c.ceilings.expire(boottime.Now())...)
 
-	if err := c.Log.Record(ctx, c.inMode(done)...); err != nil {
+	if err := c.Log.Record(ctx, c.inMode(actions)...); err != nil {
 		return err
 	}
 
-	return c.reportCondition(ctx, r, logger)
-}
-
-// observe takes the time of a reaction. A ceiling that another try put in force, or a person, has none.
-func (c *CeilingController) observe(id string, did []enforce.Action, wanted *resources.DesiredCeilingSpec) {
-	for i := range did {
-		if did[i].Action != resources.ActionApply || wanted.Rule == resources.RuleOverride ||
-			wanted.SinceClock < c.startedAt || wanted.SinceClock == c.reacted[id] {
-			continue
-		}
-
-		c.reacted[id] = wanted.SinceClock
-		did[i].Reaction = boottime.Now() - wanted.SinceClock
-		c.Reaction.Observe(did[i].Reaction.Seconds())
-	}
-}
-
-// drop gives up the ceilings of targets that are gone.
-func (c *CeilingController) drop(ctx context.Context, r controller.Writer) ([]enforce.Action, error) {
-	var done []enforce.Action
-
-	for id, ceiling := range c.ceilings {
-		if _, present := c.asked.targets[id]; present {
-			continue
-		}
-
-		// The container is gone, and with it its cgroup; if only the process is, the ceiling is lifted.
-		done = append(done, c.abandon(ceiling, "target gone")...)
-		delete(c.ceilings, id)
-		c.dropCapture(id)
-		delete(c.reacted, id)
-
-		if err := c.publish(ctx, r, id, resources.CeilingStatusSpec{}); err != nil {
-			return done, err
-		}
+	// In mode observe nothing is to be written, so nothing prevents it.
+	var failure error
+	if c.config.Mode != config.ModeObserve {
+		failure = c.ceilings.err()
 	}
 
-	return done, nil
+	reason, message := enforcementReason(failure)
+
+	return c.condition.publish(ctx, r, logger, reason, message)
 }
 
-// ceilingOf returns the target's ceiling, a new one for a new container, and what taking back the old one's did.
-func (c *CeilingController) ceilingOf(id string, target resources.TargetSpec) (*enforce.Ceiling, []enforce.Action) {
+// follow moves a target's ceiling towards the desired one.
+func (c *CeilingController) follow(ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec) ([]enforce.Action, error) {
+	ceiling, actions := c.ceilings.get(id, target)
+	desired := c.inputs.desired[id]
+
+	ready, evidence := c.evidence.take(id, target, desired, ceiling.InForce(), c.config.Config, r.QueueReconcile)
+	if !ready {
+		desired = nil
+	}
+
+	done := ceiling.Reconcile(desired, boottime.Now())
+	c.reactions.measure(id, done, desired)
+
+	return append(actions, withEvidence(done, evidence)...), c.publisher.publish(ctx, r, id, ceiling.Status())
+}
+
+// remove releases the ceilings of targets that are gone.
+func (c *CeilingController) remove(ctx context.Context, r controller.Writer) ([]enforce.Action, error) {
 	var actions []enforce.Action
 
-	if known, ok := c.ceilings[id]; ok {
-		if sameContainer(known.Target(), target) {
-			return known, nil
+	for id := range c.ceilings.byTarget {
+		if _, present := c.inputs.targets[id]; present {
+			continue
 		}
 
-		actions = c.abandon(known, "container replaced")
+		actions = append(actions, c.ceilings.remove(id)...)
+		c.evidence.drop(id)
+		delete(c.reactions.last, id)
+
+		if err := c.publisher.publish(ctx, r, id, resources.CeilingStatusSpec{}); err != nil {
+			return actions, err
+		}
 	}
 
-	created := enforce.New(enforce.Node{Host: c.Host, Failed: c.Failed}, id, target)
-
-	if orphan, ok := c.orphans[target.Cgroup]; ok {
-		created.Claim(orphan)
-		delete(c.orphans, target.Cgroup)
-	}
-
-	c.ceilings[id] = created
-
-	return created, actions
+	return actions, nil
 }
 
-// abandon takes a ceiling back for good. One that cannot be taken back now is kept and tried again.
-func (c *CeilingController) abandon(gone *enforce.Ceiling, reason string) []enforce.Action {
-	actions := gone.Lift(resources.ActionRelease, reason)
-
-	if gone.InForce() {
-		c.orphans[gone.Target().Cgroup] = gone
-	} else {
-		gone.Close()
+// inMode writes the mode into actions.
+func (c *CeilingController) inMode(actions []enforce.Action) []enforce.Action {
+	for i := range actions {
+		actions[i].Mode = string(c.config.Mode)
 	}
 
 	return actions
 }
 
-// expireOrphans takes back what no target claimed.
-func (c *CeilingController) expireOrphans(now time.Duration) []enforce.Action {
-	var actions []enforce.Action
-
-	for path, orphan := range c.orphans {
-		actions = append(actions, orphan.Expire(now)...)
-
-		if !orphan.InForce() {
-			orphan.Close()
-			delete(c.orphans, path)
-		}
-	}
-
-	return actions
-}
-
-// publish makes a ceiling's resource what it is now; one without a state is none.
-func (c *CeilingController) publish(ctx context.Context, r controller.Writer, id string, status resources.CeilingStatusSpec) error {
-	if c.published[id] == status {
-		return nil
-	}
-
-	if status.State == "" {
-		if err := ignoreNotFound(r.Destroy(ctx, resources.NewCeilingStatus(id).Metadata())); err != nil {
-			return fmt.Errorf("error removing the ceiling of %s: %w", id, err)
-		}
-
-		delete(c.published, id)
-
-		return nil
-	}
-
-	err := safe.WriterModify(ctx, r, resources.NewCeilingStatus(id), func(s *resources.CeilingStatus) error {
-		*s.TypedSpec() = status
-
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("error publishing the ceiling of %s: %w", id, err)
-	}
-
-	c.published[id] = status
-
-	return nil
-}
-
-// inMode says in which mode it was done.
-func (c *CeilingController) inMode(done []enforce.Action) []enforce.Action {
-	for i := range done {
-		done[i].Mode = string(c.config.Mode)
-	}
-
-	return done
-}
-
-// Stop leaves every ceiling as the configuration wants it after the service's end. It is called after
-// the last Run, however that ended.
+// Stop leaves every ceiling as ceiling.onStop says. It is called after the last Run, however that ended.
 func (c *CeilingController) Stop() {
 	c.begin()
+	c.evidence.dropAll()
 
-	for id := range c.captures {
-		c.dropCapture(id)
+	for _, action := range c.inMode(c.ceilings.close(c.config.Ceiling.OnStop == config.StopRelease)) {
+		c.Log.Write(action)
 	}
-
-	left := slices.AppendSeq(slices.Collect(maps.Values(c.ceilings)), maps.Values(c.orphans))
-
-	for _, ceiling := range left {
-		if c.config.Ceiling.OnStop == config.StopRelease {
-			for _, action := range c.inMode(ceiling.Lift(resources.ActionRelease, "service stopped")) {
-				c.Log.Write(action)
-			}
-		}
-
-		ceiling.Close()
-	}
-
-	c.ceilings, c.orphans = map[string]*enforce.Ceiling{}, map[string]*enforce.Ceiling{}
 }

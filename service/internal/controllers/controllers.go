@@ -124,3 +124,12 @@ func every(ctx context.Context, r controller.Runtime, interval func() time.Durat
 		}
 	}
 }
+
+// unlessStopped returns an error, unless it is that the service stops.
+func unlessStopped(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+
+	return err
+}

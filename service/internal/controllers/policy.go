@@ -4,51 +4,49 @@ package controllers
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// retention is how long what is known of a workload waits for its next container.
+// retention is how long a workload without a container is kept for its next one: a restarted container must not start
+// with a full credit and an empty back-off.
 const retention = time.Hour
 
-// PolicyController feeds the samples to the decision core and publishes what it decides.
-//
-// It is woken by each sample, and by changes of what else it looks at. A sample that changes nothing costs no
-// look at the state and no allocation.
+// PolicyController decides on the samples and publishes the desired ceilings. Each sample wakes it, and each change of
+// a resource that it reads. A sample that changes nothing reads and writes no resource and allocates nothing.
 type PolicyController struct {
 	// Feed has the samples.
 	Feed *observe.Feed
-	// Memory keeps the decisions over the guard's restarts.
-	Memory persist.File[persist.Workload]
-	// Remembered of an earlier process, by workload; each is taken up when its workload is seen.
-	Remembered map[string]persist.Workload
-	// Urgent wakes who acts on wanted ceilings, when one has changed: its watch would take longer to tell. nil leaves
-	// it at that.
+	// State is where decisions are saved, Loaded what an earlier process saved, by workload.
+	State  persist.File[persist.Workload]
+	Loaded map[resource.ID]persist.Workload
+	// Urgent wakes the enforcer when a desired ceiling changed: its watch would take longer. nil for none.
 	Urgent func()
-	// Seed of the credits, another one on each node.
+	// Seed of the credits; each node has another one.
 	Seed uint64
 	// History takes the samples, for the API.
 	History *record.History
 
 	config    activeConfig
+	settings  decide.Settings
 	recorder  recorder
-	workloads map[string]*workload
-	// latest are the newest samples, and around what the state said when it last changed.
-	latest map[string]*resources.TargetStatsSpec
-	around surroundings
-	// written is what Memory holds, and startedAt when this process began.
-	written   map[string]persist.Workload
+	inputs    policyInputs
+	workloads workloads
+	// latest are the newest samples by target.
+	latest    map[resource.ID]*resources.TargetStatsSpec
 	startedAt time.Duration
 	// clock is CLOCK_BOOTTIME, or a test's.
 	clock func() time.Duration
@@ -81,21 +79,21 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 	defer c.recorder.close()
 
 	for {
-		looked := false
+		resourcesChanged := false
 
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-c.Feed.News():
 		case <-r.EventCh():
-			looked = true
+			resourcesChanged = true
 
-			if err := c.look(ctx, r); err != nil {
+			if err := c.refresh(ctx, r); err != nil {
 				return unlessStopped(err)
 			}
 		}
 
-		if err := c.reconcile(ctx, r, looked, logger); err != nil {
+		if err := c.reconcile(ctx, r, resourcesChanged, logger); err != nil {
 			return unlessStopped(err)
 		}
 
@@ -103,16 +101,17 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 	}
 }
 
-// begin is for the first Run; one after an error goes on.
+// begin prepares the first Run; a Run after an error continues.
 func (c *PolicyController) begin() {
-	if c.workloads == nil {
-		c.workloads, c.startedAt, c.clock = map[string]*workload{}, boottime.Now(), boottime.Now
-		c.latest = map[string]*resources.TargetStatsSpec{}
+	if c.workloads.known == nil {
+		c.workloads = workloads{known: map[resource.ID]*workload{}, loaded: c.Loaded}
+		c.latest = map[resource.ID]*resources.TargetStatsSpec{}
+		c.startedAt, c.clock = boottime.Now(), boottime.Now
 	}
 }
 
-// look takes in what has changed beside the samples.
-func (c *PolicyController) look(ctx context.Context, r controller.ReaderWriter) error {
+// refresh reads the resources.
+func (c *PolicyController) refresh(ctx context.Context, r controller.ReaderWriter) error {
 	changed, ok, err := c.config.read(ctx, r)
 	if err != nil || !ok {
 		return err
@@ -120,78 +119,30 @@ func (c *PolicyController) look(ctx context.Context, r controller.ReaderWriter) 
 
 	if changed {
 		if err := c.reconfigure(ctx, r); err != nil {
-			c.config.document = "" // it is read, and taken, again
+			c.config.document = "" // it is read and applied again
 
 			return err
 		}
 	}
 
-	c.around, err = lookAround(ctx, r)
+	c.inputs, err = readPolicyInputs(ctx, r)
 
 	return err
 }
 
-// reconcile takes the samples that came, and publishes what is news. looked tells that something else changed, too.
-func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, looked bool, logger *zap.Logger) error {
-	if c.config.document == "" {
-		return nil
-	}
-
-	c.Feed.Update(c.latest)
-
-	orders := c.around.orders.at(c.clock())
-	// Orders end by themselves, and nobody tells.
-	expired := c.around.expired(orders)
-	news := looked || expired || len(orders) > 0
-
-	for id, stats := range c.latest {
-		w := c.step(id, stats, c.around.owners[id], orders.of(id), logger)
-		gaveWay := w.giveWay(c.around.ceilings[id], c.config.Ceiling.Conflict)
-
-		// Before it is published, and so before anything is done about it. What a journal told of a workload
-		// is news to the memory.
-		if gaveWay || !w.known || w.decision.Event != "" {
-			w.known = true
-			c.remember(logger)
-		}
-
-		published, err := c.publish(ctx, r, id, w)
-
-		// After it is published: a ceiling does not wait for the log.
-		if w.unsaid {
-			w.unsaid = false
-			logDecision(c.about(logger, id), w.before, w.decision)
-		}
-
-		if err != nil {
-			return err
-		}
-
-		news = news || published
-	}
-
-	withdrawn, err := c.withdraw(ctx, r)
-	if err != nil {
-		return err
-	}
-
-	if !news && !withdrawn {
-		return nil
-	}
-
-	return c.publishStatus(ctx, r, orders, logger)
-}
-
 // reconfigure starts every history anew under the new rules; a hold in force stays.
 func (c *PolicyController) reconfigure(ctx context.Context, r controller.Writer) error {
-	for _, w := range c.workloads {
-		// Its rules may be others from now on.
-		if err := w.withdrawRules(ctx, r); err != nil {
+	c.settings = decide.Settings{
+		Observe: c.config.Mode == config.ModeObserve, FloorMillicores: c.config.Ceiling.Floor.Millicores,
+		Yield: c.config.Ceiling.Conflict == config.ConflictYield, Wall: boottime.Wall,
+	}
+
+	for _, w := range c.workloads.known {
+		if err := w.rules.withdraw(ctx, r); err != nil {
 			return err
 		}
 
-		w.engine = c.newEngine(w.engine.Memory())
-		w.clock = 0
+		w.Replace(c.engine(w.Memory()))
 	}
 
 	c.recorder.configure(c.config.Trace, trace.Header{Version: trace.Version, Config: c.config.document, Seed: c.Seed})
@@ -199,60 +150,93 @@ func (c *PolicyController) reconfigure(ctx context.Context, r controller.Writer)
 	return nil
 }
 
-func (c *PolicyController) newEngine(memory policy.Memory) *policy.Engine {
+func (c *PolicyController) engine(memory policy.Memory) *policy.Engine {
 	return policy.New(c.config.Config, policy.Options{Seed: c.Seed, Memory: memory})
 }
 
-// remember writes down what the next process is to know, when it is not what the file says already.
-func (c *PolicyController) remember(logger *zap.Logger) {
-	known := maps.Clone(c.Remembered)
-	if known == nil {
-		known = map[string]persist.Workload{}
+// reconcile decides on the newest samples and publishes what changed.
+func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, resourcesChanged bool, logger *zap.Logger) error {
+	if c.config.document == "" {
+		return nil
 	}
 
-	for id, w := range c.workloads {
-		known[id] = persist.Workload{Memory: w.engine.Memory(), Yielded: w.yielded}
+	c.Feed.Update(c.latest)
+
+	inForce, expired := c.inputs.active(c.clock())
+	status := resourcesChanged || expired || len(inForce) > 0
+
+	for id, stats := range c.latest {
+		changed, err := c.decide(ctx, r, id, stats, inForce.of(id), logger)
+		if err != nil {
+			return err
+		}
+
+		status = status || changed
 	}
 
-	if maps.Equal(known, c.written) {
-		return
+	withdrawn, err := c.withdraw(ctx, r)
+	if err != nil || !status && !withdrawn {
+		return err
 	}
 
-	// Without it a restart knows less; guarding goes on.
-	if err := c.Memory.Save(known); err != nil {
-		logger.Error("decisions are not remembered over a restart", zap.Error(err))
-	}
-
-	c.written = known
+	return publishStatus(ctx, r, c.status(inForce), logger)
 }
 
-// publish makes the resources of a workload what it is now. It tells whether any of it is news.
-func (c *PolicyController) publish(ctx context.Context, r controller.Writer, id string, w *workload) (bool, error) {
-	// What is acted upon comes first.
-	wanted, err := c.publishWanted(ctx, r, id, w)
-	if err != nil {
-		return false, err
+// decide steps one workload and publishes it. It reports whether the status of the guard may have changed.
+func (c *PolicyController) decide(
+	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, override decide.Override, logger *zap.Logger,
+) (bool, error) {
+	w := c.workloads.get(id, c.engine)
+	w.Observe(stats.ContainerID, override)
+
+	if w.Due(stats.Clock) {
+		sample := policySample(stats, c.inputs.owners[id], override)
+		c.History.Add(id, stats.ContainerID, sample)
+
+		if c.recorder.wanted() {
+			c.recorder.record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, c.logger(logger, id))
+		}
+
+		w.unlogged = w.Step(sample)
 	}
 
-	if w.decision.Event != "" && c.Urgent != nil {
+	ceiling := c.inputs.ceilings[id]
+	yielded := c.settings.Yield && ceiling.State == resources.CeilingYielded && w.Yield(ceiling.SinceClock)
+
+	// Before it is published, and so before anything acts on it. A journal may be newer than the saved state.
+	if yielded || !w.saved || w.Decision().Event != "" {
+		w.saved = true
+
+		if err := c.workloads.save(c.State); err != nil {
+			c.logger(logger, id).Error("failed to save decisions, a restart starts without them", zap.Error(err))
+		}
+	}
+
+	urgent, changed, err := w.publish(ctx, r, id, c.settings, c.config.Mode)
+
+	if (urgent || w.Decision().Event != "") && c.Urgent != nil {
 		c.Urgent()
 	}
 
-	news, err := c.publishRules(ctx, r, id, w)
-	if err != nil {
-		return false, err
+	// After it is published: a ceiling does not wait for the log.
+	if w.unlogged {
+		w.unlogged = false
+		logDecision(c.logger(logger, id), w.Before(), w.Decision())
 	}
 
-	return news || wanted, w.publishVerdict(ctx, r, id)
+	return changed, err
 }
 
-// withdraw removes the resources of workloads whose container is gone, and forgets those that have been gone for
-// a while. Not at once, because a restarted container must not run free, nor with new credit and an empty back-off.
-// It tells whether there was something to remove.
-func (c *PolicyController) withdraw(ctx context.Context, r controller.Writer) (bool, error) {
-	now, news := c.clock(), false
+func (c *PolicyController) logger(logger *zap.Logger, id resource.ID) *zap.Logger {
+	return logger.With(zap.String("mode", string(c.config.Mode)), zap.String("target", id))
+}
 
-	for id, w := range c.workloads {
+// withdraw removes the resources of workloads whose container ended, and after retention the workloads. It reports
+// whether there was a resource to remove.
+func (c *PolicyController) withdraw(ctx context.Context, r controller.Writer) (bool, error) {
+	now, withdrawn := c.clock(), false
+
+	for id, w := range c.workloads.known {
 		if _, present := c.latest[id]; present {
 			continue
 		}
@@ -263,16 +247,33 @@ func (c *PolicyController) withdraw(ctx context.Context, r controller.Writer) (b
 				return false, err
 			}
 
-			w.lostAt, news = now, true
+			w.lostAt, withdrawn = now, true
 		case now-w.lostAt > retention:
-			delete(c.workloads, id)
+			delete(c.workloads.known, id)
 			c.History.Forget(id)
 		}
 	}
 
 	if now-c.startedAt > retention {
-		c.Remembered = nil
+		c.workloads.loaded = nil
 	}
 
-	return news, nil
+	return withdrawn, nil
+}
+
+// status is the one-line answer: the worst target, a pause, and what keeps the guard from working.
+func (c *PolicyController) status(inForce overrides) resources.GuardStatusSpec {
+	status := worstStatus(c.latest, c.workloads.known, c.inputs.ceilings)
+
+	if pause, ok := inForce[resources.OverridePauseID]; ok {
+		status.State, status.Message = resources.StatePaused, pause.Text
+	}
+
+	status.Mode, status.Targets = string(c.config.Mode), int64(len(c.latest))
+
+	for i := range c.inputs.conditions {
+		applyCondition(&status, &c.inputs.conditions[i])
+	}
+
+	return status
 }

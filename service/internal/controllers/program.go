@@ -41,10 +41,10 @@ func (p *program) add(clock time.Duration, answer gometrics.Metrics) resources.A
 // hitRatio is the share of what was asked for that was there.
 func hitRatio(requests, hits resources.Reading) resources.Reading {
 	switch {
-	case requests.Provenance == resources.ProvenanceUnavailable:
-		return unavailable(requests.Reason)
-	case hits.Provenance == resources.ProvenanceUnavailable:
-		return unavailable(hits.Reason)
+	case !requests.Known():
+		return requests
+	case !hits.Known():
+		return hits
 	case requests.Value == 0:
 		return unavailable("nothing was asked for")
 	default:
@@ -96,7 +96,7 @@ func (c *counter) rate(clock time.Duration, value gometrics.Value) resources.Rea
 	case c.distrusted > 0:
 		return unavailable(wentBack)
 	case before.at == 0 || clock <= before.at:
-		return unavailable(warmingUp)
+		return resources.Warming()
 	default:
 		return measured((c.value - before.value) / (clock - before.at).Seconds())
 	}

@@ -33,7 +33,7 @@ func TestProgramRates(t *testing.T) {
 	}
 
 	first := at(10, 1000, 0, 0)
-	assert.Equal(t, unavailable(warmingUp), first.AllocBytesPerSecond)
+	assert.Equal(t, resources.Warming(), first.AllocBytesPerSecond)
 	assert.Equal(t, unavailable("not among the metrics"), first.HeapBytes)
 
 	second := at(20, 6000, 40, 10)
@@ -53,7 +53,7 @@ func TestProgramRates(t *testing.T) {
 
 	lost := p.add(110*time.Second, gometrics.Unavailable("lost"))
 	assert.Equal(t, unavailable("lost"), lost.AllocBytesPerSecond)
-	assert.Equal(t, unavailable(warmingUp), at(120, 2e6, 40, 10).AllocBytesPerSecond)
+	assert.Equal(t, resources.Warming(), at(120, 2e6, 40, 10).AllocBytesPerSecond)
 }
 
 // TestHostileMetricsDelayNothing samples what a hostile program says, as a tick does, and waits until it is unavailable.
@@ -80,7 +80,7 @@ func TestHostileMetricsDelayNothing(t *testing.T) {
 			assert.Eventually(t, func() bool {
 				reading = s.latest().AllocBytesPerSecond
 
-				return reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != "not asked yet" && reading.Reason != warmingUp
+				return reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != "not asked yet"
 			}, gometrics.Timeout+time.Minute, 10*time.Millisecond)
 
 			t.Log(reading.Reason)

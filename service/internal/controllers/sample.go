@@ -139,7 +139,7 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 		c.Feed.Put(id, &s.stats)
 
 		for _, reading := range [...]*resources.Reading{&s.stats.CPU, &s.stats.TXBytesPerSecond} {
-			if reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != warmingUp && !s.target.HostNetwork {
+			if reading.Provenance == resources.ProvenanceUnavailable && !s.target.HostNetwork {
 				reason, message = resources.ReasonSamplingError, id+": "+reading.Reason
 			}
 		}

@@ -13,9 +13,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
-// warmingUp is the reason of a rate before there are two readings.
-const warmingUp = "the first reading: a rate needs two"
-
 // sampler reads one target's counters over what it keeps open.
 type sampler struct {
 	host   host.Host
@@ -303,7 +300,7 @@ func gauge(value uint64, ok bool, reason string) resources.Reading {
 func rate(before, after uint64, passed float64, first bool) resources.Reading {
 	switch {
 	case first:
-		return unavailable(warmingUp)
+		return resources.Warming()
 	case after < before || passed <= 0:
 		return measured(0)
 	default:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
 
 // severity orders the states of a target; the worst is shown.
@@ -25,44 +27,40 @@ var severity = []string{
 	resources.StateOK, resources.StateUnavailable, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled,
 }
 
-// publishStatus writes the one-line answer.
-func (c *PolicyController) publishStatus(ctx context.Context, r controller.Writer, orders orders, logger *zap.Logger) error {
-	status := c.worst()
-
-	if pause, ok := orders[resources.OverridePauseID]; ok {
-		status.State, status.Message = resources.StatePaused, inWords(pause)
-	}
-
-	status.Mode, status.Targets = string(c.config.Mode), int64(len(c.latest))
-
-	for i := range c.around.conditions {
-		overrule(&status, &c.around.conditions[i])
-	}
-
-	return safe.WriterModify(ctx, r, resources.NewGuardStatus(resources.GuardStatusID), func(res *resources.GuardStatus) error {
+// publishStatus updates the GuardStatus and logs a change of the state.
+func publishStatus(ctx context.Context, r controller.Writer, status resources.GuardStatusSpec, logger *zap.Logger) error {
+	err := safe.WriterModify(ctx, r, resources.NewGuardStatus(resources.GuardStatusID), func(res *resources.GuardStatus) error {
 		spec := res.TypedSpec()
-
 		status.Since = spec.Since
 
 		if spec.State != status.State {
 			status.Since = time.Now().UTC()
 
-			logger.Info("state", zap.String("mode", status.Mode), zap.String("state", status.State), zap.String("before", spec.State), zap.String("message", status.Message))
+			logger.Info("guard state changed", zap.String("mode", status.Mode), zap.String("state", status.State),
+				zap.String("before", spec.State), zap.String("message", status.Message))
 		}
 
 		*spec = status
 
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("failed to publish the status of the guard: %w", err)
+	}
+
+	return nil
 }
 
-// worst is the status of the target that is worst off.
-func (c *PolicyController) worst() resources.GuardStatusSpec {
+// worstStatus is the status of the target in the worst state.
+func worstStatus(
+	latest map[resource.ID]*resources.TargetStatsSpec, known map[resource.ID]*workload, ceilings map[resource.ID]resources.CeilingStatusSpec,
+) resources.GuardStatusSpec {
 	worst := resources.GuardStatusSpec{State: resources.StateNoTarget, CPU: "-", TX: "-", Ceiling: "-", Rule: "-"}
 	rank := -1
 
-	for _, id := range slices.Sorted(maps.Keys(c.latest)) {
-		status := targetStatus(id, c.workloads[id], c.around.ceilings[id])
+	for _, id := range slices.Sorted(maps.Keys(latest)) {
+		w := known[id]
+		status := targetStatus(id, w.Decision(), w.desired.last, w.Override(), ceilings[id])
 
 		if r := slices.Index(severity, status.State); r > rank {
 			worst, rank = status, r
@@ -72,11 +70,12 @@ func (c *PolicyController) worst() resources.GuardStatusSpec {
 	return worst
 }
 
-func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
-	decision := w.decision
-	wanted, held := w.wish()
+// targetStatus is the status of one target.
+func targetStatus(
+	id resource.ID, decision policy.Decision, desired decide.DesiredCeiling, override decide.Override, ceiling resources.CeilingStatusSpec,
+) resources.GuardStatusSpec {
 	status := resources.GuardStatusSpec{
-		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: w.releasesIn(),
+		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: desired.ReleasesIn,
 	}
 
 	for _, rule := range decision.Rules {
@@ -105,24 +104,24 @@ func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) r
 		}
 	}
 
-	if w.order.Kind != "" {
-		status.Message = inWords(w.order)
+	if override.Kind != "" {
+		status.Message = override.Text
 	}
 
-	if wanted.Probing {
-		status.State, status.Rule = resources.StateProbing, wanted.Rule
+	if desired.Probing {
+		status.State, status.Rule = resources.StateProbing, desired.Rule
 
 		return status
 	}
 
-	if !held || ceiling.State != resources.CeilingApplied {
+	if desired.None() || ceiling.State != resources.CeilingApplied {
 		status.Message = cmp.Or(withoutCeiling(ceiling), status.Message)
 
 		return status
 	}
 
-	calm := status.State == resources.StateOK && wanted.Rule != resources.RuleOverride
-	status.State, status.Rule, status.Ceiling = resources.StateThrottled, wanted.Rule, displayCeiling(ceiling.ReadBack)
+	calm := status.State == resources.StateOK && desired.Rule != decide.RuleOverride
+	status.State, status.Rule, status.Ceiling = resources.StateThrottled, desired.Rule, displayCeiling(ceiling.ReadBack)
 
 	if calm {
 		status.State = resources.StateReleasing
@@ -131,24 +130,24 @@ func targetStatus(id string, w *workload, ceiling resources.CeilingStatusSpec) r
 	return status
 }
 
-// withoutCeiling says why a wanted ceiling is not in force.
+// withoutCeiling says why a desired ceiling is not in force.
 func withoutCeiling(ceiling resources.CeilingStatusSpec) string {
 	switch {
 	case ceiling.LastError != "":
 		return ceiling.LastError
 	case ceiling.State == resources.CeilingYielded:
-		return fmt.Sprintf("somebody else changed cpu.max to %q: it is the owner's value now (ceiling.conflict)", ceiling.OwnerLimit)
+		return fmt.Sprintf("an external change set cpu.max to %q: it is the owner's limit now (ceiling.conflict)", ceiling.OwnerLimit)
 	case ceiling.State == resources.CeilingOwnerLower:
-		return fmt.Sprintf("the owner's own limit %q is as low as the ceiling", ceiling.OwnerLimit)
+		return fmt.Sprintf("the owner's limit %q is as low as the ceiling", ceiling.OwnerLimit)
 	case ceiling.State == resources.CeilingTerminating:
-		return "the container terminates, so it is let go"
+		return "the container terminates: it gets no ceiling"
 	default:
 		return ""
 	}
 }
 
-// overrule: what keeps the guard from working comes before what it sees.
-func overrule(status *resources.GuardStatusSpec, condition *resources.ConditionSpec) {
+// applyCondition lets what keeps the guard from working precede the state of its targets.
+func applyCondition(status *resources.GuardStatusSpec, condition *resources.ConditionSpec) {
 	switch condition.Reason {
 	case resources.ReasonNoCgroup2:
 		status.State, status.Message = resources.StateNoCgroup2, condition.Message

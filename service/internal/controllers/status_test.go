@@ -11,6 +11,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
 
 func decision(states ...policy.State) policy.Decision {
@@ -23,9 +24,14 @@ func decision(states ...policy.State) policy.Decision {
 	return d
 }
 
-func TestTargetStatus(t *testing.T) {
+// statusOf is the status of a target without an override.
+func statusOf(d policy.Decision, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
+	return targetStatus("id", d, decide.Arbitrate(decide.Case{Decision: d}, decide.Settings{}), decide.Override{}, ceiling)
+}
+
+func TestTargetStatus_FollowsTheRules(t *testing.T) {
 	held := func(d policy.Decision) policy.Decision {
-		d.Held, d.Hold, d.ReleasesIn = true, policy.Hold{Rule: "SpegelHighCPU"}, 1500*time.Millisecond
+		d.Held, d.Hold, d.ReleasesIn = true, policy.Hold{Rule: "SpegelHighCPU", Millicores: 500}, 1500*time.Millisecond
 
 		return d
 	}
@@ -47,27 +53,27 @@ func TestTargetStatus(t *testing.T) {
 		{"releasing", held(decision(policy.StateReleasing, policy.StateOK)), applied, resources.StateReleasing, "SpegelHighCPU"},
 		{"unavailable under a ceiling is no calm", held(decision(policy.StateUnavailable, policy.StateOK)), applied, resources.StateThrottled, "SpegelHighCPU"},
 	} {
-		status := targetStatus("id", &workload{decision: test.decision}, test.ceiling)
+		status := statusOf(test.decision, test.ceiling)
 		assert.Equal(t, test.state, status.State, test.name)
 		assert.Equal(t, test.rule, status.Rule, test.name)
 	}
 
-	assert.Equal(t, "500m", targetStatus("id", &workload{decision: held(decision(policy.StateFiring))}, applied).Ceiling)
+	assert.Equal(t, "500m", statusOf(held(decision(policy.StateFiring)), applied).Ceiling)
 
 	// Why there is none.
 	for ceiling, want := range map[resources.CeilingStatusSpec]string{
-		{State: resources.CeilingYielded, OwnerLimit: "80000 100000"}:                 `somebody else changed cpu.max to "80000 100000"`,
-		{State: resources.CeilingOwnerLower, OwnerLimit: "30000 100000"}:              `the owner's own limit "30000 100000" is as low`,
+		{State: resources.CeilingYielded, OwnerLimit: "80000 100000"}:                 `an external change set cpu.max to "80000 100000"`,
+		{State: resources.CeilingOwnerLower, OwnerLimit: "30000 100000"}:              `the owner's limit "30000 100000" is as low`,
 		{State: resources.CeilingTerminating}:                                         "the container terminates",
 		{State: resources.CeilingObserved, LastError: "cpu.max is not writable: why"}: "cpu.max is not writable: why",
 	} {
-		status := targetStatus("id", &workload{decision: held(decision(policy.StateFiring))}, ceiling)
+		status := statusOf(held(decision(policy.StateFiring)), ceiling)
 		assert.Equal(t, resources.StateFiring, status.State)
 		assert.Contains(t, status.Message, want)
 	}
 }
 
-func TestWhatKeepsTheGuardFromWorkingComesFirst(t *testing.T) {
+func TestApplyCondition_PrecedesTheTargets(t *testing.T) {
 	for reason, want := range map[string]string{
 		resources.ReasonNoCgroup2: resources.StateNoCgroup2, resources.ReasonNotPermitted: resources.StateNoPermission,
 		resources.ReasonCRI: resources.StateNoCRI, resources.ReasonNoTarget: resources.StateNoTarget,
@@ -75,13 +81,30 @@ func TestWhatKeepsTheGuardFromWorkingComesFirst(t *testing.T) {
 		resources.ReasonOK: resources.StateOK, resources.ReasonFrozen: resources.StateOK, resources.ReasonNoLock: resources.StateOK,
 	} {
 		status := resources.GuardStatusSpec{State: resources.StateOK}
-		overrule(&status, &resources.ConditionSpec{Reason: reason, Message: "m"})
+		applyCondition(&status, &resources.ConditionSpec{Reason: reason, Message: "m"})
 		assert.Equal(t, want, status.State)
 	}
 
 	status := resources.GuardStatusSpec{State: resources.StateThrottled, Targets: 1}
-	overrule(&status, &resources.ConditionSpec{Reason: resources.ReasonCRI, Message: "m"})
+	applyCondition(&status, &resources.ConditionSpec{Reason: resources.ReasonCRI, Message: "m"})
 	assert.Equal(t, resources.StateThrottled, status.State, "with a target the loop goes on without the runtime")
+}
+
+func TestTargetStatus_ShowsTheOverride(t *testing.T) {
+	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "20001 100000"}
+	status := func(d policy.Decision, override decide.Override, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
+		return targetStatus("id", d, decide.Arbitrate(decide.Case{Decision: d, Override: override}, decide.Settings{}), override, ceiling)
+	}
+
+	throttled := status(policy.Decision{}, decide.Override{Kind: decide.Throttle, Millicores: 200, Text: "throttled by anna"}, applied)
+	assert.Equal(t, resources.StateThrottled, throttled.State)
+	assert.Equal(t, decide.RuleOverride, throttled.Rule)
+	assert.Equal(t, "200m", throttled.Ceiling)
+	assert.Equal(t, "throttled by anna", throttled.Message)
+
+	released := status(decision(policy.StateFiring), decide.Override{Kind: decide.Release, Text: "released by anna"}, resources.CeilingStatusSpec{})
+	assert.Equal(t, resources.StateFiring, released.State)
+	assert.Equal(t, "released by anna", released.Message)
 }
 
 func TestDisplay(t *testing.T) {
@@ -94,7 +117,7 @@ func TestDisplay(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
-	assert.Equal(t, resources.ProvenanceUnavailable, rate(0, 5, 1, true).Provenance, "one reading is no rate")
+	assert.Equal(t, resources.Warming(), rate(0, 5, 1, true))
 	assert.InDelta(t, 2.5, rate(5, 10, 2, false).Value, 1e-9)
 	assert.Zero(t, rate(10, 5, 2, false).Value, "reset")
 	assert.Zero(t, rate(5, 10, 0, false).Value, "no time passed")

@@ -58,7 +58,7 @@ func newTicking(tb testing.TB) *ticking {
 	t.c.clock = func() time.Duration { return t.now }
 	t.c.startedAt = t.now
 
-	require.NoError(tb, t.c.look(tb.Context(), lookedAt{Reader: st, Writer: t.w}))
+	require.NoError(tb, t.c.refresh(tb.Context(), lookedAt{Reader: st, Writer: t.w}))
 
 	return t
 }
@@ -100,8 +100,8 @@ func (t *ticking) tick(tb testing.TB, load map[string]float64) {
 // forbidden is a state that must not be written to.
 type forbidden struct{ controller.Writer }
 
-// TestASteadyTickCostsNothing: no look at the state, no update of it, no allocation.
-func TestASteadyTickCostsNothing(t *testing.T) {
+// TestPolicyController_SteadyTickAllocatesNothing: it reads and writes no resource either.
+func TestPolicyController_SteadyTickAllocatesNothing(t *testing.T) {
 	ticks := newTicking(t)
 	load := map[string]float64{"spegel/a/registry": 0.25, "spegel/b/registry": 0.1}
 
@@ -129,8 +129,8 @@ func BenchmarkSteadyTick(b *testing.B) {
 	}
 }
 
-// TestWhatIsPublishedFollowsTheSamples: what clients see is never far from what was sampled.
-func TestWhatIsPublishedFollowsTheSamples(t *testing.T) {
+// TestPolicyController_PublishesWhatChanged compares what clients see with what was decided.
+func TestPolicyController_PublishesWhatChanged(t *testing.T) {
 	ticks := newTicking(t)
 	id := "spegel/a/registry"
 
@@ -145,9 +145,9 @@ func TestWhatIsPublishedFollowsTheSamples(t *testing.T) {
 		cores := 0.1 + 0.001*float64(step)
 		ticks.tick(t, map[string]float64{id: cores})
 
-		exact := ticks.c.workloads[id].decision.Rules[0].Value
+		exact := ticks.c.workloads.known[id].Decision().Rules[0].Value
 		assert.InDelta(t, exact, rule().Value, noiseCores+moved*exact)
-		assert.Equal(t, string(ticks.c.workloads[id].decision.Rules[0].State), rule().State)
+		assert.Equal(t, string(ticks.c.workloads.known[id].Decision().Rules[0].State), rule().State)
 	}
 
 	// Over the threshold: the time until it fires is told second by second.
@@ -156,7 +156,7 @@ func TestWhatIsPublishedFollowsTheSamples(t *testing.T) {
 	}
 
 	assert.Equal(t, "pending", rule().State)
-	assert.Equal(t, ticks.c.workloads[id].decision.Rules[0].TripsIn, rule().TripsIn)
+	assert.Equal(t, ticks.c.workloads.known[id].Decision().Rules[0].TripsIn, rule().TripsIn)
 
 	// The pod goes, and everything that was said of it.
 	ticks.c.Feed.Remove(id)
@@ -169,8 +169,8 @@ func TestWhatIsPublishedFollowsTheSamples(t *testing.T) {
 	}
 }
 
-// TestADayOfTicks: 24 hours in which each hour brings another pod, a breach and its end leave nothing behind.
-func TestADayOfTicks(t *testing.T) {
+// TestPolicyController_DayOfTicks: 24 hours in which each hour brings another pod, a breach and its end leave nothing behind.
+func TestPolicyController_DayOfTicks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a day takes some seconds")
 	}
@@ -209,7 +209,7 @@ func TestADayOfTicks(t *testing.T) {
 
 	t.Logf("%d ticks: heap %.0f KiB after the second hour, %.0f after the last, %.0f at the most", count, first, last, most)
 	assert.Less(t, most, first*1.25, "it grows: %.0f", heap)
-	assert.LessOrEqual(t, len(ticks.c.workloads), 3, "pods that are gone are forgotten")
+	assert.LessOrEqual(t, len(ticks.c.workloads.known), 3, "pods that are gone are forgotten")
 }
 
 func heapInUse() float64 {

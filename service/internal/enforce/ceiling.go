@@ -1,10 +1,11 @@
 //go:build linux
 
-// Package enforce is everything between a wanted ceiling and cpu.max: when it is written, when it is
+// Package enforce is everything between a desired ceiling and cpu.max: when it is written, when it is
 // taken back, and what is done about somebody else's value. Only this package writes to a target.
 package enforce
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -23,8 +24,8 @@ const (
 	maxBackoff = time.Minute
 )
 
-// ProbeInterval is how soon it is noticed, while no ceiling is wanted, that one could not be written.
-const ProbeInterval = 10 * time.Second
+// CheckInterval is how soon it is noticed, while no ceiling is desired, that one could not be written.
+const CheckInterval = 10 * time.Second
 
 // Node is where ceilings are written.
 type Node struct {
@@ -58,11 +59,11 @@ type Ceiling struct {
 	externalChanges uint64
 	yielded         time.Duration
 	// retryAt ends a back-off, probeAt is when it is asked again whether a ceiling could be written, and
-	// until claimBy an adopted ceiling waits for the policy's first word.
+	// until adoptBy an adopted ceiling waits for the policy's first word.
 	retryAt time.Duration
 	backoff time.Duration
 	probeAt time.Duration
-	claimBy time.Duration
+	adoptBy time.Duration
 }
 
 // New keeps the container's cgroup open: from here on no other one can be hit. A cgroup that cannot
@@ -113,43 +114,57 @@ func (c *Ceiling) Err() error { return c.err }
 // InForce tells that there is a ceiling, or something else to be taken back.
 func (c *Ceiling) InForce() bool { return c.journal != nil }
 
-// Reconcile moves cpu.max towards what is wanted; nil is no ceiling.
-func (c *Ceiling) Reconcile(wanted *resources.DesiredCeilingSpec, now time.Duration) []Action {
+// Reconcile moves cpu.max towards the desired ceiling. nil is a desired ceiling that is not known yet: nothing new is
+// written, and an adopted ceiling waits for it until its grace is over.
+func (c *Ceiling) Reconcile(desired *resources.DesiredCeilingSpec, now time.Duration) []Action {
 	if c.dir == nil {
 		c.open()
 	}
 
-	if wanted != nil {
-		c.claimBy = 0
+	reason := "no ceiling is desired"
+
+	if desired != nil {
+		c.adoptBy = 0
+	}
+
+	if desired != nil && desired.None() {
+		reason = cmp.Or(desired.Reason, reason)
+
+		// A person's instruction does not wait for a back-off.
+		if desired.Rule == resources.RuleOverride {
+			c.retryAt = 0
+		}
+
+		desired = nil
 	}
 
 	switch {
 	case c.dir == nil:
 		return nil
-	case wanted == nil && c.journal == nil:
+	case desired == nil && c.journal == nil:
 		c.status = resources.CeilingStatusSpec{}
 		c.probe(now)
 
 		return nil
-	case now < c.retryAt, wanted == nil && now < c.claimBy:
+	case now < c.retryAt, desired == nil && now < c.adoptBy:
 		return nil
-	case wanted == nil:
-		return c.Lift(resources.ActionRelease, "quiet")
-	case wanted.Mode == string(config.ModeObserve):
-		return append(c.Lift(resources.ActionRelease, "mode is observe"), c.observe(wanted, nil)...)
+	case desired == nil:
+		return c.Release(resources.ActionRelease, reason)
+	case desired.Mode == string(config.ModeObserve):
+		return append(c.Release(resources.ActionRelease, "mode is observe"), c.observe(desired, nil)...)
 	case process.Ending(c.node.Proc, int(c.target.PID), c.target.PIDStartTime):
 		// Throttled, it could not shut down within its grace period.
-		return c.letGo(wanted)
-	case wanted.Probing:
-		return c.Lift(resources.ActionProbe, "the hold is over and demand presses on")
-	case wanted.Conflict == string(config.ConflictYield) && (wanted.SinceClock == c.yielded || wanted.SinceClock == wanted.YieldedClock):
-		c.yield(wanted)
+		return c.letGo(desired)
+	case desired.Probing:
+		return c.Release(resources.ActionProbe, "the hold is over and the workload is throttled")
+	case desired.Conflict == string(config.ConflictYield) && (desired.SinceClock == c.yielded || desired.SinceClock == desired.YieldedClock):
+		c.yield(desired)
 
 		return nil
 	case c.journal != nil:
-		return c.watch(wanted, now)
+		return c.watch(desired, now)
 	default:
-		return c.apply(wanted, now)
+		return c.apply(desired, now)
 	}
 }
 
@@ -159,7 +174,7 @@ func (c *Ceiling) probe(now time.Duration) {
 		return
 	}
 
-	c.err, c.probeAt = c.dir.Controllable(), now+ProbeInterval
+	c.err, c.probeAt = c.dir.Controllable(), now+CheckInterval
 
 	if errors.Is(c.err, cgroup.ErrGone) {
 		c.err = nil // the target is about to go
@@ -172,14 +187,14 @@ func (c *Ceiling) probe(now time.Duration) {
 }
 
 // observe says what would be done, once; err is why it is not done in mode enforce.
-func (c *Ceiling) observe(wanted *resources.DesiredCeilingSpec, err error) []Action {
+func (c *Ceiling) observe(desired *resources.DesiredCeilingSpec, err error) []Action {
 	if c.journal != nil {
 		return nil // it could not be taken back
 	}
 
 	c.err = err
 
-	status := c.newStatus(wanted, resources.CeilingObserved)
+	status := c.newStatus(desired, resources.CeilingObserved)
 	if err != nil {
 		status.LastError = err.Error()
 	}
@@ -194,31 +209,31 @@ func (c *Ceiling) observe(wanted *resources.DesiredCeilingSpec, err error) []Act
 		c.node.failed(err)
 	}
 
-	return []Action{c.action(resources.ActionObserve, wanted.Rule, wanted.Reason, "", "", err)}
+	return []Action{c.action(resources.ActionObserve, desired.Rule, desired.Reason, "", "", err)}
 }
 
 // letGo lifts the ceiling of a container that ends.
-func (c *Ceiling) letGo(wanted *resources.DesiredCeilingSpec) []Action {
-	actions := c.Lift(resources.ActionRelease, "the container terminates")
+func (c *Ceiling) letGo(desired *resources.DesiredCeilingSpec) []Action {
+	actions := c.Release(resources.ActionRelease, "the container terminates")
 
 	if c.journal == nil {
-		c.status = c.newStatus(wanted, resources.CeilingTerminating)
+		c.status = c.newStatus(desired, resources.CeilingTerminating)
 	}
 
 	return actions
 }
 
 // yield leaves somebody else's value in force, and shows it.
-func (c *Ceiling) yield(wanted *resources.DesiredCeilingSpec) {
-	c.yielded = wanted.SinceClock
+func (c *Ceiling) yield(desired *resources.DesiredCeilingSpec) {
+	c.yielded = desired.SinceClock
 
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {
 		return // gone: the target is about to go
 	}
 
-	if c.status.State != resources.CeilingYielded || c.status.SinceClock != wanted.SinceClock {
-		c.status = c.newStatus(wanted, resources.CeilingYielded)
+	if c.status.State != resources.CeilingYielded || c.status.SinceClock != desired.SinceClock {
+		c.status = c.newStatus(desired, resources.CeilingYielded)
 	}
 
 	c.status.OwnerLimit, c.status.ReadBack, c.status.Applied = current.String(), current.String(), ""
@@ -266,10 +281,10 @@ func (c *Ceiling) backOff(now time.Duration) {
 	c.retryAt = now + c.backoff
 }
 
-func (c *Ceiling) newStatus(wanted *resources.DesiredCeilingSpec, state string) resources.CeilingStatusSpec {
+func (c *Ceiling) newStatus(desired *resources.DesiredCeilingSpec, state string) resources.CeilingStatusSpec {
 	return resources.CeilingStatusSpec{
-		State: state, ContainerID: c.target.ContainerID, Rule: wanted.Rule, ExternalChanges: c.externalChanges,
-		SinceClock: wanted.SinceClock, HoldUntilClock: wanted.HoldUntilClock,
+		State: state, ContainerID: c.target.ContainerID, Rule: desired.Rule, ExternalChanges: c.externalChanges,
+		SinceClock: desired.SinceClock, HoldUntilClock: desired.HoldUntilClock,
 	}
 }
 
@@ -287,7 +302,7 @@ func (c *Ceiling) action(kind, rule, reason, before, after string, err error) Ac
 }
 
 // takeOver takes the ceiling on the cgroup for what it is: one of ours, in force.
-func (c *Ceiling) takeOver(journal cgroup.Journal) {
+func (c *Ceiling) adopt(journal cgroup.Journal) {
 	c.err, c.journal = nil, &journal
 	c.status = resources.CeilingStatusSpec{
 		State: resources.CeilingApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: boottime.Wall(journal.Since),

@@ -94,7 +94,7 @@ func inode(t *testing.T, name string) uint64 {
 	return stat.Ino
 }
 
-func wanted() *resources.DesiredCeilingSpec {
+func desired() *resources.DesiredCeilingSpec {
 	return &resources.DesiredCeilingSpec{
 		Mode: string(config.ModeEnforce), Conflict: string(config.ConflictReassert), Rule: "SpegelHighCPU", Reason: "cpu 1803m above 400m",
 		CeilingMillicores: 500, FloorMillicores: 100, SinceClock: boottime.Now(), HoldUntilClock: boottime.Now() + time.Hour,
@@ -139,7 +139,7 @@ func (b *bench) noJournal() {
 }
 
 func TestApplyAdjustRelease(t *testing.T) {
-	b, spec := newBench(t), wanted()
+	b, spec := newBench(t), desired()
 
 	assert.Equal(t, []string{resources.ActionApply}, b.step(spec, 0))
 	assert.Equal(t, "50001 100000", b.read("cpu.max"))
@@ -171,7 +171,7 @@ func TestApplyAdjustRelease(t *testing.T) {
 
 // TestReassertBacksOff: each external changes is counted, taken as the owner's, and answered ever more slowly.
 func TestReassertBacksOff(t *testing.T) {
-	b, spec := newBench(t), wanted()
+	b, spec := newBench(t), desired()
 	b.step(spec, 0)
 
 	wait := time.Second
@@ -198,7 +198,7 @@ func TestReassertBacksOff(t *testing.T) {
 
 // TestYieldLeavesTheirsForTheHold and no longer.
 func TestYieldLeavesTheirsForTheHold(t *testing.T) {
-	b, spec := newBench(t), wanted()
+	b, spec := newBench(t), desired()
 	spec.Conflict = string(config.ConflictYield)
 	b.step(spec, 0)
 
@@ -217,7 +217,7 @@ func TestYieldLeavesTheirsForTheHold(t *testing.T) {
 	assert.Empty(t, again.Reconcile(spec, b.now))
 	assert.Equal(t, resources.CeilingYielded, again.Status().State)
 
-	next := wanted()
+	next := desired()
 	next.Conflict, next.SinceClock = spec.Conflict, spec.SinceClock+1
 	assert.Equal(t, []string{resources.ActionApply}, b.step(next, time.Second), "the next hold is another matter")
 	b.step(nil, 0)
@@ -225,7 +225,7 @@ func TestYieldLeavesTheirsForTheHold(t *testing.T) {
 
 // TestTheOwnerMayChooseTheVeryCeiling: 500m set in place during a hold of 500m is the owner's, and stays.
 func TestTheOwnerMayChooseTheVeryCeiling(t *testing.T) {
-	b, spec := newBench(t), wanted()
+	b, spec := newBench(t), desired()
 	b.step(spec, 0)
 
 	b.write("cpu.max", "50000 100000")
@@ -240,7 +240,7 @@ func TestTheOwnerMayChooseTheVeryCeiling(t *testing.T) {
 
 // TestATerminatingContainerIsLetGo before it is killed for not having shut down in time.
 func TestATerminatingContainerIsLetGo(t *testing.T) {
-	b, spec := newBench(t), wanted()
+	b, spec := newBench(t), desired()
 	b.step(spec, 0)
 
 	// Stopped, it cannot come to its SIGTERM, as if it were throttled to a standstill.
@@ -260,7 +260,7 @@ func TestATerminatingContainerIsLetGo(t *testing.T) {
 
 // TestACgroupThatIsGoneIsNoError, however often it is looked at, and its path's next owner is not touched.
 func TestACgroupThatIsGoneIsNoError(t *testing.T) {
-	b, spec := newBench(t), wanted()
+	b, spec := newBench(t), desired()
 	b.step(spec, 0)
 
 	require.NoError(t, os.Remove(b.name))
@@ -289,7 +289,7 @@ func TestACeilingNobodyWantsIsTakenBack(t *testing.T) {
 	b := newBench(t)
 
 	other := enforce.New(b.node, "spegel/spegel-x/registry", b.target)
-	other.Reconcile(wanted(), b.now)
+	other.Reconcile(desired(), b.now)
 	other.Close()
 	require.Equal(t, "50001 100000", b.read("cpu.max"))
 
@@ -301,7 +301,7 @@ func TestACeilingNobodyWantsIsTakenBack(t *testing.T) {
 
 // TestADamagedJournalIsNeverWrittenOver: what is in cpu.max may be a ceiling whose original nobody knows.
 func TestADamagedJournalIsNeverWrittenOver(t *testing.T) {
-	b, spec := newBench(t), wanted()
+	b, spec := newBench(t), desired()
 	b.write("cpu.max", "60000 100000")
 	require.NoError(t, unix.Setxattr(b.name, "trusted.spegelguard", []byte("00000000 {}"), 0))
 
@@ -311,7 +311,7 @@ func TestADamagedJournalIsNeverWrittenOver(t *testing.T) {
 	assert.ErrorContains(t, b.ceiling.Err(), "remove the xattr trusted.spegelguard")
 	assert.Equal(t, "60000 100000", b.read("cpu.max"))
 
-	_, err := enforce.TakeOver(b.node, config.ModeEnforce, zap.NewNop())
+	_, err := enforce.AdoptAll(b.node, config.ModeEnforce, zap.NewNop())
 	require.ErrorIs(t, err, cgroup.ErrBadJournal)
 
 	all, err := enforce.RestoreAll(root)
@@ -328,11 +328,11 @@ func TestADamagedJournalIsNeverWrittenOver(t *testing.T) {
 
 // TestAnExternalWriteWhileAwayIsTheOwners: it was made while no guard was at work, and is found at the start.
 func TestAnExternalWriteWhileAwayIsTheOwners(t *testing.T) {
-	b, spec := newBench(t), wanted()
+	b, spec := newBench(t), desired()
 	b.step(spec, 0)
 	b.write("cpu.max", "70000 100000")
 
-	left, err := enforce.TakeOver(b.node, config.ModeEnforce, zap.NewNop())
+	left, err := enforce.AdoptAll(b.node, config.ModeEnforce, zap.NewNop())
 	require.NoError(t, err)
 	assert.Empty(t, left.Ceilings)
 	assert.Equal(t, spec.SinceClock, left.Foreign["spegel/spegel-x/registry"])

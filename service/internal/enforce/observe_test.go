@@ -22,7 +22,7 @@ import (
 // TestOnlyObserving: each machine that does not let a ceiling be written gets a message, once, and no mark.
 func TestOnlyObserving(t *testing.T) {
 	t.Run("frozen", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
+		b, spec := newBench(t), desired()
 		b.write("cgroup.freeze", "1")
 		require.Eventually(t, func() bool { return strings.Contains(b.read("cgroup.events"), "frozen 1") }, time.Minute, time.Millisecond)
 
@@ -35,13 +35,13 @@ func TestOnlyObserving(t *testing.T) {
 	})
 
 	t.Run("threaded", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
+		b, spec := newBench(t), desired()
 		b.write("cgroup.type", "threaded")
 		b.onlyObserves(spec, cgroup.ErrThreaded, "must be in a cgroup of type domain")
 	})
 
 	t.Run("no controller", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
+		b, spec := newBench(t), desired()
 		b.ceiling.Close()
 
 		bare := filepath.Join(b.name, "bare")
@@ -55,14 +55,14 @@ func TestOnlyObserving(t *testing.T) {
 	})
 
 	t.Run("no permission on the file", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
+		b, spec := newBench(t), desired()
 		require.NoError(t, os.Chmod(filepath.Join(b.name, "cpu.max"), 0o444))
 
 		withoutCapability(t, unix.CAP_DAC_OVERRIDE, func() { b.onlyObserves(spec, unix.EACCES, "not writable") })
 	})
 
 	t.Run("no permission for a journal", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
+		b, spec := newBench(t), desired()
 
 		withoutCapability(t, unix.CAP_SYS_ADMIN, func() {
 			// Asked beforehand, the kernel does not tell; so it is tried, and without a journal nothing is written.
@@ -80,7 +80,7 @@ func TestOnlyObserving(t *testing.T) {
 	})
 
 	t.Run("read-only", func(t *testing.T) {
-		b, spec := newBench(t), wanted()
+		b, spec := newBench(t), desired()
 
 		mount := t.TempDir()
 		require.NoError(t, unix.Mount(root, mount, "", unix.MS_BIND, ""))
@@ -95,7 +95,7 @@ func TestOnlyObserving(t *testing.T) {
 		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
 		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Minute), "writable again")
 
-		// What cannot be taken back is said once, tried again, and no error any more once it is wanted again.
+		// What cannot be taken back is said once, tried again, and no error any more once it is desired again.
 		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 		assert.Equal(t, []string{resources.ActionFail}, b.step(nil, time.Minute))
 		assert.Empty(t, b.step(nil, time.Hour))

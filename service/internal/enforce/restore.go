@@ -32,7 +32,7 @@ func RestoreAll(root string) ([]Restored, error) {
 	var all []Restored
 
 	for _, path := range paths {
-		ceiling, err := openLeftover(Node{Host: host.Host{Cgroup: root}}, path)
+		ceiling, err := openOrphan(Node{Host: host.Host{Cgroup: root}}, path)
 
 		switch {
 		case errors.Is(err, cgroup.ErrGone):
@@ -45,7 +45,7 @@ func RestoreAll(root string) ([]Restored, error) {
 
 		one := Restored{Cgroup: path, Target: ceiling.id}
 
-		for _, action := range ceiling.Lift(resources.ActionRelease, "restore") {
+		for _, action := range ceiling.Release(resources.ActionRelease, "restore") {
 			one.Before, one.After = action.Before, action.After
 		}
 

@@ -15,7 +15,7 @@ import (
 
 var (
 	modes       = []string{string(config.ModeObserve), string(config.ModeEnforce)}
-	provenances = []string{resources.ProvenanceMeasured, resources.ProvenanceDerived, resources.ProvenanceUnavailable}
+	provenances = []string{resources.ProvenanceMeasured, resources.ProvenanceDerived, resources.ProvenanceWarming, resources.ProvenanceUnavailable}
 	ruleStates  = []string{
 		string(policy.StateOK), string(policy.StatePending), string(policy.StateFiring), string(policy.StateReleasing), string(policy.StateUnavailable),
 	}
@@ -51,7 +51,7 @@ func (c *collector) node(out *sink) {
 
 // known leaves out what is not: a 0 would be a lie.
 func (s *sink) known(name string, reading resources.Reading, labels ...string) {
-	if reading.Provenance != resources.ProvenanceUnavailable && reading.Provenance != "" {
+	if reading.Known() {
 		s.put(name, reading.Value, labels...)
 	}
 }

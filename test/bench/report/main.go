@@ -237,7 +237,7 @@ type day struct {
 var dayLine = regexp.MustCompile(`(\d+) ticks: heap ([\d.]+) KiB after the second hour, ([\d.]+) after the last, ([\d.]+) at the most`)
 
 func aDay(ctx context.Context) (day, error) {
-	text, err := output(ctx, os.Stdout, "go", "test", "-count=1", "-v", "-timeout", "10m", "-run", "TestADayOfTicks", "./service/internal/controllers")
+	text, err := output(ctx, os.Stdout, "go", "test", "-count=1", "-v", "-timeout", "10m", "-run", "TestPolicyController_DayOfTicks", "./service/internal/controllers")
 	if err != nil {
 		return day{}, err
 	}

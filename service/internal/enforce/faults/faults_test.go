@@ -219,11 +219,11 @@ func goOn(t *testing.T, dir *cgroup.Dir, way string) bool {
 			mode = config.ModeObserve
 		}
 
-		left, err := enforce.TakeOver(theNode(), mode, zap.NewNop())
+		left, err := enforce.AdoptAll(theNode(), mode, zap.NewNop())
 		require.NoError(t, err)
 		require.Empty(t, left.Ceilings)
 	case restartInHold, restartNotFound:
-		left, err := enforce.TakeOver(theNode(), config.ModeEnforce, zap.NewNop())
+		left, err := enforce.AdoptAll(theNode(), config.ModeEnforce, zap.NewNop())
 		require.NoError(t, err)
 
 		orphan, found := left.Ceilings[path]
@@ -246,7 +246,7 @@ func goOn(t *testing.T, dir *cgroup.Dir, way string) bool {
 		}
 
 		claimed := enforce.New(theNode(), target, resources.TargetSpec{Cgroup: path, CgroupInode: dir.ID().Inode})
-		claimed.Claim(orphan)
+		claimed.Adopt(orphan)
 		claimed.Reconcile(nil, boottime.Now()+2*time.Minute)
 		claimed.Close()
 	}

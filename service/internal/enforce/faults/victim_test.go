@@ -70,7 +70,7 @@ func enforceUntilKilled(text string) error {
 	node := theNode()
 
 	// The order of the daemon's start.
-	if _, err := enforce.TakeOver(node, config.ModeEnforce, zap.NewNop()); err != nil {
+	if _, err := enforce.AdoptAll(node, config.ModeEnforce, zap.NewNop()); err != nil {
 		return err
 	}
 

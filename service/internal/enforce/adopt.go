@@ -18,11 +18,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// orphanGrace is how long a ceiling left by an earlier process waits for its target to be found again.
-const orphanGrace = time.Minute
+// adoptGrace is how long a ceiling left by an earlier process waits for its target to be found again.
+const adoptGrace = time.Minute
 
-// Leftovers are what an earlier process left on the node's cgroups.
-type Leftovers struct {
+// Adopted are what an earlier process left on the node's cgroups.
+type Adopted struct {
 	// Ceilings in force whose hold is not over, by the path of the cgroup.
 	Ceilings map[string]*Ceiling
 	// Holds of all journals whose hold is not over, by workload.
@@ -33,13 +33,13 @@ type Leftovers struct {
 	Actions []Action
 }
 
-// TakeOver looks for journals. A ceiling that is in force goes on when its hold does; everything else is
+// AdoptAll looks for journals. A ceiling that is in force goes on when its hold does; everything else is
 // taken back: when the hold is over, the mode is observe, or the earlier process never came to write it.
 // It must run before anything else is written.
 //
 // The error is about what could not be taken over and is left as it is.
-func TakeOver(node Node, mode config.Mode, logger *zap.Logger) (Leftovers, error) {
-	left := Leftovers{Ceilings: map[string]*Ceiling{}, Holds: map[string]policy.Hold{}, Foreign: map[string]time.Duration{}}
+func AdoptAll(node Node, mode config.Mode, logger *zap.Logger) (Adopted, error) {
+	left := Adopted{Ceilings: map[string]*Ceiling{}, Holds: map[string]policy.Hold{}, Foreign: map[string]time.Duration{}}
 
 	if err := cgroup.CheckRoot(node.Cgroup); err != nil {
 		return left, nil //nolint:nilerr // no hierarchy, no ceilings; the target controller says so
@@ -53,7 +53,7 @@ func TakeOver(node Node, mode config.Mode, logger *zap.Logger) (Leftovers, error
 	var errs error
 
 	for _, path := range paths {
-		ceiling, err := openLeftover(node, path)
+		ceiling, err := openOrphan(node, path)
 		if errors.Is(err, cgroup.ErrGone) {
 			continue
 		}
@@ -69,7 +69,7 @@ func TakeOver(node Node, mode config.Mode, logger *zap.Logger) (Leftovers, error
 }
 
 // take decides about one.
-func (l *Leftovers) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error {
+func (l *Adopted) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error {
 	journal := *c.journal
 	logger = logger.With(zap.String("mode", string(mode)), zap.String("target", journal.Target), zap.String("cgroup", c.target.Cgroup),
 		zap.String("rule", journal.Rule), zap.String("original", journal.OwnerLimit), zap.String("applied", journal.Applied))
@@ -97,7 +97,7 @@ func (l *Leftovers) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error
 	}
 
 	if held && journal.Ours(current) {
-		c.claimBy = boottime.Now() + orphanGrace
+		c.adoptBy = boottime.Now() + adoptGrace
 		l.Ceilings[c.target.Cgroup] = c
 		l.Actions = append(l.Actions, c.action(resources.ActionAdopt, journal.Rule, "left by an earlier process, its hold is not over",
 			current.String(), current.String(), nil))
@@ -107,7 +107,7 @@ func (l *Leftovers) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error
 		return nil
 	}
 
-	l.Actions = append(l.Actions, c.Lift(resources.ActionRelease, "left by an earlier process")...)
+	l.Actions = append(l.Actions, c.Release(resources.ActionRelease, "left by an earlier process")...)
 
 	if c.InForce() {
 		l.Ceilings[c.target.Cgroup] = c // tried again
@@ -126,7 +126,7 @@ func over(journal cgroup.Journal, bootID string, now time.Duration) bool {
 	return strings.TrimSpace(journal.BootID) != strings.TrimSpace(bootID) || now >= journal.HoldUntil
 }
 
-func openLeftover(node Node, path string) (*Ceiling, error) {
+func openOrphan(node Node, path string) (*Ceiling, error) {
 	dir, err := cgroup.Open(node.Cgroup, path)
 	if err != nil {
 		return nil, err
@@ -145,8 +145,8 @@ func openLeftover(node Node, path string) (*Ceiling, error) {
 	}, nil
 }
 
-// Claim goes on with a leftover: its target was found.
-func (c *Ceiling) Claim(left *Ceiling) {
+// Adopt goes on with a leftover: its target was found.
+func (c *Ceiling) Adopt(left *Ceiling) {
 	if left.journal == nil || left.dir.ID().Inode != c.target.CgroupInode {
 		left.Close() // of a cgroup that is gone
 
@@ -155,15 +155,15 @@ func (c *Ceiling) Claim(left *Ceiling) {
 
 	c.Close()
 	c.dir, left.dir = left.dir, nil
-	c.claimBy = boottime.Now() + orphanGrace
-	c.takeOver(*left.journal)
+	c.adoptBy = boottime.Now() + adoptGrace
+	c.adopt(*left.journal)
 }
 
 // Expire takes back a leftover that no target claimed: after a grace, or when its hold is over.
 func (c *Ceiling) Expire(now time.Duration) []Action {
-	if c.journal == nil || now < c.retryAt || now < c.claimBy && now < c.journal.HoldUntil {
+	if c.journal == nil || now < c.retryAt || now < c.adoptBy && now < c.journal.HoldUntil {
 		return nil
 	}
 
-	return c.Lift(resources.ActionRelease, "its target was not found again")
+	return c.Release(resources.ActionRelease, "its target was not found again")
 }

@@ -8,17 +8,19 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// publishVerdict keeps a target's newest verdict.
-func (w *workload) publishVerdict(ctx context.Context, r controller.Writer, id string) error {
-	verdict := w.verdict
-	if verdict == w.told {
+// verdictPublisher publishes the newest verdict on a ceiling of one target.
+type verdictPublisher struct{ last *policy.Verdict }
+
+// publish updates the resource when there is another verdict.
+func (p *verdictPublisher) publish(ctx context.Context, r controller.Writer, id resource.ID, verdict *policy.Verdict) error {
+	if verdict == p.last {
 		return nil
 	}
 
@@ -37,10 +39,21 @@ func (w *workload) publishVerdict(ctx context.Context, r controller.Writer, id s
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("error publishing the verdict on %s: %w", id, err)
+		return fmt.Errorf("failed to publish the verdict on %s: %w", id, err)
 	}
 
-	w.told = verdict
+	p.last = verdict
+
+	return nil
+}
+
+// withdraw removes the resource.
+func (p *verdictPublisher) withdraw(ctx context.Context, r controller.Writer, id resource.ID) error {
+	if err := ignoreNotFound(r.Destroy(ctx, resources.NewVerdict(id).Metadata())); err != nil {
+		return fmt.Errorf("failed to remove the verdict on %s: %w", id, err)
+	}
+
+	p.last = nil
 
 	return nil
 }
@@ -50,13 +63,4 @@ func usage(u policy.Usage) resources.Usage {
 		Over: u.Over, CoreSeconds: round(u.CoreSeconds), TXBytes: round(u.TXBytes), RXBytes: round(u.RXBytes),
 		AllocatedBytes: round(u.AllocatedBytes), ThrottledSeconds: round(u.ThrottledTime),
 	}
-}
-
-func displayUsage(u policy.Usage) string {
-	if u.Over <= 0 {
-		return "-"
-	}
-
-	return fmt.Sprintf("%s and %s TX over %s", config.SignalCPU.Format(u.Cores()),
-		config.SignalNetworkTX.Format(u.TXPerSecond()), u.Over.Round(time.Second))
 }

@@ -1,0 +1,60 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"go.uber.org/zap"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// enforcementCondition publishes what prevents ceilings from being written.
+type enforcementCondition struct{ reason, message string }
+
+// publish updates the condition when it changed, and logs that.
+func (c *enforcementCondition) publish(ctx context.Context, r controller.Writer, logger *zap.Logger, reason, message string) error {
+	if c.reason == reason && c.message == message {
+		return nil
+	}
+
+	changed, err := setCondition(ctx, r, resources.ConditionEnforcement, reason, message)
+	if err != nil {
+		return err
+	}
+
+	c.reason, c.message = reason, message
+
+	if changed {
+		logger.Info("enforcement condition changed", zap.String("reason", reason), zap.String("message", message))
+	}
+
+	return nil
+}
+
+// enforcementReason returns the condition for an error of a ceiling; nil is well.
+func enforcementReason(err error) (reason, message string) {
+	const observing = ": only observing"
+
+	switch {
+	case err == nil:
+		return resources.ReasonOK, ""
+	case cgroup.IsNotPermitted(err):
+		return resources.ReasonNotPermitted,
+			err.Error() + observing + "; mount /sys/fs/cgroup writable into the service, and let SELinux allow it"
+	case errors.Is(err, cgroup.ErrNoController):
+		return resources.ReasonNoController, err.Error() + observing
+	case errors.Is(err, cgroup.ErrThreaded):
+		return resources.ReasonThreaded, err.Error() + observing
+	case errors.Is(err, cgroup.ErrFrozen):
+		return resources.ReasonFrozen, err.Error() + observing
+	case errors.Is(err, cgroup.ErrBadJournal):
+		return resources.ReasonBadJournal, err.Error()
+	default:
+		return resources.ReasonWriteError, err.Error()
+	}
+}

@@ -1,0 +1,64 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/safe"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// policyInputs are the resources that the policy reads beside the samples.
+type policyInputs struct {
+	// ceilings by target, and the owners' limits in cores; 0 is no limit, or an unknown one.
+	ceilings   map[resource.ID]resources.CeilingStatusSpec
+	owners     map[resource.ID]float64
+	overrides  overrides
+	conditions []resources.ConditionSpec
+	// inForce is the number of overrides at the last call of active.
+	inForce int
+}
+
+// readPolicyInputs reads them. Overrides that have expired may be among them.
+func readPolicyInputs(ctx context.Context, r controller.Reader) (policyInputs, error) {
+	inputs := policyInputs{ceilings: map[resource.ID]resources.CeilingStatusSpec{}, owners: map[resource.ID]float64{}}
+
+	ceilings, err := safe.ReaderListAll[*resources.CeilingStatus](ctx, r)
+	if err != nil {
+		return inputs, fmt.Errorf("failed to list ceilings: %w", err)
+	}
+
+	for ceiling := range ceilings.All() {
+		inputs.ceilings[ceiling.Metadata().ID()] = *ceiling.TypedSpec()
+		inputs.owners[ceiling.Metadata().ID()] = cgroup.Cores(ceiling.TypedSpec().OwnerLimit)
+	}
+
+	conditions, err := safe.ReaderListAll[*resources.Condition](ctx, r)
+	if err != nil {
+		return inputs, fmt.Errorf("failed to list conditions: %w", err)
+	}
+
+	for condition := range conditions.All() {
+		inputs.conditions = append(inputs.conditions, *condition.TypedSpec())
+	}
+
+	inputs.overrides, err = readOverrides(ctx, r)
+
+	return inputs, err
+}
+
+// active returns the overrides in force, and whether one has expired since the last call: nothing else reports that.
+func (i *policyInputs) active(now time.Duration) (inForce overrides, expired bool) {
+	inForce = i.overrides.at(now)
+	expired = len(inForce) < i.inForce
+	i.inForce = len(inForce)
+
+	return inForce, expired
+}

@@ -1,0 +1,102 @@
+//go:build linux
+
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/safe"
+
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// rulesPublisher publishes the rules of one target.
+type rulesPublisher struct {
+	last []resources.RuleStatusSpec
+	ids  []resource.ID
+}
+
+// publish updates the rules that changed significantly, and reports whether one did. Mode is the document's.
+func (p *rulesPublisher) publish(
+	ctx context.Context, r controller.Writer, target resource.ID, rules []policy.RuleStatus, mode config.Mode,
+) (bool, error) {
+	changed := false
+
+	for i := range rules {
+		status := &rules[i]
+		next := ruleSpec(status, mode)
+
+		// By position: another configuration withdraws the rules first.
+		known := i < len(p.last)
+		if known && !ruleChanged(&p.last[i], &next) {
+			continue
+		}
+
+		id := target + "/" + status.Rule.Name
+
+		if err := modifyRule(ctx, r, id, next, status.Since); err != nil {
+			return false, err
+		}
+
+		if changed = true; known {
+			p.last[i] = next
+		} else {
+			p.last, p.ids = append(p.last, next), append(p.ids, id)
+		}
+	}
+
+	return changed, nil
+}
+
+// modifyRule is apart, so that its closure is allocated only when it is called.
+func modifyRule(ctx context.Context, r controller.Writer, id resource.ID, next resources.RuleStatusSpec, since time.Duration) error {
+	err := safe.WriterModify(ctx, r, resources.NewRuleStatus(id), func(res *resources.RuleStatus) error {
+		if next.Since = res.TypedSpec().Since; res.TypedSpec().State != next.State {
+			next.Since = boottime.Wall(since)
+		}
+
+		*res.TypedSpec() = next
+
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("failed to publish rule %s: %w", id, err)
+	}
+
+	return nil
+}
+
+// ruleSpec is a rule's status for clients, without its Since.
+func ruleSpec(status *policy.RuleStatus, mode config.Mode) resources.RuleStatusSpec {
+	signal := string(status.Rule.Signal)
+	if !status.Rule.Expression.IsZero() {
+		signal = "expression"
+	}
+
+	return resources.RuleStatusSpec{
+		Signal: signal, State: string(status.State), Value: round(status.Value), Threshold: status.Rule.Limit(),
+		TripsIn: status.TripsIn, Reason: status.Unavailable, Credit: round(status.Credit),
+		Mode: string(cmp.Or(status.Rule.Mode, mode)),
+	}
+}
+
+// withdraw removes the resources.
+func (p *rulesPublisher) withdraw(ctx context.Context, r controller.Writer) error {
+	for _, id := range p.ids {
+		if err := ignoreNotFound(r.Destroy(ctx, resources.NewRuleStatus(id).Metadata())); err != nil {
+			return fmt.Errorf("failed to remove rule %s: %w", id, err)
+		}
+	}
+
+	*p = rulesPublisher{}
+
+	return nil
+}

@@ -1,0 +1,70 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+// releasesIn is the time until the release when nothing changes.
+func (w *Workload) releasesIn() time.Duration {
+	left := w.decision.ReleasesIn
+
+	if w.override.Kind == Throttle {
+		left = max(left, w.override.Until-w.clock)
+	}
+
+	return left.Round(time.Second)
+}
+
+// blockers say what prevents the release of a ceiling now.
+func (w *Workload) blockers(desired DesiredCeiling, wall func(time.Duration) time.Time) []string {
+	var texts []string
+
+	if desired.Rule == RuleOverride {
+		texts = append(texts, w.override.Text)
+	}
+
+	if !w.decision.Held {
+		return texts
+	}
+
+	if hold := w.decision.Hold; w.clock < hold.Until {
+		texts = append(texts, fmt.Sprintf("the hold of %s lasts until %s", hold.Rule, wall(hold.Until).Format(time.RFC3339)))
+	}
+
+	if w.decision.Throttled {
+		texts = append(texts, fmt.Sprintf("the workload is throttled in %.0f %% of the enforcement periods", 100*w.decision.ThrottledRatio))
+	}
+
+	for _, status := range w.decision.Rules {
+		if text := blocker(status); text != "" {
+			texts = append(texts, text)
+		}
+	}
+
+	if len(texts) == 0 && w.decision.ReleasesIn > 0 {
+		texts = append(texts, "every rule is quiet, for less than ceiling.releaseAfter so far")
+	}
+
+	return texts
+}
+
+// blocker says why a rule is not quiet; it is empty for one that is.
+func blocker(status policy.RuleStatus) string {
+	value, name := status.Rule.Signal.Format(status.Value), status.Rule.Name
+
+	switch {
+	case status.State == policy.StateUnavailable:
+		return fmt.Sprintf("%s is unavailable: %s", name, status.Unavailable)
+	case status.State == policy.StatePending:
+		return fmt.Sprintf("%s is pending: %s is above %s", name, value, Threshold(status.Rule))
+	case status.State != policy.StateFiring:
+		return ""
+	case !status.Rule.Expression.IsZero():
+		return fmt.Sprintf("%s is firing: %s", name, status.Rule.Expression)
+	default:
+		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, status.Rule.Signal.Format(status.Rule.ReleaseAt()))
+	}
+}
