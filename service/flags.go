@@ -38,7 +38,7 @@ func (f flags) captures() string {
 }
 
 const usage = `usage: spegel-guard [flags]           guard this node
-       spegel-guard [flags] restore   take back every ceiling on this node and exit
+       spegel-guard [flags] restore   release every ceiling on this node and exit
        spegel-guard config validate FILE   find every mistake in a document and exit
        spegel-guard version
 

@@ -46,7 +46,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 		return nil
 	}
 
-	node := enforce.Node{Host: host.Host{Proc: f.proc, Cgroup: f.cgroup, BootID: bootID(f.proc, logger)}}
+	node := host.Host{Proc: f.proc, Cgroup: f.cgroup, BootID: bootID(f.proc, logger)}
 	loaded := controllers.LoadConfig(f.config)
 
 	logger.Info("starting", zap.String("version", api.Version), zap.String("mode", string(loaded.Mode)), zap.String("config", loaded.Source))
@@ -59,7 +59,6 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 
 	feed := observe.NewFeed()
 	exported := metrics.New(st, feed, api.Version)
-	node.Failed = exported.Failed
 	serving := newServing(f, node, loaded.Config, st, exported, logger)
 
 	engine, ceilings, err := newEngine(f, node, lock, loaded, st, feed, serving, logger)
@@ -143,9 +142,9 @@ func seedOf(bootID string) uint64 {
 	return hash.Sum64()
 }
 
-// newEngine registers the controllers, after it has taken over what an earlier process left.
+// newEngine registers the controllers, after it adopted what an earlier process left.
 func newEngine(
-	f flags, node enforce.Node, lock *enforce.Lock, loaded controllers.LoadedConfig, st state.State, feed *observe.Feed, serving *serving,
+	f flags, node host.Host, lock *enforce.Lock, loaded controllers.LoadedConfig, st state.State, feed *observe.Feed, serving *serving,
 	logger *zap.Logger,
 ) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
@@ -153,16 +152,17 @@ func newEngine(
 		return nil, nil, fmt.Errorf("error making the controller runtime: %w", err)
 	}
 
-	left := takeOver(node, lock, loaded.Mode, logger)
+	ceilingNode := enforce.NewNode(node, serving.metrics.Failed)
+	adopted := adopt(ceilingNode, lock, loaded.Mode, logger)
 	file := persist.File[persist.Workload]{Path: f.state, BootID: node.BootID}
 
-	remembered, err := file.Load()
+	saved, err := file.Load()
 	if err != nil {
-		logger.Error("earlier decisions are forgotten", zap.String("mode", string(loaded.Mode)), zap.Error(err))
+		logger.Error("failed to load saved decisions, starting without them", zap.String("mode", string(loaded.Mode)), zap.Error(err))
 	}
 
 	ceilings := &controllers.CeilingController{
-		Host: node.Host, Failed: node.Failed, Lock: lock, Adopted: left, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
+		Host: node, Node: ceilingNode, Lock: lock, Adopted: adopted, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
 	}
 
 	if f.evidence != "" {
@@ -178,11 +178,11 @@ func newEngine(
 
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config, Served: loaded.Config},
-		&controllers.TargetController{Host: node.Host, Sources: sources, Events: cri},
-		&controllers.SampleController{Host: node.Host, Feed: feed, Duration: serving.metrics.SampleDuration},
-		&controllers.NodeController{Host: node.Host, Content: f.content, Pods: cri},
+		&controllers.TargetController{Host: node, Sources: sources, Events: cri},
+		&controllers.SampleController{Host: node, Feed: feed, Duration: serving.metrics.SampleDuration},
+		&controllers.NodeController{Host: node, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
-			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: recall(remembered, left, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
+			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, adopted, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
 		},
 		ceilings,
 	} {
@@ -194,20 +194,21 @@ func newEngine(
 	return engine, ceilings, nil
 }
 
-// takeOver decides about the ceilings that an earlier process left. Without the lock it touches none.
-func takeOver(node enforce.Node, lock *enforce.Lock, mode config.Mode, logger *zap.Logger) enforce.Adopted {
+// adopt decides about the ceilings of an earlier process. Without the lock it touches none.
+func adopt(node enforce.Node, lock *enforce.Lock, mode config.Mode, logger *zap.Logger) enforce.Adopted {
+	logger = logger.With(zap.String("mode", string(mode)))
+
 	// Without a hierarchy there are none.
 	if err := lock.Acquire(); err != nil && !errors.Is(err, cgroup.ErrNotUnified) {
-		logger.Error("ceilings of an earlier process are left as they are", zap.String("mode", string(mode)), zap.Error(err))
+		logger.Error("failed to get the lock, ceilings of an earlier process stay as they are", zap.Error(err))
 
 		return enforce.Adopted{Ceilings: map[string]*enforce.Ceiling{}}
 	}
 
-	left, err := enforce.AdoptAll(node, mode, logger)
+	adopted, err := enforce.Adopt(node, mode == config.ModeObserve, logger)
 	if err != nil {
-		// What could not be taken over is left as it is; guarding goes on.
-		logger.Error("error taking over an earlier process's ceilings", zap.String("mode", string(mode)), zap.Error(err))
+		logger.Error("failed to adopt all ceilings of an earlier process, the others stay as they are", zap.Error(err))
 	}
 
-	return left
+	return adopted
 }

@@ -10,17 +10,18 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
-// restore takes back every ceiling on the node and forgets what was decided: for an uninstall, and for
-// a node that must be free at once.
+// restore writes the owner's limit back on every cgroup with a ceiling and removes the saved state: for an uninstall,
+// and for a node that must be free at once.
 func restore(f flags) error {
-	all, err := enforce.RestoreAll(f.cgroup)
+	all, err := enforce.RestoreAll(enforce.NewNode(host.Host{Proc: f.proc, Cgroup: f.cgroup}, nil))
 	if err != nil {
 		return err
 	}
@@ -40,24 +41,24 @@ func restore(f flags) error {
 	}
 
 	if failed > 0 {
-		err = fmt.Errorf("%d of %d ceilings could not be taken back", failed, len(all))
+		err = fmt.Errorf("failed to restore %d of %d cgroups", failed, len(all))
 	} else {
-		fmt.Printf("%d ceilings taken back, none is left\n", len(all))
+		fmt.Printf("%d ceilings released, none is left\n", len(all))
 	}
 
 	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), persist.File[override.Entry]{Path: f.overrides()}.Remove())
 }
 
-// recall puts together what is known of earlier decisions. The memory is at least as new as a journal,
-// but it may be missing.
-func recall(remembered map[string]persist.Workload, left enforce.Adopted, cfg controllers.LoadedConfig) map[string]persist.Workload {
-	known, now := maps.Clone(remembered), boottime.Now()
+// continued returns the state that workloads continue from. Saved state is at least as new as a journal, but it may be
+// missing.
+func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg controllers.LoadedConfig) map[string]persist.Workload {
+	known, now := maps.Clone(saved), boottime.Now()
 
 	for id, workload := range known {
 		workload.Memory = workload.At(now)
 
-		// What is only observed has no hold to go on with. But a hold outlasts a document that cannot be used: nobody
-		// decided for observe then, and the hold goes on with the next good one.
+		// In mode observe no hold continues. A document that cannot be used is no decision for observe: its hold
+		// continues with the next good one.
 		if cfg.Mode == config.ModeObserve && cfg.Err == nil {
 			workload.Hold = policy.Hold{}
 		}
@@ -65,9 +66,9 @@ func recall(remembered map[string]persist.Workload, left enforce.Adopted, cfg co
 		known[id] = workload
 	}
 
-	for id, hold := range left.Holds {
-		// A person's ceiling ends with their order, not with a rule's hold.
-		if hold.Rule == resources.RuleOverride {
+	for id, hold := range adopted.Holds {
+		// The ceiling of an override ends with the override.
+		if hold.Rule == decide.RuleOverride {
 			continue
 		}
 
@@ -77,7 +78,7 @@ func recall(remembered map[string]persist.Workload, left enforce.Adopted, cfg co
 			workload.Hold = hold
 		}
 
-		if since, ok := left.Foreign[id]; ok && cfg.Ceiling.Conflict == config.ConflictYield && workload.Hold.Since == since {
+		if since, ok := adopted.Changed[id]; ok && cfg.Ceiling.Conflict == config.ConflictYield && workload.Hold.Since == since {
 			workload.Yielded = since
 		}
 

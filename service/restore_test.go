@@ -31,11 +31,11 @@ func TestRecall(t *testing.T) {
 	}
 	left := enforce.Adopted{
 		Holds:   map[string]policy.Hold{"a": held("journal"), "c": held("journal")},
-		Foreign: map[string]time.Duration{"c": now - time.Minute},
+		Changed: map[string]time.Duration{"c": now - time.Minute},
 	}
 
 	cfg := controllers.LoadedConfig{Config: config.Default()}
-	known := recall(remembered, left, cfg)
+	known := continued(remembered, left, cfg)
 
 	assert.Equal(t, "memory", known["a"].Hold.Rule)
 	assert.Equal(t, policy.Memory{Level: 3, Freed: ended.Until}, known["b"].Memory)
@@ -43,14 +43,14 @@ func TestRecall(t *testing.T) {
 	assert.Zero(t, known["c"].Yielded, "reassert")
 
 	cfg.Ceiling.Conflict = config.ConflictYield
-	assert.Equal(t, now-time.Minute, recall(remembered, left, cfg)["c"].Yielded)
+	assert.Equal(t, now-time.Minute, continued(remembered, left, cfg)["c"].Yielded)
 
 	// A document that cannot be used leaves the holds to the next good one.
 	cfg.Mode, cfg.Err = config.ModeObserve, errors.New("line 1")
-	assert.Equal(t, held("memory"), recall(remembered, enforce.Adopted{}, cfg)["a"].Hold)
+	assert.Equal(t, held("memory"), continued(remembered, enforce.Adopted{}, cfg)["a"].Hold)
 
 	// Mode observe has no journals to go on with, and gives up the holds that the memory knows.
 	cfg.Err = nil
-	known = recall(remembered, enforce.Adopted{}, cfg)
+	known = continued(remembered, enforce.Adopted{}, cfg)
 	assert.Equal(t, policy.Memory{Level: 2}, known["a"].Memory)
 }

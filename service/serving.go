@@ -18,7 +18,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/api"
 	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
-	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
@@ -61,7 +61,7 @@ type serving struct {
 	logger   *zap.Logger
 }
 
-func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
+func newServing(f flags, node host.Host, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
 	log := record.NewLog(st, logger, exported.Count)
 
 	// It has no end of its own: orders are taken until the process ends.
@@ -70,7 +70,7 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 		logger.Error("earlier orders are forgotten", zap.Error(err))
 	}
 
-	capturer := controllers.Capturer{Host: node.Host, State: st}
+	capturer := controllers.Capturer{Host: node, State: st}
 	if f.captures() != "" {
 		capturer.Store = &record.Evidence{Dir: f.captures()}
 	}

@@ -184,7 +184,7 @@ func TestWhatIsKept(t *testing.T) {
 	waitCPUMax(t, l, l.spegel, capped, patience)
 	assert.Equal(t, journal.Since, heldSince(t, l), "the journal's hold")
 	assert.Zero(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).ExternalChanges, "the older guard's is no external value")
-	assert.Contains(t, l.guard.Log.String(), "taken over")
+	assert.Contains(t, l.guard.Log.String(), "ceiling adopted")
 
 	// Nor does a ceiling outlast its hold.
 	_, _, err = l.guard.Stop(t.Context())
@@ -211,14 +211,14 @@ func TestWhatIsKept(t *testing.T) {
 	code, output := byHand(t, "restore")
 	assert.Zero(t, code, output)
 	assert.Contains(t, output, fmt.Sprintf("cpu.max %q, was %q", unlimited, capped))
-	assert.Contains(t, output, "1 ceilings taken back, none is left")
+	assert.Contains(t, output, "1 ceilings released, none is left")
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	noJournals(t)
 	assert.NoFileExists(t, node.Memory)
 
 	code, output = byHand(t, "restore")
 	assert.Zero(t, code)
-	assert.Contains(t, output, "0 ceilings taken back")
+	assert.Contains(t, output, "0 ceilings released")
 }
 
 // broken runs the service with a document that has a mistake until its diagnosis is the last line, and stops it: it

@@ -27,9 +27,9 @@ const idleInterval = enforce.CheckInterval
 
 // CeilingController lets package enforce follow the desired ceilings. Nothing else writes to a target.
 type CeilingController struct {
+	// Host is where evidence is captured, Node where ceilings are written.
 	Host host.Host
-	// Failed observes each failure to write or to release a ceiling; nil for none.
-	Failed func(error)
+	Node enforce.Node
 	// Lock must be held to write.
 	Lock *enforce.Lock
 	// Adopted is what an earlier process left on the node's cgroups.
@@ -115,7 +115,7 @@ func (c *CeilingController) begin() {
 
 	c.config.Config = c.Initial
 	c.ceilings = ceilings{
-		node: enforce.Node{Host: c.Host, Failed: c.Failed}, byTarget: map[resource.ID]*enforce.Ceiling{}, orphaned: c.Adopted.Ceilings,
+		node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphaned: c.Adopted.Ceilings,
 	}
 	c.evidence = evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}}
 	c.publisher.last = map[resource.ID]resources.CeilingStatusSpec{}
@@ -150,7 +150,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return c.condition.publish(ctx, r, logger, resources.ReasonNoLock, err.Error())
 	}
 
-	actions := c.Adopted.Actions
+	actions := actionSpecs(c.Adopted.Actions, "")
 	c.Adopted.Actions = nil
 
 	for id, target := range c.inputs.targets {
@@ -167,7 +167,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return err
 	}
 
-	actions = append(append(actions, removed...), c.ceilings.expire(boottime.Now())...)
+	actions = append(append(actions, removed...), actionSpecs(c.ceilings.expire(boottime.Now()), "")...)
 
 	if err := c.Log.Record(ctx, c.inMode(actions)...); err != nil {
 		return err
@@ -185,31 +185,31 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 }
 
 // follow moves a target's ceiling towards the desired one.
-func (c *CeilingController) follow(ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec) ([]enforce.Action, error) {
-	ceiling, actions := c.ceilings.get(id, target)
-	desired := c.inputs.desired[id]
+func (c *CeilingController) follow(ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec) ([]resources.GuardActionSpec, error) {
+	ceiling, replaced := c.ceilings.get(enforceTarget(id, target))
+	desired := desiredCeiling(c.inputs.desired[id])
 
 	ready, evidence := c.evidence.take(id, target, desired, ceiling.InForce(), c.config.Config, r.QueueReconcile)
 	if !ready {
 		desired = nil
 	}
 
-	done := ceiling.Reconcile(desired, boottime.Now())
+	done := actionSpecs(ceiling.Reconcile(desired, boottime.Now()), evidence)
 	c.reactions.measure(id, done, desired)
 
-	return append(actions, withEvidence(done, evidence)...), c.publisher.publish(ctx, r, id, ceiling.Status())
+	return append(actionSpecs(replaced, ""), done...), c.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
 }
 
 // remove releases the ceilings of targets that are gone.
-func (c *CeilingController) remove(ctx context.Context, r controller.Writer) ([]enforce.Action, error) {
-	var actions []enforce.Action
+func (c *CeilingController) remove(ctx context.Context, r controller.Writer) ([]resources.GuardActionSpec, error) {
+	var actions []resources.GuardActionSpec
 
 	for id := range c.ceilings.byTarget {
 		if _, present := c.inputs.targets[id]; present {
 			continue
 		}
 
-		actions = append(actions, c.ceilings.remove(id)...)
+		actions = append(actions, actionSpecs(c.ceilings.remove(id), "")...)
 		c.evidence.drop(id)
 		delete(c.reactions.last, id)
 
@@ -222,7 +222,7 @@ func (c *CeilingController) remove(ctx context.Context, r controller.Writer) ([]
 }
 
 // inMode writes the mode into actions.
-func (c *CeilingController) inMode(actions []enforce.Action) []enforce.Action {
+func (c *CeilingController) inMode(actions []resources.GuardActionSpec) []resources.GuardActionSpec {
 	for i := range actions {
 		actions[i].Mode = string(c.config.Mode)
 	}
@@ -235,7 +235,7 @@ func (c *CeilingController) Stop() {
 	c.begin()
 	c.evidence.dropAll()
 
-	for _, action := range c.inMode(c.ceilings.close(c.config.Ceiling.OnStop == config.StopRelease)) {
+	for _, action := range c.inMode(actionSpecs(c.ceilings.close(c.config.Ceiling.OnStop == config.StopRelease), "")) {
 		c.Log.Write(action)
 	}
 }

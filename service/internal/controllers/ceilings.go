@@ -9,7 +9,6 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/resource"
 
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
@@ -24,25 +23,25 @@ type ceilings struct {
 }
 
 // get returns a target's ceiling, a new one for a new container, and what releasing the old container's did.
-func (c *ceilings) get(id resource.ID, target resources.TargetSpec) (*enforce.Ceiling, []enforce.Action) {
+func (c *ceilings) get(target enforce.Target) (*enforce.Ceiling, []enforce.Action) {
 	var actions []enforce.Action
 
-	if known, ok := c.byTarget[id]; ok {
-		if sameContainer(known.Target(), target) {
+	if known, ok := c.byTarget[target.ID]; ok {
+		if old := known.Target(); old.ContainerID == target.ContainerID && old.CgroupInode == target.CgroupInode {
 			return known, nil
 		}
 
 		actions = c.abandon(known, "the container was replaced")
 	}
 
-	created := enforce.New(c.node, id, target)
+	created := enforce.New(c.node, target)
 
 	if orphan, ok := c.orphaned[target.Cgroup]; ok {
 		created.Adopt(orphan)
 		delete(c.orphaned, target.Cgroup)
 	}
 
-	c.byTarget[id] = created
+	c.byTarget[target.ID] = created
 
 	return created, actions
 }
@@ -58,7 +57,7 @@ func (c *ceilings) remove(id resource.ID) []enforce.Action {
 
 // abandon releases a ceiling for good. One that cannot be released now is orphaned and tried again.
 func (c *ceilings) abandon(ceiling *enforce.Ceiling, reason string) []enforce.Action {
-	actions := ceiling.Release(resources.ActionRelease, reason)
+	actions := ceiling.Release(enforce.ActionRelease, reason)
 
 	if ceiling.InForce() {
 		c.orphaned[ceiling.Target().Cgroup] = ceiling
@@ -113,7 +112,7 @@ func (c *ceilings) close(release bool) []enforce.Action {
 
 	for _, ceiling := range slices.AppendSeq(slices.Collect(maps.Values(c.byTarget)), maps.Values(c.orphaned)) {
 		if release {
-			actions = append(actions, ceiling.Release(resources.ActionRelease, "the service stopped")...)
+			actions = append(actions, ceiling.Release(enforce.ActionRelease, "the service stopped")...)
 		}
 
 		ceiling.Close()

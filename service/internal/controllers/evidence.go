@@ -13,7 +13,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
@@ -41,22 +41,22 @@ type capture struct {
 // take reports whether a desired ceiling may be applied now, and what evidence there is from before it. The ceiling
 // waits for the evidence, at most record.EvidenceTimeout, and for no failure of it. Wake is called when it is complete.
 func (e *evidenceTaker) take(
-	id resource.ID, target resources.TargetSpec, desired *resources.DesiredCeilingSpec, inForce bool, cfg config.Config, wake func(),
+	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, wake func(),
 ) (ready bool, text string) {
-	if desired.None() || desired.Probing || e.store == nil || cfg.Evidence.Limit.Bytes == 0 {
+	if desired == nil || desired.None() || desired.Probing || e.store == nil || cfg.Evidence.Limit.Bytes == 0 {
 		return true, ""
 	}
 
 	known := e.captures[id]
 
-	if known == nil || known.containerID != target.ContainerID || known.since != desired.SinceClock {
+	if known == nil || known.containerID != target.ContainerID || known.since != desired.Since {
 		if inForce {
 			return true, "" // too late: an earlier process applied the ceiling
 		}
 
 		e.drop(id)
 
-		known = e.start(id, target, desired.SinceClock, cfg, wake)
+		known = e.start(id, target, desired.Since, cfg, wake)
 	}
 
 	select {
@@ -131,18 +131,6 @@ func evidenceText(dir string, err error) string {
 	default:
 		return dir
 	}
-}
-
-// withEvidence writes the evidence into the actions that it belongs to.
-func withEvidence(actions []enforce.Action, text string) []enforce.Action {
-	for i := range actions {
-		switch actions[i].Action {
-		case resources.ActionApply, resources.ActionObserve, resources.ActionFail:
-			actions[i].Evidence = text
-		}
-	}
-
-	return actions
 }
 
 // Capturer captures evidence when a person asks for it.

@@ -11,7 +11,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
-	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
 // reactions measures the time from the sample that a ceiling is due to until it is in force.
@@ -25,15 +24,15 @@ type reactions struct {
 }
 
 // measure writes the reaction into the actions. A second attempt and an override have none.
-func (m *reactions) measure(id resource.ID, actions []enforce.Action, desired *resources.DesiredCeilingSpec) {
+func (m *reactions) measure(id resource.ID, actions []resources.GuardActionSpec, desired *decide.DesiredCeiling) {
 	for i := range actions {
 		if actions[i].Action != resources.ActionApply || desired.Rule == decide.RuleOverride ||
-			desired.SinceClock < m.since || desired.SinceClock == m.last[id] {
+			desired.Since < m.since || desired.Since == m.last[id] {
 			continue
 		}
 
-		m.last[id] = desired.SinceClock
-		actions[i].Reaction = boottime.Now() - desired.SinceClock
+		m.last[id] = desired.Since
+		actions[i].Reaction = boottime.Now() - desired.Since
 		m.observer.Observe(actions[i].Reaction.Seconds())
 	}
 }

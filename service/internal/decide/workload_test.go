@@ -63,7 +63,9 @@ func (r *runaway) use(seconds int, cores float64, throttled bool, override Overr
 	}
 }
 
-func (r *runaway) desired() DesiredCeiling { return r.Desired(Settings{FloorMillicores: 100, Wall: wall}) }
+func (r *runaway) desired() DesiredCeiling {
+	return r.Desired(Settings{FloorMillicores: 100, Wall: wall})
+}
 
 func TestWorkload_TripsAndReleasesWhenQuiet(t *testing.T) {
 	r := newRunaway(t, document)

@@ -13,41 +13,37 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// adoptGrace is how long a ceiling left by an earlier process waits for its target to be found again.
+// adoptGrace is how long an adopted ceiling waits for its target to be found again, and for its first desired ceiling.
 const adoptGrace = time.Minute
 
-// Adopted are what an earlier process left on the node's cgroups.
+// Adopted is what an earlier process left on the node's cgroups.
 type Adopted struct {
 	// Ceilings in force whose hold is not over, by the path of the cgroup.
 	Ceilings map[string]*Ceiling
 	// Holds of all journals whose hold is not over, by workload.
 	Holds map[string]policy.Hold
-	// Foreign are the Since of holds whose ceiling somebody else wrote over meanwhile, by workload.
-	Foreign map[string]time.Duration
+	// Changed are the Since of holds whose ceiling was changed externally meanwhile, by workload.
+	Changed map[string]time.Duration
 	// Actions that were taken.
 	Actions []Action
 }
 
-// AdoptAll looks for journals. A ceiling that is in force goes on when its hold does; everything else is
-// taken back: when the hold is over, the mode is observe, or the earlier process never came to write it.
-// It must run before anything else is written.
+// Adopt reads the journals of all cgroups. A ceiling in force stays as long as its hold lasts. Every other one is
+// released: its hold is over, or the mode is observe, or the earlier process ended before it wrote it. Call it before
+// anything else is written.
 //
-// The error is about what could not be taken over and is left as it is.
-func AdoptAll(node Node, mode config.Mode, logger *zap.Logger) (Adopted, error) {
-	left := Adopted{Ceilings: map[string]*Ceiling{}, Holds: map[string]policy.Hold{}, Foreign: map[string]time.Duration{}}
+// The error is about the cgroups that are left as they are.
+func Adopt(node Node, observe bool, logger *zap.Logger) (Adopted, error) {
+	adopted := Adopted{Ceilings: map[string]*Ceiling{}, Holds: map[string]policy.Hold{}, Changed: map[string]time.Duration{}}
 
-	if err := cgroup.CheckRoot(node.Cgroup); err != nil {
-		return left, nil //nolint:nilerr // no hierarchy, no ceilings; the target controller says so
-	}
-
-	paths, err := cgroup.FindJournals(node.Cgroup)
-	if err != nil {
-		return left, err
+	paths, err := node.Find()
+	if errors.Is(err, cgroup.ErrNotUnified) {
+		return adopted, nil // no hierarchy, no ceilings; TargetController reports it
+	} else if err != nil {
+		return adopted, err
 	}
 
 	var errs error
@@ -59,20 +55,20 @@ func AdoptAll(node Node, mode config.Mode, logger *zap.Logger) (Adopted, error) 
 		}
 
 		if err == nil {
-			err = left.take(ceiling, mode, logger)
+			err = adopted.add(ceiling, observe, logger)
 		}
 
 		errs = errors.Join(errs, err)
 	}
 
-	return left, errs
+	return adopted, errs
 }
 
-// take decides about one.
-func (l *Adopted) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error {
+// add keeps a ceiling or releases it.
+func (a *Adopted) add(c *Ceiling, observe bool, logger *zap.Logger) error {
 	journal := *c.journal
-	logger = logger.With(zap.String("mode", string(mode)), zap.String("target", journal.Target), zap.String("cgroup", c.target.Cgroup),
-		zap.String("rule", journal.Rule), zap.String("original", journal.OwnerLimit), zap.String("applied", journal.Applied))
+	logger = logger.With(zap.String("target", journal.Target), zap.String("cgroup", c.target.Cgroup), zap.String("rule", journal.Rule),
+		zap.String("ownerLimit", journal.OwnerLimit), zap.String("applied", journal.Applied))
 
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {
@@ -81,53 +77,49 @@ func (l *Adopted) take(c *Ceiling, mode config.Mode, logger *zap.Logger) error {
 		return err
 	}
 
-	held := mode != config.ModeObserve && !over(journal, c.node.BootID, boottime.Now())
+	now := boottime.Now()
+	held := !observe && strings.TrimSpace(journal.BootID) == strings.TrimSpace(c.node.BootID) && now < journal.HoldUntil
 
 	if held {
-		l.Holds[journal.Target] = policy.Hold{
+		a.Holds[journal.Target] = policy.Hold{
 			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: int64(math.Round(cgroup.Cores(journal.Applied) * 1000)),
-		}
-
-		if !journal.Ours(current) && current.String() != journal.OwnerLimit {
-			l.Foreign[journal.Target] = journal.Since
-			l.Actions = append(l.Actions, c.action(resources.ActionExternalChange, journal.Rule,
-				"cpu.max was changed by somebody else while no guard was at work: taken as the owner's new value",
-				journal.Applied, current.String(), nil))
 		}
 	}
 
+	if held && !journal.Ours(current) && current.String() != journal.OwnerLimit {
+		a.Changed[journal.Target] = journal.Since
+		a.Actions = append(a.Actions, c.action(ActionExternalChange, journal.Rule,
+			"cpu.max was changed externally while no guard ran: it is the owner's limit now", journal.Applied, current.String(), nil))
+	}
+
 	if held && journal.Ours(current) {
-		c.adoptBy = boottime.Now() + adoptGrace
-		l.Ceilings[c.target.Cgroup] = c
-		l.Actions = append(l.Actions, c.action(resources.ActionAdopt, journal.Rule, "left by an earlier process, its hold is not over",
+		c.adoptBy = now + adoptGrace
+		a.Ceilings[c.target.Cgroup] = c
+		a.Actions = append(a.Actions, c.action(ActionAdopt, journal.Rule, "an earlier process applied it and its hold is not over",
 			current.String(), current.String(), nil))
 
-		logger.Info("ceiling of an earlier process taken over", zap.Duration("holdLeft", journal.HoldUntil-boottime.Now()))
+		logger.Info("ceiling adopted", zap.Duration("holdLeft", journal.HoldUntil-now))
 
 		return nil
 	}
 
-	l.Actions = append(l.Actions, c.Release(resources.ActionRelease, "left by an earlier process")...)
+	a.Actions = append(a.Actions, c.Release(ActionRelease, "an earlier process left it")...)
 
 	if c.InForce() {
-		l.Ceilings[c.target.Cgroup] = c // tried again
+		a.Ceilings[c.target.Cgroup] = c // tried again
 
 		return c.err
 	}
 
 	c.Close()
-	logger.Info("ceiling of an earlier process taken back", zap.String("found", current.String()))
+	logger.Info("ceiling of an earlier process released", zap.String("found", current.String()))
 
 	return nil
 }
 
-// over tells whether the hold a journal tells of has ended.
-func over(journal cgroup.Journal, bootID string, now time.Duration) bool {
-	return strings.TrimSpace(journal.BootID) != strings.TrimSpace(bootID) || now >= journal.HoldUntil
-}
-
+// openOrphan opens a cgroup with a journal.
 func openOrphan(node Node, path string) (*Ceiling, error) {
-	dir, err := cgroup.Open(node.Cgroup, path)
+	dir, err := node.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -136,34 +128,34 @@ func openOrphan(node Node, path string) (*Ceiling, error) {
 	if err != nil {
 		dir.Close() //nolint:errcheck // unused
 
-		return nil, fmt.Errorf("error taking over cgroup %s (its cpu.max stays as it is): %w", path, err)
+		return nil, fmt.Errorf("failed to adopt the ceiling of cgroup %s, its cpu.max stays as it is: %w", path, err)
 	}
 
 	return &Ceiling{
-		node: node, id: journal.Target, dir: dir, journal: &journal,
-		target: resources.TargetSpec{Cgroup: path, CgroupInode: dir.ID().Inode},
+		node: node, dir: dir, journal: &journal,
+		target: Target{ID: journal.Target, Cgroup: path, CgroupInode: dir.ID().Inode},
 	}, nil
 }
 
-// Adopt goes on with a leftover: its target was found.
-func (c *Ceiling) Adopt(left *Ceiling) {
-	if left.journal == nil || left.dir.ID().Inode != c.target.CgroupInode {
-		left.Close() // of a cgroup that is gone
+// Adopt continues an orphaned ceiling of the same cgroup: its target was found.
+func (c *Ceiling) Adopt(orphan *Ceiling) {
+	if orphan.journal == nil || orphan.dir.ID().Inode != c.target.CgroupInode {
+		orphan.Close() // of a cgroup that is gone
 
 		return
 	}
 
 	c.Close()
-	c.dir, left.dir = left.dir, nil
+	c.dir, orphan.dir = orphan.dir, nil
 	c.adoptBy = boottime.Now() + adoptGrace
-	c.adopt(*left.journal)
+	c.adopt(*orphan.journal)
 }
 
-// Expire takes back a leftover that no target claimed: after a grace, or when its hold is over.
+// Expire releases an orphaned ceiling whose target was not found: after a grace, or when its hold is over.
 func (c *Ceiling) Expire(now time.Duration) []Action {
 	if c.journal == nil || now < c.retryAt || now < c.adoptBy && now < c.journal.HoldUntil {
 		return nil
 	}
 
-	return c.Release(resources.ActionRelease, "its target was not found again")
+	return c.Release(ActionRelease, "its target was not found again")
 }

@@ -9,12 +9,11 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
 
-// apply puts a ceiling in force.
-func (c *Ceiling) apply(desired *resources.DesiredCeilingSpec, now time.Duration) []Action {
+// apply writes a ceiling where none is in force.
+func (c *Ceiling) apply(desired *decide.DesiredCeiling, now time.Duration) []Action {
 	if err := c.dir.Controllable(); cgroup.IsUncontrollable(err) {
 		return c.observe(desired, err)
 	} else if err != nil {
@@ -30,38 +29,38 @@ func (c *Ceiling) apply(desired *resources.DesiredCeilingSpec, now time.Duration
 		return nil
 	}
 
-	limited, write := owner.Limit(desired.CeilingMillicores, desired.FloorMillicores)
+	limited, write := owner.Limit(desired.Millicores, desired.FloorMillicores)
 	if !write {
 		c.err = nil
 
-		if c.status.State != resources.CeilingOwnerLower || c.status.OwnerLimit != owner.String() {
-			c.leftTo(owner, desired, resources.CeilingOwnerLower)
+		if c.status.State != StateOwnerLower || c.status.OwnerLimit != owner.String() {
+			c.showOwner(owner, desired, StateOwnerLower)
 		}
 
 		return nil
 	}
 
 	journal := cgroup.Journal{
-		Target: c.id, Rule: desired.Rule, Reason: desired.Reason,
+		Target: c.target.ID, Rule: desired.Rule, Reason: desired.Reason,
 		OwnerLimit: owner.String(), OwnerBurstUsec: c.dir.ReadBurst(), Applied: limited.String(),
-		Since: desired.SinceClock, HoldUntil: desired.HoldUntilClock, BootID: c.node.BootID,
+		Since: desired.Since, HoldUntil: desired.Until, BootID: c.node.BootID,
 	}
 
 	readBack, err := c.dir.Apply(journal)
 
 	switch {
 	case errors.Is(err, cgroup.ErrChanged):
-		return c.conceded(desired, owner.String(), now)
+		return c.externalChange(desired, owner.String(), now)
 	case err != nil:
 		return c.failed(desired.Rule, desired.Reason, owner.String(), err, now)
 	}
 
 	c.inForce(desired, journal, readBack)
 
-	return []Action{c.action(resources.ActionApply, desired.Rule, desired.Reason, owner.String(), readBack.String(), nil)}
+	return []Action{c.action(ActionApply, desired.Rule, desired.Reason, owner.String(), readBack.String(), nil)}
 }
 
-// owner reads the owner's cpu.max; ours tells that a ceiling was found in force, and is taken over.
+// owner reads the owner's limit; ours reports that a ceiling was found in force and adopted instead.
 func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
 	journal, err := c.dir.ReadJournal()
 
@@ -71,9 +70,9 @@ func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
 
 		return value, false, err
 	case errors.Is(err, cgroup.ErrBadJournal):
-		// A ceiling of ours may be in force: taken for the owner's value, it would stay for good.
-		return value, false, fmt.Errorf("cgroup %s: %w: the owner's cpu.max is unknown, so nothing is written; "+
-			"set cpu.max to what it shall be and remove the xattr trusted.spegelguard from the cgroup", c.target.Cgroup, err)
+		// A ceiling may be in force: taken for the owner's limit, it would stay for good.
+		return value, false, fmt.Errorf("cgroup %s: %w: the owner's limit is unknown, so nothing is written; "+
+			"set cpu.max to the owner's limit and remove the xattr trusted.spegelguard from the cgroup", c.target.Cgroup, err)
 	case err != nil:
 		return value, false, err
 	}
@@ -88,34 +87,34 @@ func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
 		return value, true, nil
 	}
 
-	// It was never put in force, or somebody else wrote over it: what it still holds is the burst.
+	// It was never applied, or changed externally: what the journal still restores is the burst.
 	value, err = c.dir.Restore(journal)
 
 	return value, false, err
 }
 
-// leftTo shows the owner's value in force in place of a ceiling.
-func (c *Ceiling) leftTo(owner cgroup.CPUMax, desired *resources.DesiredCeilingSpec, state string) {
+// showOwner shows that the owner's limit is in force in place of a ceiling.
+func (c *Ceiling) showOwner(owner cgroup.CPUMax, desired *decide.DesiredCeiling, state string) {
 	c.status = c.newStatus(desired, state)
 	c.status.OwnerLimit, c.status.ReadBack = owner.String(), owner.String()
 }
 
-func (c *Ceiling) inForce(desired *resources.DesiredCeilingSpec, journal cgroup.Journal, readBack cgroup.CPUMax) {
+func (c *Ceiling) inForce(desired *decide.DesiredCeiling, journal cgroup.Journal, readBack cgroup.CPUMax) {
 	c.err, c.journal = nil, &journal
-	c.status = c.newStatus(desired, resources.CeilingApplied)
+	c.status = c.newStatus(desired, StateApplied)
 	c.status.AppliedAt = time.Now().UTC()
 	c.status.OwnerLimit, c.status.Applied, c.status.ReadBack = journal.OwnerLimit, journal.Applied, readBack.String()
 }
 
-// watch looks after a ceiling in force.
-func (c *Ceiling) watch(desired *resources.DesiredCeilingSpec, now time.Duration) []Action {
+// keep reads a ceiling in force back, and adjusts it.
+func (c *Ceiling) keep(desired *decide.DesiredCeiling, now time.Duration) []Action {
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {
 		return c.failed(desired.Rule, desired.Reason, c.status.ReadBack, err, now)
 	}
 
 	if !c.journal.Ours(current) {
-		return c.conceded(desired, c.journal.Applied, now)
+		return c.externalChange(desired, c.journal.Applied, now)
 	}
 
 	c.status.ReadBack = current.String()
@@ -123,13 +122,13 @@ func (c *Ceiling) watch(desired *resources.DesiredCeilingSpec, now time.Duration
 	return c.adjust(desired, now)
 }
 
-// conceded: somebody else wrote cpu.max. That is the owner's new will: it becomes the one to restore.
-// The lower of the two is applied again, ever more slowly, or not at all in this hold.
-func (c *Ceiling) conceded(desired *resources.DesiredCeilingSpec, before string, now time.Duration) []Action {
+// externalChange takes an external change of cpu.max for the owner's new limit, which a release restores from now on.
+// The lower of the two is applied again after a back-off, or with conflict: yield not in this hold.
+func (c *Ceiling) externalChange(desired *decide.DesiredCeiling, before string, now time.Duration) []Action {
 	c.externalChanges++
 
-	// Forget the old value first: were we to end here, a restart must not restore it. Restore leaves a
-	// external cpu.max alone and puts back the burst.
+	// The old limit is removed first: after a crash here a restart must not restore it. Restore leaves an external
+	// cpu.max in force and restores the burst.
 	if c.journal != nil {
 		if _, err := c.dir.Restore(*c.journal); err != nil {
 			return c.failed(desired.Rule, desired.Reason, before, err, now)
@@ -141,38 +140,38 @@ func (c *Ceiling) conceded(desired *resources.DesiredCeilingSpec, before string,
 		return c.failed(desired.Rule, desired.Reason, before, err, now)
 	}
 
-	reason := "cpu.max was changed by somebody else: taken as the owner's new value; the lower one is applied again"
+	reason := "cpu.max was changed externally: it is the owner's limit now; the lower one is applied again"
 
-	if desired.Conflict == string(config.ConflictYield) {
-		c.yielded = desired.SinceClock
-		reason = "cpu.max was changed by somebody else: taken as the owner's new value, and left in force for the rest of the hold"
+	if desired.Yield {
+		c.yielded = desired.Since
+		reason = "cpu.max was changed externally: it is the owner's limit now, and stays in force for the rest of the hold"
 	} else {
 		c.backOff(now)
 	}
 
 	c.err, c.journal = nil, nil
-	c.leftTo(current, desired, resources.CeilingYielded)
+	c.showOwner(current, desired, StateYielded)
 
-	return []Action{c.action(resources.ActionExternalChange, desired.Rule, reason, before, current.String(), nil)}
+	return []Action{c.action(ActionExternalChange, desired.Rule, reason, before, current.String(), nil)}
 }
 
-// settled: what is desired is in force, whatever failed before.
+// settled: the desired ceiling is in force, whatever failed before.
 func (c *Ceiling) settled() {
 	c.err = nil
-	c.status.State, c.status.LastError = resources.CeilingApplied, ""
+	c.status.State, c.status.LastError = StateApplied, ""
 }
 
-// adjust follows a desired ceiling that changed: a step, or another configuration.
-func (c *Ceiling) adjust(desired *resources.DesiredCeilingSpec, now time.Duration) []Action {
+// adjust follows a desired ceiling that changed.
+func (c *Ceiling) adjust(desired *decide.DesiredCeiling, now time.Duration) []Action {
 	owner, err := cgroup.ParseCPUMax(c.journal.OwnerLimit)
 	if err != nil {
 		return c.failed(desired.Rule, desired.Reason, c.journal.Applied, err, now)
 	}
 
 	next, before := *c.journal, c.journal.Applied
-	next.Rule, next.Reason, next.Since, next.HoldUntil = desired.Rule, desired.Reason, desired.SinceClock, desired.HoldUntilClock
+	next.Rule, next.Reason, next.Since, next.HoldUntil = desired.Rule, desired.Reason, desired.Since, desired.Until
 
-	limited, write := owner.Limit(desired.CeilingMillicores, desired.FloorMillicores)
+	limited, write := owner.Limit(desired.Millicores, desired.FloorMillicores)
 
 	switch {
 	case limited.String() == before && next == *c.journal:
@@ -186,13 +185,13 @@ func (c *Ceiling) adjust(desired *resources.DesiredCeilingSpec, now time.Duratio
 
 		c.journal = &next
 		c.settled()
-		c.status.Rule, c.status.SinceClock, c.status.HoldUntilClock = next.Rule, next.Since, next.HoldUntil
+		c.status.Rule, c.status.Since, c.status.Until = next.Rule, next.Since, next.HoldUntil
 
 		return nil
 	case !write:
-		lifted := c.Release(resources.ActionRelease, "the owner's own limit is as low")
+		lifted := c.Release(ActionRelease, "the owner's limit is as low")
 		if c.journal == nil {
-			c.leftTo(owner, desired, resources.CeilingOwnerLower)
+			c.showOwner(owner, desired, StateOwnerLower)
 		}
 
 		return lifted
@@ -204,9 +203,9 @@ func (c *Ceiling) adjust(desired *resources.DesiredCeilingSpec, now time.Duratio
 
 	switch {
 	case errors.Is(err, cgroup.ErrChanged):
-		c.journal = nil // taken back by Apply
+		c.journal = nil // restored by Apply
 
-		return c.conceded(desired, before, now)
+		return c.externalChange(desired, before, now)
 	case err != nil:
 		return c.failed(desired.Rule, desired.Reason, before, err, now)
 	}
@@ -214,10 +213,10 @@ func (c *Ceiling) adjust(desired *resources.DesiredCeilingSpec, now time.Duratio
 	next.Previous = ""
 	c.inForce(desired, next, readBack)
 
-	return []Action{c.action(resources.ActionAdjust, desired.Rule, desired.Reason, before, readBack.String(), nil)}
+	return []Action{c.action(ActionAdjust, desired.Rule, desired.Reason, before, readBack.String(), nil)}
 }
 
-// Release takes the ceiling back, if there is one. One that cannot be is still InForce afterwards.
+// Release restores the owner's limit, if a ceiling is in force. When that fails, it is still InForce afterwards.
 func (c *Ceiling) Release(kind, reason string) []Action {
 	if c.journal == nil || c.dir == nil {
 		return nil
@@ -231,7 +230,7 @@ func (c *Ceiling) Release(kind, reason string) []Action {
 	}
 
 	c.journal, c.err = nil, nil
-	c.status = resources.CeilingStatusSpec{}
+	c.status = Status{}
 	c.retryAt, c.backoff = 0, 0
 
 	return []Action{c.action(kind, journal.Rule, reason, journal.Applied, restored.String(), nil)}

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package enforce is everything between a desired ceiling and cpu.max: when it is written, when it is
-// taken back, and what is done about somebody else's value. Only this package writes to a target.
+// Package enforce moves cpu.max towards the desired ceiling and restores the owner's limit. Only this package writes
+// to a target. It decides nothing about the workload: see package decide.
 package enforce
 
 import (
@@ -11,72 +11,51 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
-	"github.com/spegel-guard/spegel-guard/internal/process"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/internal/host"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
 
-// Back-off of what failed, and of putting the ceiling back over somebody else's value.
+// Back-off after a failure, and before a ceiling is applied again over an external change.
 const (
 	minBackoff = time.Second
 	maxBackoff = time.Minute
 )
 
-// CheckInterval is how soon it is noticed, while no ceiling is desired, that one could not be written.
+// CheckInterval is how often a cgroup without a desired ceiling is checked for whether one could be written.
 const CheckInterval = 10 * time.Second
 
-// Node is where ceilings are written.
-type Node struct {
-	host.Host
-
-	// Failed is told of each attempt to write or to take back a ceiling that failed; nil is not.
-	Failed func(error)
-}
-
-func (n Node) failed(err error) {
-	if n.Failed != nil {
-		n.Failed(err)
-	}
-}
-
-// Action is something done to a target, or decided not to be.
-type Action = resources.GuardActionSpec
-
-// Ceiling is one container's.
+// Ceiling is the state machine of one container's ceiling. It is for one goroutine. Make one with New.
 type Ceiling struct {
 	node   Node
-	id     string
-	target resources.TargetSpec
+	target Target
 
-	dir     *cgroup.Dir
+	dir     Cgroup
 	journal *cgroup.Journal
-	status  resources.CeilingStatusSpec
+	status  Status
 	err     error
 
-	// external counts somebody else's writes; yielded is the SinceClock of the hold that gave way to one.
+	// externalChanges counts those of cpu.max; yielded is the Since of the hold that yielded to one.
 	externalChanges uint64
 	yielded         time.Duration
-	// retryAt ends a back-off, probeAt is when it is asked again whether a ceiling could be written, and
-	// until adoptBy an adopted ceiling waits for the policy's first word.
+	// retryAt ends a back-off, checkAt is the next check of a cgroup without a ceiling, and adoptBy ends the wait of an
+	// adopted ceiling for its first desired one.
 	retryAt time.Duration
 	backoff time.Duration
-	probeAt time.Duration
+	checkAt time.Duration
 	adoptBy time.Duration
 }
 
-// New keeps the container's cgroup open: from here on no other one can be hit. A cgroup that cannot
-// be opened is tried again at each Reconcile.
-func New(node Node, id string, target resources.TargetSpec) *Ceiling {
-	c := &Ceiling{node: node, id: id, target: target}
+// New opens the container's cgroup and keeps it open, so that no other one can be written to. When that fails, each
+// Reconcile tries again.
+func New(node Node, target Target) *Ceiling {
+	c := &Ceiling{node: node, target: target}
 	c.open()
 
 	return c
 }
 
 func (c *Ceiling) open() {
-	dir, err := cgroup.Open(c.node.Cgroup, c.target.Cgroup)
+	dir, err := c.node.Open(c.target.Cgroup)
 	if err != nil {
 		c.err = err
 
@@ -86,7 +65,7 @@ func (c *Ceiling) open() {
 	if dir.ID().Inode != c.target.CgroupInode {
 		dir.Close() //nolint:errcheck // not ours
 
-		c.err = fmt.Errorf("cgroup %s belongs to another container by now", c.target.Cgroup)
+		c.err = fmt.Errorf("cgroup %s belongs to another container now", c.target.Cgroup)
 
 		return
 	}
@@ -95,7 +74,7 @@ func (c *Ceiling) open() {
 	c.err = dir.Controllable()
 }
 
-// Close gives the cgroup up. A ceiling in force stays there.
+// Close closes the cgroup. A ceiling in force stays.
 func (c *Ceiling) Close() {
 	if c.dir != nil {
 		c.dir.Close() //nolint:errcheck // nothing to flush
@@ -103,20 +82,20 @@ func (c *Ceiling) Close() {
 }
 
 // Target the ceiling is for.
-func (c *Ceiling) Target() resources.TargetSpec { return c.target }
+func (c *Ceiling) Target() Target { return c.target }
 
-// Status is what was done and what the kernel said; its State is empty when there is nothing to say.
-func (c *Ceiling) Status() resources.CeilingStatusSpec { return c.status }
+// Status is the ceiling as the kernel has it; its State is empty without one.
+func (c *Ceiling) Status() Status { return c.status }
 
-// Err is what keeps a ceiling from being written or taken back, or nil.
+// Err is what prevents a ceiling from being written or released; nil when nothing does.
 func (c *Ceiling) Err() error { return c.err }
 
-// InForce tells that there is a ceiling, or something else to be taken back.
+// InForce reports whether there is a ceiling, or another change to be restored.
 func (c *Ceiling) InForce() bool { return c.journal != nil }
 
 // Reconcile moves cpu.max towards the desired ceiling. nil is a desired ceiling that is not known yet: nothing new is
 // written, and an adopted ceiling waits for it until its grace is over.
-func (c *Ceiling) Reconcile(desired *resources.DesiredCeilingSpec, now time.Duration) []Action {
+func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) []Action {
 	if c.dir == nil {
 		c.open()
 	}
@@ -131,7 +110,7 @@ func (c *Ceiling) Reconcile(desired *resources.DesiredCeilingSpec, now time.Dura
 		reason = cmp.Or(desired.Reason, reason)
 
 		// A person's instruction does not wait for a back-off.
-		if desired.Rule == resources.RuleOverride {
+		if desired.Rule == decide.RuleOverride {
 			c.retryAt = 0
 		}
 
@@ -142,64 +121,65 @@ func (c *Ceiling) Reconcile(desired *resources.DesiredCeilingSpec, now time.Dura
 	case c.dir == nil:
 		return nil
 	case desired == nil && c.journal == nil:
-		c.status = resources.CeilingStatusSpec{}
-		c.probe(now)
+		c.status = Status{}
+		c.check(now)
 
 		return nil
 	case now < c.retryAt, desired == nil && now < c.adoptBy:
 		return nil
 	case desired == nil:
-		return c.Release(resources.ActionRelease, reason)
-	case desired.Mode == string(config.ModeObserve):
-		return append(c.Release(resources.ActionRelease, "mode is observe"), c.observe(desired, nil)...)
-	case process.Ending(c.node.Proc, int(c.target.PID), c.target.PIDStartTime):
+		return c.Release(ActionRelease, reason)
+	case desired.Observe:
+		return append(c.Release(ActionRelease, "mode is observe"), c.observe(desired, nil)...)
+	case c.node.Ending(c.target.PID, c.target.PIDStartTime):
 		// Throttled, it could not shut down within its grace period.
-		return c.letGo(desired)
+		return c.end(desired)
 	case desired.Probing:
-		return c.Release(resources.ActionProbe, "the hold is over and the workload is throttled")
-	case desired.Conflict == string(config.ConflictYield) && (desired.SinceClock == c.yielded || desired.SinceClock == desired.YieldedClock):
+		return c.Release(ActionProbe, "the hold is over and the workload is throttled")
+	case desired.Yield && (desired.Since == c.yielded || desired.Since == desired.YieldedSince):
 		c.yield(desired)
 
 		return nil
 	case c.journal != nil:
-		return c.watch(desired, now)
+		return c.keep(desired, now)
 	default:
 		return c.apply(desired, now)
 	}
 }
 
-// probe learns whether a ceiling could be written, before one is needed, and whether one is there that should not be.
-func (c *Ceiling) probe(now time.Duration) {
-	if now < c.probeAt {
+// check finds out whether a ceiling could be written, before one is desired, and whether there is one that should not
+// be.
+func (c *Ceiling) check(now time.Duration) {
+	if now < c.checkAt {
 		return
 	}
 
-	c.err, c.probeAt = c.dir.Controllable(), now+CheckInterval
+	c.err, c.checkAt = c.dir.Controllable(), now+CheckInterval
 
 	if errors.Is(c.err, cgroup.ErrGone) {
 		c.err = nil // the target is about to go
 	}
 
-	// Whoever left it: a ceiling that nobody wants is taken back.
+	// A ceiling that is not desired is released, whoever left it.
 	if journal, err := c.dir.ReadJournal(); err == nil {
 		c.journal = &journal
 	}
 }
 
-// observe says what would be done, once; err is why it is not done in mode enforce.
-func (c *Ceiling) observe(desired *resources.DesiredCeilingSpec, err error) []Action {
+// observe reports once what would be done; err is why it is not done in mode enforce.
+func (c *Ceiling) observe(desired *decide.DesiredCeiling, err error) []Action {
 	if c.journal != nil {
-		return nil // it could not be taken back
+		return nil // it could not be released
 	}
 
 	c.err = err
 
-	status := c.newStatus(desired, resources.CeilingObserved)
+	status := c.newStatus(desired, StateObserved)
 	if err != nil {
 		status.LastError = err.Error()
 	}
 
-	if c.status.State == status.State && c.status.SinceClock == status.SinceClock && c.status.LastError == status.LastError {
+	if c.status.State == status.State && c.status.Since == status.Since && c.status.LastError == status.LastError {
 		return nil
 	}
 
@@ -209,45 +189,45 @@ func (c *Ceiling) observe(desired *resources.DesiredCeilingSpec, err error) []Ac
 		c.node.failed(err)
 	}
 
-	return []Action{c.action(resources.ActionObserve, desired.Rule, desired.Reason, "", "", err)}
+	return []Action{c.action(ActionObserve, desired.Rule, desired.Reason, "", "", err)}
 }
 
-// letGo lifts the ceiling of a container that ends.
-func (c *Ceiling) letGo(desired *resources.DesiredCeilingSpec) []Action {
-	actions := c.Release(resources.ActionRelease, "the container terminates")
+// end releases the ceiling of a container that terminates.
+func (c *Ceiling) end(desired *decide.DesiredCeiling) []Action {
+	actions := c.Release(ActionRelease, "the container terminates")
 
 	if c.journal == nil {
-		c.status = c.newStatus(desired, resources.CeilingTerminating)
+		c.status = c.newStatus(desired, StateTerminating)
 	}
 
 	return actions
 }
 
-// yield leaves somebody else's value in force, and shows it.
-func (c *Ceiling) yield(desired *resources.DesiredCeilingSpec) {
-	c.yielded = desired.SinceClock
+// yield leaves an external change in force and shows it.
+func (c *Ceiling) yield(desired *decide.DesiredCeiling) {
+	c.yielded = desired.Since
 
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {
 		return // gone: the target is about to go
 	}
 
-	if c.status.State != resources.CeilingYielded || c.status.SinceClock != desired.SinceClock {
-		c.status = c.newStatus(desired, resources.CeilingYielded)
+	if c.status.State != StateYielded || c.status.Since != desired.Since {
+		c.status = c.newStatus(desired, StateYielded)
 	}
 
 	c.status.OwnerLimit, c.status.ReadBack, c.status.Applied = current.String(), current.String(), ""
 }
 
-// gone: the cgroup took the ceiling and the journal with it.
+// gone: the cgroup was removed, and with it the ceiling and the journal.
 func (c *Ceiling) gone() {
 	c.journal, c.err = nil, nil
-	c.status = resources.CeilingStatusSpec{}
+	c.status = Status{}
 }
 
-// failed is said once, and tried again ever more slowly.
+// failed records a failure, starts a back-off and returns an action unless the same failure was returned before.
 func (c *Ceiling) failed(rule, reason, before string, err error, now time.Duration) []Action {
-	// What is on the cgroup is what there is to take back.
+	// The journal on the cgroup is what there is to restore.
 	c.journal = nil
 
 	if journal, journalErr := c.dir.ReadJournal(); journalErr == nil {
@@ -265,7 +245,7 @@ func (c *Ceiling) failed(rule, reason, before string, err error, now time.Durati
 	repeated := c.err != nil && c.err.Error() == err.Error()
 
 	c.err = err
-	c.status.State, c.status.LastError = resources.CeilingFailed, err.Error()
+	c.status.State, c.status.LastError = StateFailed, err.Error()
 	c.status.Rule, c.status.ContainerID = rule, c.target.ContainerID
 	c.backOff(now)
 
@@ -273,7 +253,7 @@ func (c *Ceiling) failed(rule, reason, before string, err error, now time.Durati
 		return nil
 	}
 
-	return []Action{c.action(resources.ActionFail, rule, reason, before, "", err)}
+	return []Action{c.action(ActionFail, rule, reason, before, "", err)}
 }
 
 func (c *Ceiling) backOff(now time.Duration) {
@@ -281,32 +261,26 @@ func (c *Ceiling) backOff(now time.Duration) {
 	c.retryAt = now + c.backoff
 }
 
-func (c *Ceiling) newStatus(desired *resources.DesiredCeilingSpec, state string) resources.CeilingStatusSpec {
-	return resources.CeilingStatusSpec{
+func (c *Ceiling) newStatus(desired *decide.DesiredCeiling, state string) Status {
+	return Status{
 		State: state, ContainerID: c.target.ContainerID, Rule: desired.Rule, ExternalChanges: c.externalChanges,
-		SinceClock: desired.SinceClock, HoldUntilClock: desired.HoldUntilClock,
+		Since: desired.Since, Until: desired.Until,
 	}
 }
 
 func (c *Ceiling) action(kind, rule, reason, before, after string, err error) Action {
-	action := Action{
-		At: time.Now().UTC(), Action: kind, Target: c.id, ContainerID: c.target.ContainerID, Cgroup: c.target.Cgroup,
-		Rule: rule, Reason: reason, Before: before, After: after,
+	return Action{
+		At: time.Now().UTC(), Kind: kind, Target: c.target.ID, ContainerID: c.target.ContainerID, Cgroup: c.target.Cgroup,
+		Rule: rule, Reason: reason, Before: before, After: after, Err: err,
 	}
-
-	if err != nil {
-		action.Error = err.Error()
-	}
-
-	return action
 }
 
-// takeOver takes the ceiling on the cgroup for what it is: one of ours, in force.
+// adopt continues the ceiling that is in force on the cgroup.
 func (c *Ceiling) adopt(journal cgroup.Journal) {
 	c.err, c.journal = nil, &journal
-	c.status = resources.CeilingStatusSpec{
-		State: resources.CeilingApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: boottime.Wall(journal.Since),
+	c.status = Status{
+		State: StateApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: boottime.Wall(journal.Since),
 		OwnerLimit: journal.OwnerLimit, Applied: journal.Applied, ReadBack: journal.Applied, ExternalChanges: c.externalChanges,
-		Adopted: true, SinceClock: journal.Since, HoldUntilClock: journal.HoldUntil,
+		Adopted: true, Since: journal.Since, Until: journal.HoldUntil,
 	}
 }

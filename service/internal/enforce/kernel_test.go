@@ -19,8 +19,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/internal/process"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/test/kernel"
@@ -36,7 +35,7 @@ type bench struct {
 	t       *testing.T
 	node    enforce.Node
 	name    string
-	target  resources.TargetSpec
+	target  enforce.Target
 	cmd     *exec.Cmd
 	ceiling *enforce.Ceiling
 	now     time.Duration
@@ -47,7 +46,7 @@ func newBench(t *testing.T) *bench {
 	kernel.Require(t)
 
 	path := filepath.Join(parent, strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()))
-	b := &bench{t: t, node: enforce.Node{Host: host.Host{Proc: "/proc", Cgroup: root, BootID: "boot"}}, name: filepath.Join(root, path), now: boottime.Now()}
+	b := &bench{t: t, node: enforce.NewNode(host.Host{Proc: "/proc", Cgroup: root, BootID: "boot"}, nil), name: filepath.Join(root, path), now: boottime.Now()}
 
 	require.NoError(t, os.MkdirAll(b.name, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(root, parent, "cgroup.subtree_control"), []byte("+cpu"), 0))
@@ -64,10 +63,10 @@ func newBench(t *testing.T) *bench {
 	start, err := process.Start("/proc", b.cmd.Process.Pid)
 	require.NoError(t, err)
 
-	b.target = resources.TargetSpec{
-		ContainerID: "c", PID: int64(b.cmd.Process.Pid), PIDStartTime: start, Cgroup: path, CgroupInode: inode(t, b.name),
+	b.target = enforce.Target{
+		ID: "spegel/spegel-x/registry", ContainerID: "c", PID: b.cmd.Process.Pid, PIDStartTime: start, Cgroup: path, CgroupInode: inode(t, b.name),
 	}
-	b.ceiling = enforce.New(b.node, "spegel/spegel-x/registry", b.target)
+	b.ceiling = enforce.New(b.node, b.target)
 	t.Cleanup(b.ceiling.Close)
 
 	return b
@@ -94,15 +93,15 @@ func inode(t *testing.T, name string) uint64 {
 	return stat.Ino
 }
 
-func desired() *resources.DesiredCeilingSpec {
-	return &resources.DesiredCeilingSpec{
-		Mode: string(config.ModeEnforce), Conflict: string(config.ConflictReassert), Rule: "SpegelHighCPU", Reason: "cpu 1803m above 400m",
-		CeilingMillicores: 500, FloorMillicores: 100, SinceClock: boottime.Now(), HoldUntilClock: boottime.Now() + time.Hour,
+func desired() *decide.DesiredCeiling {
+	return &decide.DesiredCeiling{
+		Rule: "SpegelHighCPU", Reason: "cpu 1803m above 400m",
+		Millicores: 500, FloorMillicores: 100, Since: boottime.Now(), Until: boottime.Now() + time.Hour,
 	}
 }
 
 // step reconciles, a while later each time, and returns what was done.
-func (b *bench) step(spec *resources.DesiredCeilingSpec, passed time.Duration) []string {
+func (b *bench) step(spec *decide.DesiredCeiling, passed time.Duration) []string {
 	b.t.Helper()
 
 	b.now += passed
@@ -110,7 +109,7 @@ func (b *bench) step(spec *resources.DesiredCeilingSpec, passed time.Duration) [
 	var kinds []string
 
 	for _, action := range b.ceiling.Reconcile(spec, b.now) {
-		kinds = append(kinds, action.Action)
+		kinds = append(kinds, action.Kind)
 	}
 
 	return kinds
@@ -141,17 +140,17 @@ func (b *bench) noJournal() {
 func TestApplyAdjustRelease(t *testing.T) {
 	b, spec := newBench(t), desired()
 
-	assert.Equal(t, []string{resources.ActionApply}, b.step(spec, 0))
+	assert.Equal(t, []string{enforce.ActionApply}, b.step(spec, 0))
 	assert.Equal(t, "50001 100000", b.read("cpu.max"))
 	assert.False(t, b.ceiling.Status().AppliedAt.IsZero())
 	assert.Empty(t, b.step(spec, time.Second))
 
-	spec.CeilingMillicores = 300
-	assert.Equal(t, []string{resources.ActionAdjust}, b.step(spec, time.Second))
+	spec.Millicores = 300
+	assert.Equal(t, []string{enforce.ActionAdjust}, b.step(spec, time.Second))
 	assert.Equal(t, "30001 100000", b.read("cpu.max"))
 
 	// A longer hold is written down, or a restart would end it early.
-	spec.HoldUntilClock += time.Hour
+	spec.Until += time.Hour
 	assert.Empty(t, b.step(spec, time.Second))
 
 	dir, err := cgroup.Open(root, b.target.Cgroup)
@@ -161,10 +160,10 @@ func TestApplyAdjustRelease(t *testing.T) {
 
 	journal, err := dir.ReadJournal()
 	require.NoError(t, err)
-	assert.Equal(t, spec.HoldUntilClock, journal.HoldUntil)
+	assert.Equal(t, spec.Until, journal.HoldUntil)
 	assert.Equal(t, "max 100000", journal.OwnerLimit)
 
-	assert.Equal(t, []string{resources.ActionRelease}, b.step(nil, time.Second))
+	assert.Equal(t, []string{enforce.ActionRelease}, b.step(nil, time.Second))
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 	b.noJournal()
 }
@@ -178,14 +177,14 @@ func TestReassertBacksOff(t *testing.T) {
 
 	for n := uint64(1); n <= 4; n++ {
 		b.write("cpu.max", "80000 100000")
-		assert.Equal(t, []string{resources.ActionExternalChange}, b.step(spec, 0))
-		assert.Equal(t, resources.CeilingYielded, b.ceiling.Status().State)
+		assert.Equal(t, []string{enforce.ActionExternalChange}, b.step(spec, 0))
+		assert.Equal(t, enforce.StateYielded, b.ceiling.Status().State)
 		assert.True(t, b.ceiling.Status().AppliedAt.IsZero(), "none is in force")
 		assert.Equal(t, n, b.ceiling.Status().ExternalChanges)
 		assert.Equal(t, "80000 100000", b.ceiling.Status().OwnerLimit)
 
 		assert.Empty(t, b.step(spec, wait-time.Millisecond), "not before the back-off is over")
-		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Millisecond))
+		assert.Equal(t, []string{enforce.ActionApply}, b.step(spec, time.Millisecond))
 		assert.Equal(t, "50001 100000", b.read("cpu.max"))
 
 		wait *= 2
@@ -199,27 +198,27 @@ func TestReassertBacksOff(t *testing.T) {
 // TestYieldLeavesTheirsForTheHold and no longer.
 func TestYieldLeavesTheirsForTheHold(t *testing.T) {
 	b, spec := newBench(t), desired()
-	spec.Conflict = string(config.ConflictYield)
+	spec.Yield = true
 	b.step(spec, 0)
 
 	b.write("cpu.max", "max 100000")
-	assert.Equal(t, []string{resources.ActionExternalChange}, b.step(spec, time.Second))
+	assert.Equal(t, []string{enforce.ActionExternalChange}, b.step(spec, time.Second))
 	assert.Empty(t, b.step(spec, time.Hour))
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
-	assert.Equal(t, resources.CeilingYielded, b.ceiling.Status().State)
+	assert.Equal(t, enforce.StateYielded, b.ceiling.Status().State)
 	b.noJournal()
 
 	// A guard that was started again knows by the memory.
-	again := enforce.New(b.node, "spegel/spegel-x/registry", b.target)
+	again := enforce.New(b.node, b.target)
 	defer again.Close()
 
-	spec.YieldedClock = spec.SinceClock
+	spec.YieldedSince = spec.Since
 	assert.Empty(t, again.Reconcile(spec, b.now))
-	assert.Equal(t, resources.CeilingYielded, again.Status().State)
+	assert.Equal(t, enforce.StateYielded, again.Status().State)
 
 	next := desired()
-	next.Conflict, next.SinceClock = spec.Conflict, spec.SinceClock+1
-	assert.Equal(t, []string{resources.ActionApply}, b.step(next, time.Second), "the next hold is another matter")
+	next.Yield, next.Since = spec.Yield, spec.Since+1
+	assert.Equal(t, []string{enforce.ActionApply}, b.step(next, time.Second), "the next hold is another matter")
 	b.step(nil, 0)
 }
 
@@ -229,9 +228,9 @@ func TestTheOwnerMayChooseTheVeryCeiling(t *testing.T) {
 	b.step(spec, 0)
 
 	b.write("cpu.max", "50000 100000")
-	assert.Equal(t, []string{resources.ActionExternalChange}, b.step(spec, time.Second))
+	assert.Equal(t, []string{enforce.ActionExternalChange}, b.step(spec, time.Second))
 	assert.Empty(t, b.step(spec, time.Minute))
-	assert.Equal(t, resources.CeilingOwnerLower, b.ceiling.Status().State)
+	assert.Equal(t, enforce.StateOwnerLower, b.ceiling.Status().State)
 
 	b.step(nil, 0)
 	assert.Equal(t, "50000 100000", b.read("cpu.max"))
@@ -247,8 +246,8 @@ func TestATerminatingContainerIsLetGo(t *testing.T) {
 	require.NoError(t, b.cmd.Process.Signal(syscall.SIGSTOP))
 	require.NoError(t, b.cmd.Process.Signal(syscall.SIGTERM))
 
-	assert.Equal(t, []string{resources.ActionRelease}, b.step(spec, time.Second))
-	assert.Equal(t, resources.CeilingTerminating, b.ceiling.Status().State)
+	assert.Equal(t, []string{enforce.ActionRelease}, b.step(spec, time.Second))
+	assert.Equal(t, enforce.StateTerminating, b.ceiling.Status().State)
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 	b.noJournal()
 
@@ -275,7 +274,7 @@ func TestACgroupThatIsGoneIsNoError(t *testing.T) {
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 
 	// Opened by its path, the inode tells.
-	late := enforce.New(b.node, "spegel/spegel-x/registry", b.target)
+	late := enforce.New(b.node, b.target)
 	defer late.Close()
 
 	assert.Empty(t, late.Reconcile(spec, b.now))
@@ -288,13 +287,13 @@ func TestACgroupThatIsGoneIsNoError(t *testing.T) {
 func TestACeilingNobodyWantsIsTakenBack(t *testing.T) {
 	b := newBench(t)
 
-	other := enforce.New(b.node, "spegel/spegel-x/registry", b.target)
+	other := enforce.New(b.node, b.target)
 	other.Reconcile(desired(), b.now)
 	other.Close()
 	require.Equal(t, "50001 100000", b.read("cpu.max"))
 
 	assert.Empty(t, b.step(nil, time.Second))
-	assert.Equal(t, []string{resources.ActionRelease}, b.step(nil, time.Second))
+	assert.Equal(t, []string{enforce.ActionRelease}, b.step(nil, time.Second))
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 	b.noJournal()
 }
@@ -305,23 +304,23 @@ func TestADamagedJournalIsNeverWrittenOver(t *testing.T) {
 	b.write("cpu.max", "60000 100000")
 	require.NoError(t, unix.Setxattr(b.name, "trusted.spegelguard", []byte("00000000 {}"), 0))
 
-	assert.Equal(t, []string{resources.ActionFail}, b.step(spec, time.Second))
+	assert.Equal(t, []string{enforce.ActionFail}, b.step(spec, time.Second))
 	assert.Empty(t, b.step(spec, time.Hour))
 	require.ErrorIs(t, b.ceiling.Err(), cgroup.ErrBadJournal)
 	assert.ErrorContains(t, b.ceiling.Err(), "remove the xattr trusted.spegelguard")
 	assert.Equal(t, "60000 100000", b.read("cpu.max"))
 
-	_, err := enforce.AdoptAll(b.node, config.ModeEnforce, zap.NewNop())
+	_, err := enforce.Adopt(b.node, false, zap.NewNop())
 	require.ErrorIs(t, err, cgroup.ErrBadJournal)
 
-	all, err := enforce.RestoreAll(root)
+	all, err := enforce.RestoreAll(b.node)
 	require.NoError(t, err)
 	require.Len(t, all, 1)
 	require.ErrorIs(t, all[0].Err, cgroup.ErrBadJournal)
 	assert.Equal(t, "60000 100000", b.read("cpu.max"))
 
 	require.NoError(t, unix.Removexattr(b.name, "trusted.spegelguard"))
-	assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Hour))
+	assert.Equal(t, []string{enforce.ActionApply}, b.step(spec, time.Hour))
 	b.step(nil, 0)
 	assert.Equal(t, "60000 100000", b.read("cpu.max"))
 }
@@ -332,12 +331,12 @@ func TestAnExternalWriteWhileAwayIsTheOwners(t *testing.T) {
 	b.step(spec, 0)
 	b.write("cpu.max", "70000 100000")
 
-	left, err := enforce.AdoptAll(b.node, config.ModeEnforce, zap.NewNop())
+	left, err := enforce.Adopt(b.node, false, zap.NewNop())
 	require.NoError(t, err)
 	assert.Empty(t, left.Ceilings)
-	assert.Equal(t, spec.SinceClock, left.Foreign["spegel/spegel-x/registry"])
+	assert.Equal(t, spec.Since, left.Changed["spegel/spegel-x/registry"])
 	require.Len(t, left.Actions, 2)
-	assert.Equal(t, resources.ActionExternalChange, left.Actions[0].Action)
+	assert.Equal(t, enforce.ActionExternalChange, left.Actions[0].Kind)
 	assert.Equal(t, "70000 100000", b.read("cpu.max"))
 	b.noJournal()
 }

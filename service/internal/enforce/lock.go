@@ -13,7 +13,7 @@ import (
 )
 
 // ErrLocked says that another guard is at work on the node.
-var ErrLocked = errors.New("another spegel-guard is at work on this node")
+var ErrLocked = errors.New("another spegel-guard runs on this node")
 
 // Lock lets one guard write, and no more.
 //

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
@@ -30,7 +30,7 @@ func TestOnlyObserving(t *testing.T) {
 
 		b.write("cgroup.freeze", "0")
 		require.Eventually(t, func() bool { return strings.Contains(b.read("cgroup.events"), "frozen 0") }, time.Minute, time.Millisecond)
-		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Second), "thawed")
+		assert.Equal(t, []string{enforce.ActionApply}, b.step(spec, time.Second), "thawed")
 		b.step(nil, 0)
 	})
 
@@ -50,7 +50,7 @@ func TestOnlyObserving(t *testing.T) {
 
 		target := b.target
 		target.Cgroup, target.CgroupInode = filepath.Join(b.target.Cgroup, "bare"), inode(t, bare)
-		b.ceiling = enforce.New(b.node, "spegel/spegel-x/registry", target)
+		b.ceiling = enforce.New(b.node, target)
 		b.onlyObserves(spec, cgroup.ErrNoController, "must delegate cpu")
 	})
 
@@ -66,7 +66,7 @@ func TestOnlyObserving(t *testing.T) {
 
 		withoutCapability(t, unix.CAP_SYS_ADMIN, func() {
 			// Asked beforehand, the kernel does not tell; so it is tried, and without a journal nothing is written.
-			assert.Equal(t, []string{resources.ActionFail}, b.step(spec, 0))
+			assert.Equal(t, []string{enforce.ActionFail}, b.step(spec, 0))
 			assert.Empty(t, b.step(spec, time.Second), "said once")
 		})
 
@@ -75,7 +75,7 @@ func TestOnlyObserving(t *testing.T) {
 		assert.Equal(t, "max 100000", b.read("cpu.max"))
 		b.noJournal()
 
-		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Minute))
+		assert.Equal(t, []string{enforce.ActionApply}, b.step(spec, time.Minute))
 		b.step(nil, 0)
 	})
 
@@ -89,33 +89,33 @@ func TestOnlyObserving(t *testing.T) {
 
 		b.node.Cgroup = mount
 		b.ceiling.Close()
-		b.ceiling = enforce.New(b.node, "spegel/spegel-x/registry", b.target)
+		b.ceiling = enforce.New(b.node, b.target)
 		b.onlyObserves(spec, unix.EROFS, "not writable")
 
 		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
-		assert.Equal(t, []string{resources.ActionApply}, b.step(spec, time.Minute), "writable again")
+		assert.Equal(t, []string{enforce.ActionApply}, b.step(spec, time.Minute), "writable again")
 
 		// What cannot be taken back is said once, tried again, and no error any more once it is desired again.
 		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-		assert.Equal(t, []string{resources.ActionFail}, b.step(nil, time.Minute))
+		assert.Equal(t, []string{enforce.ActionFail}, b.step(nil, time.Minute))
 		assert.Empty(t, b.step(nil, time.Hour))
-		assert.Equal(t, resources.CeilingFailed, b.ceiling.Status().State)
+		assert.Equal(t, enforce.StateFailed, b.ceiling.Status().State)
 		assert.True(t, b.ceiling.InForce())
 
 		assert.Empty(t, b.step(spec, time.Hour))
-		assert.Equal(t, resources.CeilingApplied, b.ceiling.Status().State)
+		assert.Equal(t, enforce.StateApplied, b.ceiling.Status().State)
 		require.NoError(t, b.ceiling.Err())
 
 		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
-		assert.Equal(t, []string{resources.ActionRelease}, b.step(nil, time.Hour))
+		assert.Equal(t, []string{enforce.ActionRelease}, b.step(nil, time.Hour))
 		b.noJournal()
 	})
 }
 
-func (b *bench) onlyObserves(spec *resources.DesiredCeilingSpec, want error, message string) {
+func (b *bench) onlyObserves(spec *decide.DesiredCeiling, want error, message string) {
 	b.t.Helper()
 
-	assert.Equal(b.t, []string{resources.ActionObserve}, b.step(spec, time.Second))
+	assert.Equal(b.t, []string{enforce.ActionObserve}, b.step(spec, time.Second))
 	assert.Empty(b.t, b.step(spec, time.Minute), "said once")
 
 	require.ErrorIs(b.t, b.ceiling.Err(), want)
@@ -123,7 +123,7 @@ func (b *bench) onlyObserves(spec *resources.DesiredCeilingSpec, want error, mes
 	assert.ErrorContains(b.t, b.ceiling.Err(), message)
 
 	status := b.ceiling.Status()
-	assert.Equal(b.t, resources.CeilingObserved, status.State)
+	assert.Equal(b.t, enforce.StateObserved, status.State)
 	assert.Contains(b.t, status.LastError, message)
 	assert.Equal(b.t, "max 100000", b.read("cpu.max"))
 	b.noJournal()

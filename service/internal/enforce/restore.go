@@ -6,11 +6,9 @@ import (
 	"errors"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
-// Restored is one cgroup whose ceiling was taken back, or should have been.
+// Restored is one cgroup whose owner's limit was restored, or could not be.
 type Restored struct {
 	Cgroup, Target string
 	// Before and After are its cpu.max.
@@ -18,13 +16,9 @@ type Restored struct {
 	Err           error
 }
 
-// RestoreAll takes back every ceiling on the node, whoever left it, without a daemon.
-func RestoreAll(root string) ([]Restored, error) {
-	if err := cgroup.CheckRoot(root); err != nil {
-		return nil, err
-	}
-
-	paths, err := cgroup.FindJournals(root)
+// RestoreAll restores the owner's limit on every cgroup with a ceiling, without a daemon.
+func RestoreAll(node Node) ([]Restored, error) {
+	paths, err := node.Find()
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +26,7 @@ func RestoreAll(root string) ([]Restored, error) {
 	var all []Restored
 
 	for _, path := range paths {
-		ceiling, err := openOrphan(Node{Host: host.Host{Cgroup: root}}, path)
+		ceiling, err := openOrphan(node, path)
 
 		switch {
 		case errors.Is(err, cgroup.ErrGone):
@@ -43,9 +37,9 @@ func RestoreAll(root string) ([]Restored, error) {
 			continue
 		}
 
-		one := Restored{Cgroup: path, Target: ceiling.id}
+		one := Restored{Cgroup: path, Target: ceiling.target.ID}
 
-		for _, action := range ceiling.Release(resources.ActionRelease, "restore") {
+		for _, action := range ceiling.Release(ActionRelease, "restore") {
 			one.Before, one.After = action.Before, action.After
 		}
 

@@ -21,8 +21,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/fault"
 	"github.com/spegel-guard/spegel-guard/internal/process"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/test/kernel"
@@ -211,19 +209,14 @@ func goOn(t *testing.T, dir *cgroup.Dir, way string) bool {
 
 	switch way {
 	case restartRestore:
-		_, err := enforce.RestoreAll(root)
+		_, err := enforce.RestoreAll(theNode())
 		require.NoError(t, err)
 	case restartOver, restartObserve:
-		mode := config.ModeEnforce
-		if way == restartObserve {
-			mode = config.ModeObserve
-		}
-
-		left, err := enforce.AdoptAll(theNode(), mode, zap.NewNop())
+		left, err := enforce.Adopt(theNode(), way == restartObserve, zap.NewNop())
 		require.NoError(t, err)
 		require.Empty(t, left.Ceilings)
 	case restartInHold, restartNotFound:
-		left, err := enforce.AdoptAll(theNode(), config.ModeEnforce, zap.NewNop())
+		left, err := enforce.Adopt(theNode(), false, zap.NewNop())
 		require.NoError(t, err)
 
 		orphan, found := left.Ceilings[path]
@@ -245,7 +238,7 @@ func goOn(t *testing.T, dir *cgroup.Dir, way string) bool {
 			return true
 		}
 
-		claimed := enforce.New(theNode(), target, resources.TargetSpec{Cgroup: path, CgroupInode: dir.ID().Inode})
+		claimed := enforce.New(theNode(), enforce.Target{ID: target, Cgroup: path, CgroupInode: dir.ID().Inode})
 		claimed.Adopt(orphan)
 		claimed.Reconcile(nil, boottime.Now()+2*time.Minute)
 		claimed.Close()

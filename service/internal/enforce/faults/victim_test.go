@@ -20,9 +20,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/internal/fault"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
@@ -70,22 +69,22 @@ func enforceUntilKilled(text string) error {
 	node := theNode()
 
 	// The order of the daemon's start.
-	if _, err := enforce.AdoptAll(node, config.ModeEnforce, zap.NewNop()); err != nil {
+	if _, err := enforce.Adopt(node, false, zap.NewNop()); err != nil {
 		return err
 	}
 
 	file := persist.File[persist.Workload]{Path: memoryPath, BootID: node.BootID}
-	ceiling := enforce.New(node, target, resources.TargetSpec{
-		ContainerID: "c", PID: int64(v.PID), PIDStartTime: v.Start, Cgroup: v.Cgroup, CgroupInode: v.Inode,
+	ceiling := enforce.New(node, enforce.Target{
+		ID: target, ContainerID: "c", PID: v.PID, PIDStartTime: v.Start, Cgroup: v.Cgroup, CgroupInode: v.Inode,
 	})
 
 	fmt.Println("ready")
 
 	for {
 		since := boottime.Now()
-		wanted := &resources.DesiredCeilingSpec{
-			Mode: string(config.ModeEnforce), FloorMillicores: 100, Rule: "r", Conflict: string(config.ConflictReassert),
-			SinceClock: since, HoldUntilClock: since + v.Hold,
+		wanted := &decide.DesiredCeiling{
+			FloorMillicores: 100, Rule: "r",
+			Since: since, Until: since + v.Hold,
 		}
 
 		hold := policy.Hold{Rule: "r", Since: since, Until: since + v.Hold}
@@ -98,7 +97,7 @@ func enforceUntilKilled(text string) error {
 		clock := since
 
 		for range 2 + random.IntN(5) {
-			wanted.CeilingMillicores = 150 + random.Int64N(1000)
+			wanted.Millicores = 150 + random.Int64N(1000)
 			wanted.Probing = random.IntN(8) == 0
 
 			ceiling.Reconcile(wanted, clock)
@@ -180,7 +179,7 @@ func (v victim) run(t *testing.T, point string, after time.Duration) (said []str
 }
 
 func theNode() enforce.Node {
-	return enforce.Node{Host: host.Host{Proc: "/proc", Cgroup: root, BootID: "this-boot"}}
+	return enforce.NewNode(host.Host{Proc: "/proc", Cgroup: root, BootID: "this-boot"}, nil)
 }
 
 func journals(t *testing.T) []string {
