@@ -9,6 +9,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/resource"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
@@ -57,7 +58,7 @@ func (c *ceilings) remove(id resource.ID) []enforce.Action {
 
 // abandon releases a ceiling for good. One that cannot be released now is orphaned and tried again.
 func (c *ceilings) abandon(ceiling *enforce.Ceiling, reason string) []enforce.Action {
-	actions := ceiling.Release(enforce.ActionRelease, reason)
+	actions := ceiling.Release(enforce.ActionRelease, reason, boottime.Now())
 
 	if ceiling.InForce() {
 		c.orphaned[ceiling.Target().Cgroup] = ceiling
@@ -112,7 +113,7 @@ func (c *ceilings) close(release bool) []enforce.Action {
 
 	for _, ceiling := range slices.AppendSeq(slices.Collect(maps.Values(c.byTarget)), maps.Values(c.orphaned)) {
 		if release {
-			actions = append(actions, ceiling.Release(enforce.ActionRelease, "the service stopped")...)
+			actions = append(actions, ceiling.Release(enforce.ActionRelease, "the service stopped", boottime.Now())...)
 		}
 
 		ceiling.Close()

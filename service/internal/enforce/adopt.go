@@ -103,7 +103,7 @@ func (a *Adopted) add(c *Ceiling, observe bool, logger *zap.Logger) error {
 		return nil
 	}
 
-	a.Actions = append(a.Actions, c.Release(ActionRelease, "an earlier process left it")...)
+	a.Actions = append(a.Actions, c.Release(ActionRelease, "an earlier process left it", now)...)
 
 	if c.InForce() {
 		a.Ceilings[c.target.Cgroup] = c // tried again
@@ -157,5 +157,5 @@ func (c *Ceiling) Expire(now time.Duration) []Action {
 		return nil
 	}
 
-	return c.Release(ActionRelease, "its target was not found again")
+	return c.Release(ActionRelease, "its target was not found again", now)
 }

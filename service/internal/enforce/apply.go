@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
@@ -189,7 +188,7 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, now time.Duration) []Ac
 
 		return nil
 	case !write:
-		lifted := c.Release(ActionRelease, "the owner's limit is as low")
+		lifted := c.Release(ActionRelease, "the owner's limit is as low", now)
 		if c.journal == nil {
 			c.showOwner(owner, desired, StateOwnerLower)
 		}
@@ -217,7 +216,7 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, now time.Duration) []Ac
 }
 
 // Release restores the owner's limit, if a ceiling is in force. When that fails, it is still InForce afterwards.
-func (c *Ceiling) Release(kind, reason string) []Action {
+func (c *Ceiling) Release(kind, reason string, now time.Duration) []Action {
 	if c.journal == nil || c.dir == nil {
 		return nil
 	}
@@ -226,7 +225,7 @@ func (c *Ceiling) Release(kind, reason string) []Action {
 
 	restored, err := c.dir.Restore(journal)
 	if err != nil {
-		return c.failed(journal.Rule, reason, journal.Applied, err, boottime.Now())
+		return c.failed(journal.Rule, reason, journal.Applied, err, now)
 	}
 
 	c.journal, c.err = nil, nil

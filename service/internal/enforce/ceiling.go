@@ -128,14 +128,14 @@ func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) [
 	case now < c.retryAt, desired == nil && now < c.adoptBy:
 		return nil
 	case desired == nil:
-		return c.Release(ActionRelease, reason)
+		return c.Release(ActionRelease, reason, now)
 	case desired.Observe:
-		return append(c.Release(ActionRelease, "mode is observe"), c.observe(desired, nil)...)
+		return append(c.Release(ActionRelease, "mode is observe", now), c.observe(desired, nil)...)
 	case c.node.Ending(c.target.PID, c.target.PIDStartTime):
 		// Throttled, it could not shut down within its grace period.
-		return c.end(desired)
+		return c.end(desired, now)
 	case desired.Probing:
-		return c.Release(ActionProbe, "the hold is over and the workload is throttled")
+		return c.Release(ActionProbe, "the hold is over and the workload is throttled", now)
 	case desired.Yield && (desired.Since == c.yielded || desired.Since == desired.YieldedSince):
 		c.yield(desired)
 
@@ -193,8 +193,8 @@ func (c *Ceiling) observe(desired *decide.DesiredCeiling, err error) []Action {
 }
 
 // end releases the ceiling of a container that terminates.
-func (c *Ceiling) end(desired *decide.DesiredCeiling) []Action {
-	actions := c.Release(ActionRelease, "the container terminates")
+func (c *Ceiling) end(desired *decide.DesiredCeiling, now time.Duration) []Action {
+	actions := c.Release(ActionRelease, "the container terminates", now)
 
 	if c.journal == nil {
 		c.status = c.newStatus(desired, StateTerminating)

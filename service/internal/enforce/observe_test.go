@@ -17,6 +17,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
 // TestOnlyObserving: each machine that does not let a ceiling be written gets a message, once, and no mark.
@@ -87,7 +88,7 @@ func TestOnlyObserving(t *testing.T) {
 		t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) })
 		require.NoError(t, unix.Mount("", mount, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 
-		b.node.Cgroup = mount
+		b.node = enforce.NewNode(host.Host{Proc: "/proc", Cgroup: mount, BootID: "boot"}, nil)
 		b.ceiling.Close()
 		b.ceiling = enforce.New(b.node, b.target)
 		b.onlyObserves(spec, unix.EROFS, "not writable")

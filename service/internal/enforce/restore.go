@@ -5,6 +5,7 @@ package enforce
 import (
 	"errors"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 )
 
@@ -39,7 +40,7 @@ func RestoreAll(node Node) ([]Restored, error) {
 
 		one := Restored{Cgroup: path, Target: ceiling.target.ID}
 
-		for _, action := range ceiling.Release(ActionRelease, "restore") {
+		for _, action := range ceiling.Release(ActionRelease, "restore", boottime.Now()) {
 			one.Before, one.After = action.Before, action.After
 		}
 

@@ -1,0 +1,558 @@
+//go:build linux
+
+package enforce_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce/enforcetest"
+)
+
+const (
+	memoryPath   = "kubepods/pod1/c1"
+	memoryInode  = 7
+	memoryTarget = "spegel/spegel-1/registry"
+)
+
+// machine is a ceiling over a cgroup in memory.
+type machine struct {
+	t       *testing.T
+	node    *enforcetest.Node
+	cgroup  *enforcetest.Cgroup
+	ceiling *enforce.Ceiling
+	now     time.Duration
+	// desired is 500m for an hour until a test changes it.
+	desired decide.DesiredCeiling
+}
+
+func newMachine(t *testing.T, owner string) *machine {
+	t.Helper()
+
+	m := &machine{t: t, node: enforcetest.NewNode(), now: boottime.Now()}
+	m.cgroup = m.node.Create(memoryPath, owner, memoryInode)
+	m.ceiling = enforce.New(m.node.Enforce(), m.target())
+	m.desired = decide.DesiredCeiling{
+		Millicores: 500, FloorMillicores: 100, Rule: "SpegelHighCPU", Reason: "cpu 1803m", Since: m.now, Until: m.now + time.Hour,
+	}
+
+	return m
+}
+
+func (*machine) target() enforce.Target {
+	return enforce.Target{ID: memoryTarget, ContainerID: "c1", PID: 1, Cgroup: memoryPath, CgroupInode: memoryInode}
+}
+
+// step reconciles a second later and returns the kinds and reasons of the actions.
+func (m *machine) step() []string { return m.after(time.Second) }
+
+func (m *machine) after(passed time.Duration) []string {
+	m.now += passed
+
+	return kinds(m.ceiling.Reconcile(&m.desired, m.now))
+}
+
+// none withdraws the desired ceiling for a reason.
+func (m *machine) none(rule, reason string) {
+	m.desired = decide.DesiredCeiling{Rule: rule, Reason: reason}
+}
+
+func kinds(actions []enforce.Action) []string {
+	var texts []string
+
+	for _, action := range actions {
+		texts = append(texts, action.Kind+": "+action.Reason)
+	}
+
+	return texts
+}
+
+// journal is one of an earlier process of this boot whose hold lasts for a while.
+func journal(holdLeft time.Duration) cgroup.Journal {
+	return cgroup.Journal{
+		Target: memoryTarget, Rule: "SpegelHighCPU", OwnerLimit: enforcetest.Unlimited, Applied: "50001 100000",
+		Since: boottime.Now() - time.Minute, HoldUntil: boottime.Now() + holdLeft, BootID: "boot",
+	}
+}
+
+func TestCeiling_AppliesAndReleases(t *testing.T) {
+	for owner, want := range map[string]string{
+		enforcetest.Unlimited: "50001 100000", "200000 100000": "50001 100000", "max 20000": "10001 20000",
+	} {
+		t.Run(owner, func(t *testing.T) {
+			m := newMachine(t, owner)
+
+			assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+			assert.Equal(t, want, m.cgroup.CPUMax())
+			assert.Empty(t, m.step(), "in force already")
+
+			status := m.ceiling.Status()
+			assert.Equal(t, enforce.StateApplied, status.State)
+			assert.Equal(t, owner, status.OwnerLimit)
+			assert.Equal(t, want, status.ReadBack)
+			assert.Equal(t, m.desired.Since, status.Since)
+			assert.True(t, m.ceiling.InForce())
+
+			m.none("", "every rule was quiet")
+			assert.Equal(t, []string{"release: every rule was quiet"}, m.step())
+			assert.Equal(t, owner, m.cgroup.CPUMax())
+			assert.Nil(t, m.cgroup.Journal())
+			assert.Empty(t, m.ceiling.Status().State)
+		})
+	}
+}
+
+func TestCeiling_AdjustsToAnotherDesiredCeiling(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.step()
+
+	m.desired.Millicores = 300
+	assert.Equal(t, []string{"adjust: cpu 1803m"}, m.step())
+	assert.Equal(t, "30001 100000", m.cgroup.CPUMax())
+
+	// Another hold with the same ceiling changes the journal alone.
+	m.desired.Since, m.desired.Until = m.desired.Since+1, m.desired.Until+1
+	assert.Empty(t, m.step())
+	assert.Equal(t, m.desired.Until, m.cgroup.Journal().HoldUntil)
+	assert.Equal(t, m.desired.Until, m.ceiling.Status().Until)
+
+	m.desired.Millicores = 10
+	m.step()
+	assert.Equal(t, "10001 100000", m.cgroup.CPUMax(), "never below the floor")
+}
+
+func TestCeiling_LeavesALowerLimitOfTheOwner(t *testing.T) {
+	m := newMachine(t, "30000 100000")
+
+	assert.Empty(t, m.step())
+	assert.Equal(t, "30000 100000", m.cgroup.CPUMax())
+	assert.Equal(t, enforce.StateOwnerLower, m.ceiling.Status().State)
+	assert.False(t, m.ceiling.InForce())
+
+	// A lower ceiling is applied, and released when the desired one rises to the owner's limit.
+	m.desired.Millicores = 200
+	assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+
+	m.desired.Millicores = 400
+	assert.Equal(t, []string{"release: the owner's limit is as low"}, m.step())
+	assert.Equal(t, enforce.StateOwnerLower, m.ceiling.Status().State)
+	assert.Equal(t, "30000 100000", m.cgroup.CPUMax())
+}
+
+func TestCeiling_Observes(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.desired.Observe = true
+
+	assert.Equal(t, []string{"would-apply: cpu 1803m"}, m.step())
+	assert.Empty(t, m.step(), "reported once")
+	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+	assert.Equal(t, enforce.StateObserved, m.ceiling.Status().State)
+
+	m.desired.Observe = false
+	m.step()
+
+	m.desired.Observe = true
+	assert.Equal(t, []string{"release: mode is observe", "would-apply: cpu 1803m"}, m.step())
+	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+}
+
+func TestCeiling_ObservesWhatCannotBeControlled(t *testing.T) {
+	for _, cause := range []error{cgroup.ErrFrozen, cgroup.ErrThreaded, cgroup.ErrNoController, unix.EROFS} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			m := newMachine(t, enforcetest.Unlimited)
+			m.cgroup.Fail("Controllable", cause)
+
+			assert.Equal(t, []string{"would-apply: cpu 1803m"}, m.step())
+			assert.Empty(t, m.step())
+			require.ErrorIs(t, m.ceiling.Err(), cause)
+			assert.Len(t, m.node.Failures, 1)
+
+			m.cgroup.Fail("Controllable", nil)
+			assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+			assert.NoError(t, m.ceiling.Err())
+		})
+	}
+}
+
+func TestCeiling_Probes(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.step()
+
+	m.desired.Probing = true
+	assert.Equal(t, []string{"probe: the hold is over and the workload is throttled"}, m.step())
+	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+	assert.Empty(t, m.step())
+
+	m.desired.Probing = false
+	assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+}
+
+func TestCeiling_ReassertsAfterAnExternalChange(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.step()
+	m.cgroup.Write("80000 100000")
+
+	assert.Equal(t, []string{"external-change: cpu.max was changed externally: it is the owner's limit now; the lower one is applied again"}, m.step())
+	assert.Equal(t, enforce.StateYielded, m.ceiling.Status().State)
+	assert.Equal(t, uint64(1), m.ceiling.Status().ExternalChanges)
+	assert.Empty(t, m.after(100*time.Millisecond), "the back-off lasts a second")
+	assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+
+	m.none("", "")
+	assert.Equal(t, []string{"release: no ceiling is desired"}, m.step())
+	assert.Equal(t, "80000 100000", m.cgroup.CPUMax(), "the external change is what a release restores")
+}
+
+func TestCeiling_YieldsToAnExternalChange(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.desired.Yield = true
+	m.step()
+	m.cgroup.Write("80000 100000")
+
+	assert.Len(t, m.step(), 1)
+	assert.Empty(t, m.after(time.Minute))
+	assert.Equal(t, "80000 100000", m.cgroup.CPUMax())
+	assert.Equal(t, enforce.StateYielded, m.ceiling.Status().State)
+
+	// The next hold is another matter.
+	m.desired.Since++
+	assert.Equal(t, []string{"apply: cpu 1803m"}, m.after(time.Minute))
+
+	t.Run("after a restart", func(t *testing.T) {
+		m := newMachine(t, "80000 100000")
+		m.desired.Yield, m.desired.YieldedSince = true, m.desired.Since
+
+		assert.Empty(t, m.step())
+		assert.Equal(t, "80000 100000", m.ceiling.Status().OwnerLimit)
+	})
+}
+
+func TestCeiling_TakesAChangeBetweenReadAndWriteForTheOwners(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.cgroup.OnApply(func() { m.cgroup.Write("60000 100000") })
+
+	assert.Len(t, m.step(), 1)
+	assert.Equal(t, "60000 100000", m.cgroup.CPUMax())
+
+	m.after(time.Minute)
+	assert.Equal(t, "50001 100000", m.cgroup.CPUMax())
+
+	m.desired.Millicores = 300
+	m.cgroup.OnApply(func() { m.cgroup.Write("40000 100000") })
+	assert.Len(t, m.step(), 1)
+	assert.Equal(t, "40000 100000", m.cgroup.CPUMax())
+}
+
+func TestCeiling_ReleasesATerminatingContainer(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.step()
+	m.node.End()
+
+	assert.Equal(t, []string{"release: the container terminates"}, m.step())
+	assert.Equal(t, enforce.StateTerminating, m.ceiling.Status().State)
+	assert.Empty(t, m.step())
+	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+}
+
+func TestCeiling_RetriesWhatFailed(t *testing.T) {
+	for _, method := range []string{"Apply", "ReadCPUMax", "ReadJournal"} {
+		t.Run(method, func(t *testing.T) {
+			m := newMachine(t, enforcetest.Unlimited)
+			m.cgroup.Fail(method, enforcetest.ErrBroken)
+
+			assert.Equal(t, []string{"fail: cpu 1803m"}, m.step())
+			assert.Empty(t, m.after(time.Minute), "the same failure is reported once")
+			require.ErrorIs(t, m.ceiling.Err(), enforcetest.ErrBroken)
+			assert.Equal(t, enforce.StateFailed, m.ceiling.Status().State)
+
+			m.cgroup.Fail(method, nil)
+			assert.Empty(t, m.after(time.Second), "the back-off has grown to two seconds")
+			assert.Equal(t, []string{"apply: cpu 1803m"}, m.after(time.Minute))
+			assert.Equal(t, enforce.StateApplied, m.ceiling.Status().State)
+		})
+	}
+
+	t.Run("Controllable", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.cgroup.Fail("Controllable", enforcetest.ErrBroken)
+		assert.Equal(t, []string{"fail: cpu 1803m"}, m.step())
+	})
+
+	t.Run("keep", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.step()
+		m.cgroup.Fail("ReadCPUMax", enforcetest.ErrBroken)
+		assert.Equal(t, []string{"fail: cpu 1803m"}, m.step())
+		assert.True(t, m.ceiling.InForce(), "there is a journal to restore")
+
+		m.cgroup.Fail("ReadCPUMax", nil)
+		assert.Empty(t, m.after(time.Minute))
+		assert.Equal(t, enforce.StateApplied, m.ceiling.Status().State)
+	})
+
+	t.Run("adjust", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.step()
+
+		m.desired.Until++
+		m.cgroup.Fail("WriteJournal", enforcetest.ErrBroken)
+		assert.Equal(t, []string{"fail: cpu 1803m"}, m.step())
+
+		m.desired.Millicores = 300
+		m.cgroup.Fail("Apply", enforcetest.ErrBroken)
+		m.cgroup.Fail("WriteJournal", nil)
+		assert.Empty(t, m.after(time.Minute), "the same failure")
+
+		m.cgroup.Fail("Apply", nil)
+		assert.Equal(t, []string{"adjust: cpu 1803m"}, m.after(time.Minute))
+	})
+}
+
+func TestCeiling_RetriesARelease(t *testing.T) {
+	for rule, want := range map[string][]string{"": nil, decide.RuleOverride: {"release: released"}} {
+		t.Run("rule "+rule, func(t *testing.T) {
+			m := newMachine(t, enforcetest.Unlimited)
+			m.step()
+			m.none(rule, "released")
+			m.cgroup.Fail("Restore", enforcetest.ErrBroken)
+
+			assert.Equal(t, []string{"fail: released"}, m.step())
+			assert.True(t, m.ceiling.InForce())
+
+			m.cgroup.Fail("Restore", nil)
+			assert.Equal(t, want, m.after(time.Millisecond), "an override does not wait for the back-off")
+			m.after(time.Minute)
+			assert.False(t, m.ceiling.InForce())
+			assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+		})
+	}
+}
+
+func TestCeiling_EndsWithItsCgroup(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.step()
+	m.node.Remove(memoryPath)
+
+	assert.Empty(t, m.step())
+	assert.False(t, m.ceiling.InForce())
+	assert.NoError(t, m.ceiling.Err())
+	assert.Empty(t, m.node.Failures)
+}
+
+func TestCeiling_WritesToItsOwnCgroupOnly(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	other := m.node.Create(memoryPath, enforcetest.Unlimited, memoryInode+1)
+	m.ceiling = enforce.New(m.node.Enforce(), m.target())
+
+	assert.Empty(t, m.step())
+	assert.Equal(t, enforcetest.Unlimited, other.CPUMax())
+	require.ErrorContains(t, m.ceiling.Err(), "belongs to another container now")
+
+	m.node.Remove(memoryPath)
+	m.ceiling = enforce.New(m.node.Enforce(), m.target())
+	require.ErrorIs(t, m.ceiling.Err(), cgroup.ErrGone)
+
+	// It is opened as soon as it can be.
+	m.node.Create(memoryPath, enforcetest.Unlimited, memoryInode)
+	assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+	assert.Equal(t, m.target(), m.ceiling.Target())
+}
+
+func TestCeiling_ChecksACgroupWithoutACeiling(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.none("", "")
+	m.step()
+
+	m.cgroup.Fail("Controllable", unix.EROFS)
+	m.after(time.Second)
+	require.NoError(t, m.ceiling.Err(), "not checked yet")
+	m.after(enforce.CheckInterval)
+	require.ErrorIs(t, m.ceiling.Err(), unix.EROFS)
+
+	m.cgroup.Fail("Controllable", cgroup.ErrGone)
+	m.after(enforce.CheckInterval)
+	require.NoError(t, m.ceiling.Err(), "the target is about to go")
+
+	// A ceiling that nobody desires, whoever left it.
+	m.cgroup.SetJournal(journal(time.Hour))
+	m.cgroup.Write("50001 100000")
+	m.after(enforce.CheckInterval)
+	m.after(time.Second)
+	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+}
+
+func TestCeiling_AdoptsWhatItFindsInForce(t *testing.T) {
+	m := newMachine(t, "50001 100000")
+	m.cgroup.SetJournal(journal(time.Hour))
+
+	assert.Empty(t, m.step())
+	assert.True(t, m.ceiling.Status().Adopted)
+	assert.Equal(t, enforcetest.Unlimited, m.ceiling.Status().OwnerLimit)
+
+	t.Run("a journal without its ceiling", func(t *testing.T) {
+		m := newMachine(t, "80000 100000")
+		m.cgroup.SetJournal(journal(time.Hour))
+		assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+		assert.Equal(t, "80000 100000", m.ceiling.Status().OwnerLimit)
+	})
+
+	t.Run("a journal that cannot be read", func(t *testing.T) {
+		m := newMachine(t, "80000 100000")
+		m.cgroup.Fail("ReadJournal", cgroup.ErrBadJournal)
+		assert.Equal(t, []string{"fail: cpu 1803m"}, m.step())
+		assert.Equal(t, "80000 100000", m.cgroup.CPUMax(), "it may be a ceiling")
+		require.ErrorContains(t, m.ceiling.Err(), "remove the xattr trusted.spegelguard")
+	})
+}
+
+func TestAdopt(t *testing.T) {
+	other := journal(time.Hour)
+	other.BootID = "another boot"
+
+	for _, test := range []struct {
+		name    string
+		max     string
+		journal cgroup.Journal
+		observe bool
+		fail    string
+
+		held, changed bool
+		actions       []string
+		left          string
+	}{
+		{name: "hold not over", max: "50001 100000", journal: journal(time.Hour), held: true, actions: []string{"adopt: an earlier process applied it and its hold is not over"}, left: "50001 100000"},
+		{name: "hold over", max: "50001 100000", journal: journal(-time.Second), actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
+		{name: "another boot", max: "50001 100000", journal: other, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
+		{name: "mode observe", max: "50001 100000", journal: journal(time.Hour), observe: true, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
+		{name: "never written", max: enforcetest.Unlimited, journal: journal(time.Hour), held: true, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
+		{
+			name: "changed meanwhile", max: "80000 100000", journal: journal(time.Hour), held: true, changed: true,
+			actions: []string{"external-change: cpu.max was changed externally while no guard ran: it is the owner's limit now", "release: an earlier process left it"}, left: "80000 100000",
+		},
+		{name: "cannot be restored", max: "50001 100000", journal: journal(-time.Second), fail: "Restore", actions: []string{"fail: an earlier process left it"}, left: "50001 100000"},
+		{name: "cannot be read", max: "50001 100000", journal: journal(time.Hour), fail: "ReadCPUMax", left: "50001 100000"},
+		{name: "journal cannot be read", max: "50001 100000", journal: journal(time.Hour), fail: "ReadJournal", left: "50001 100000"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			node := enforcetest.NewNode()
+			c := node.Create(memoryPath, test.max, memoryInode)
+			c.SetJournal(test.journal)
+
+			if test.fail != "" {
+				c.Fail(test.fail, enforcetest.ErrBroken)
+			}
+
+			adopted, err := enforce.Adopt(node.Enforce(), test.observe, zap.NewNop())
+			assert.Equal(t, test.fail != "", err != nil, "%v", err)
+			assert.Equal(t, test.actions, kinds(adopted.Actions))
+			assert.Equal(t, test.left, c.CPUMax())
+			assert.Equal(t, test.held, adopted.Holds[memoryTarget].Rule != "")
+			assert.Equal(t, test.changed, adopted.Changed[memoryTarget] != 0)
+		})
+	}
+
+	t.Run("no hierarchy", func(t *testing.T) {
+		node := enforcetest.NewNode().Enforce()
+		node.Find = func() ([]string, error) { return nil, fmt.Errorf("/sys/fs/cgroup: %w", cgroup.ErrNotUnified) }
+
+		adopted, err := enforce.Adopt(node, false, zap.NewNop())
+		require.NoError(t, err)
+		assert.NotNil(t, adopted.Ceilings)
+
+		node.Find = func() ([]string, error) { return nil, enforcetest.ErrBroken }
+		_, err = enforce.Adopt(node, false, zap.NewNop())
+		require.ErrorIs(t, err, enforcetest.ErrBroken)
+		_, err = enforce.RestoreAll(node)
+		require.ErrorIs(t, err, enforcetest.ErrBroken)
+	})
+}
+
+// adopted is the orphaned ceiling of an earlier process.
+func adopted(t *testing.T, m *machine, holdLeft time.Duration) *enforce.Ceiling {
+	t.Helper()
+
+	m.cgroup.SetJournal(journal(holdLeft))
+	m.cgroup.Write("50001 100000")
+
+	left, err := enforce.Adopt(m.node.Enforce(), false, zap.NewNop())
+	require.NoError(t, err)
+	require.Contains(t, left.Ceilings, memoryPath)
+
+	return left.Ceilings[memoryPath]
+}
+
+func TestCeiling_ContinuesAnOrphan(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.ceiling.Adopt(adopted(t, m, time.Hour))
+	assert.True(t, m.ceiling.Status().Adopted)
+
+	// The desired ceiling is not published yet.
+	assert.Empty(t, m.ceiling.Reconcile(nil, boottime.Now()+time.Second))
+	assert.True(t, m.ceiling.InForce())
+
+	m.none("", "the probe measured no breach")
+	assert.Equal(t, []string{"release: the probe measured no breach"}, m.step())
+
+	t.Run("and releases it when nothing is desired in time", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.ceiling.Adopt(adopted(t, m, time.Hour))
+		assert.Equal(t, []string{"release: no ceiling is desired"}, kinds(m.ceiling.Reconcile(nil, boottime.Now()+2*time.Minute)))
+	})
+
+	t.Run("of the same cgroup only", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		orphan := adopted(t, m, time.Hour)
+		target := m.target()
+		target.CgroupInode++
+
+		created := enforce.New(m.node.Enforce(), target)
+		created.Adopt(orphan)
+		assert.False(t, created.InForce())
+	})
+}
+
+func TestCeiling_ExpiresAnOrphan(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	orphan := adopted(t, m, time.Hour)
+
+	assert.Empty(t, orphan.Expire(boottime.Now()))
+	assert.Equal(t, []string{"release: its target was not found again"}, kinds(orphan.Expire(boottime.Now()+2*time.Minute)))
+	assert.Empty(t, orphan.Expire(boottime.Now()+time.Hour))
+	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+}
+
+func TestRestoreAll(t *testing.T) {
+	node := enforcetest.NewNode()
+	good, bad, broken := node.Create("a", "50001 100000", 1), node.Create("b", "50001 100000", 2), node.Create("c", "50001 100000", 3)
+	node.Create("without", enforcetest.Unlimited, 4)
+
+	for _, c := range []*enforcetest.Cgroup{good, bad, broken} {
+		c.SetJournal(journal(time.Hour))
+	}
+
+	bad.Fail("ReadJournal", cgroup.ErrBadJournal)
+	broken.Fail("Restore", enforcetest.ErrBroken)
+
+	all, err := enforce.RestoreAll(node.Enforce())
+	require.NoError(t, err)
+
+	byPath := map[string]enforce.Restored{}
+	for _, one := range all {
+		byPath[one.Cgroup] = one
+	}
+
+	assert.Equal(t, enforce.Restored{Cgroup: "a", Target: memoryTarget, Before: "50001 100000", After: enforcetest.Unlimited}, byPath["a"])
+	require.ErrorIs(t, byPath["b"].Err, cgroup.ErrBadJournal)
+	require.ErrorIs(t, byPath["c"].Err, enforcetest.ErrBroken)
+	assert.Len(t, all, 3)
+}
