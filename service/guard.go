@@ -178,7 +178,7 @@ func newEngine(
 
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config, Served: loaded.Config},
-		&controllers.TargetController{Host: node, Sources: sources, Events: cri},
+		&controllers.TargetController{Node: node, Sources: sources, Events: cri},
 		&controllers.SampleController{Host: node, Feed: feed, Duration: serving.metrics.SampleDuration},
 		&controllers.NodeController{Host: node, Content: f.content, Pods: cri},
 		&controllers.PolicyController{

@@ -30,8 +30,8 @@ type CeilingController struct {
 	// Host is where evidence is captured, Node where ceilings are written.
 	Host host.Host
 	Node enforce.Node
-	// Lock must be held to write.
-	Lock *enforce.Lock
+	// Lock must be held to write: see enforce.Lock.
+	Lock interface{ Acquire() error }
 	// Adopted is what an earlier process left on the node's cgroups.
 	Adopted enforce.Adopted
 	// Initial configuration, until the active one is read.

@@ -13,11 +13,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
-	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
 // discoverInterval bounds how long a new container goes unseen without an event stream, and an ended one
@@ -28,9 +26,16 @@ const discoverInterval = 2 * time.Second
 // with everything about every container, which costs it much more than an event costs.
 const confirmInterval = 30 * time.Second
 
+// TargetNode is what TargetController reads of the node: see host.Host.
+type TargetNode interface {
+	CheckRoot() error
+	Inspect(container discover.Container) (resources.TargetSpec, error)
+	Alive(target resources.TargetSpec) bool
+}
+
 // TargetController finds the containers to guard.
 type TargetController struct {
-	Host host.Host
+	Node TargetNode
 	// Sources in order of preference; one that cannot answer is passed over.
 	Sources []discover.Source
 	// Events of the container runtime say when to ask anew; nil asks at each interval.
@@ -106,7 +111,7 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 
 // discover returns the targets by workload, and the condition.
 func (c *TargetController) discover(ctx context.Context, target config.Target) (map[string]resources.TargetSpec, string, string) {
-	if err := cgroup.CheckRoot(c.Host.Cgroup); err != nil {
+	if err := c.Node.CheckRoot(); err != nil {
 		return nil, resources.ReasonNoCgroup2, fmt.Sprintf("%v: the guard needs the node's unified hierarchy mounted there", err)
 	}
 
@@ -128,7 +133,7 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 	// Without the labels, what was known stays as long as it lives.
 	if answer.Unlabelled != nil {
 		for id, spec := range c.known {
-			if c.Host.Alive(spec) {
+			if c.Node.Alive(spec) {
 				found[id], seen[spec.ContainerID] = spec, true
 			}
 		}
@@ -141,7 +146,7 @@ func (c *TargetController) discover(ctx context.Context, target config.Target) (
 			continue
 		}
 
-		spec, inspectErr := c.Host.Inspect(container)
+		spec, inspectErr := c.Node.Inspect(container)
 		if inspectErr != nil {
 			inspectErrs = errors.Join(inspectErrs, fmt.Errorf("container %s: %w", container.Workload(), inspectErr))
 
@@ -180,7 +185,7 @@ func (c *TargetController) due(now time.Duration) bool {
 	}
 
 	for _, spec := range c.known {
-		if !c.Host.Alive(spec) {
+		if !c.Node.Alive(spec) {
 			return true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/spegel-guard/spegel-guard/internal/regular"
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 )
 
 // Host is the node as the service sees it.
@@ -18,6 +19,9 @@ type Host struct {
 	// BootID identifies this boot. Saved state and journals of another boot are not applied.
 	BootID string
 }
+
+// CheckRoot returns cgroup.ErrNotUnified when Cgroup is not the root of a unified hierarchy.
+func (h Host) CheckRoot() error { return cgroup.CheckRoot(h.Cgroup) }
 
 // maxBootID is the longest boot id in bytes. The kernel writes a UUID and a newline: 37.
 const maxBootID = 128
