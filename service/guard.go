@@ -176,10 +176,12 @@ func newEngine(
 		sources = slices.Insert(sources, 0, discover.Source(discover.NewMachined(f.machined, f.proc, cri)))
 	}
 
+	source := func(target resources.TargetSpec) observe.Source { return observe.NewSource(node, target) }
+
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config, Served: loaded.Config},
 		&controllers.TargetController{Node: node, Sources: sources, Events: cri},
-		&controllers.SampleController{Host: node, Feed: feed, Duration: serving.metrics.SampleDuration},
+		&controllers.SampleController{Source: source, Feed: feed, Duration: serving.metrics.SampleDuration},
 		&controllers.NodeController{Host: node, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
 			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, adopted, loaded), Seed: seedOf(node.BootID), History: serving.node.History,

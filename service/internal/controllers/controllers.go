@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -133,3 +134,6 @@ func unlessStopped(err error) error {
 
 	return err
 }
+
+// round keeps three decimals.
+func round(value float64) float64 { return math.Round(value*1000) / 1000 }

@@ -63,13 +63,13 @@ func TestNodeController_ContentStoreAppears(t *testing.T) {
 			last = *stats.TypedSpec()
 
 			return match(&last)
-		}, contentInterval/2, 50*time.Millisecond, "%+v", &last)
+		}, patience, 50*time.Millisecond, "%+v", &last)
 	}
 
 	waitFor(func(s *resources.NodeStatsSpec) bool {
 		missing := s.ContentBlobs.Provenance == resources.ProvenanceUnavailable && s.DiskBytes.Provenance == resources.ProvenanceUnavailable
 
-		return missing && s.ContentBlobs.Reason != errNotYet.Error() && s.DiskBytes.Reason != errNotYet.Error()
+		return missing && s.ContentBlobs.Reason != "not read yet" && s.DiskBytes.Reason != "not read yet"
 	})
 
 	stats, err := safe.StateGetByID[*resources.NodeStats](ctx, st, resources.NodeStatsID)

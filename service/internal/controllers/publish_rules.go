@@ -16,6 +16,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
 // rulesPublisher publishes the rules of one target.
@@ -99,4 +100,13 @@ func (p *rulesPublisher) withdraw(ctx context.Context, r controller.Writer) erro
 	*p = rulesPublisher{}
 
 	return nil
+}
+
+// ruleChanged reports whether a rule's status differs significantly. The time until it fires counts in seconds.
+func ruleChanged(before, after *resources.RuleStatusSpec) bool {
+	return before.Signal != after.Signal || before.State != after.State || before.Threshold != after.Threshold ||
+		before.Reason != after.Reason || before.Mode != after.Mode ||
+		observe.Changed(before.Value, after.Value, observe.Noise(config.Signal(after.Signal))) ||
+		observe.Changed(before.Credit, after.Credit, observe.NoiseShare) ||
+		before.TripsIn.Truncate(time.Second) != after.TripsIn.Truncate(time.Second)
 }

@@ -15,20 +15,22 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
 // SampleController reads the kernel's counters of each target at each interval.
 type SampleController struct {
-	Host host.Host
+	// Source opens what is read of a target: see observe.NewSource.
+	Source func(resources.TargetSpec) observe.Source
 	// Feed takes every sample; the resource is updated when there is something to tell clients.
 	Feed *observe.Feed
 	// Duration takes the time that each sample took, in seconds.
 	Duration prometheus.Observer
 
 	config   activeConfig
-	samplers map[string]*sampler
+	samplers map[string]*observe.Sampler
+	// published are the samples that clients know.
+	published map[string]*resources.TargetStatsSpec
 	// fed are the targets that others know samples of, whatever became of this controller meanwhile.
 	fed map[string]struct{}
 	// reason and message are what the condition says.
@@ -54,7 +56,7 @@ func (*SampleController) Outputs() []controller.Output {
 // Run implements controller.Controller.
 func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	c.config.Config = config.Default()
-	c.samplers = map[string]*sampler{}
+	c.samplers, c.published = map[string]*observe.Sampler{}, map[string]*resources.TargetStatsSpec{}
 
 	if c.fed == nil {
 		c.fed = map[string]struct{}{}
@@ -62,7 +64,7 @@ func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger
 
 	defer func() {
 		for _, s := range c.samplers {
-			s.close()
+			s.Close()
 		}
 	}()
 
@@ -83,7 +85,7 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 
 	targets, err := safe.ReaderListAll[*resources.Target](ctx, r)
 	if err != nil {
-		return fmt.Errorf("error listing targets: %w", err)
+		return fmt.Errorf("failed to list targets: %w", err)
 	}
 
 	wanted := map[string]bool{}
@@ -93,17 +95,18 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 		wanted[id] = true
 
 		if s, ok := c.samplers[id]; ok {
-			if sameContainer(s.target, *target.TypedSpec()) {
-				s.scrape(c.config.Target.Metrics)
+			if sameContainer(s.Target(), *target.TypedSpec()) {
+				s.Scrape(c.config.Target.Metrics)
 
 				continue
 			}
 
-			s.close()
+			s.Close()
 		}
 
 		c.fed[id] = struct{}{}
-		c.samplers[id] = newSampler(c.Host, *target.TypedSpec(), c.config.Target.Metrics)
+		c.samplers[id] = observe.NewSampler(c.Source(*target.TypedSpec()), *target.TypedSpec(), c.config.Target.Metrics)
+		c.published[id] = new(resources.TargetStatsSpec)
 	}
 
 	for id := range c.fed {
@@ -112,14 +115,15 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 		}
 
 		if s, ok := c.samplers[id]; ok {
-			s.close()
+			s.Close()
 			delete(c.samplers, id)
+			delete(c.published, id)
 		}
 
 		c.Feed.Remove(id)
 
 		if err := ignoreNotFound(r.Destroy(ctx, resources.NewTargetStats(id).Metadata())); err != nil {
-			return fmt.Errorf("error removing the stats of %s: %w", id, err)
+			return fmt.Errorf("failed to remove the sample of %s: %w", id, err)
 		}
 
 		delete(c.fed, id)
@@ -134,12 +138,12 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 	for id, s := range c.samplers {
 		started := time.Now()
 
-		s.sample(boottime.Now())
+		s.Sample(boottime.Now())
 		c.Duration.Observe(time.Since(started).Seconds())
-		c.Feed.Put(id, &s.stats)
+		c.Feed.Put(id, s.Stats())
 
-		for _, reading := range [...]*resources.Reading{&s.stats.CPU, &s.stats.TXBytesPerSecond} {
-			if reading.Provenance == resources.ProvenanceUnavailable && !s.target.HostNetwork {
+		for _, reading := range [...]*resources.Reading{&s.Stats().CPU, &s.Stats().TXBytesPerSecond} {
+			if reading.Provenance == resources.ProvenanceUnavailable && !s.Target().HostNetwork {
 				reason, message = resources.ReasonSamplingError, id+": "+reading.Reason
 			}
 		}
@@ -149,9 +153,15 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 	c.Feed.Wake()
 
 	for id, s := range c.samplers {
-		if err := s.publish(ctx, r, id); err != nil {
+		if !observe.Significant(c.published[id], s.Stats()) {
+			continue
+		}
+
+		if err := publishStats(ctx, r, id, s.Stats()); err != nil {
 			return err
 		}
+
+		*c.published[id] = *s.Stats()
 	}
 
 	if reason == c.reason && message == c.message {
@@ -166,28 +176,22 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 	c.reason, c.message = reason, message
 
 	if changed && reason != resources.ReasonOK {
-		logger.Warn("sampling", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message))
+		logger.Warn("failed to sample a target", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message))
 	}
 
 	return nil
 }
 
-// publish updates the resource when the newest sample is news.
-func (s *sampler) publish(ctx context.Context, r controller.Writer, id string) error {
-	if !statsChanged(&s.published, &s.stats) {
-		return nil
-	}
-
+// publishStats is apart, so that its closure is allocated only when it is called.
+func publishStats(ctx context.Context, r controller.Writer, id string, stats *resources.TargetStatsSpec) error {
 	err := safe.WriterModify(ctx, r, resources.NewTargetStats(id), func(t *resources.TargetStats) error {
-		*t.TypedSpec() = s.stats
+		*t.TypedSpec() = *stats
 
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("error publishing the stats of %s: %w", id, err)
+		return fmt.Errorf("failed to publish the sample of %s: %w", id, err)
 	}
-
-	s.published = s.stats
 
 	return nil
 }

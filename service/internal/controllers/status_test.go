@@ -115,10 +115,3 @@ func TestDisplay(t *testing.T) {
 	assert.Equal(t, "-", displayCeiling("max 100000"))
 	assert.Equal(t, "-", displayCeiling(""))
 }
-
-func TestRate(t *testing.T) {
-	assert.Equal(t, resources.Warming(), rate(0, 5, 1, true))
-	assert.InDelta(t, 2.5, rate(5, 10, 2, false).Value, 1e-9)
-	assert.Zero(t, rate(10, 5, 2, false).Value, "reset")
-	assert.Zero(t, rate(5, 10, 0, false).Value, "no time passed")
-}

@@ -146,7 +146,7 @@ func TestPolicyController_PublishesWhatChanged(t *testing.T) {
 		ticks.tick(t, map[string]float64{id: cores})
 
 		exact := ticks.c.workloads.known[id].Decision().Rules[0].Value
-		assert.InDelta(t, exact, rule().Value, noiseCores+moved*exact)
+		assert.InDelta(t, exact, rule().Value, 0.005+0.05*exact)
 		assert.Equal(t, string(ticks.c.workloads.known[id].Decision().Rules[0].State), rule().State)
 	}
 

@@ -1,6 +1,4 @@
-//go:build linux
-
-package controllers
+package observe
 
 import (
 	"context"
@@ -13,7 +11,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// scraper asks a target's program for its metrics, beside the samples: an answer may take its time.
+// scraper asks a target for its application metrics beside the samples: an answer may take long.
 type scraper struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -25,20 +23,20 @@ type scraper struct {
 func startScraper(dial gometrics.Dial, metrics config.Metrics) *scraper {
 	ctx, cancel := context.WithCancel(context.Background())
 
-	s := &scraper{cancel: cancel, done: make(chan struct{}), stats: unavailableApplication("not asked yet")}
+	s := &scraper{cancel: cancel, done: make(chan struct{}), stats: unavailableApplication("no answer yet")}
 
 	go s.run(ctx, gometrics.NewClient(dial, int(metrics.Port.Number)), metrics)
 
 	return s
 }
 
-// stop ends a question that is under way, and asks no more.
+// stop cancels a request and asks no more.
 func (s *scraper) stop() {
 	s.cancel()
 	<-s.done
 }
 
-// latest is what the program said last. It never waits for an answer.
+// latest is the newest answer. It never waits for one.
 func (s *scraper) latest() resources.ApplicationStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +51,7 @@ func (s *scraper) run(ctx context.Context, client *gometrics.Client, metrics con
 	ticker := time.NewTicker(metrics.Interval.Duration)
 	defer ticker.Stop()
 
-	var program program
+	application := newApplication()
 
 	for {
 		answer, err := client.Metrics(ctx, metrics.Path)
@@ -61,7 +59,7 @@ func (s *scraper) run(ctx context.Context, client *gometrics.Client, metrics con
 			answer = gometrics.Unavailable(err.Error())
 		}
 
-		stats := program.add(boottime.Now(), answer)
+		stats := application.add(boottime.Now(), answer)
 
 		s.mu.Lock()
 		s.stats = stats

@@ -1,6 +1,4 @@
-//go:build linux
-
-package controllers
+package observe
 
 import (
 	"math"
@@ -10,11 +8,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// A resource is updated for its readers: when a value has moved by more than a twentieth, and by more than
-// what is noise in its unit. Decisions are made on every sample, whatever is published.
+// A resource is updated when a value moved by more than a twentieth and by more than the noise of its unit. Decisions
+// are made on every sample, whatever is published.
 const (
 	moved = 0.05
-	// heartbeat is how old a published reading may become: its time says that the guard is alive.
+	// heartbeat is how old a published sample may become: its time shows that the guard is alive.
 	heartbeat = 10 * time.Second
 )
 
@@ -23,36 +21,36 @@ const (
 	noiseCores   = 0.005
 	noiseBytes   = 1000 // per second
 	noisePackets = 5    // per second
-	noiseShare   = 0.01
+	NoiseShare   = 0.01
 	noiseMemory  = 256 << 10
 	noiseCount   = 2
 )
 
-// changed tells whether a value is news to somebody who knows the one before.
-func changed(before, after, noise float64) bool {
+// Changed reports whether a value differs significantly from the one before; noise is in its unit.
+func Changed(before, after, noise float64) bool {
 	difference := math.Abs(after - before)
 
 	return difference > noise && difference > moved*math.Max(math.Abs(before), math.Abs(after))
 }
 
-// noiseOf is that of a signal's unit; an expression is true or false.
-func noiseOf(signal config.Signal) float64 {
+// Noise is what does not count as a change of a signal; an expression is 0 or 1.
+func Noise(signal config.Signal) float64 {
 	switch {
 	case signal.Bytes():
 		return noiseBytes
 	case signal == config.SignalCPU:
 		return noiseCores
 	default:
-		return noiseShare
+		return NoiseShare
 	}
 }
 
 func readingChanged(before, after *resources.Reading, noise float64) bool {
-	return before.Provenance != after.Provenance || before.Reason != after.Reason || changed(before.Value, after.Value, noise)
+	return before.Provenance != after.Provenance || before.Reason != after.Reason || Changed(before.Value, after.Value, noise)
 }
 
-// statsChanged tells whether a sample is news to somebody who knows the one before.
-func statsChanged(before, after *resources.TargetStatsSpec) bool {
+// Significant reports whether a sample differs significantly from the one before.
+func Significant(before, after *resources.TargetStatsSpec) bool {
 	if before.ContainerID != after.ContainerID || after.Clock-before.Clock >= heartbeat {
 		return true
 	}
@@ -64,9 +62,9 @@ func statsChanged(before, after *resources.TargetStatsSpec) bool {
 		{&before.CPU, &after.CPU, noiseCores},
 		{&before.CPUUser, &after.CPUUser, noiseCores},
 		{&before.CPUSystem, &after.CPUSystem, noiseCores},
-		{&before.ThrottledRatio, &after.ThrottledRatio, noiseShare},
-		{&before.ThrottledTime, &after.ThrottledTime, noiseShare},
-		{&before.CPUPressure, &after.CPUPressure, noiseShare},
+		{&before.ThrottledRatio, &after.ThrottledRatio, NoiseShare},
+		{&before.ThrottledTime, &after.ThrottledTime, NoiseShare},
+		{&before.CPUPressure, &after.CPUPressure, NoiseShare},
 		{&before.MemoryBytes, &after.MemoryBytes, noiseMemory},
 		{&before.MemoryPeakBytes, &after.MemoryPeakBytes, noiseMemory},
 		{&before.Pids, &after.Pids, noiseCount},
@@ -77,15 +75,15 @@ func statsChanged(before, after *resources.TargetStatsSpec) bool {
 		{&before.TXDroppedPerSecond, &after.TXDroppedPerSecond, noisePackets},
 		{&before.RXDroppedPerSecond, &after.RXDroppedPerSecond, noisePackets},
 		{&before.Application.AllocBytesPerSecond, &after.Application.AllocBytesPerSecond, noiseBytes},
-		{&before.Application.GCPerSecond, &after.Application.GCPerSecond, noiseShare},
+		{&before.Application.GCPerSecond, &after.Application.GCPerSecond, NoiseShare},
 		{&before.Application.HeapBytes, &after.Application.HeapBytes, noiseMemory},
 		{&before.Application.Goroutines, &after.Application.Goroutines, noiseCount},
 		{&before.Application.AdvertisedImages, &after.Application.AdvertisedImages, 0},
 		{&before.Application.AdvertisedTags, &after.Application.AdvertisedTags, 0},
 		{&before.Application.AdvertisedDigests, &after.Application.AdvertisedDigests, 0},
 		{&before.Application.AdvertisedKeys, &after.Application.AdvertisedKeys, 0},
-		{&before.Application.MirrorRequestsPerSecond, &after.Application.MirrorRequestsPerSecond, noiseShare},
-		{&before.Application.MirrorHitRatio, &after.Application.MirrorHitRatio, noiseShare},
+		{&before.Application.MirrorRequestsPerSecond, &after.Application.MirrorRequestsPerSecond, NoiseShare},
+		{&before.Application.MirrorHitRatio, &after.Application.MirrorHitRatio, NoiseShare},
 	} {
 		if readingChanged(reading.before, reading.after, reading.noise) {
 			return true
@@ -93,13 +91,4 @@ func statsChanged(before, after *resources.TargetStatsSpec) bool {
 	}
 
 	return false
-}
-
-// ruleChanged tells whether a rule's outcome is news. The time until it fires is counted in seconds.
-func ruleChanged(before, after *resources.RuleStatusSpec) bool {
-	return before.Signal != after.Signal || before.State != after.State || before.Threshold != after.Threshold ||
-		before.Reason != after.Reason || before.Mode != after.Mode ||
-		changed(before.Value, after.Value, noiseOf(config.Signal(after.Signal))) ||
-		changed(before.Credit, after.Credit, noiseShare) ||
-		before.TripsIn.Truncate(time.Second) != after.TripsIn.Truncate(time.Second)
 }

@@ -1,0 +1,58 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/spegel-guard/spegel-guard/pkg/discover"
+)
+
+// stream is an event source of a test.
+type stream struct {
+	events chan eventPod
+}
+
+func (s stream) Watch(ctx context.Context, changed func(string, map[string]string)) error {
+	changed("", nil)
+
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case event, ok := <-s.events:
+			if !ok {
+				<-ctx.Done()
+
+				return ctx.Err()
+			}
+
+			changed(event.namespace, event.labels)
+		}
+	}
+}
+
+func TestWatch_WakesForSelectedPods(t *testing.T) {
+	var w watch
+
+	source, woken := stream{events: make(chan eventPod)}, make(chan bool, 100)
+	selector := discover.Selector{PodLabels: map[string]string{"app": "spegel"}}
+
+	go w.run(t.Context(), source, func() { woken <- true })
+
+	<-woken
+	assert.True(t, w.up.Load())
+	assert.True(t, w.take(selector), "what happened before the stream is unknown")
+	assert.False(t, w.take(selector))
+
+	source.events <- eventPod{namespace: "a", labels: map[string]string{"app": "other"}}
+	<-woken
+	assert.False(t, w.take(selector))
+
+	source.events <- eventPod{namespace: "a", labels: map[string]string{"app": "spegel"}}
+	<-woken
+	assert.True(t, w.take(selector))
+}

@@ -1,0 +1,65 @@
+package observe
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// background takes readings that may hang, on a disk or on another program, in a goroutine.
+type background[T any] struct {
+	// interval between the starts of two readings; after a failure at most nodeInterval.
+	interval time.Duration
+	read     func() (T, error)
+
+	mu      sync.Mutex
+	value   T
+	err     error
+	started time.Duration
+	running bool
+	done    bool
+}
+
+var errNotRead = errors.New("not read yet")
+
+// overdue is how long a reading may take until the value before it is no longer returned.
+const overdue = 30 * time.Second
+
+// latest returns the newest reading. It starts the next one when that is due, and waits for none.
+func (b *background[T]) latest(now time.Duration) (T, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	interval := b.interval
+	if b.err != nil {
+		interval = min(interval, nodeInterval)
+	}
+
+	if !b.running && (!b.done || now-b.started >= interval) {
+		b.running, b.started = true, now
+
+		go b.take()
+	}
+
+	var none T
+
+	switch {
+	case b.running && now-b.started > overdue:
+		return none, fmt.Errorf("the reading has not ended for %s", (now - b.started).Round(time.Second))
+	case !b.done:
+		return none, errNotRead
+	default:
+		return b.value, b.err
+	}
+}
+
+func (b *background[T]) take() {
+	value, err := b.read()
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	b.value, b.err = value, err
+	b.running, b.done = false, true
+}

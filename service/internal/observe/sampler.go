@@ -1,0 +1,179 @@
+//go:build linux
+
+package observe
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/host"
+)
+
+// Source opens what is read of one target. NewSource returns that of a host; a test may have one of its own.
+type Source struct {
+	// Cgroup opens the target's cgroup.
+	Cgroup func() (CgroupReader, error)
+	// Namespace opens the target's network namespace.
+	Namespace func() (Namespace, error)
+}
+
+// Namespace is a target's network namespace: see netns.Namespace.
+type Namespace interface {
+	Dial(ctx context.Context, network, address string) (net.Conn, error)
+	// Links opens its links.
+	Links() (LinksReader, error)
+	Close()
+}
+
+// Sampler reads one target's counters over what it keeps open. It is for one goroutine; make one with NewSampler.
+type Sampler struct {
+	source Source
+	target resources.TargetSpec
+
+	cgroup    cgroupSampler
+	namespace Namespace
+	links     LinksReader
+	rates     linksSampler
+
+	metrics config.Metrics
+	scraper *scraper
+
+	// networkError is why the namespace, or its links, cannot be read.
+	networkError string
+	stats        resources.TargetStatsSpec
+}
+
+// NewSampler returns a sampler of a target that asks for its application metrics where the configuration says.
+func NewSampler(source Source, target resources.TargetSpec, metrics config.Metrics) *Sampler {
+	s := &Sampler{source: source, target: target, metrics: metrics, cgroup: cgroupSampler{open: source.Cgroup}}
+	s.openNamespace()
+
+	return s
+}
+
+// NewSource returns what is read of a target on a host.
+func NewSource(node host.Host, target resources.TargetSpec) Source {
+	return Source{
+		Cgroup:    func() (CgroupReader, error) { return openCgroup(node, target) },
+		Namespace: func() (Namespace, error) { return openNamespace(node, target) },
+	}
+}
+
+// Target of the sampler.
+func (s *Sampler) Target() resources.TargetSpec { return s.target }
+
+// Stats are the newest sample. They are valid until the next one.
+func (s *Sampler) Stats() *resources.TargetStatsSpec { return &s.stats }
+
+// Sample reads everything once at a time (CLOCK_BOOTTIME). A value that cannot be read is unavailable with the reason
+// and does not delay the others.
+func (s *Sampler) Sample(clock time.Duration) {
+	s.stats = resources.TargetStatsSpec{
+		ContainerID: s.target.ContainerID, At: time.Now().UTC(), Clock: clock, Counters: s.stats.Counters,
+	}
+
+	s.cgroup.sample(&s.stats)
+	s.sampleLinks()
+	s.stats.Application = s.application()
+}
+
+func (s *Sampler) sampleLinks() {
+	if s.namespace == nil {
+		s.openNamespace()
+	}
+
+	if s.links == nil {
+		unavailableLinks(&s.stats, s.networkError)
+
+		return
+	}
+
+	counters, err := s.links.Counters()
+	if err != nil {
+		// A socket that failed may not recover: the next sample opens a new one.
+		s.closeNamespace()
+		unavailableLinks(&s.stats, err.Error())
+
+		return
+	}
+
+	s.rates.sample(&s.stats, counters)
+}
+
+// application returns the newest application metrics. It never waits for an answer.
+func (s *Sampler) application() resources.ApplicationStats {
+	switch {
+	case s.scraper != nil:
+		return s.scraper.latest()
+	case s.metrics.Port.Number == 0:
+		return unavailableApplication("target.metrics.port is 0")
+	default:
+		return unavailableApplication(s.networkError)
+	}
+}
+
+// Scrape asks for application metrics where another configuration says.
+func (s *Sampler) Scrape(metrics config.Metrics) {
+	if s.scraper != nil && s.metrics == metrics {
+		return
+	}
+
+	if s.scraper != nil {
+		s.scraper.stop()
+		s.scraper = nil
+	}
+
+	s.metrics = metrics
+
+	if s.namespace != nil && metrics.Port.Number != 0 {
+		s.scraper = startScraper(s.namespace.Dial, metrics)
+	}
+}
+
+// openNamespace opens what is read inside of the target's network namespace.
+func (s *Sampler) openNamespace() {
+	namespace, err := s.source.Namespace()
+	if err != nil {
+		s.networkError = err.Error()
+
+		return
+	}
+
+	if s.target.HostNetwork {
+		s.networkError = "the pod uses the node's network: its traffic cannot be separated from the node's"
+	} else if s.links, err = namespace.Links(); err != nil {
+		namespace.Close()
+
+		s.links, s.networkError = nil, err.Error()
+
+		return
+	}
+
+	s.namespace = namespace
+	s.Scrape(s.metrics)
+}
+
+func (s *Sampler) closeNamespace() {
+	if s.scraper != nil {
+		s.scraper.stop()
+	}
+
+	if s.links != nil {
+		s.links.Close()
+	}
+
+	if s.namespace != nil {
+		s.namespace.Close()
+	}
+
+	s.scraper, s.links, s.namespace = nil, nil, nil
+}
+
+// Close closes everything.
+func (s *Sampler) Close() {
+	s.cgroup.close()
+	s.closeNamespace()
+}
