@@ -4,7 +4,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,39 +12,29 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// discoverInterval bounds how long a new container goes unseen without an event stream, and an ended one
-// with it. A question costs the runtime a few milliseconds, so it is not asked at each sample.
+// discoverInterval is the longest time until a new container is found without an event stream, and until an ended one is
+// noticed with it. A request costs the runtime a few milliseconds, so it is not made at each sample.
 const discoverInterval = 2 * time.Second
 
-// confirmInterval is how often it is asked nevertheless while the event stream is up. machined answers
-// with everything about every container, which costs it much more than an event costs.
+// confirmInterval is how often the sources are asked while the event stream is up. machined answers with every container
+// of the node, which costs it much more than an event.
 const confirmInterval = 30 * time.Second
-
-// TargetNode is what TargetController reads of the node: see host.Host.
-type TargetNode interface {
-	CheckRoot() error
-	Inspect(container discover.Container) (resources.TargetSpec, error)
-	Alive(target resources.TargetSpec) bool
-}
 
 // TargetController finds the containers to guard.
 type TargetController struct {
 	Node TargetNode
-	// Sources in order of preference; one that cannot answer is passed over.
+	// Sources in order of preference. One that cannot answer is skipped.
 	Sources []discover.Source
-	// Events of the container runtime say when to ask anew; nil asks at each interval.
+	// Events of the container runtime; nil asks at each interval.
 	Events EventSource
 
-	config activeConfig
-	known  map[string]resources.TargetSpec
-	// labelled tells that a source that knows the labels has answered before.
-	labelled bool
-	// asked is when the sources were last asked.
+	config    activeConfig
+	discovery discovery
+	// asked is when the sources were asked last; 0 before.
 	asked time.Duration
 	watch watch
 }
@@ -68,6 +57,8 @@ func (*TargetController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+	c.discovery.node, c.discovery.sources = c.Node, c.Sources
+
 	interval := func() time.Duration { return discoverInterval }
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -94,7 +85,7 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 
 	c.asked = boottime.Now()
 
-	found, reason, message := c.discover(ctx, c.config.Target)
+	found, reason, message := c.discovery.find(ctx, c.config.Target)
 
 	if err := c.publish(ctx, r, logger, string(c.config.Mode), found); err != nil {
 		return err
@@ -102,111 +93,27 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 
 	changed, err = setCondition(ctx, r, resources.ConditionDiscovery, reason, message)
 	if changed {
-		logger.Info("discovery", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message),
+		logger.Info("discovery condition changed", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message),
 			zap.Int("targets", len(found)))
 	}
 
 	return err
 }
 
-// discover returns the targets by workload, and the condition.
-func (c *TargetController) discover(ctx context.Context, target config.Target) (map[string]resources.TargetSpec, string, string) {
-	if err := c.Node.CheckRoot(); err != nil {
-		return nil, resources.ReasonNoCgroup2, fmt.Sprintf("%v: the guard needs the node's unified hierarchy mounted there", err)
-	}
-
-	answer, err := discover.Find(ctx, selectorOf(target), c.Sources...)
-	containers := answer.Containers
-
-	found := map[string]resources.TargetSpec{}
-	seen := map[string]bool{}
-
-	switch {
-	case answer.Unlabelled == nil:
-		c.labelled = true
-	case c.labelled:
-		// While the runtime is away nobody can start a container, so there is none to discover; but the
-		// other sources would offer some that the runtime, which knows the labels, had passed over.
-		containers = nil
-	}
-
-	// Without the labels, what was known stays as long as it lives.
-	if answer.Unlabelled != nil {
-		for id, spec := range c.known {
-			if c.Node.Alive(spec) {
-				found[id], seen[spec.ContainerID] = spec, true
-			}
-		}
-	}
-
-	var inspectErrs error
-
-	for _, container := range containers {
-		if seen[container.ID] {
-			continue
-		}
-
-		spec, inspectErr := c.Node.Inspect(container)
-		if inspectErr != nil {
-			inspectErrs = errors.Join(inspectErrs, fmt.Errorf("container %s: %w", container.Workload(), inspectErr))
-
-			continue
-		}
-
-		// The kernel's time of boot varies by a second, and a change is news for every client.
-		if old := c.known[container.Workload()]; container.Started.IsZero() && sameProcess(old, spec) && !old.Started.IsZero() {
-			spec.Started = old.Started
-		}
-
-		found[container.Workload()] = spec
-	}
-
-	unlabelled := errors.Join(err, answer.Unlabelled)
-
-	switch {
-	case answer.Unlabelled != nil && len(found) == 0:
-		return found, resources.ReasonCRI, fmt.Sprintf("%v: is the container runtime up, and its socket mounted?", unlabelled)
-	case answer.Unlabelled != nil:
-		return found, resources.ReasonCRI, fmt.Sprintf("%v: going on with what is known and what can be told without labels", unlabelled)
-	case len(found) == 0 && inspectErrs != nil:
-		return found, resources.ReasonNoTarget, inspectErrs.Error()
-	case len(found) == 0:
-		return found, resources.ReasonNoTarget,
-			fmt.Sprintf("no running container %q in a pod with labels %v", target.Container, target.PodLabels)
-	default:
-		return found, resources.ReasonOK, ""
-	}
-}
-
-// due tells whether the sources should be asked without an event: one may be missed, or none may come.
+// due reports whether the sources should be asked without an event: one may be missed, or none may come.
 func (c *TargetController) due(now time.Duration) bool {
-	if c.asked == 0 || !c.watch.up.Load() || now-c.asked >= confirmInterval {
-		return true
-	}
-
-	for _, spec := range c.known {
-		if !c.Node.Alive(spec) {
-			return true
-		}
-	}
-
-	return false
+	return c.asked == 0 || !c.watch.up.Load() || now-c.asked >= confirmInterval || c.discovery.ended()
 }
 
-func selectorOf(target config.Target) discover.Selector {
-	return discover.Selector{
-		Namespace: target.Namespace, PodLabels: target.PodLabels, Container: target.Container, Process: target.Process,
-	}
-}
-
+// publish makes the Target resources those that were found.
 func (c *TargetController) publish(
 	ctx context.Context, r controller.Runtime, logger *zap.Logger, mode string, found map[string]resources.TargetSpec,
 ) error {
 	r.StartTrackingOutputs()
 
 	for id, spec := range found {
-		if old, ok := c.known[id]; !ok || old.ContainerID != spec.ContainerID {
-			logger.Info("target", zap.String("mode", mode), zap.String("target", id), zap.String("container", spec.ContainerID),
+		if old, ok := c.discovery.known[id]; !ok || old.ContainerID != spec.ContainerID {
+			logger.Info("target found", zap.String("mode", mode), zap.String("target", id), zap.String("container", spec.ContainerID),
 				zap.String("cgroup", spec.Cgroup), zap.String("source", spec.Source))
 		}
 
@@ -216,22 +123,17 @@ func (c *TargetController) publish(
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("error publishing target %s: %w", id, err)
+			return fmt.Errorf("failed to publish target %s: %w", id, err)
 		}
 	}
 
-	for id := range c.known {
+	for id := range c.discovery.known {
 		if _, ok := found[id]; !ok {
 			logger.Info("target gone", zap.String("mode", mode), zap.String("target", id))
 		}
 	}
 
-	c.known = found
+	c.discovery.known = found
 
 	return safe.CleanupOutputs[*resources.Target](ctx, r)
-}
-
-// sameProcess reports whether two targets are one container with the same first process.
-func sameProcess(a, b resources.TargetSpec) bool {
-	return a.ContainerID == b.ContainerID && a.PID == b.PID && a.PIDStartTime == b.PIDStartTime
 }

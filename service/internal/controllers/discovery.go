@@ -1,0 +1,122 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/discover"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// TargetNode is what discovery reads of the node: see host.Host.
+type TargetNode interface {
+	CheckRoot() error
+	Inspect(container discover.Container) (resources.TargetSpec, error)
+	Alive(target resources.TargetSpec) bool
+}
+
+// discovery finds the targets and keeps those that run.
+type discovery struct {
+	node    TargetNode
+	sources []discover.Source
+
+	// known are the targets by workload.
+	known map[string]resources.TargetSpec
+	// labelled: a source that knows the pods' labels has answered before.
+	labelled bool
+}
+
+// find returns the targets by workload, and the reason and message of the condition.
+func (d *discovery) find(ctx context.Context, target config.Target) (map[string]resources.TargetSpec, string, string) {
+	if err := d.node.CheckRoot(); err != nil {
+		return nil, resources.ReasonNoCgroup2, fmt.Sprintf("%v: the guard needs the node's unified hierarchy mounted there", err)
+	}
+
+	answer, err := discover.Find(ctx, selectorOf(target), d.sources...)
+	containers := answer.Containers
+
+	found := map[string]resources.TargetSpec{}
+	seen := map[string]bool{}
+
+	switch {
+	case answer.Unlabelled == nil:
+		d.labelled = true
+	case d.labelled:
+		// While the runtime is away nobody can start a container, so there is none to discover; but the
+		// other sources would offer some that the runtime, which knows the labels, had passed over.
+		containers = nil
+	}
+
+	// Without the labels, what was known stays as long as it lives.
+	if answer.Unlabelled != nil {
+		for id, spec := range d.known {
+			if d.node.Alive(spec) {
+				found[id], seen[spec.ContainerID] = spec, true
+			}
+		}
+	}
+
+	var inspectErrs error
+
+	for _, container := range containers {
+		if seen[container.ID] {
+			continue
+		}
+
+		spec, inspectErr := d.node.Inspect(container)
+		if inspectErr != nil {
+			inspectErrs = errors.Join(inspectErrs, fmt.Errorf("container %s: %w", container.Workload(), inspectErr))
+
+			continue
+		}
+
+		// The kernel's time of boot varies by a second, and a change is news for every client.
+		if old := d.known[container.Workload()]; container.Started.IsZero() && sameProcess(old, spec) && !old.Started.IsZero() {
+			spec.Started = old.Started
+		}
+
+		found[container.Workload()] = spec
+	}
+
+	unlabelled := errors.Join(err, answer.Unlabelled)
+
+	switch {
+	case answer.Unlabelled != nil && len(found) == 0:
+		return found, resources.ReasonCRI, fmt.Sprintf("%v: is the container runtime up, and its socket mounted?", unlabelled)
+	case answer.Unlabelled != nil:
+		return found, resources.ReasonCRI, fmt.Sprintf("%v: continuing with the known targets and with what is found without labels", unlabelled)
+	case len(found) == 0 && inspectErrs != nil:
+		return found, resources.ReasonNoTarget, inspectErrs.Error()
+	case len(found) == 0:
+		return found, resources.ReasonNoTarget,
+			fmt.Sprintf("no running container %q in a pod with labels %v", target.Container, target.PodLabels)
+	default:
+		return found, resources.ReasonOK, ""
+	}
+}
+
+// ended reports whether a known target has ended.
+func (d *discovery) ended() bool {
+	for _, spec := range d.known {
+		if !d.node.Alive(spec) {
+			return true
+		}
+	}
+
+	return false
+}
+
+func selectorOf(target config.Target) discover.Selector {
+	return discover.Selector{
+		Namespace: target.Namespace, PodLabels: target.PodLabels, Container: target.Container, Process: target.Process,
+	}
+}
+
+// sameProcess reports whether two targets are one container with the same first process.
+func sameProcess(a, b resources.TargetSpec) bool {
+	return a.ContainerID == b.ContainerID && a.PID == b.PID && a.PIDStartTime == b.PIDStartTime
+}

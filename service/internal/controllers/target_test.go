@@ -1,0 +1,173 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/discover"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// machine is a node with containers.
+type machine struct {
+	mu         sync.Mutex
+	rootErr    error
+	inspectErr error
+	answer     discover.Answer
+	sourceErr  error
+	ended      map[int64]bool
+}
+
+func (m *machine) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	change()
+}
+
+func (m *machine) CheckRoot() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return m.rootErr
+}
+
+func (m *machine) Inspect(c discover.Container) (resources.TargetSpec, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return resources.TargetSpec{ContainerID: c.ID, PID: int64(c.PID), Source: c.Source, Started: time.Unix(int64(c.PID), 0).UTC()}, m.inspectErr
+}
+
+func (m *machine) Alive(spec resources.TargetSpec) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return !m.ended[spec.PID]
+}
+
+func (*machine) Name() string { return "machine" }
+
+func (m *machine) Find(context.Context, discover.Selector) (discover.Answer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return m.answer, m.sourceErr
+}
+
+func running(id string, pid int) discover.Container {
+	return discover.Container{Namespace: "spegel", Pod: "spegel-1", Name: "registry", ID: id, PID: pid, Source: "cri"}
+}
+
+func TestDiscovery_Find(t *testing.T) {
+	unreachable := fmt.Errorf("cri: %w", discover.ErrUnreachable)
+	target := config.Default().Target
+
+	for _, test := range []struct {
+		name string
+		// before is a container that was found earlier, by its labels.
+		before  bool
+		machine *machine
+
+		found   map[string]string
+		reason  string
+		message string
+	}{
+		{name: "found", machine: &machine{answer: discover.Answer{Containers: []discover.Container{running("c1", 10)}}}, found: map[string]string{targetID: "c1"}, reason: resources.ReasonOK},
+		{name: "none", machine: &machine{}, reason: resources.ReasonNoTarget, message: `no running container "registry" in a pod with labels`},
+		{name: "no hierarchy", machine: &machine{rootErr: cgroup.ErrNotUnified}, reason: resources.ReasonNoCgroup2, message: "needs the node's unified hierarchy"},
+		{
+			name: "cannot be inspected", machine: &machine{answer: discover.Answer{Containers: []discover.Container{running("c1", 10)}}, inspectErr: errors.New("ended")},
+			reason: resources.ReasonNoTarget, message: "container " + targetID + ": ended",
+		},
+		{name: "no source answers", machine: &machine{sourceErr: unreachable}, reason: resources.ReasonCRI, message: "is the container runtime up"},
+		{
+			name: "found without labels", machine: &machine{answer: discover.Answer{Containers: []discover.Container{running("c1", 10)}, Unlabelled: unreachable}},
+			found: map[string]string{targetID: "c1"}, reason: resources.ReasonCRI, message: "continuing with",
+		},
+		{
+			name: "known without labels", before: true,
+			machine: &machine{answer: discover.Answer{Containers: []discover.Container{running("c9", 9)}, Unlabelled: unreachable}},
+			found:   map[string]string{targetID: "c1"}, reason: resources.ReasonCRI,
+		},
+		{
+			name: "known has ended", before: true, machine: &machine{sourceErr: unreachable, ended: map[int64]bool{10: true}},
+			reason: resources.ReasonCRI, message: "is the container runtime up",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := discovery{node: test.machine, sources: []discover.Source{test.machine}}
+
+			if test.before {
+				d.labelled = true
+				d.known = map[string]resources.TargetSpec{targetID: {ContainerID: "c1", PID: 10}}
+			}
+
+			found, reason, message := d.find(t.Context(), target)
+
+			ids := map[string]string{}
+			for id, spec := range found {
+				ids[id] = spec.ContainerID
+			}
+
+			if test.found == nil {
+				test.found = map[string]string{}
+			}
+
+			assert.Equal(t, test.found, ids)
+			assert.Equal(t, test.reason, reason)
+			assert.Contains(t, message, test.message)
+		})
+	}
+}
+
+func TestDiscovery_KeepsTheStartOfAProcess(t *testing.T) {
+	m := &machine{answer: discover.Answer{Containers: []discover.Container{running("c1", 10)}}}
+	d := discovery{node: m, sources: []discover.Source{m}}
+	d.known = map[string]resources.TargetSpec{targetID: {ContainerID: "c1", PID: 10, Started: time.Unix(11, 0).UTC()}}
+
+	found, _, _ := d.find(t.Context(), config.Default().Target)
+	assert.Equal(t, time.Unix(11, 0).UTC(), found[targetID].Started, "the kernel's time of boot varies by a second")
+}
+
+func TestTargetController_FollowsContainers(t *testing.T) {
+	m := &machine{answer: discover.Answer{Containers: []discover.Container{running("c1", 10)}}, ended: map[int64]bool{}}
+	events := stream{events: make(chan eventPod)}
+	s := newSuite(t, newState(t), &TargetController{Node: m, Sources: []discover.Source{m}, Events: events})
+	s.configure("target: {podLabels: {app: spegel}}")
+
+	target := func(container string) {
+		await(s, resources.NewTarget(targetID), func(spec resources.TargetSpec) bool { return spec.ContainerID == container })
+	}
+	pod := eventPod{namespace: "spegel", labels: map[string]string{"app": "spegel"}}
+
+	target("c1")
+	await(s, resources.NewCondition(resources.ConditionDiscovery), func(c resources.ConditionSpec) bool { return c.OK })
+
+	// An event of a selected pod asks at once.
+	m.set(func() { m.answer.Containers = []discover.Container{running("c2", 20)} })
+	events.events <- pod
+	target("c2")
+
+	// Without an event it asks when the process has ended.
+	m.set(func() { m.answer.Containers, m.ended[20] = nil, true })
+	s.gone(resources.NewTarget(targetID))
+	await(s, resources.NewCondition(resources.ConditionDiscovery), func(c resources.ConditionSpec) bool { return c.Reason == resources.ReasonNoTarget })
+
+	// Another configuration asks at once.
+	m.set(func() { m.answer.Containers = []discover.Container{running("c3", 30)} })
+	s.configure("target: {podLabels: {app: mirror}}")
+	target("c3")
+	require.NotPanics(t, s.end)
+}
