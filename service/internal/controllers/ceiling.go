@@ -48,11 +48,8 @@ type CeilingController struct {
 
 	config    activeConfig
 	inputs    ceilingInputs
-	ceilings  ceilings
-	evidence  evidenceTaker
-	publisher ceilingPublisher
+	enforcer  enforcer
 	condition enforcementCondition
-	reactions reactions
 }
 
 // Name implements controller.Controller.
@@ -81,7 +78,7 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 	defer c.wake.Store(nil)
 
 	interval := func() time.Duration {
-		if c.inputs.idle() && c.ceilings.idle() {
+		if c.inputs.idle() && c.enforcer.ceilings.idle() {
 			return max(c.config.Interval.Duration, idleInterval)
 		}
 
@@ -109,17 +106,17 @@ func (c *CeilingController) Wake() {
 
 // begin prepares the first Run; a Run after an error continues.
 func (c *CeilingController) begin() {
-	if c.ceilings.byTarget != nil {
+	if c.enforcer.ceilings.byTarget != nil {
 		return
 	}
 
 	c.config.Config = c.Initial
-	c.ceilings = ceilings{
-		node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphaned: c.Adopted.Ceilings,
+	c.enforcer = enforcer{
+		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphaned: c.Adopted.Ceilings},
+		evidence:  evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}},
+		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
+		reactions: reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}},
 	}
-	c.evidence = evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}}
-	c.publisher.last = map[resource.ID]resources.CeilingStatusSpec{}
-	c.reactions = reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}}
 }
 
 // refresh reads the resources.
@@ -150,11 +147,11 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return c.condition.publish(ctx, r, logger, resources.ReasonNoLock, err.Error())
 	}
 
-	actions := actionSpecs(c.Adopted.Actions, "")
+	actions := actionSpecs(c.Adopted.Actions, c.config.Mode, "")
 	c.Adopted.Actions = nil
 
 	for id, target := range c.inputs.targets {
-		done, err := c.follow(ctx, r, id, target)
+		done, err := c.enforcer.follow(ctx, r, id, target, desiredCeiling(c.inputs.desired[id]), c.config.Config)
 		if err != nil {
 			return err
 		}
@@ -162,80 +159,28 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		actions = append(actions, done...)
 	}
 
-	removed, err := c.remove(ctx, r)
+	removed, err := c.enforcer.remove(ctx, r, c.inputs.targets, c.config.Mode)
 	if err != nil {
 		return err
 	}
 
-	actions = append(append(actions, removed...), actionSpecs(c.ceilings.expire(boottime.Now()), "")...)
+	actions = append(append(actions, removed...), actionSpecs(c.enforcer.ceilings.expire(boottime.Now()), c.config.Mode, "")...)
 
-	if err := c.Log.Record(ctx, c.inMode(actions)...); err != nil {
+	if err := c.Log.Record(ctx, actions...); err != nil {
 		return err
 	}
 
-	// In mode observe nothing is to be written, so nothing prevents it.
-	var failure error
-	if c.config.Mode != config.ModeObserve {
-		failure = c.ceilings.err()
-	}
-
-	reason, message := enforcementReason(failure)
+	reason, message := enforcementReason(c.enforcer.ceilings.err(), c.config.Mode)
 
 	return c.condition.publish(ctx, r, logger, reason, message)
-}
-
-// follow moves a target's ceiling towards the desired one.
-func (c *CeilingController) follow(ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec) ([]resources.GuardActionSpec, error) {
-	ceiling, replaced := c.ceilings.get(enforceTarget(id, target))
-	desired := desiredCeiling(c.inputs.desired[id])
-
-	ready, evidence := c.evidence.take(id, target, desired, ceiling.InForce(), c.config.Config, r.QueueReconcile)
-	if !ready {
-		desired = nil
-	}
-
-	done := actionSpecs(ceiling.Reconcile(desired, boottime.Now()), evidence)
-	c.reactions.measure(id, done, desired)
-
-	return append(actionSpecs(replaced, ""), done...), c.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
-}
-
-// remove releases the ceilings of targets that are gone.
-func (c *CeilingController) remove(ctx context.Context, r controller.Writer) ([]resources.GuardActionSpec, error) {
-	var actions []resources.GuardActionSpec
-
-	for id := range c.ceilings.byTarget {
-		if _, present := c.inputs.targets[id]; present {
-			continue
-		}
-
-		actions = append(actions, actionSpecs(c.ceilings.remove(id), "")...)
-		c.evidence.drop(id)
-		delete(c.reactions.last, id)
-
-		if err := c.publisher.publish(ctx, r, id, resources.CeilingStatusSpec{}); err != nil {
-			return actions, err
-		}
-	}
-
-	return actions, nil
-}
-
-// inMode writes the mode into actions.
-func (c *CeilingController) inMode(actions []resources.GuardActionSpec) []resources.GuardActionSpec {
-	for i := range actions {
-		actions[i].Mode = string(c.config.Mode)
-	}
-
-	return actions
 }
 
 // Stop leaves every ceiling as ceiling.onStop says. It is called after the last Run, however that ended.
 func (c *CeilingController) Stop() {
 	c.begin()
-	c.evidence.dropAll()
+	c.enforcer.evidence.dropAll()
 
-	for _, action := range c.inMode(actionSpecs(c.ceilings.close(c.config.Ceiling.OnStop == config.StopRelease), "")) {
+	for _, action := range actionSpecs(c.enforcer.ceilings.close(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode, "") {
 		c.Log.Write(action)
 	}
 }

@@ -41,13 +41,13 @@ func ceilingStatus(status enforce.Status) resources.CeilingStatusSpec {
 	}
 }
 
-// actionSpecs maps actions; evidence belongs to those that concern a new ceiling.
-func actionSpecs(actions []enforce.Action, evidence string) []resources.GuardActionSpec {
+// actionSpecs maps actions of a mode; evidence belongs to those that concern a new ceiling.
+func actionSpecs(actions []enforce.Action, mode config.Mode, evidence string) []resources.GuardActionSpec {
 	var specs []resources.GuardActionSpec
 
 	for _, action := range actions {
 		spec := resources.GuardActionSpec{
-			At: action.At, Action: action.Kind, Target: action.Target, ContainerID: action.ContainerID, Cgroup: action.Cgroup,
+			At: action.At, Action: action.Kind, Mode: string(mode), Target: action.Target, ContainerID: action.ContainerID, Cgroup: action.Cgroup,
 			Rule: action.Rule, Reason: action.Reason, Before: action.Before, After: action.After,
 		}
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -54,4 +55,9 @@ func usageText(u policy.Usage) string {
 
 	return fmt.Sprintf("%s and %s TX over %s", config.SignalCPU.Format(u.Cores()),
 		config.SignalNetworkTX.Format(u.TXPerSecond()), u.Over.Round(time.Second))
+}
+
+// targetLogger returns a logger for what concerns a target.
+func targetLogger(logger *zap.Logger, mode config.Mode, id resource.ID) *zap.Logger {
+	return logger.With(zap.String("mode", string(mode)), zap.String("target", id))
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -36,12 +37,13 @@ func (c *enforcementCondition) publish(ctx context.Context, r controller.Writer,
 	return nil
 }
 
-// enforcementReason returns the condition for an error of a ceiling; nil is well.
-func enforcementReason(err error) (reason, message string) {
+// enforcementReason returns the condition for an error of a ceiling. In mode observe nothing is to be written, so nothing
+// prevents it.
+func enforcementReason(err error, mode config.Mode) (reason, message string) {
 	const observing = ": only observing"
 
 	switch {
-	case err == nil:
+	case err == nil, mode == config.ModeObserve:
 		return resources.ReasonOK, ""
 	case cgroup.IsNotPermitted(err):
 		return resources.ReasonNotPermitted,

@@ -11,19 +11,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/pkg/trace"
-	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
-
-// retention is how long a workload without a container is kept for its next one: a restarted container must not start
-// with a full credit and an empty back-off.
-const retention = time.Hour
 
 // PolicyController decides on the samples and publishes the desired ceilings. Each sample wakes it, and each change of
 // a resource that it reads. A sample that changes nothing reads and writes no resource and allocates nothing.
@@ -40,14 +32,11 @@ type PolicyController struct {
 	// History takes the samples, for the API.
 	History *record.History
 
-	config    activeConfig
-	settings  decide.Settings
-	recorder  recorder
-	inputs    policyInputs
-	workloads workloads
+	config  activeConfig
+	inputs  policyInputs
+	decider decider
 	// latest are the newest samples by target.
-	latest    map[resource.ID]*resources.TargetStatsSpec
-	startedAt time.Duration
+	latest map[resource.ID]*resources.TargetStatsSpec
 	// clock is CLOCK_BOOTTIME, or a test's.
 	clock func() time.Duration
 }
@@ -76,7 +65,7 @@ func (*PolicyController) Outputs() []controller.Output {
 func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	c.begin()
 
-	defer c.recorder.close()
+	defer c.decider.recorder.close()
 
 	for {
 		resourcesChanged := false
@@ -103,10 +92,10 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 
 // begin prepares the first Run; a Run after an error continues.
 func (c *PolicyController) begin() {
-	if c.workloads.known == nil {
-		c.workloads = workloads{known: map[resource.ID]*workload{}, loaded: c.Loaded}
-		c.latest = map[resource.ID]*resources.TargetStatsSpec{}
-		c.startedAt, c.clock = boottime.Now(), boottime.Now
+	if c.latest == nil {
+		c.decider = decider{state: c.State, seed: c.Seed, history: c.History}
+		c.decider.workloads = workloads{known: map[resource.ID]*workload{}, loaded: c.Loaded, startedAt: boottime.Now()}
+		c.latest, c.clock = map[resource.ID]*resources.TargetStatsSpec{}, boottime.Now
 	}
 }
 
@@ -118,7 +107,7 @@ func (c *PolicyController) refresh(ctx context.Context, r controller.ReaderWrite
 	}
 
 	if changed {
-		if err := c.reconfigure(ctx, r); err != nil {
+		if err := c.decider.configure(ctx, r, c.config.Config, c.config.document); err != nil {
 			c.config.document = "" // it is read and applied again
 
 			return err
@@ -128,30 +117,6 @@ func (c *PolicyController) refresh(ctx context.Context, r controller.ReaderWrite
 	c.inputs, err = readPolicyInputs(ctx, r)
 
 	return err
-}
-
-// reconfigure starts every history anew under the new rules; a hold in force stays.
-func (c *PolicyController) reconfigure(ctx context.Context, r controller.Writer) error {
-	c.settings = decide.Settings{
-		Observe: c.config.Mode == config.ModeObserve, FloorMillicores: c.config.Ceiling.Floor.Millicores,
-		Yield: c.config.Ceiling.Conflict == config.ConflictYield, Wall: boottime.Wall,
-	}
-
-	for _, w := range c.workloads.known {
-		if err := w.rules.withdraw(ctx, r); err != nil {
-			return err
-		}
-
-		w.Replace(c.engine(w.Memory()))
-	}
-
-	c.recorder.configure(c.config.Trace, trace.Header{Version: trace.Version, Config: c.config.document, Seed: c.Seed})
-
-	return nil
-}
-
-func (c *PolicyController) engine(memory policy.Memory) *policy.Engine {
-	return policy.New(c.config.Config, policy.Options{Seed: c.Seed, Memory: memory})
 }
 
 // reconcile decides on the newest samples and publishes what changed.
@@ -166,7 +131,13 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, r
 	status := resourcesChanged || expired || len(inForce) > 0
 
 	for id, stats := range c.latest {
-		changed, err := c.decide(ctx, r, id, stats, inForce.of(id), logger)
+		inputs := targetInputs{owner: c.inputs.owners[id], ceiling: c.inputs.ceilings[id], override: inForce.of(id)}
+
+		urgent, changed, err := c.decider.decide(ctx, r, id, stats, inputs, logger)
+		if urgent && c.Urgent != nil {
+			c.Urgent()
+		}
+
 		if err != nil {
 			return err
 		}
@@ -174,106 +145,10 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, r
 		status = status || changed
 	}
 
-	withdrawn, err := c.withdraw(ctx, r)
+	withdrawn, err := c.decider.workloads.withdraw(ctx, r, c.latest, c.clock(), c.History.Forget)
 	if err != nil || !status && !withdrawn {
 		return err
 	}
 
-	return publishStatus(ctx, r, c.status(inForce), logger)
-}
-
-// decide steps one workload and publishes it. It reports whether the status of the guard may have changed.
-func (c *PolicyController) decide(
-	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, override decide.Override, logger *zap.Logger,
-) (bool, error) {
-	w := c.workloads.get(id, c.engine)
-	w.Observe(stats.ContainerID, override)
-
-	if w.Due(stats.Clock) {
-		sample := policySample(stats, c.inputs.owners[id], override)
-		c.History.Add(id, stats.ContainerID, sample)
-
-		if c.recorder.wanted() {
-			c.recorder.record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, c.logger(logger, id))
-		}
-
-		w.unlogged = w.Step(sample)
-	}
-
-	ceiling := c.inputs.ceilings[id]
-	yielded := c.settings.Yield && ceiling.State == resources.CeilingYielded && w.Yield(ceiling.SinceClock)
-
-	// Before it is published, and so before anything acts on it. A journal may be newer than the saved state.
-	if yielded || !w.saved || w.Decision().Event != "" {
-		w.saved = true
-
-		if err := c.workloads.save(c.State); err != nil {
-			c.logger(logger, id).Error("failed to save decisions, a restart starts without them", zap.Error(err))
-		}
-	}
-
-	urgent, changed, err := w.publish(ctx, r, id, c.settings, c.config.Mode)
-
-	if (urgent || w.Decision().Event != "") && c.Urgent != nil {
-		c.Urgent()
-	}
-
-	// After it is published: a ceiling does not wait for the log.
-	if w.unlogged {
-		w.unlogged = false
-		logDecision(c.logger(logger, id), w.Before(), w.Decision())
-	}
-
-	return changed, err
-}
-
-func (c *PolicyController) logger(logger *zap.Logger, id resource.ID) *zap.Logger {
-	return logger.With(zap.String("mode", string(c.config.Mode)), zap.String("target", id))
-}
-
-// withdraw removes the resources of workloads whose container ended, and after retention the workloads. It reports
-// whether there was a resource to remove.
-func (c *PolicyController) withdraw(ctx context.Context, r controller.Writer) (bool, error) {
-	now, withdrawn := c.clock(), false
-
-	for id, w := range c.workloads.known {
-		if _, present := c.latest[id]; present {
-			continue
-		}
-
-		switch {
-		case w.lostAt == 0:
-			if err := w.withdraw(ctx, r, id); err != nil {
-				return false, err
-			}
-
-			w.lostAt, withdrawn = now, true
-		case now-w.lostAt > retention:
-			delete(c.workloads.known, id)
-			c.History.Forget(id)
-		}
-	}
-
-	if now-c.startedAt > retention {
-		c.workloads.loaded = nil
-	}
-
-	return withdrawn, nil
-}
-
-// status is the one-line answer: the worst target, a pause, and what keeps the guard from working.
-func (c *PolicyController) status(inForce overrides) resources.GuardStatusSpec {
-	status := worstStatus(c.latest, c.workloads.known, c.inputs.ceilings)
-
-	if pause, ok := inForce[resources.OverridePauseID]; ok {
-		status.State, status.Message = resources.StatePaused, pause.Text
-	}
-
-	status.Mode, status.Targets = string(c.config.Mode), int64(len(c.latest))
-
-	for i := range c.inputs.conditions {
-		applyCondition(&status, &c.inputs.conditions[i])
-	}
-
-	return status
+	return publishStatus(ctx, r, guardStatus(c.latest, c.decider.workloads.known, c.inputs, inForce, c.config.Mode), logger)
 }

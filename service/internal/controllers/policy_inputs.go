@@ -11,8 +11,11 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
 
 // policyInputs are the resources that the policy reads beside the samples.
@@ -61,4 +64,12 @@ func (i *policyInputs) active(now time.Duration) (inForce overrides, expired boo
 	i.inForce = len(inForce)
 
 	return inForce, expired
+}
+
+// settingsOf are the parts of a configuration that the arbiter applies.
+func settingsOf(cfg config.Config) decide.Settings {
+	return decide.Settings{
+		Observe: cfg.Mode == config.ModeObserve, FloorMillicores: cfg.Ceiling.Floor.Millicores,
+		Yield: cfg.Ceiling.Conflict == config.ConflictYield, Wall: boottime.Wall,
+	}
 }

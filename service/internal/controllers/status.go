@@ -4,16 +4,11 @@ package controllers
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
-	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
-	"github.com/cosi-project/runtime/pkg/safe"
-	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -27,28 +22,23 @@ var severity = []string{
 	resources.StateOK, resources.StateUnavailable, resources.StatePending, resources.StateReleasing, resources.StateFiring, resources.StateProbing, resources.StateThrottled,
 }
 
-// publishStatus updates the GuardStatus and logs a change of the state.
-func publishStatus(ctx context.Context, r controller.Writer, status resources.GuardStatusSpec, logger *zap.Logger) error {
-	err := safe.WriterModify(ctx, r, resources.NewGuardStatus(resources.GuardStatusID), func(res *resources.GuardStatus) error {
-		spec := res.TypedSpec()
-		status.Since = spec.Since
+// guardStatus is the one-line answer: the worst target, a pause, and what keeps the guard from working.
+func guardStatus(
+	latest map[resource.ID]*resources.TargetStatsSpec, known map[resource.ID]*workload, inputs policyInputs, inForce overrides, mode config.Mode,
+) resources.GuardStatusSpec {
+	status := worstStatus(latest, known, inputs.ceilings)
 
-		if spec.State != status.State {
-			status.Since = time.Now().UTC()
-
-			logger.Info("guard state changed", zap.String("mode", status.Mode), zap.String("state", status.State),
-				zap.String("before", spec.State), zap.String("message", status.Message))
-		}
-
-		*spec = status
-
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("failed to publish the status of the guard: %w", err)
+	if pause, ok := inForce[resources.OverridePauseID]; ok {
+		status.State, status.Message = resources.StatePaused, pause.Text
 	}
 
-	return nil
+	status.Mode, status.Targets = string(mode), int64(len(latest))
+
+	for i := range inputs.conditions {
+		applyCondition(&status, &inputs.conditions[i])
+	}
+
+	return status
 }
 
 // worstStatus is the status of the target in the worst state.

@@ -56,7 +56,7 @@ func newTicking(tb testing.TB) *ticking {
 
 	t.c.begin()
 	t.c.clock = func() time.Duration { return t.now }
-	t.c.startedAt = t.now
+	t.c.decider.workloads.startedAt = t.now
 
 	require.NoError(tb, t.c.refresh(tb.Context(), lookedAt{Reader: st, Writer: t.w}))
 
@@ -145,9 +145,9 @@ func TestPolicyController_PublishesWhatChanged(t *testing.T) {
 		cores := 0.1 + 0.001*float64(step)
 		ticks.tick(t, map[string]float64{id: cores})
 
-		exact := ticks.c.workloads.known[id].Decision().Rules[0].Value
+		exact := ticks.c.decider.workloads.known[id].Decision().Rules[0].Value
 		assert.InDelta(t, exact, rule().Value, 0.005+0.05*exact)
-		assert.Equal(t, string(ticks.c.workloads.known[id].Decision().Rules[0].State), rule().State)
+		assert.Equal(t, string(ticks.c.decider.workloads.known[id].Decision().Rules[0].State), rule().State)
 	}
 
 	// Over the threshold: the time until it fires is told second by second.
@@ -156,7 +156,7 @@ func TestPolicyController_PublishesWhatChanged(t *testing.T) {
 	}
 
 	assert.Equal(t, "pending", rule().State)
-	assert.Equal(t, ticks.c.workloads.known[id].Decision().Rules[0].TripsIn, rule().TripsIn)
+	assert.Equal(t, ticks.c.decider.workloads.known[id].Decision().Rules[0].TripsIn, rule().TripsIn)
 
 	// The pod goes, and everything that was said of it.
 	ticks.c.Feed.Remove(id)
@@ -209,7 +209,7 @@ func TestPolicyController_DayOfTicks(t *testing.T) {
 
 	t.Logf("%d ticks: heap %.0f KiB after the second hour, %.0f after the last, %.0f at the most", count, first, last, most)
 	assert.Less(t, most, first*1.25, "it grows: %.0f", heap)
-	assert.LessOrEqual(t, len(ticks.c.workloads.known), 3, "pods that are gone are forgotten")
+	assert.LessOrEqual(t, len(ticks.c.decider.workloads.known), 3, "pods that are gone are forgotten")
 }
 
 func heapInUse() float64 {

@@ -10,57 +10,11 @@ import (
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
-
-// workload is one decision with what clients know of it.
-type workload struct {
-	*decide.Workload
-
-	desired desiredPublisher
-	rules   rulesPublisher
-	verdict verdictPublisher
-
-	// saved: it is in the saved state. unlogged: the newest decision is not in the log yet.
-	saved, unlogged bool
-	// lostAt is when its container ended; 0 while it runs.
-	lostAt time.Duration
-}
-
-// publish updates its resources, the desired ceiling first: it is acted upon. It reports whether the ceiling changed,
-// and whether the status of the guard may have.
-func (w *workload) publish(
-	ctx context.Context, r controller.Writer, id resource.ID, settings decide.Settings, mode config.Mode,
-) (ceiling, status bool, err error) {
-	desired := w.Desired(settings)
-
-	if ceiling, err = w.desired.publish(ctx, r, id, desired); err != nil {
-		return false, false, err
-	}
-
-	rules, err := w.rules.publish(ctx, r, id, w.Decision().Rules, mode)
-	if err != nil {
-		return ceiling, false, err
-	}
-
-	return ceiling, ceiling || rules || !desired.None(), w.verdict.publish(ctx, r, id, w.Verdict())
-}
-
-// withdraw removes its resources.
-func (w *workload) withdraw(ctx context.Context, r controller.Writer, id resource.ID) error {
-	if err := w.rules.withdraw(ctx, r); err != nil {
-		return err
-	}
-
-	if err := w.verdict.withdraw(ctx, r, id); err != nil {
-		return err
-	}
-
-	return w.desired.withdraw(ctx, r, id)
-}
 
 // workloads are all that are known, with those whose container ended a short while ago.
 type workloads struct {
@@ -69,7 +23,13 @@ type workloads struct {
 	loaded map[resource.ID]persist.Workload
 	// last is what the file holds.
 	last map[resource.ID]persist.Workload
+	// startedAt is when this process began.
+	startedAt time.Duration
 }
+
+// retention is how long a workload without a container is kept for its next one: a restarted container must not start
+// with a full credit and an empty back-off.
+const retention = time.Hour
 
 // get returns a workload; a new one continues from its saved state.
 func (w *workloads) get(id resource.ID, engine func(policy.Memory) *policy.Engine) *workload {
@@ -105,4 +65,36 @@ func (w *workloads) save(file persist.File[persist.Workload]) error {
 	w.last = state
 
 	return file.Save(state)
+}
+
+// withdraw removes the resources of workloads that have no sample, and after retention the workloads. It reports whether
+// there was a resource to remove.
+func (w *workloads) withdraw(
+	ctx context.Context, r controller.Writer, latest map[resource.ID]*resources.TargetStatsSpec, now time.Duration, forget func(string),
+) (bool, error) {
+	withdrawn := false
+
+	for id, known := range w.known {
+		if _, present := latest[id]; present {
+			continue
+		}
+
+		switch {
+		case known.lostAt == 0:
+			if err := known.withdraw(ctx, r, id); err != nil {
+				return false, err
+			}
+
+			known.lostAt, withdrawn = now, true
+		case now-known.lostAt > retention:
+			delete(w.known, id)
+			forget(id)
+		}
+	}
+
+	if now-w.startedAt > retention {
+		w.loaded = nil
+	}
+
+	return withdrawn, nil
 }

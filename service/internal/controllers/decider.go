@@ -1,0 +1,100 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
+	"go.uber.org/zap"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/pkg/trace"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
+)
+
+// decider decides on the samples of all workloads, saves and publishes.
+type decider struct {
+	state   persist.File[persist.Workload]
+	seed    uint64
+	history *record.History
+
+	config    config.Config
+	settings  decide.Settings
+	recorder  recorder
+	workloads workloads
+}
+
+// targetInputs are the resources of one target that its decision depends on. Owner is the owner's limit in cores.
+type targetInputs struct {
+	owner    float64
+	ceiling  resources.CeilingStatusSpec
+	override decide.Override
+}
+
+// configure starts every history anew under a configuration; a hold in force stays.
+func (d *decider) configure(ctx context.Context, r controller.Writer, cfg config.Config, document string) error {
+	d.config, d.settings = cfg, settingsOf(cfg)
+
+	for _, w := range d.workloads.known {
+		if err := w.rules.withdraw(ctx, r); err != nil {
+			return err
+		}
+
+		w.Replace(d.engine(w.Memory()))
+	}
+
+	d.recorder.configure(cfg.Trace, trace.Header{Version: trace.Version, Config: document, Seed: d.seed})
+
+	return nil
+}
+
+func (d *decider) engine(memory policy.Memory) *policy.Engine {
+	return policy.New(d.config, policy.Options{Seed: d.seed, Memory: memory})
+}
+
+// decide steps one workload and publishes it. It reports whether its desired ceiling changed, and whether the status of
+// the guard may have.
+func (d *decider) decide(
+	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, inputs targetInputs, logger *zap.Logger,
+) (urgent, status bool, err error) {
+	w := d.workloads.get(id, d.engine)
+	w.Observe(stats.ContainerID, inputs.override)
+
+	if w.Due(stats.Clock) {
+		sample := policySample(stats, inputs.owner, inputs.override)
+		d.history.Add(id, stats.ContainerID, sample)
+
+		if d.recorder.wanted() {
+			d.recorder.record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.config.Mode, id))
+		}
+
+		w.unlogged = w.Step(sample)
+	}
+
+	yielded := d.settings.Yield && inputs.ceiling.State == resources.CeilingYielded && w.Yield(inputs.ceiling.SinceClock)
+
+	// Before it is published, and so before anything acts on it. A journal may be newer than the saved state.
+	if yielded || !w.saved || w.Decision().Event != "" {
+		w.saved = true
+
+		if err := d.workloads.save(d.state); err != nil {
+			targetLogger(logger, d.config.Mode, id).Error("failed to save decisions, a restart starts without them", zap.Error(err))
+		}
+	}
+
+	urgent, status, err = w.publish(ctx, r, id, d.settings, d.config.Mode)
+
+	// After it is published: a ceiling does not wait for the log.
+	if w.unlogged {
+		w.unlogged = false
+		logDecision(targetLogger(logger, d.config.Mode, id), w.Before(), w.Decision())
+	}
+
+	return urgent || w.Decision().Event != "", status, err
+}

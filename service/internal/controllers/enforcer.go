@@ -1,0 +1,63 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
+
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+)
+
+// enforcer lets the ceilings of all targets follow the desired ones.
+type enforcer struct {
+	ceilings  ceilings
+	evidence  evidenceTaker
+	publisher ceilingPublisher
+	reactions reactions
+}
+
+// follow moves a target's ceiling towards the desired one.
+func (e *enforcer) follow(
+	ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
+) ([]resources.GuardActionSpec, error) {
+	ceiling, replaced := e.ceilings.get(enforceTarget(id, target))
+
+	ready, evidence := e.evidence.take(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile)
+	if !ready {
+		desired = nil
+	}
+
+	done := actionSpecs(ceiling.Reconcile(desired, boottime.Now()), cfg.Mode, evidence)
+	e.reactions.measure(id, done, desired)
+
+	return append(actionSpecs(replaced, cfg.Mode, ""), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
+}
+
+// remove releases the ceilings of targets that are gone.
+func (e *enforcer) remove(
+	ctx context.Context, r controller.Writer, targets map[resource.ID]resources.TargetSpec, mode config.Mode,
+) ([]resources.GuardActionSpec, error) {
+	var actions []resources.GuardActionSpec
+
+	for id := range e.ceilings.byTarget {
+		if _, present := targets[id]; present {
+			continue
+		}
+
+		actions = append(actions, actionSpecs(e.ceilings.remove(id), mode, "")...)
+		e.evidence.drop(id)
+		delete(e.reactions.last, id)
+
+		if err := e.publisher.publish(ctx, r, id, resources.CeilingStatusSpec{}); err != nil {
+			return actions, err
+		}
+	}
+
+	return actions, nil
+}

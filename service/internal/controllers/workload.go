@@ -1,0 +1,60 @@
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+)
+
+// workload is one decision with what clients know of it.
+type workload struct {
+	*decide.Workload
+
+	desired desiredPublisher
+	rules   rulesPublisher
+	verdict verdictPublisher
+
+	// saved: it is in the saved state. unlogged: the newest decision is not in the log yet.
+	saved, unlogged bool
+	// lostAt is when its container ended; 0 while it runs.
+	lostAt time.Duration
+}
+
+// publish updates its resources, the desired ceiling first: it is acted upon. It reports whether the ceiling changed,
+// and whether the status of the guard may have.
+func (w *workload) publish(
+	ctx context.Context, r controller.Writer, id resource.ID, settings decide.Settings, mode config.Mode,
+) (ceiling, status bool, err error) {
+	desired := w.Desired(settings)
+
+	if ceiling, err = w.desired.publish(ctx, r, id, desired); err != nil {
+		return false, false, err
+	}
+
+	rules, err := w.rules.publish(ctx, r, id, w.Decision().Rules, mode)
+	if err != nil {
+		return ceiling, false, err
+	}
+
+	return ceiling, ceiling || rules || !desired.None(), w.verdict.publish(ctx, r, id, w.Verdict())
+}
+
+// withdraw removes its resources.
+func (w *workload) withdraw(ctx context.Context, r controller.Writer, id resource.ID) error {
+	if err := w.rules.withdraw(ctx, r); err != nil {
+		return err
+	}
+
+	if err := w.verdict.withdraw(ctx, r, id); err != nil {
+		return err
+	}
+
+	return w.desired.withdraw(ctx, r, id)
+}
