@@ -156,6 +156,22 @@ lines: ## Print the median length of the Go files, and fail when one is longer t
 		'{n[NR] = $$1; if ($$1 > most) {print "too long: " $$2 ", " $$1 " lines"; bad = 1}} \
 		END {print NR " Go files, median " n[int((NR + 1) / 2)] " lines, longest " n[NR]; exit bad}'
 
+# Packages whose tests need no VM, and the least coverage of each in percent.
+COVERAGE := service/internal/decide:90 service/internal/enforce:85 service/internal/controllers:80 service/internal/override:90 pkg/policy:90
+
+.PHONY: coverage
+coverage: ## Print the coverage of decisions and enforcement without a VM, and fail when one is below its goal.
+	@for goal in $(COVERAGE); do \
+		go test -cover ./$${goal%%:*} | awk -v goal=$${goal##*:} '/coverage:/ {sub(/.*coverage: /, ""); sub(/%.*/, ""); found = 1; \
+			printf "%-32s %5.1f %%, at least %d %%\n", "'$${goal%%:*}'", $$0, goal; if ($$0 + 0 < goal) bad = 1} END {exit bad || !found}' || exit 1; \
+	done
+
+.PHONY: production-lines
+production-lines: ## Print the lines of production code by top folder, generated code apart.
+	@for folder in cmd extension internal pkg service; do \
+		printf '%-10s %6d\n' $$folder $$(git ls-files "$$folder/*.go" | grep -v '_test\.go$$\|\.pb\.go$$\|/enforcetest/\|/fleettest/' | xargs cat | wc -l); \
+	done
+
 .PHONY: check
 check: lint lines proto-check generate ## Lint, and fail when generated code is stale or breaks clients.
 	@git diff --exit-code --stat -- proto pkg/trace/testdata docs || (echo "generated code is stale: commit what 'make generate' writes" && exit 1)

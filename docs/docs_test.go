@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package docs_test holds the documents to what the code is.
 package docs_test
 

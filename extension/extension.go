@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package extension describes what the Talos system extension installs on a node.
 package extension
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Command spegel-guard watches the spegel container of a node and caps its processor time while it runs away.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 package main
@@ -65,7 +67,7 @@ func newServing(f flags, node host.Host, cfg config.Config, st state.State, expo
 	log := record.NewLog(st, logger, exported.Count)
 
 	// It has no end of its own: orders are taken until the process ends.
-	book, err := override.Open(context.Background(), st, log, persist.File[override.Entry]{Path: f.overrides(), BootID: node.BootID}, logger)
+	overrides, err := override.NewManager(context.Background(), st, log, persist.File[override.Entry]{Path: f.overrides(), BootID: node.BootID}, logger)
 	if err != nil {
 		logger.Error("earlier orders are forgotten", zap.Error(err))
 	}
@@ -76,7 +78,7 @@ func newServing(f flags, node host.Host, cfg config.Config, st state.State, expo
 	}
 
 	s := &serving{
-		node: api.Node{State: st, Book: book, History: &record.History{}, Name: &identity.NodeName{}, Capture: capturer.Capture},
+		node: api.Node{State: st, Overrides: overrides, History: &record.History{}, Name: &identity.NodeName{}, Capture: capturer.Capture},
 		log:  log, options: []api.Options{{Socket: f.socket}}, metrics: exported, certificates: map[config.TLS]certificates{}, logger: logger,
 		conditions: &conditions{state: st, logger: logger}, machined: f.machined,
 	}
@@ -167,7 +169,7 @@ func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 	}
 
 	group.Go(func() error {
-		return s.again(ctx, "ending of orders", nil, func() error { return s.node.Book.Run(ctx) })
+		return s.again(ctx, "ending of orders", nil, func() error { return s.node.Overrides.Run(ctx) })
 	})
 
 	if s.machined != "" {

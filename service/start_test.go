@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 package main
@@ -222,7 +224,7 @@ func TestGuard_WaitsForTheLock(t *testing.T) {
 	go func() { waited <- waitForLock(t.Context(), lock, zap.New(core)) }()
 
 	require.Eventually(t, func() bool { return logs.Len() == 1 }, patience, 10*time.Millisecond)
-	assert.Contains(t, line(logs.All()[0]), "another spegel-guard is at work on this node")
+	assert.Contains(t, line(logs.All()[0]), "another spegel-guard runs on this node")
 	assert.Empty(t, waited)
 
 	other.Release()

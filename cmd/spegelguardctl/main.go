@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command spegelguardctl is the command line for people who look after guards.
 package main
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command generate writes the references in docs from the code (make generate): the configuration's from the
 // comments, defaults and bounds of pkg/config, the metrics' from internal/series.
 package main

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package image assembles the Talos system extension as an OCI image: the same bytes for the same source,
 // whatever the folder and the day.
 package image

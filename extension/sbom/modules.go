@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package sbom says what the daemon is made of: the modules that are linked into it, and their licences.
 package sbom
 

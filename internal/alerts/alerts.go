@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package alerts writes Prometheus alerting rules for a guard's configuration: the incident's three alerts at
 // the thresholds in force, alerts on the guards themselves, and the rule that keeps CPUThrottlingHigh quiet while
 // it is the guard that throttles.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package boottime is the guard's clock: CLOCK_BOOTTIME never jumps when somebody sets the system's

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package compare finds the odd one out among nodes: which spegel runs away, which are only flooded by it, and
 // what is different about its node. It is pure: figures in, a report out.
 package compare

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package dashboard holds the Grafana dashboard of the guards' metrics (pkg/series), and knows its queries.
 package dashboard
 

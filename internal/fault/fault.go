@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package fault names the moments of enforcement at which a crash would hurt the most.
 //
 // In a binary built with the tag "faults" the process kills itself at such a moment when it is told

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package machined connects to Talos' machined over its unix socket.
 //
 // machinery's client could do it, but it brings what signs requests to clusters elsewhere (OpenPGP), which the guard

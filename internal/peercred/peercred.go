@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package peercred tells which process is at the other end of a unix socket (SO_PEERCRED, unix(7)).

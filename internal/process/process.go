@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package process tells one process from another that was given its pid, and a running one from one
 // that ends. Facts: proc_pid_stat(5), proc_pid_status(5).
 package process

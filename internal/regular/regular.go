@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package regular opens files that may be anything: a path in a document can name a pipe, a device or a huge file.
 package regular
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package series names the Prometheus metrics that a guard exports: what serves them, the alerts, the dashboard
 // and the documentation all take them from here.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package support puts what guards know into one archive, without secrets.
 package support
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package cgroup reads and limits one container's cgroup in the unified hierarchy.
 //
 // Facts: Documentation/admin-guide/cgroup-v2.rst and Documentation/scheduler/sched-bwc.rst of the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package client asks the guards of many nodes at once, as talosctl asks machines.
 //
 // A Fleet is opened from a talosconfig. Each node's guard is asked directly at DefaultPort, or through

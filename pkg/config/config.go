@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package config is the guard's configuration document: its fields, their units, defaults and bounds.
 //
 // On Talos the document comes from ExtensionServiceConfig and is mounted at Path; without one the

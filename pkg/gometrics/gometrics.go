@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package gometrics reads what a Go program tells of itself at /metrics, in Prometheus' text format, as
 // little of it as is needed and whatever it answers: it may be slow, endless, or not what it should be.
 package gometrics

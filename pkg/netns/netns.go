@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package netns looks into a network namespace: its links' counters, and what listens inside it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package nodestat reads what a node has of the things that spegel's load comes from and shows on:

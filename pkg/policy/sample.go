@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package policy decides: samples of one workload in, rule states and the wanted ceiling out.
 //
 // It is pure. It reads no clock and no file; time is what the samples say. The same samples, the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package resources defines the COSI resources the guard works with and serves. Clients import it to
 // get typed values: importing registers the types' wire format.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package trace is the record of what the policy saw: JSON, one object per line, of samples and the
 // configuration they were judged by.
 //

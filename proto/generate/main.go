@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command generate writes the Go code of the project's protobuf files (make generate).
 //
 // It compiles in Go, with protocompile, and runs the plugins pinned in go.mod, so that neither protoc

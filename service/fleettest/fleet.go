@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package fleettest serves the guards of a whole cluster in one process, on loopback addresses: the service's own
@@ -135,13 +137,13 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		store := &identity.Store{}
 		store.Set(id)
 
-		book, err := override.Open(ctx, g.State, record.NewLog(g.State, logger), persist.File[override.Entry]{}, logger)
+		overrides, err := override.NewManager(ctx, g.State, record.NewLog(g.State, logger), persist.File[override.Entry]{}, logger)
 		if err != nil {
 			return nil, err
 		}
 
 		node := api.Node{
-			State: g.State, Book: book, History: g.History,
+			State: g.State, Overrides: overrides, History: g.History,
 			Capture: func(context.Context, string, resources.TargetSpec) (string, error) {
 				return "/run/spegel-guard/captures/1", nil
 			},
@@ -156,7 +158,7 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		group.Go(func() error {
 			return api.Serve(ctx, node, api.Options{Listen: g.Address, Identities: store, Forward: g.Forward}, logger)
 		})
-		group.Go(func() error { return book.Run(ctx) })
+		group.Go(func() error { return overrides.Run(ctx) })
 	}
 
 	for _, g := range guards {

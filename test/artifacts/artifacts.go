@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package artifacts keeps what the tests download and build between runs.
 package artifacts
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package badclient is clients that do what clients should not, for tests of what a server makes of it.
 package badclient
 

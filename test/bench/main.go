@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Command bench measures in the test machine what the guard costs: a sample side by side with what it could cost at

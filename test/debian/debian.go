@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package debian fetches packages of a given Debian release and unpacks them into the cache.
 //
 // Nothing is installed: apt's client runs with a configuration, package lists and archives of its own, so

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Command demo plays the incident in the test machine and shows what the guard makes of it, second by second.

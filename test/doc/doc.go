@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package doc reads the project's documents the way its readers do: the blocks of commands in them, what the
 // commands are said to print, and where links lead.
 package doc

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package e2e holds the closed-loop tests: the real containerd, real pods, and the guard as Talos

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package hostile answers for /metrics as no program should, for the tests of what reads it.
 package hostile
 

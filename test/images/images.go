@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package images makes the OCI images of the test node's pods from locally built binaries.
 package images
 

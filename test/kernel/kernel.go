@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package kernel is for tests that need a real kernel with a usable unified cgroup hierarchy: the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package machined stands in for Talos' machined in tests. It serves the same API on a unix socket, admits the

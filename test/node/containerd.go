@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package node is a Kubernetes node without a kubelet, for tests inside the VM: a real containerd

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command pause holds a pod's namespaces open, as Kubernetes' pause container does.
 package main
 

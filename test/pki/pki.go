@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package pki makes certificates as Talos does, for tests.
 package pki
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package plant is a model of a spegel container under CFS bandwidth control: what it demands and a
 // quota in, the kernel's counters out. It stands in for a node where hours must pass in milliseconds.
 package plant

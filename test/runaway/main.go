@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command runaway stands in for spegel in the test machine. It behaves like the incident: it
 // advertises every content blob to its peers over UDP, which costs processor time, allocations
 // and packets in proportion to the number of blobs, and serves Go's own metrics.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 package talos
 
 // What stands in the root file system besides programs, as the stages "rootfs-base" and "rootfs" of Talos'

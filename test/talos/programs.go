@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package talos boots a real Talos node: Talos' own init, machined, apid and imager, built from its module, on
 // Debian's kernel of the same series, with the extension's image put in by the imager.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command traces writes the traces that the tests replay (go generate ./pkg/trace): hours of a modelled
 // spegel container, judged by the defaults while they were recorded.
 package main

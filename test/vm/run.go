@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package vm boots a throw-away Linux machine under QEMU and runs programs of this project in it.
 //
 // The kernel is Debian's cloud kernel, the root file system an initramfs made here, and the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command vulncheck lays Go's vulnerability reports out as a database that govulncheck reads, from the module
 // that they are published in (golang.org/x/vulndb): where only a module proxy can be reached, the database's own
 // site cannot.

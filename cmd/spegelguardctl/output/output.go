@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package output prints what nodes answer in the forms that talosctl has: table, wide, yaml, json, jsonpath.
 package output
 

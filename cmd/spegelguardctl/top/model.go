@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package top is a live view of a fleet on a terminal.
 package top
 

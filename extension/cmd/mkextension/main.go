@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command mkextension makes the Talos system extension: an OCI layout and an archive for docker load below a
 // folder, or an image in a registry.
 package main

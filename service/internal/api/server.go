@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package api serves the guard's state over gRPC the way Talos serves its own: mutual TLS with the node's

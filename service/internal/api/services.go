@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 package api
@@ -29,7 +31,7 @@ type Node struct {
 	// State holds the guard's resources.
 	State state.State
 	// Book takes people's orders.
-	Book *override.Book
+	Overrides *override.Manager
 	// History has the targets' last hour.
 	History *record.History
 	// Capture keeps a target's evidence and returns the folder; when it got a part of it alone, both are set.

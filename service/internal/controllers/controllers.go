@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package controllers moves the guard's resources on: configuration, targets, samples, decisions, ceilings.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package decide turns a workload's samples and the overrides of people into the ceiling that should be in force.
 //
 // It is pure: it imports neither COSI nor the file system nor the network, and time comes from its callers.

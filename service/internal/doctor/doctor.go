@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package doctor looks at what the guard needs of its node, and says how to mend what is not as it should be.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package enforce moves cpu.max towards the desired ceiling and restores the owner's limit. Only this package writes

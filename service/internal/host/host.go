@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package host reads the node that the service runs on: its procfs, its cgroups and its boot.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package identity is what the API shows of itself and whom it accepts: certificates and authorities, from
 // Talos or from files, and how they change while it serves.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package metrics exports what the guard sees and does to Prometheus. Which metrics there are stands in pkg/series.

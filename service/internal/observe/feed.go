@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package observe reads what the guard decides on: the counters of the targets and the facts of their node.
 package observe
 

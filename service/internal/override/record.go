@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 package override
@@ -11,15 +13,15 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// action is the record of an order, or of its end.
-func (b *Book) action(ctx context.Context, kind, id string, order Order, reason string) resources.GuardActionSpec {
+// action is the record of an request, or of its end.
+func (m *Manager) action(ctx context.Context, kind, id string, request Request, reason string) resources.GuardActionSpec {
 	mode := "" // not known yet
-	if active, err := b.active(ctx); err == nil {
+	if active, err := m.active(ctx); err == nil {
 		mode = active.Mode
 	}
 
 	return resources.GuardActionSpec{
-		At: time.Now().UTC(), Action: kind, Mode: mode, Target: id, Rule: resources.RuleOverride, Reason: reason, By: order.By,
+		At: time.Now().UTC(), Action: kind, Mode: mode, Target: id, Rule: resources.RuleOverride, Reason: reason, By: request.By,
 	}
 }
 
@@ -50,11 +52,11 @@ func sentence(reason string) string {
 	return ": " + reason
 }
 
-// CheckReason tells whether the order's text may stand in the record.
-func (o Order) CheckReason() error {
-	if len(o.Reason) <= maxReason {
+// CheckReason returns a config.FieldError for a reason that is too long.
+func (r Request) CheckReason() error {
+	if len(r.Reason) <= maxReason {
 		return nil
 	}
 
-	return config.FieldError{Field: "reason", Value: o.Reason[:32] + "...", Allowed: fmt.Sprintf("a text of at most %d bytes", maxReason)}
+	return config.FieldError{Field: "reason", Value: r.Reason[:32] + "...", Allowed: fmt.Sprintf("a text of at most %d bytes", maxReason)}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package persist keeps saved state over restarts of the service, in small files on a file system that ends with the
 // boot (/run): one file of decisions and one of overrides.
 //

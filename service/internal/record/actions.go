@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package record keeps what happened: actions, the last hour, evidence and traces.
 package record
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command report runs every benchmark, in the test machine and here, and writes what they found to docs: once for
 // people, once for programs.
 package main

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package result is what the benchmarks find out, as the program in the test machine hands it to the one that
 // writes the report.
 package result

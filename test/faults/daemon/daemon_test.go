@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux && faults
 
 // Package daemon kills the whole service, with a real pod. It is apart from the trials of enforcement alone,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Command cadvisor watches a node as cAdvisor does, with its own library: it walks the whole hierarchy and keeps

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Command stat watches cgroups as a program does that polls containerd/cgroups: Manager.Stat() of each, once per

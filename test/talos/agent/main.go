@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Command agent makes pods on a Talos node that has no kubelet. It is a system extension of the test node and takes

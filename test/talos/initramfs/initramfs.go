@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package initramfs is what the image and its first process (test/talos/preinit) agree on.
 package initramfs
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Command preinit is the first process of the Talos test node: it loads the kernel's modules and becomes Talos'

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Command guest is the first process of the test machine: it sets up what an init has to, runs

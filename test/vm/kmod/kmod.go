@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package kmod loads kernel modules in a guest, which has no modprobe.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Package plan is what the host tells the guest to run.
 package plan
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command selftest ends in the way it is told to, to see what the harness makes of it.
 package main
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 // Package enforcetest has a cgroup in memory for tests of what writes ceilings.

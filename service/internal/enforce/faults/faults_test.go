@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux && faults
 
 // Package faults kills the guard at the worst moments, again and again, and looks at what it left.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command talosnode runs a real Talos node with the guard in it until it is interrupted.
 package main
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 // Command vmrun runs Go tests or a program of this project inside the test machine.
 //
 //	vmrun test [-run REGEXP] [-tags TAGS] PACKAGE...   build each package's tests and run them in one boot

@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 package override_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,13 +31,13 @@ const one, other = "spegel/spegel-a/registry", "spegel/spegel-b/registry"
 
 var anna = resources.Person{Subject: "CN=anna,O=os:operator", Fingerprint: "ab", From: "10.0.0.1:1"}
 
-type desk struct {
-	state state.State
-	book  *override.Book
-	file  persist.File[override.Entry]
+type bench struct {
+	state   state.State
+	manager *override.Manager
+	file    persist.File[override.Entry]
 }
 
-func newDesk(t *testing.T, mode config.Mode) *desk {
+func newBench(t *testing.T, mode config.Mode) *bench {
 	t.Helper()
 
 	st := state.WrapCore(namespaced.NewState(inmem.Build))
@@ -54,24 +57,24 @@ func newDesk(t *testing.T, mode config.Mode) *desk {
 		require.NoError(t, st.Create(t.Context(), resources.NewTarget(id)))
 	}
 
-	d := &desk{state: st, file: persist.File[override.Entry]{Path: filepath.Join(t.TempDir(), "run", "overrides.json"), BootID: "this"}}
+	d := &bench{state: st, file: persist.File[override.Entry]{Path: filepath.Join(t.TempDir(), "run", "overrides.json"), BootID: "this"}}
 	d.open(t)
 
 	return d
 }
 
 // open is what a start of the guard does.
-func (d *desk) open(t *testing.T) {
+func (d *bench) open(t *testing.T) {
 	t.Helper()
 
-	book, err := override.Open(t.Context(), d.state, record.NewLog(d.fresh(t), zap.NewNop()), d.file, zap.NewNop())
+	overrides, err := override.NewManager(t.Context(), d.state, record.NewLog(d.fresh(t), zap.NewNop()), d.file, zap.NewNop())
 	require.NoError(t, err)
 
-	d.book = book
+	d.manager = overrides
 }
 
 // fresh is the state, without the record of an earlier process.
-func (d *desk) fresh(t *testing.T) state.State {
+func (d *bench) fresh(t *testing.T) state.State {
 	t.Helper()
 
 	for _, action := range d.actions(t) {
@@ -81,7 +84,7 @@ func (d *desk) fresh(t *testing.T) state.State {
 	return d.state
 }
 
-func (d *desk) actions(t *testing.T) []*resources.GuardAction {
+func (d *bench) actions(t *testing.T) []*resources.GuardAction {
 	t.Helper()
 
 	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), d.state)
@@ -97,7 +100,7 @@ func (d *desk) actions(t *testing.T) []*resources.GuardAction {
 }
 
 // inForce are the kinds of the orders in force, by what they are about.
-func (d *desk) inForce(t *testing.T) map[string]string {
+func (d *bench) inForce(t *testing.T) map[string]string {
 	t.Helper()
 
 	list, err := safe.StateListAll[*resources.Override](t.Context(), d.state)
@@ -105,23 +108,23 @@ func (d *desk) inForce(t *testing.T) map[string]string {
 
 	kinds := map[string]string{}
 
-	for order := range list.All() {
-		kinds[order.Metadata().ID()] = order.TypedSpec().Kind
+	for request := range list.All() {
+		kinds[request.Metadata().ID()] = request.TypedSpec().Kind
 	}
 
 	return kinds
 }
 
-func TestOrdersAreInForceAndOnRecord(t *testing.T) {
-	d := newDesk(t, config.ModeEnforce)
+func TestManager_PublishesAndRecords(t *testing.T) {
+	d := newBench(t, config.ModeEnforce)
 	before := time.Now()
 
-	_, err := d.book.Throttle(t.Context(), override.Order{By: anna, Target: one, For: time.Minute, Reason: "NAS is slow"}, 200)
+	_, err := d.manager.Throttle(t.Context(), override.Request{By: anna, Target: one, For: time.Minute, Reason: "NAS is slow"}, 200)
 	require.NoError(t, err)
 
 	after := time.Now()
 
-	given, err := d.book.Pause(t.Context(), override.Order{By: anna, For: time.Hour})
+	given, err := d.manager.Pause(t.Context(), override.Request{By: anna, For: time.Hour})
 	require.NoError(t, err)
 	require.Len(t, given, 1)
 	assert.Equal(t, time.Hour, given[0].UntilClock-given[0].SinceClock)
@@ -140,17 +143,17 @@ func TestOrdersAreInForceAndOnRecord(t *testing.T) {
 	assert.WithinRange(t, spec.Until, before.Add(time.Minute), after.Add(time.Minute))
 
 	// The newest order about a target counts; no target is every target.
-	_, err = d.book.Release(t.Context(), override.Order{By: anna, For: time.Minute})
+	_, err = d.manager.Release(t.Context(), override.Request{By: anna, For: time.Minute})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{
 		one: resources.OverrideRelease, other: resources.OverrideRelease, resources.OverridePauseID: resources.OverridePause,
 	}, d.inForce(t))
 
-	ended, err := d.book.Resume(t.Context(), override.Order{By: anna, Target: one})
+	ended, err := d.manager.Resume(t.Context(), override.Request{By: anna, Target: one})
 	require.NoError(t, err)
 	require.Len(t, ended, 1)
 
-	ended, err = d.book.Resume(t.Context(), override.Order{By: anna})
+	ended, err = d.manager.Resume(t.Context(), override.Request{By: anna})
 	require.NoError(t, err)
 	assert.Len(t, ended, 2)
 	assert.Empty(t, d.inForce(t))
@@ -161,18 +164,18 @@ func TestOrdersAreInForceAndOnRecord(t *testing.T) {
 	assert.NoFileExists(t, d.file.Path, "nothing to remember")
 }
 
-func TestWrongOrdersAreRefusedWithWhatIsAllowed(t *testing.T) {
-	d := newDesk(t, config.ModeEnforce)
-	observing := newDesk(t, config.ModeObserve)
-	order := override.Order{By: anna, Target: one, For: time.Minute}
+func TestManager_RefusesInvalidRequests(t *testing.T) {
+	d := newBench(t, config.ModeEnforce)
+	observing := newBench(t, config.ModeObserve)
+	request := override.Request{By: anna, Target: one, For: time.Minute}
 
-	throttle := func(d *desk, order override.Order, millicores int64) error {
-		_, err := d.book.Throttle(t.Context(), order, millicores)
+	throttle := func(d *bench, request override.Request, millicores int64) error {
+		_, err := d.manager.Throttle(t.Context(), request, millicores)
 
 		return err
 	}
-	with := func(change func(*override.Order)) override.Order {
-		changed := order
+	with := func(change func(*override.Request)) override.Request {
+		changed := request
 		change(&changed)
 
 		return changed
@@ -182,39 +185,39 @@ func TestWrongOrdersAreRefusedWithWhatIsAllowed(t *testing.T) {
 		err  error
 		want string
 	}{
-		{throttle(d, order, 99), `ceiling: "99m" is not allowed, allowed is 100m (ceiling.floor) to 1024 cores`},
-		{throttle(d, order, 0), `ceiling: "0" is not allowed`},
-		{throttle(d, order, 2_000_000), `ceiling: "2k" is not allowed`},
-		{throttle(d, with(func(o *override.Order) { o.For = 0 }), 200), `for: "0s" is not allowed, allowed is a duration of 1s..24h0m0s`},
-		{throttle(d, with(func(o *override.Order) { o.For = 25 * time.Hour }), 200), `for: "25h0m0s" is not allowed`},
-		{throttle(d, with(func(o *override.Order) { o.Reason = strings.Repeat("x", 257) }), 200), `reason: "xxxx`},
-		{throttle(d, with(func(o *override.Order) { o.Target = "a/b/c" }), 200), `no such target: "a/b/c"; the node has ` + one + ", " + other},
-		{throttle(observing, order, 200), "the mode is observe"},
+		{throttle(d, request, 99), `ceiling: "99m" is not allowed, allowed is 100m (ceiling.floor) to 1024 cores`},
+		{throttle(d, request, 0), `ceiling: "0" is not allowed`},
+		{throttle(d, request, 2_000_000), `ceiling: "2k" is not allowed`},
+		{throttle(d, with(func(o *override.Request) { o.For = 0 }), 200), `for: "0s" is not allowed, allowed is a duration of 1s..24h0m0s`},
+		{throttle(d, with(func(o *override.Request) { o.For = 25 * time.Hour }), 200), `for: "25h0m0s" is not allowed`},
+		{throttle(d, with(func(o *override.Request) { o.Reason = strings.Repeat("x", 257) }), 200), `reason: "xxxx`},
+		{throttle(d, with(func(o *override.Request) { o.Target = "a/b/c" }), 200), `no such target: "a/b/c"; the node has ` + one + ", " + other},
+		{throttle(observing, request, 200), "the mode is observe"},
 	} {
 		assert.ErrorContains(t, test.err, test.want)
 	}
 
-	assert.ErrorIs(t, throttle(observing, order, 200), override.ErrObserving)
+	assert.ErrorIs(t, throttle(observing, request, 200), override.ErrObserving)
 	assert.Empty(t, d.inForce(t))
 	assert.Empty(t, d.actions(t))
 
 	// Taking ceilings back is possible in any mode.
-	_, err := observing.book.Release(t.Context(), order)
+	_, err := observing.manager.Release(t.Context(), request)
 	assert.NoError(t, err)
 }
 
-func TestOrdersEndByThemselves(t *testing.T) {
-	d := newDesk(t, config.ModeEnforce)
+func TestManager_ExpiresOverrides(t *testing.T) {
+	d := newBench(t, config.ModeEnforce)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 
-	go func() { done <- d.book.Run(ctx) }()
+	go func() { done <- d.manager.Run(ctx) }()
 
 	// A long one first: a shorter one after it is noticed.
-	_, err := d.book.Release(ctx, override.Order{By: anna, Target: one, For: time.Hour})
+	_, err := d.manager.Release(ctx, override.Request{By: anna, Target: one, For: time.Hour})
 	require.NoError(t, err)
 
-	_, err = d.book.Pause(ctx, override.Order{By: anna, For: time.Second})
+	_, err = d.manager.Pause(ctx, override.Request{By: anna, For: time.Second})
 	require.NoError(t, err)
 
 	assert.Eventually(t, func() bool { return len(d.inForce(t)) == 1 }, time.Minute, 50*time.Millisecond)
@@ -230,13 +233,13 @@ func TestOrdersEndByThemselves(t *testing.T) {
 	assert.NoError(t, <-done)
 }
 
-func TestOrdersOutliveTheGuard(t *testing.T) {
-	d := newDesk(t, config.ModeEnforce)
+func TestManager_LoadsSavedOverrides(t *testing.T) {
+	d := newBench(t, config.ModeEnforce)
 
-	_, err := d.book.Throttle(t.Context(), override.Order{By: anna, Target: one, For: time.Hour, Reason: "why"}, 300)
+	_, err := d.manager.Throttle(t.Context(), override.Request{By: anna, Target: one, For: time.Hour, Reason: "why"}, 300)
 	require.NoError(t, err)
 
-	_, err = d.book.Pause(t.Context(), override.Order{By: anna, For: time.Second})
+	_, err = d.manager.Pause(t.Context(), override.Request{By: anna, For: time.Second})
 	require.NoError(t, err)
 
 	before, err := safe.StateGetByID[*resources.Override](t.Context(), d.state, one)
@@ -257,4 +260,25 @@ func TestOrdersOutliveTheGuard(t *testing.T) {
 	after, err := safe.StateGetByID[*resources.Override](t.Context(), d.state, one)
 	require.NoError(t, err)
 	assert.Equal(t, want, *after.TypedSpec())
+}
+
+func TestManager_RecordsCaptures(t *testing.T) {
+	d := newBench(t, config.ModeEnforce)
+
+	request := override.Request{By: anna, Target: one}
+	require.NoError(t, d.manager.Captured(t.Context(), request, "/run/captures/1", nil))
+
+	request.Reason = "slow NAS"
+	require.NoError(t, d.manager.Captured(t.Context(), request, "", errors.New("refused")))
+
+	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), d.state)
+	require.NoError(t, err)
+	require.Equal(t, 2, list.Len())
+
+	first, second := list.Get(0).TypedSpec(), list.Get(1).TypedSpec()
+	assert.Equal(t, resources.ActionCapture, first.Action)
+	assert.Equal(t, "/run/captures/1", first.Evidence)
+	assert.Equal(t, anna, first.By)
+	assert.Equal(t, "slow NAS", second.Reason)
+	assert.Equal(t, "refused", second.Error)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MPL-2.0
+
 //go:build linux
 
 package override
@@ -14,25 +16,25 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// publish makes the resources what the book says.
-func (b *Book) publish(ctx context.Context) error {
-	published, err := safe.StateListAll[*resources.Override](ctx, b.state)
+// publish updates the Override resources.
+func (m *Manager) publish(ctx context.Context) error {
+	published, err := safe.StateListAll[*resources.Override](ctx, m.state)
 	if err != nil {
 		return fmt.Errorf("error listing overrides: %w", err)
 	}
 
 	for override := range published.All() {
-		if _, ok := b.orders[override.Metadata().ID()]; ok {
+		if _, ok := m.overrides[override.Metadata().ID()]; ok {
 			continue
 		}
 
-		if err := b.state.Destroy(ctx, override.Metadata()); err != nil && !state.IsNotFoundError(err) {
+		if err := m.state.Destroy(ctx, override.Metadata()); err != nil && !state.IsNotFoundError(err) {
 			return fmt.Errorf("error removing an override: %w", err)
 		}
 	}
 
-	for id, entry := range b.orders {
-		err := safe.StateModify(ctx, b.state, resources.NewOverride(id), func(r *resources.Override) error {
+	for id, entry := range m.overrides {
+		err := safe.StateModify(ctx, m.state, resources.NewOverride(id), func(r *resources.Override) error {
 			*r.TypedSpec() = entry.OverrideSpec
 
 			return nil
@@ -45,9 +47,9 @@ func (b *Book) publish(ctx context.Context) error {
 	return nil
 }
 
-// targets are the ids that a target's name stands for.
-func (b *Book) targets(ctx context.Context, id string) ([]string, error) {
-	list, err := safe.StateListAll[*resources.Target](ctx, b.state)
+// targets are the ids of the targets of a request; empty is all of them.
+func (m *Manager) targets(ctx context.Context, id string) ([]string, error) {
+	list, err := safe.StateListAll[*resources.Target](ctx, m.state)
 	if err != nil {
 		return nil, fmt.Errorf("error listing targets: %w", err)
 	}
@@ -76,8 +78,8 @@ func (b *Book) targets(ctx context.Context, id string) ([]string, error) {
 func NoTarget(id string) error { return fmt.Errorf("%w: %q", ErrNoTarget, id) }
 
 // active is the configuration in force.
-func (b *Book) active(ctx context.Context) (*resources.GuardConfigSpec, error) {
-	active, err := safe.StateGetByID[*resources.GuardConfig](ctx, b.state, resources.GuardConfigID)
+func (m *Manager) active(ctx context.Context) (*resources.GuardConfigSpec, error) {
+	active, err := safe.StateGetByID[*resources.GuardConfig](ctx, m.state, resources.GuardConfigID)
 	if state.IsNotFoundError(err) || err == nil && active.TypedSpec().Document == "" {
 		return nil, ErrNoConfig
 	}
