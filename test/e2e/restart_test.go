@@ -88,7 +88,7 @@ func secondGuardWaits(t *testing.T) {
 	require.Eventually(t, func() bool {
 		data, err := os.ReadFile(log)
 
-		return err == nil && strings.Contains(string(data), "another spegel-guard is at work on this node")
+		return err == nil && strings.Contains(string(data), "another spegel-guard runs on this node")
 	}, patience, 100*time.Millisecond)
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
@@ -126,7 +126,7 @@ func TestRestartsInsideTheHold(t *testing.T) {
 
 	code, output := byHand(t, "restore")
 	assert.Equal(t, 1, code)
-	assert.Contains(t, output, "another spegel-guard is at work on this node")
+	assert.Contains(t, output, "another spegel-guard runs on this node")
 
 	secondGuardWaits(t)
 	assert.Equal(t, capped, cpuMax(t, l.spegel))

@@ -69,7 +69,7 @@ func untilBlind(t *testing.T, events chan state.Event, container string) (reason
 
 			reading := spec.Application.AllocBytesPerSecond
 
-			if reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != "not asked yet" && !strings.Contains(reading.Reason, "a rate needs two") &&
+			if reading.Provenance == resources.ProvenanceUnavailable && reading.Reason != "no answer yet" &&
 				!strings.Contains(reading.Reason, "connection refused") {
 				return reading.Reason
 			}
