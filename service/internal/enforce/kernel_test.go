@@ -280,7 +280,7 @@ func TestACgroupThatIsGoneIsNoError(t *testing.T) {
 	defer late.Close()
 
 	assert.Empty(t, late.Reconcile(spec, b.now))
-	assert.ErrorContains(t, late.Err(), "belongs to another container by now")
+	assert.ErrorContains(t, late.Err(), "belongs to another container now")
 	assert.Equal(t, "max 100000", b.read("cpu.max"))
 	b.noJournal()
 }
