@@ -22,15 +22,15 @@ const (
 	Restored = "restored"
 	// BurstRestored: both are the owner's, the journal is still there.
 	BurstRestored = "burst-restored"
-	// Forgotten: the journal is gone.
-	Forgotten = "forgotten"
-	// Remembered: the decision is in the memory that outlives the process, and nowhere else.
-	Remembered = "remembered"
+	// Removed: the journal is gone.
+	Removed = "removed"
+	// Saved: the decision is in the saved state, and nowhere else.
+	Saved = "saved"
 )
 
 // Points are all of them.
 func Points() []string {
-	return []string{Journaled, BurstLowered, Written, ReadBack, Settled, Restored, BurstRestored, Forgotten, Remembered}
+	return []string{Journaled, BurstLowered, Written, ReadBack, Settled, Restored, BurstRestored, Removed, Saved}
 }
 
 // Env holds the point to end at, and how many times it is passed before: "written:2".

@@ -21,8 +21,8 @@ const (
 	fileBurst = "cpu.max.burst"
 )
 
-// ErrChanged says that somebody else wrote cpu.max between a look and a write; nothing was written.
-var ErrChanged = errors.New("cpu.max was changed by somebody else")
+// ErrChanged says that cpu.max was changed externally between a read and a write; nothing was written.
+var ErrChanged = errors.New("cpu.max was changed externally")
 
 // ReadCPUMax reads cpu.max.
 func (d *Dir) ReadCPUMax() (CPUMax, error) {
@@ -54,11 +54,11 @@ func (d *Dir) ReadBurst() uint64 {
 	return value
 }
 
-// Apply puts the journal's ceiling in force, over the owner's value or over journal.Previous, and
-// returns what the kernel says afterwards. ErrChanged when neither of them is in force any more.
+// Apply writes the journal's ceiling over the owner's limit or over journal.Previous, and returns cpu.max as it reads
+// afterwards. It returns ErrChanged when neither of them is in force.
 //
-// The journal is written first: at no moment is there a ceiling that a restart could not take back.
-// When anything fails, the owner's value is put back and the journal removed.
+// The journal is written first, so that a restart can restore the owner's limit at any moment. When anything fails, the
+// owner's limit is restored and the journal removed.
 func (d *Dir) Apply(j Journal) (CPUMax, error) {
 	value, err := ParseCPUMax(j.Applied)
 	if err != nil {
@@ -77,7 +77,7 @@ func (d *Dir) Apply(j Journal) (CPUMax, error) {
 
 	fault.Point(fault.Journaled)
 
-	if err := d.put(j, value, burst); err != nil {
+	if err := d.write(j, value, burst); err != nil {
 		_, restoreErr := d.Restore(j)
 
 		return CPUMax{}, errors.Join(err, restoreErr)
@@ -100,9 +100,9 @@ func (d *Dir) Apply(j Journal) (CPUMax, error) {
 	return value, nil
 }
 
-// put writes burst and quota and reads the quota back.
-func (d *Dir) put(j Journal, value CPUMax, burst uint64) error {
-	// The journal took its time; whoever wrote meanwhile must not be written over.
+// write writes burst and quota and reads the quota back.
+func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
+	// Writing the journal took time: an external change since then must not be overwritten.
 	current, err := d.ReadCPUMax()
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (d *Dir) put(j Journal, value CPUMax, burst uint64) error {
 		return fmt.Errorf("%w: it reads %q", ErrChanged, text)
 	}
 
-	// The kernel refuses a quota below the burst: down goes the burst first, up the quota.
+	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last.
 	lower := d.ReadBurst() > burst
 
 	if lower {
@@ -135,7 +135,7 @@ func (d *Dir) put(j Journal, value CPUMax, burst uint64) error {
 		}
 	}
 
-	// A ceiling that cannot be seen must not be left in force.
+	// A ceiling that does not read back must not stay in force.
 	if current, err = d.ReadCPUMax(); err == nil && current != value {
 		err = fmt.Errorf("cpu.max of cgroup %s reads %q after writing %q", d.path, current, value)
 	}
@@ -143,10 +143,9 @@ func (d *Dir) put(j Journal, value CPUMax, burst uint64) error {
 	return err
 }
 
-// Restore takes the ceiling back and returns what the kernel says afterwards.
+// Restore writes the owner's limit back and returns cpu.max as it reads afterwards.
 //
-// A cpu.max that is not the ceiling was written by somebody else meanwhile: that is the owner's
-// newest will, and it stays. The same goes for cpu.max.burst.
+// A cpu.max that is not the ceiling was changed externally: it stays in force. The same is true of cpu.max.burst.
 func (d *Dir) Restore(j Journal) (CPUMax, error) {
 	current, err := d.ReadCPUMax()
 	if err != nil {
@@ -172,7 +171,7 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 		return CPUMax{}, err
 	}
 
-	// The journal is all that is known of the owner's value: it stays until that is seen.
+	// Only the journal knows the owner's limit: it stays until that reads back.
 	if j.Ours(after) {
 		return after, fmt.Errorf("cpu.max of cgroup %s still reads %q after writing %q", d.path, after, j.OwnerLimit)
 	}
@@ -181,7 +180,7 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 		return after, err
 	}
 
-	fault.Point(fault.Forgotten)
+	fault.Point(fault.Removed)
 
 	return after, nil
 }
@@ -195,7 +194,7 @@ func (d *Dir) restoreBurst(j Journal) error {
 
 	err := d.writeBurst(j.OwnerBurstUsec)
 	if errors.Is(err, unix.EINVAL) {
-		// The owner lowered the quota below the old burst: the burst of old has no place any more.
+		// The owner lowered the quota below the old burst, which the kernel does not accept any more.
 		return nil
 	}
 

@@ -30,7 +30,7 @@ var (
 	ErrFrozen = errors.New("the cgroup is frozen")
 )
 
-// Controllable tells whether a ceiling could be written, without writing one: ErrNoController,
+// Controllable reports whether a ceiling could be written, without writing one: ErrNoController,
 // ErrThreaded, ErrFrozen, an error that IsNotPermitted, or ErrGone. It says what to do about it.
 func (d *Dir) Controllable() error {
 	kind, err := d.ReadFile(fileType)
@@ -75,13 +75,13 @@ func (d *Dir) Controllable() error {
 	return nil
 }
 
-// IsNotPermitted tells whether the machine does not let the guard write: a read-only mount, file
+// IsNotPermitted reports whether the machine does not permit the write: a read-only mount, file
 // permissions, or a security module such as SELinux.
 func IsNotPermitted(err error) bool {
 	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
 }
 
-// IsUncontrollable tells whether there is nothing to do but to observe, for a reason that Controllable gives.
+// IsUncontrollable reports whether an error of Controllable leaves only observing.
 func IsUncontrollable(err error) bool {
 	return IsNotPermitted(err) || errors.Is(err, ErrNoController) || errors.Is(err, ErrThreaded) || errors.Is(err, ErrFrozen)
 }

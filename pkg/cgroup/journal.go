@@ -17,8 +17,8 @@ const JournalVersion = 2
 // ErrBadJournal says that a journal is damaged or of an unknown version.
 var ErrBadJournal = errors.New("journal cannot be read")
 
-// Journal is what the guard must remember of a ceiling to take it back. It is kept on the cgroup
-// itself, so it survives the guard's end and goes when the cgroup goes.
+// Journal is what is needed to restore the owner's limit under a ceiling. It is stored on the cgroup itself, so it
+// survives the process and ends with the cgroup.
 type Journal struct {
 	Version int `json:"version"`
 	// Target is the workload: <namespace>/<pod>/<container>.
@@ -26,18 +26,17 @@ type Journal struct {
 	// Rule and Reason of the ceiling.
 	Rule   string `json:"rule"`
 	Reason string `json:"reason"`
-	// Original is the owner's cpu.max, OwnerBurstUsec the owner's cpu.max.burst.
+	// OwnerLimit is the owner's cpu.max, OwnerBurstUsec the owner's cpu.max.burst in microseconds.
 	OwnerLimit     string `json:"original"`
 	OwnerBurstUsec uint64 `json:"originalBurstUsec,omitempty"`
 	// Applied is the ceiling.
 	Applied string `json:"applied"`
-	// Previous is the ceiling that Applied takes the place of, while that is being written: a crash may
-	// leave either in force.
+	// Previous is the ceiling that Applied replaces, while that is being written: a crash may leave either in force.
 	Previous string `json:"previous,omitempty"`
-	// Since and HoldUntil on CLOCK_BOOTTIME, which goes on over the guard's restarts.
+	// Since and HoldUntil on CLOCK_BOOTTIME, which continues over restarts of the guard.
 	Since     time.Duration `json:"since"`
 	HoldUntil time.Duration `json:"holdUntil"`
-	// BootID tells boots apart (/proc/sys/kernel/random/boot_id).
+	// BootID identifies the boot (/proc/sys/kernel/random/boot_id).
 	BootID string `json:"bootID"`
 }
 
@@ -84,7 +83,7 @@ func DecodeJournal(data []byte) (Journal, error) {
 	return j, nil
 }
 
-// Ours tells whether a cpu.max is a ceiling of this journal, and not somebody else's value.
+// Ours reports whether a cpu.max is a ceiling of this journal.
 func (j Journal) Ours(value CPUMax) bool {
 	text := value.String()
 

@@ -17,7 +17,7 @@ import (
 // journalXattr: the trusted namespace is for CAP_SYS_ADMIN alone, so no workload can forge a journal.
 const journalXattr = "trusted.spegelguard"
 
-// ErrNoJournal says that the cgroup carries no ceiling of the guard's.
+// ErrNoJournal says that the cgroup has no journal.
 var ErrNoJournal = errors.New("no journal")
 
 // ReadJournal reads the journal; ErrNoJournal when there is none, ErrBadJournal when it is damaged.
@@ -36,7 +36,7 @@ func (d *Dir) ReadJournal() (Journal, error) {
 	return DecodeJournal(buf[:n])
 }
 
-// WriteJournal puts a journal in the place of the one there, without touching cpu.max.
+// WriteJournal replaces the journal. It does not write cpu.max.
 func (d *Dir) WriteJournal(j Journal) error {
 	data, err := EncodeJournal(j)
 	if err != nil {
@@ -50,7 +50,7 @@ func (d *Dir) WriteJournal(j Journal) error {
 	return nil
 }
 
-// RemoveJournal forgets a journal without touching cpu.max.
+// RemoveJournal removes the journal. It does not write cpu.max.
 func (d *Dir) RemoveJournal() error {
 	if err := unix.Fremovexattr(d.fd(), journalXattr); err != nil && !errors.Is(err, unix.ENODATA) {
 		return fmt.Errorf("error removing journal of cgroup %s: %w", d.path, gone(err))

@@ -23,26 +23,26 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// version of the file's form.
+// version of the format.
 const version = 1
 
 // maxSize of the file in bytes: a workload takes about 300.
 const maxSize = 16 << 20
 
-// Entry is one thing to remember.
+// Entry is one entry of a file.
 type Entry interface {
-	// IsZero tells that there is nothing to remember.
+	// IsZero reports whether there is nothing to save.
 	IsZero() bool
 }
 
-// Workload is what is remembered of one.
+// Workload is the saved state of one workload.
 type Workload struct {
 	policy.Memory
-	// Yielded is the Since of the hold that was given up for somebody else's cpu.max (conflict: yield).
+	// Yielded is the Since of the hold that yielded to an external change of cpu.max (conflict: yield).
 	Yielded time.Duration `json:"yielded,omitempty"`
 }
 
-// File is where entries are kept by name. Without a path nothing is.
+// File keeps entries by name. Without a path it keeps none.
 type File[T Entry] struct {
 	Path string
 	// BootID: clocks of another boot mean nothing in this one.
@@ -55,7 +55,7 @@ type document[T Entry] struct {
 	Entries map[string]T `json:"entries"`
 }
 
-// Load returns what is remembered, by name. No file, or one of another boot, is an empty memory.
+// Load returns the saved entries by name. A missing file, or one of another boot, has none.
 func (f File[T]) Load() (map[string]T, error) {
 	if f.Path == "" {
 		return map[string]T{}, nil
@@ -67,18 +67,18 @@ func (f File[T]) Load() (map[string]T, error) {
 	}
 
 	if err != nil {
-		return map[string]T{}, fmt.Errorf("error reading the memory of earlier decisions: %w", err)
+		return map[string]T{}, fmt.Errorf("failed to read the saved state: %w", err)
 	}
 
 	var doc document[T]
 
 	if err := json.Unmarshal(data, &doc); err != nil {
-		return map[string]T{}, fmt.Errorf("error reading the memory of earlier decisions in %s: %w", f.Path, err)
+		return map[string]T{}, fmt.Errorf("failed to read the saved state in %s: %w", f.Path, err)
 	}
 
 	switch {
 	case doc.Version != version:
-		return map[string]T{}, fmt.Errorf("memory of earlier decisions in %s has version %d, this guard knows %d", f.Path, doc.Version, version)
+		return map[string]T{}, fmt.Errorf("failed to read the saved state in %s: version %d, this guard reads version %d", f.Path, doc.Version, version)
 	case doc.BootID != f.BootID, doc.Entries == nil:
 		return map[string]T{}, nil
 	}
@@ -86,7 +86,7 @@ func (f File[T]) Load() (map[string]T, error) {
 	return doc.Entries, nil
 }
 
-// Save replaces what is remembered. Nothing to remember leaves no file.
+// Save replaces the entries. Without entries there is no file.
 func (f File[T]) Save(entries map[string]T) error {
 	kept := map[string]T{}
 
@@ -106,30 +106,30 @@ func (f File[T]) Save(entries map[string]T) error {
 
 	data, err := json.Marshal(document[T]{Version: version, BootID: f.BootID, Entries: kept})
 	if err != nil {
-		return fmt.Errorf("error writing the memory of decisions: %w", err)
+		return fmt.Errorf("failed to write the saved state: %w", err)
 	}
 
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
-		return fmt.Errorf("error writing the memory of decisions: %w", err)
+		return fmt.Errorf("failed to write the saved state: %w", err)
 	}
 
 	if err := renameio.WriteFile(f.Path, data, 0o600); err != nil {
-		return fmt.Errorf("error writing the memory of decisions: %w", err)
+		return fmt.Errorf("failed to write the saved state: %w", err)
 	}
 
-	fault.Point(fault.Remembered)
+	fault.Point(fault.Saved)
 
 	return nil
 }
 
-// Remove forgets everything.
+// Remove removes the file.
 func (f File[T]) Remove() error {
 	if f.Path == "" {
 		return nil
 	}
 
 	if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("error removing the memory of decisions: %w", err)
+		return fmt.Errorf("failed to remove the saved state: %w", err)
 	}
 
 	return nil
