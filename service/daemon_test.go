@@ -47,7 +47,7 @@ func newDaemon(t *testing.T) *daemon {
 	return &daemon{dir: dir, flags: flags{
 		config: filepath.Join(dir, "config.yaml"), proc: "/proc", cgroup: filepath.Join(dir, "cgroup"), cri: filepath.Join(dir, "cri.sock"),
 		machined: filepath.Join(dir, "machine.sock"), content: filepath.Join(dir, "content"), socket: filepath.Join(run, "guard.sock"),
-		memory: filepath.Join(run, "memory.json"), evidence: filepath.Join(run, "evidence"),
+		state: filepath.Join(run, "state.json"), evidence: filepath.Join(run, "evidence"),
 	}}
 }
 

@@ -79,9 +79,8 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	serving.start(ctx, group)
 
 	group.Go(func() error {
-		// It works as well with what it holds.
 		if err := trimOnceStarted(ctx); err != nil {
-			logger.Info("memory that is not needed any more is kept", zap.Error(err))
+			logger.Info("failed to release unused memory, the service works without", zap.Error(err))
 		}
 
 		return nil
@@ -154,15 +153,15 @@ func newEngine(
 	}
 
 	left := takeOver(node, lock, loaded.Mode, logger)
-	file := persist.File[persist.Workload]{Path: f.memory, BootID: node.BootID}
+	file := persist.File[persist.Workload]{Path: f.state, BootID: node.BootID}
 
 	remembered, err := file.Load()
 	if err != nil {
-		logger.Error("earlier decisions are forgotten", zap.String("mode", string(loaded.Mode)), zap.Error(err))
+		logger.Error("failed to load saved state, starting without it", zap.String("mode", string(loaded.Mode)), zap.Error(err))
 	}
 
 	ceilings := &controllers.CeilingController{
-		Host: node.Host, Failed: node.Failed, Lock: lock, Leftovers: left, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
+		Host: node.Host, Failed: node.Failed, Lock: lock, Leftovers: left, Initial: loaded.Config, Log: serving.node.Actions, Reaction: serving.metrics.Reaction,
 	}
 
 	if f.evidence != "" {

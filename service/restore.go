@@ -17,8 +17,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
-// restore takes back every ceiling on the node and forgets what was decided: for an uninstall, and for
-// a node that must be free at once.
+// restore restores the owner's limit of every container with a ceiling and removes the saved state. It is for an
+// uninstall and for emergencies.
 func restore(f flags) error {
 	all, err := enforce.RestoreAll(f.cgroup)
 	if err != nil {
@@ -40,12 +40,12 @@ func restore(f flags) error {
 	}
 
 	if failed > 0 {
-		err = fmt.Errorf("%d of %d ceilings could not be taken back", failed, len(all))
+		err = fmt.Errorf("failed to restore the owner's limit of %d of %d containers", failed, len(all))
 	} else {
-		fmt.Printf("%d ceilings taken back, none is left\n", len(all))
+		fmt.Printf("restored the owner's limit of %d containers, no ceiling is left\n", len(all))
 	}
 
-	return errors.Join(err, persist.File[persist.Workload]{Path: f.memory}.Remove(), persist.File[override.Entry]{Path: f.overrides()}.Remove())
+	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), override.File{Path: f.overrides()}.Remove())
 }
 
 // recall puts together what is known of earlier decisions. The memory is at least as new as a journal,

@@ -114,7 +114,7 @@ func TestGuard_StaysUp(t *testing.T) {
 		{
 			name:    "no machined to ask",
 			prepare: func(_ *testing.T, d *daemon) { d.flags.machined = "" },
-			part:    resources.ConditionAPI, reason: resources.ReasonNoCertificate, messages: []string{"api.tls.source is talos, but there is no machined to ask"},
+			part:    resources.ConditionAPI, reason: resources.ReasonNoCertificate, messages: []string{"api.tls.source is talos and the flag -machined is empty"},
 		},
 		{
 			name: "port in use",
@@ -141,12 +141,12 @@ func TestGuard_StaysUp(t *testing.T) {
 		{
 			name:    "broken saved decisions",
 			prepare: func(t *testing.T, d *daemon) { d.write(t, "run/state.json", "{") },
-			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "earlier decisions are forgotten",
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load saved state, starting without it",
 		},
 		{
 			name:    "directory in the place of the saved overrides",
 			prepare: func(t *testing.T, d *daemon) { require.NoError(t, os.MkdirAll(d.flags.overrides()+"/x", 0o700)) },
-			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "earlier orders are forgotten",
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load saved overrides, starting without them",
 		},
 		{
 			name:    "evidence folder that cannot be written",
@@ -186,11 +186,11 @@ func TestGuard_StaysUp(t *testing.T) {
 func TestGuard_StaysUpWithoutItsFolder(t *testing.T) {
 	d := newDaemon(t)
 	run := d.write(t, "file", "") + "/run/"
-	d.flags.socket, d.flags.memory, d.flags.evidence = run+"guard.sock", run+"memory.json", run+"evidence"
+	d.flags.socket, d.flags.state, d.flags.evidence = run+"guard.sock", run+"state.json", run+"evidence"
 	d.start(t)
 
 	d.logged(t, "error making the folder of the API's socket")
-	d.logged(t, "earlier decisions are forgotten")
+	d.logged(t, "failed to load saved state, starting without it")
 	d.logged(t, resources.ReasonNoCgroup2)
 	d.up(t)
 }

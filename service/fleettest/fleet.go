@@ -27,7 +27,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
-	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
@@ -135,13 +134,15 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		store := &identity.Store{}
 		store.Set(id)
 
-		book, err := override.Open(ctx, g.State, record.NewLog(g.State, logger), persist.File[override.Entry]{}, logger)
+		actions := record.NewActions(g.State, logger)
+
+		overrides, err := override.Open(ctx, g.State, actions, override.File{}, boottime.Now, logger)
 		if err != nil {
 			return nil, err
 		}
 
 		node := api.Node{
-			State: g.State, Book: book, History: g.History,
+			State: g.State, Overrides: overrides, Actions: actions, History: g.History,
 			Capture: func(context.Context, string, resources.TargetSpec) (string, error) {
 				return "/run/spegel-guard/captures/1", nil
 			},
@@ -156,7 +157,7 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		group.Go(func() error {
 			return api.Serve(ctx, node, api.Options{Listen: g.Address, Identities: store, Forward: g.Forward}, logger)
 		})
-		group.Go(func() error { return book.Run(ctx) })
+		group.Go(func() error { return overrides.Run(ctx) })
 	}
 
 	for _, g := range guards {

@@ -61,7 +61,7 @@ func noJournals(t *testing.T) {
 func byHand(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 
-	cmd := exec.Command(extension.BinaryPath, append([]string{"-memory", node.Memory}, args...)...)
+	cmd := exec.Command(extension.BinaryPath, append([]string{"-state", node.StateFile}, args...)...)
 	output, _ := cmd.CombinedOutput() // the exit code tells
 
 	return cmd.ProcessState.ExitCode(), string(output)
@@ -78,7 +78,7 @@ func secondGuardWaits(t *testing.T) {
 
 	defer file.Close()
 
-	cmd := exec.Command(extension.BinaryPath, "-memory", node.Memory)
+	cmd := exec.Command(extension.BinaryPath, "-state", node.StateFile)
 	cmd.Stderr = file
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill() })
@@ -106,7 +106,7 @@ func TestRestartsInsideTheHold(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "a stop leaves nothing in force")
 	noJournals(t)
-	assert.FileExists(t, node.Memory)
+	assert.FileExists(t, node.StateFile)
 
 	l.start(t, longHold)
 
@@ -211,14 +211,14 @@ func TestWhatIsKept(t *testing.T) {
 	code, output := byHand(t, "restore")
 	assert.Zero(t, code, output)
 	assert.Contains(t, output, fmt.Sprintf("cpu.max %q, was %q", unlimited, capped))
-	assert.Contains(t, output, "1 ceilings taken back, none is left")
+	assert.Contains(t, output, "restored the owner's limit of 1 containers, no ceiling is left")
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	noJournals(t)
-	assert.NoFileExists(t, node.Memory)
+	assert.NoFileExists(t, node.StateFile)
 
 	code, output = byHand(t, "restore")
 	assert.Zero(t, code)
-	assert.Contains(t, output, "0 ceilings taken back")
+	assert.Contains(t, output, "restored the owner's limit of 0 containers")
 }
 
 // broken runs the service with a document that has a mistake until its diagnosis is the last line, and stops it: it

@@ -51,7 +51,7 @@ func startProcess(t *testing.T, args ...string) *process {
 
 	p := &process{log: &node.LogBuffer{}, document: document}
 	p.cmd = exec.Command(extension.BinaryPath, append([]string{
-		"-config", document, "-socket", socket, "-memory", filepath.Join(dir, "memory.json"),
+		"-config", document, "-socket", socket, "-state", filepath.Join(dir, "state.json"),
 	}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 

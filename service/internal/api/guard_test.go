@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -31,7 +32,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
-	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
@@ -47,7 +47,7 @@ type guard struct {
 	socket     string
 	state      state.State
 	identities *identity.Store
-	book       *override.Book
+	overrides  *override.Manager
 	history    *record.History
 	logs       *observer.ObservedLogs
 }
@@ -90,12 +90,14 @@ func newGuard(t *testing.T, opts options) *guard {
 	require.NoError(t, resources.Register(ctx, st))
 	fill(ctx, t, st)
 
-	book, err := override.Open(ctx, st, record.NewLog(st, logger), persist.File[override.Entry]{Path: filepath.Join(t.TempDir(), "orders.json")}, logger)
+	actions := record.NewActions(st, logger)
+
+	overrides, err := override.Open(ctx, st, actions, override.File{Path: filepath.Join(t.TempDir(), "overrides.json")}, boottime.Now, logger)
 	require.NoError(t, err)
 
 	g := &guard{
 		pki: opts.pki, host: opts.host, endpoint: net.JoinHostPort(opts.host, opts.port), socket: filepath.Join(t.TempDir(), "run", "guard.sock"),
-		state: st, identities: opts.store, book: book, history: &record.History{}, logs: logs,
+		state: st, identities: opts.store, overrides: overrides, history: &record.History{}, logs: logs,
 	}
 
 	if g.identities == nil {
@@ -108,7 +110,7 @@ func newGuard(t *testing.T, opts options) *guard {
 	}
 
 	node := api.Node{
-		State: st, Book: book, History: g.history, Name: opts.name,
+		State: st, Overrides: overrides, Actions: actions, History: g.history, Name: opts.name,
 		Capture: func(context.Context, string, resources.TargetSpec) (string, error) { return opts.capture() },
 		Doctor:  doctor.Doctor{State: st, Identities: g.identities}.Checks,
 	}
@@ -119,7 +121,7 @@ func newGuard(t *testing.T, opts options) *guard {
 		group.Go(func() error { return api.Serve(ctx, node, serve.WithSendTimeout(opts.sendTimeout), logger) })
 	}
 
-	group.Go(func() error { return book.Run(ctx) })
+	group.Go(func() error { return overrides.Run(ctx) })
 
 	t.Cleanup(func() {
 		cancel()

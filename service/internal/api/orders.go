@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -17,14 +18,14 @@ import (
 
 // Release implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Release(ctx context.Context, request *guardv1alpha1.ReleaseRequest) (*guardv1alpha1.ReleaseResponse, error) {
-	act, err := s.ordered(s.node.Book.Release(ctx, order(ctx, request.GetTarget(), request.GetReason(), request.GetFor().AsDuration())))
+	act, err := s.ordered(s.node.Overrides.Release(ctx, order(ctx, request.GetTarget(), request.GetReason(), request.GetFor().AsDuration())))
 
 	return &guardv1alpha1.ReleaseResponse{Messages: act}, err
 }
 
 // Throttle implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Throttle(ctx context.Context, request *guardv1alpha1.ThrottleRequest) (*guardv1alpha1.ThrottleResponse, error) {
-	act, err := s.ordered(s.node.Book.Throttle(
+	act, err := s.ordered(s.node.Overrides.Throttle(
 		ctx, order(ctx, request.GetTarget(), request.GetReason(), request.GetFor().AsDuration()), request.GetCeilingMillicores(),
 	))
 
@@ -33,14 +34,14 @@ func (s *guardService) Throttle(ctx context.Context, request *guardv1alpha1.Thro
 
 // Pause implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Pause(ctx context.Context, request *guardv1alpha1.PauseRequest) (*guardv1alpha1.PauseResponse, error) {
-	act, err := s.ordered(s.node.Book.Pause(ctx, order(ctx, "", request.GetReason(), request.GetFor().AsDuration())))
+	act, err := s.ordered(s.node.Overrides.Pause(ctx, order(ctx, "", request.GetReason(), request.GetFor().AsDuration())))
 
 	return &guardv1alpha1.PauseResponse{Messages: act}, err
 }
 
 // Resume implements guardv1alpha1.GuardServiceServer.
 func (s *guardService) Resume(ctx context.Context, request *guardv1alpha1.ResumeRequest) (*guardv1alpha1.ResumeResponse, error) {
-	act, err := s.ordered(s.node.Book.Resume(ctx, order(ctx, request.GetTarget(), request.GetReason(), 0)))
+	act, err := s.ordered(s.node.Overrides.Resume(ctx, order(ctx, request.GetTarget(), request.GetReason(), 0)))
 
 	return &guardv1alpha1.ResumeResponse{Messages: act}, err
 }
@@ -97,16 +98,19 @@ func (s *guardService) capture(ctx context.Context, id, reason string) (*guardv1
 		evidence.Error = captureErr.Error()
 	}
 
-	return evidence, s.node.Book.Captured(ctx, order(ctx, id, reason, 0), path, captureErr)
+	return evidence, s.node.Actions.Record(context.WithoutCancel(ctx), resources.GuardActionSpec{
+		Action: resources.ActionCapture, Target: id, Rule: resources.RuleOverride, Reason: cmp.Or(reason, "requested"),
+		By: callerFrom(ctx).person, Evidence: path, Error: evidence.Error,
+	})
 }
 
 // order is what the caller asks for.
-func order(ctx context.Context, target, reason string, duration time.Duration) override.Order {
-	return override.Order{By: callerFrom(ctx).person, Target: target, Reason: reason, For: duration}
+func order(ctx context.Context, target, reason string, duration time.Duration) override.Request {
+	return override.Request{By: callerFrom(ctx).person, Target: target, Reason: reason, For: duration}
 }
 
 // ordered is what came of it.
-func (s *guardService) ordered(overrides []override.Given, err error) ([]*guardv1alpha1.Act, error) {
+func (s *guardService) ordered(overrides []override.Override, err error) ([]*guardv1alpha1.Act, error) {
 	if err != nil {
 		return nil, statusOf(err)
 	}

@@ -39,7 +39,7 @@ type CeilingController struct {
 	// Evidence is where it is kept; without one none is taken.
 	Evidence *record.Evidence
 	// Log takes what was done.
-	Log *record.Log
+	Log *record.Actions
 
 	// Reaction takes the time from the sample that a ceiling is due to until it is in force, in seconds.
 	Reaction prometheus.Observer
@@ -344,7 +344,7 @@ func (c *CeilingController) Stop() {
 	for _, ceiling := range left {
 		if c.config.Ceiling.OnStop == config.StopRelease {
 			for _, action := range c.inMode(ceiling.Lift(resources.ActionRelease, "service stopped")) {
-				c.Log.Write(action)
+				c.Log.Log(action)
 			}
 		}
 

@@ -42,7 +42,7 @@ type PolicyController struct {
 	History *record.History
 
 	config    activeConfig
-	recorder  recorder
+	recorder  record.Trace
 	workloads map[string]*workload
 	// latest are the newest samples, and around what the state said when it last changed.
 	latest map[string]*resources.TargetStatsSpec
@@ -78,7 +78,7 @@ func (*PolicyController) Outputs() []controller.Output {
 func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	c.begin()
 
-	defer c.recorder.close()
+	defer c.recorder.Close()
 
 	for {
 		looked := false
@@ -194,7 +194,7 @@ func (c *PolicyController) reconfigure(ctx context.Context, r controller.Writer)
 		w.clock = 0
 	}
 
-	c.recorder.configure(c.config.Trace, trace.Header{Version: trace.Version, Config: c.config.document, Seed: c.Seed})
+	c.recorder.Configure(c.config.Trace, trace.Header{Version: trace.Version, Config: c.config.document, Seed: c.Seed})
 
 	return nil
 }

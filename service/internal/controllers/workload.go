@@ -78,8 +78,8 @@ func (c *PolicyController) step(
 
 	c.History.Add(id, stats.ContainerID, sample)
 
-	if c.recorder.wanted() {
-		c.recorder.record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, c.about(logger, id))
+	if c.recorder.Wanted() {
+		c.recorder.Record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, c.about(logger, id))
 	}
 
 	// The engine writes over its rules at each step.

@@ -1,0 +1,92 @@
+//go:build linux
+
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// targets checks for each target whether its ceiling can be written and its signals can be read.
+func (d Doctor) targets(ctx context.Context) ([]Check, error) {
+	targets, err := safe.StateListAll[*resources.Target](ctx, d.State)
+	if err != nil {
+		return nil, fmt.Errorf("failed to list targets: %w", err)
+	}
+
+	if targets.Len() == 0 {
+		return []Check{{
+			Name: "target", State: resources.CheckFailed, Message: "the node has no target", Fix: resources.Fix(resources.ReasonNoTarget),
+		}}, nil
+	}
+
+	var checks []Check
+
+	for target := range targets.All() {
+		checks = append(checks, d.cpuMax(target.Metadata().ID(), target.TypedSpec().Cgroup))
+	}
+
+	stats, err := safe.StateListAll[*resources.TargetStats](ctx, d.State)
+	if err != nil {
+		return nil, fmt.Errorf("failed to list samples: %w", err)
+	}
+
+	for stat := range stats.All() {
+		checks = append(checks, signals(stat.Metadata().ID(), stat.TypedSpec()))
+	}
+
+	return checks, nil
+}
+
+// cpuMax checks whether a target's ceiling can be written.
+func (d Doctor) cpuMax(id, path string) Check {
+	message := id + ": can be written"
+	err := writable(filepath.Join(d.Cgroup, path, "cpu.max"))
+
+	if err != nil {
+		message = fmt.Sprintf("%s: %s", id, err)
+	}
+
+	if d.enforcing() {
+		message += "; SELinux is enforcing"
+	}
+
+	if err != nil {
+		return Check{Name: "cpu.max", State: resources.CheckFailed, Message: message, Fix: resources.Fix(resources.ReasonNotPermitted)}
+	}
+
+	return Check{Name: "cpu.max", State: resources.CheckOK, Message: message}
+}
+
+// signals checks whether the signals that rules can be about are available.
+func signals(id string, spec *resources.TargetStatsSpec) Check {
+	var unavailable []string
+
+	for _, signal := range []struct {
+		name    config.Signal
+		reading resources.Reading
+	}{
+		{config.SignalCPU, spec.CPU}, {config.SignalNetworkTX, spec.TXBytesPerSecond}, {config.SignalNetworkRX, spec.RXBytesPerSecond},
+		{config.SignalAllocation, spec.Application.AllocBytesPerSecond}, {config.SignalCPUPressure, spec.CPUPressure},
+	} {
+		if signal.reading.Provenance == resources.ProvenanceUnavailable {
+			unavailable = append(unavailable, fmt.Sprintf("%s (%s)", signal.name, signal.reading.Reason))
+		}
+	}
+
+	if len(unavailable) == 0 {
+		return Check{Name: "signals", State: resources.CheckOK, Message: id + ": all signals are available"}
+	}
+
+	return Check{
+		Name: "signals", State: resources.CheckWarning, Message: id + ": unavailable: " + strings.Join(unavailable, ", "),
+		Fix: "use rules on other signals, these neither trip nor release; for allocation set target.metrics (port and path)",
+	}
+}

@@ -1,0 +1,432 @@
+package override_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
+	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/override"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
+)
+
+const one, other = "spegel/spegel-a/registry", "spegel/spegel-b/registry"
+
+var anna = resources.Person{Subject: "CN=anna,O=os:operator", Fingerprint: "ab", From: "10.0.0.1:1"}
+
+// node is a manager with the state of a node that has two targets.
+type node struct {
+	state state.State
+	file  override.File
+	start time.Time
+	logs  *observer.ObservedLogs
+	*override.Manager
+}
+
+func newNode(t *testing.T, mode config.Mode) *node {
+	t.Helper()
+
+	n := &node{
+		state: state.WrapCore(namespaced.NewState(inmem.Build)), start: time.Now(),
+		file: override.File{Path: filepath.Join(t.TempDir(), "run", "overrides.json"), BootID: "this"},
+	}
+	require.NoError(t, resources.Register(t.Context(), n.state))
+
+	if mode != "" {
+		cfg := config.Default()
+		cfg.Mode = mode
+
+		document, err := config.Marshal(cfg)
+		require.NoError(t, err)
+
+		active := resources.NewGuardConfig(resources.GuardConfigID)
+		active.TypedSpec().Document, active.TypedSpec().Mode = string(document), string(mode)
+		require.NoError(t, n.state.Create(t.Context(), active))
+	}
+
+	for _, id := range []string{one, other} {
+		require.NoError(t, n.state.Create(t.Context(), resources.NewTarget(id)))
+	}
+
+	require.NoError(t, n.open(t))
+
+	return n
+}
+
+// open starts a manager on the state and the file. The time of a synctest bubble is its clock.
+func (n *node) open(t *testing.T) error {
+	t.Helper()
+
+	core, logs := observer.New(zap.InfoLevel)
+	n.logs = logs
+
+	var err error
+
+	n.Manager, err = override.Open(
+		t.Context(), n.state, record.NewActions(n.state, zap.NewNop()), n.file, func() time.Duration { return time.Since(n.start) }, zap.New(core),
+	)
+
+	return err
+}
+
+// restart opens the manager again, on a state without actions and overrides.
+func (n *node) restart(t *testing.T) error {
+	t.Helper()
+
+	for _, action := range n.actions(t) {
+		require.NoError(t, n.state.Destroy(t.Context(), action.Metadata()))
+	}
+
+	for id := range n.inForce(t) {
+		require.NoError(t, n.state.Destroy(t.Context(), resources.NewOverride(id).Metadata()))
+	}
+
+	return n.open(t)
+}
+
+func (n *node) actions(t *testing.T) []*resources.GuardAction {
+	t.Helper()
+
+	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), n.state)
+	require.NoError(t, err)
+
+	var all []*resources.GuardAction
+
+	for action := range list.All() {
+		all = append(all, action)
+	}
+
+	return all
+}
+
+// inForce returns the kinds of the published overrides by target.
+func (n *node) inForce(t *testing.T) map[string]string {
+	t.Helper()
+
+	list, err := safe.StateListAll[*resources.Override](t.Context(), n.state)
+	require.NoError(t, err)
+
+	kinds := map[string]string{}
+
+	for published := range list.All() {
+		kinds[published.Metadata().ID()] = published.TypedSpec().Kind
+	}
+
+	return kinds
+}
+
+func TestManager_PublishesAndRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, config.ModeEnforce)
+
+		time.Sleep(time.Hour)
+
+		set, err := n.Throttle(t.Context(), override.Request{By: anna, Target: one, For: time.Minute, Reason: "NAS is slow"}, 200)
+		require.NoError(t, err)
+		require.Len(t, set, 1)
+
+		want := resources.OverrideSpec{
+			Kind: resources.OverrideThrottle, CeilingMillicores: 200, By: anna, Reason: "NAS is slow",
+			Since: time.Now().UTC(), Until: time.Now().UTC().Add(time.Minute), SinceClock: time.Hour, UntilClock: time.Hour + time.Minute,
+		}
+		assert.Equal(t, override.Override{Target: one, OverrideSpec: want}, set[0])
+
+		published, err := safe.StateGetByID[*resources.Override](t.Context(), n.state, one)
+		require.NoError(t, err)
+		assert.Equal(t, want, *published.TypedSpec())
+
+		actions := n.actions(t)
+		require.Len(t, actions, 1)
+		assert.Equal(t, resources.GuardActionSpec{
+			At: time.Now().UTC(), Action: resources.ActionThrottle, Mode: "enforce", Target: one, Rule: resources.RuleOverride,
+			Reason: "throttle to 200m for 1m0s: NAS is slow", By: anna, Until: want.Until,
+		}, *actions[0].TypedSpec())
+	})
+}
+
+func TestManager_NewestOverrideReplacesEarlierOnes(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+
+	_, err := n.Throttle(t.Context(), override.Request{Target: one, For: time.Minute}, 200)
+	require.NoError(t, err)
+
+	_, err = n.Pause(t.Context(), override.Request{Target: "is ignored", For: time.Minute})
+	require.NoError(t, err)
+
+	_, err = n.Release(t.Context(), override.Request{For: time.Minute})
+	require.NoError(t, err)
+
+	assert.Equal(t, map[string]string{
+		one: resources.OverrideRelease, other: resources.OverrideRelease, resources.OverridePauseID: resources.OverridePause,
+	}, n.inForce(t))
+
+	recorded := []string{}
+	for _, action := range n.actions(t) {
+		recorded = append(recorded, action.TypedSpec().Action)
+	}
+
+	assert.Equal(t, []string{resources.ActionThrottle, resources.ActionPause, resources.ActionRelease, resources.ActionRelease}, recorded)
+}
+
+func TestManager_Resume(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+
+	_, err := n.Release(t.Context(), override.Request{For: time.Minute})
+	require.NoError(t, err)
+
+	ended, err := n.Resume(t.Context(), override.Request{By: anna, Target: one, Reason: "done"})
+	require.NoError(t, err)
+	require.Len(t, ended, 1)
+	assert.Equal(t, one, ended[0].Target)
+
+	actions := n.actions(t)
+	last := actions[len(actions)-1].TypedSpec()
+	assert.Equal(t, resources.ActionResume, last.Action)
+	assert.Equal(t, "ends release: done", last.Reason)
+	assert.Equal(t, anna, last.By)
+
+	ended, err = n.Resume(t.Context(), override.Request{})
+	require.NoError(t, err)
+	assert.Len(t, ended, 1)
+	assert.Empty(t, n.inForce(t))
+	assert.NoFileExists(t, n.file.Path)
+
+	_, err = n.Resume(t.Context(), override.Request{Reason: strings.Repeat("x", 257)})
+	assert.ErrorContains(t, err, "reason")
+}
+
+func TestManager_RefusesInvalidRequests(t *testing.T) {
+	valid := override.Request{By: anna, Target: one, For: time.Minute}
+	with := func(change func(*override.Request)) override.Request {
+		request := valid
+		change(&request)
+
+		return request
+	}
+
+	for name, test := range map[string]struct {
+		mode       config.Mode
+		request    override.Request
+		millicores int64
+		want       string
+		is         error
+	}{
+		"below the floor":   {mode: config.ModeEnforce, request: valid, millicores: 99, want: `ceiling: "99m" is not allowed, allowed is 100m (ceiling.floor) to 1024 cores`},
+		"zero":              {mode: config.ModeEnforce, request: valid, want: `ceiling: "0" is not allowed`},
+		"above the maximum": {mode: config.ModeEnforce, request: valid, millicores: 2_000_000, want: `ceiling: "2k" is not allowed`},
+		"no duration": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.For = 0 }), millicores: 200,
+			want: `for: "0s" is not allowed, allowed is a duration of 1s..24h0m0s`,
+		},
+		"too long": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.For = 25 * time.Hour }), millicores: 200,
+			want: `for: "25h0m0s" is not allowed`,
+		},
+		"long reason": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Reason = strings.Repeat("x", 257) }), millicores: 200,
+			want: `reason: "xxxx`,
+		},
+		"unknown target": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Target = "a/b/c" }), millicores: 200,
+			want: `no such target: "a/b/c", the node has ` + one + ", " + other, is: override.ErrNoTarget,
+		},
+		"mode observe":     {mode: config.ModeObserve, request: valid, millicores: 200, want: "set mode: enforce", is: override.ErrObserving},
+		"no configuration": {request: valid, millicores: 200, want: "no configuration", is: override.ErrNoConfig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, test.mode)
+
+			_, err := n.Throttle(t.Context(), test.request, test.millicores)
+			require.ErrorContains(t, err, test.want)
+
+			var field config.FieldError
+
+			if test.is != nil {
+				assert.ErrorIs(t, err, test.is)
+			} else {
+				assert.ErrorAs(t, err, &field)
+			}
+
+			assert.Empty(t, n.inForce(t))
+			assert.Empty(t, n.actions(t))
+		})
+	}
+}
+
+func TestManager_ReleasesInModeObserve(t *testing.T) {
+	n := newNode(t, config.ModeObserve)
+
+	_, err := n.Release(t.Context(), override.Request{Target: one, For: time.Minute})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{one: resources.OverrideRelease}, n.inForce(t))
+}
+
+func TestManager_NeedsATarget(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+
+	for _, id := range []string{one, other} {
+		require.NoError(t, n.state.Destroy(t.Context(), resources.NewTarget(id).Metadata()))
+	}
+
+	_, err := n.Release(t.Context(), override.Request{For: time.Minute})
+	require.ErrorIs(t, err, override.ErrNoTarget)
+}
+
+func TestManager_ExpiresOverrides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, config.ModeEnforce)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+
+		go func() { done <- n.Run(ctx) }()
+
+		// The second override ends before the first, whose timer runs already.
+		_, err := n.Release(ctx, override.Request{By: anna, Target: one, For: time.Hour})
+		require.NoError(t, err)
+		synctest.Wait()
+
+		_, err = n.Pause(ctx, override.Request{By: anna, For: time.Minute})
+		require.NoError(t, err)
+
+		time.Sleep(time.Minute - time.Nanosecond)
+		synctest.Wait()
+		assert.Len(t, n.inForce(t), 2)
+
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		assert.Equal(t, map[string]string{one: resources.OverrideRelease}, n.inForce(t))
+
+		actions := n.actions(t)
+		last := actions[len(actions)-1].TypedSpec()
+		assert.Equal(t, resources.ActionExpire, last.Action)
+		assert.Equal(t, resources.OverridePauseID, last.Target)
+		assert.Equal(t, "the time of the pause is over", last.Reason)
+		assert.True(t, last.By.IsZero())
+
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.Empty(t, n.inForce(t))
+
+		cancel()
+		assert.NoError(t, <-done)
+	})
+}
+
+func TestManager_ContinuesAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, config.ModeEnforce)
+
+		_, err := n.Throttle(t.Context(), override.Request{By: anna, Target: one, For: time.Hour, Reason: "why"}, 300)
+		require.NoError(t, err)
+
+		_, err = n.Pause(t.Context(), override.Request{By: anna, For: time.Minute})
+		require.NoError(t, err)
+
+		before, err := safe.StateGetByID[*resources.Override](t.Context(), n.state, one)
+		require.NoError(t, err)
+
+		want := *before.TypedSpec()
+
+		// The pause ends while no manager runs.
+		time.Sleep(time.Minute)
+		require.NoError(t, n.restart(t))
+		assert.Equal(t, map[string]string{one: resources.OverrideThrottle}, n.inForce(t))
+
+		after, err := safe.StateGetByID[*resources.Override](t.Context(), n.state, one)
+		require.NoError(t, err)
+		assert.Equal(t, want, *after.TypedSpec())
+	})
+}
+
+func TestManager_WorksWithoutItsFile(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+	n.file.Path = t.TempDir() // a directory can be neither read nor replaced
+
+	require.Error(t, n.restart(t))
+
+	_, err := n.Pause(t.Context(), override.Request{For: time.Minute})
+	require.NoError(t, err)
+	assert.Len(t, n.inForce(t), 1)
+	assert.Equal(t, 1, n.logs.FilterMessageSnippet("failed to save overrides").Len())
+}
+
+// broken is a state in which one verb fails for one type.
+type broken struct {
+	state.CoreState
+	verb string
+	kind resource.Type
+}
+
+var errBroken = errors.New("the state is broken")
+
+func (b broken) fails(verb string, kind resource.Type) error {
+	if verb == b.verb && kind == b.kind {
+		return errBroken
+	}
+
+	return nil
+}
+
+// Get implements state.CoreState.
+func (b broken) Get(ctx context.Context, pointer resource.Pointer, opts ...state.GetOption) (resource.Resource, error) {
+	if err := b.fails("get", pointer.Type()); err != nil {
+		return nil, err
+	}
+
+	return b.CoreState.Get(ctx, pointer, opts...)
+}
+
+// List implements state.CoreState.
+func (b broken) List(ctx context.Context, kind resource.Kind, opts ...state.ListOption) (resource.List, error) {
+	if err := b.fails("list", kind.Type()); err != nil {
+		return resource.List{}, err
+	}
+
+	return b.CoreState.List(ctx, kind, opts...)
+}
+
+// Create implements state.CoreState.
+func (b broken) Create(ctx context.Context, r resource.Resource, opts ...state.CreateOption) error {
+	if err := b.fails("create", r.Metadata().Type()); err != nil {
+		return err
+	}
+
+	return b.CoreState.Create(ctx, r, opts...)
+}
+
+func TestManager_ReturnsErrorsOfTheState(t *testing.T) {
+	for name, test := range map[string]broken{
+		"configuration": {verb: "get", kind: resources.GuardConfigType},
+		"targets":       {verb: "list", kind: resources.TargetType},
+		"actions":       {verb: "create", kind: resources.GuardActionType},
+		"overrides":     {verb: "list", kind: resources.OverrideType},
+		"override":      {verb: "create", kind: resources.OverrideType},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, config.ModeEnforce)
+			test.CoreState = n.state
+			n.state = state.WrapCore(test)
+
+			err := n.open(t)
+			assert.Equal(t, test.verb == "list" && test.kind == resources.OverrideType, err != nil, "only publishing needs the state")
+
+			_, err = n.Throttle(t.Context(), override.Request{Target: one, For: time.Minute}, 200)
+			require.ErrorIs(t, err, errBroken)
+		})
+	}
+}

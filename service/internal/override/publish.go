@@ -1,0 +1,69 @@
+package override
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+	"go.uber.org/zap"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// replace saves, records and publishes the overrides, in this order: an override is on record before it has an effect.
+// If saving fails it is logged and the overrides are in force all the same.
+func (m *Manager) replace(ctx context.Context, next map[string]resources.OverrideSpec, actions []resources.GuardActionSpec) error {
+	// A caller that disconnects must not leave some of the targets without its override.
+	ctx = context.WithoutCancel(ctx)
+
+	if err := m.file.Save(next); err != nil {
+		m.logger.Error("failed to save overrides, a restart of the service ends them", zap.Error(err))
+	}
+
+	if err := m.actions.Record(ctx, actions...); err != nil {
+		return err
+	}
+
+	m.overrides = next
+
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+
+	return m.publish(ctx)
+}
+
+// publish makes the Override resources equal to the overrides.
+func (m *Manager) publish(ctx context.Context) error {
+	published, err := safe.StateListAll[*resources.Override](ctx, m.state)
+	if err != nil {
+		return fmt.Errorf("failed to list overrides: %w", err)
+	}
+
+	for override := range published.All() {
+		id := override.Metadata().ID()
+
+		if _, ok := m.overrides[id]; ok {
+			continue
+		}
+
+		if err := m.state.Destroy(ctx, override.Metadata()); err != nil && !state.IsNotFoundError(err) {
+			return fmt.Errorf("failed to remove the override of %s: %w", id, err)
+		}
+	}
+
+	for id, spec := range m.overrides {
+		err := safe.StateModify(ctx, m.state, resources.NewOverride(id), func(r *resources.Override) error {
+			*r.TypedSpec() = spec
+
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("failed to publish the override of %s: %w", id, err)
+		}
+	}
+
+	return nil
+}
