@@ -100,6 +100,6 @@ func ruleChanged(before, after *resources.RuleStatusSpec) bool {
 	return before.Signal != after.Signal || before.State != after.State || before.Threshold != after.Threshold ||
 		before.Reason != after.Reason || before.Mode != after.Mode ||
 		changed(before.Value, after.Value, noiseOf(config.Signal(after.Signal))) ||
-		changed(before.Credit, after.Credit, noiseShare) ||
+		before.HasCredit != after.HasCredit || changed(before.Credit, after.Credit, noiseShare) ||
 		before.TripsIn.Truncate(time.Second) != after.TripsIn.Truncate(time.Second)
 }

@@ -71,7 +71,7 @@ func (c *PolicyController) ruleSpec(status *policy.RuleStatus) resources.RuleSta
 		Signal: signalName(status.Rule), State: string(status.State),
 		Value: round(status.Value), Threshold: status.Rule.Limit(),
 		TripsIn: status.TripsIn, Reason: status.Unavailable,
-		Credit: round(status.Credit), Mode: string(cmp.Or(status.Rule.Mode, c.config.Mode)),
+		Credit: round(status.Credit), HasCredit: !status.Rule.Credit.IsZero(), Mode: string(cmp.Or(status.Rule.Mode, c.config.Mode)),
 	}
 }
 
