@@ -24,7 +24,7 @@ func tool(t *testing.T, env string, args ...string) string {
 
 	path := os.Getenv(env)
 	if path == "" {
-		t.Skip(env+" is not set: make test-cli sets it")
+		t.Skip(env + " is not set: make test-cli sets it")
 	}
 
 	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
@@ -141,8 +141,8 @@ func runTests(t *testing.T, rules string, groups ...testGroup) {
 	require.Contains(t, out, "SUCCESS")
 }
 
-// TestGroups_FireForTheCulprit checks with promtool that the alerts on targets fire for the culprit only, after their time.
-func TestGroups_FireForTheCulprit(t *testing.T) {
+// TestPromtool_FiresAlertsForTheCulprit checks that the alerts on targets fire for the culprit only, after their time.
+func TestPromtool_FiresAlertsForTheCulprit(t *testing.T) {
 	custom, err := config.Parse([]byte(`
 target: {namespace: spegel}
 rules:
@@ -184,8 +184,8 @@ rules:
 	}
 }
 
-// TestGroups_FireForGuards checks with promtool that each alert on guards fires for its own series only.
-func TestGroups_FireForGuards(t *testing.T) {
+// TestPromtool_FiresAlertsForGuards checks that each alert on guards fires for its own series only.
+func TestPromtool_FiresAlertsForGuards(t *testing.T) {
 	rules, annotations := checked(t, config.Default())
 
 	const target = `namespace="spegel", pod="spegel-1", container="registry", instance="10.0.0.1:9"`
@@ -241,8 +241,8 @@ func TestGroups_FireForGuards(t *testing.T) {
 	runTests(t, rules, groups...)
 }
 
-// TestInhibit_IsValid checks the rule with amtool in a configuration.
-func TestInhibit_IsValid(t *testing.T) {
+// TestAmtool_AcceptsTheInhibitRule checks the rule in a configuration.
+func TestAmtool_AcceptsTheInhibitRule(t *testing.T) {
 	text, err := alerts.YAML(alerts.Inhibit())
 	require.NoError(t, err)
 
