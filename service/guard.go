@@ -34,11 +34,10 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// lockInterval is how often a guard that waits for another one's end looks.
+// lockInterval is how often a guard that waits for the lock tries to acquire it.
 const lockInterval = time.Second
 
-// guard runs the daemon until the context ends. What it finds of documents, files and sockets does not end it: an
-// error is a fault of the program.
+// guard runs the daemon until the context ends. No document, file or socket of the node ends it: an error is a bug.
 func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger) error {
 	configureFootprint()
 
@@ -49,7 +48,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	node := enforce.Node{Host: host.Host{Proc: f.proc, Cgroup: f.cgroup, BootID: bootID(f.proc, logger)}}
 	loaded := controllers.LoadConfig(f.config)
 
-	logger.Info("starting", zap.String("version", api.Version), zap.String("mode", string(loaded.Mode)), zap.String("config", loaded.Source))
+	logger.Info("starting spegel-guard", zap.String("version", api.Version), zap.String("mode", string(loaded.Mode)), zap.String("config", loaded.Source))
 
 	st := state.WrapCore(namespaced.NewState(inmem.Build))
 
@@ -70,7 +69,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	group, ctx := errgroup.WithContext(ctx)
 
 	group.Go(func() error {
-		// However it ends, and before the servers have: nothing may be left behind for their sake.
+		// It restores the owner's limits however the engine ends, and does not wait for the servers.
 		defer ceilings.Stop()
 
 		return engine.Run(ctx)
@@ -90,27 +89,27 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 		return err
 	}
 
-	logger.Info("stopped")
+	logger.Info("spegel-guard stopped")
 
 	return nil
 }
 
-// waitForLock waits while another guard has the lock. It tells false when the context ended before that. Any other
-// error leaves the lock to CeilingController, which writes nothing without it and reports a condition.
+// waitForLock waits while another guard has the lock, and returns false if the context ends first. After any other error
+// CeilingController acquires the lock: it writes nothing without it and reports a condition.
 func waitForLock(ctx context.Context, lock *enforce.Lock, logger *zap.Logger) bool {
 	ticker := time.NewTicker(lockInterval)
 	defer ticker.Stop()
 
-	for said := false; ; {
+	for logged := false; ; {
 		err := lock.Acquire()
 		if !errors.Is(err, enforce.ErrLocked) {
 			return true
 		}
 
-		if !said {
-			logger.Error("waiting, nothing is watched or served by this process until then", zap.Error(err))
+		if !logged {
+			logger.Error("waiting for the lock, this process watches and serves nothing until then", zap.Error(err))
 
-			said = true
+			logged = true
 		}
 
 		select {
@@ -121,20 +120,20 @@ func waitForLock(ctx context.Context, lock *enforce.Lock, logger *zap.Logger) bo
 	}
 }
 
-// bootID reads the id of this boot. Without one it makes an id that no other process has: saved state and journals
-// are of another boot then, so no hold goes on that may be an earlier boot's.
+// bootID reads the id of this boot. If it cannot it returns an id that no other process has: saved state and journals are
+// not applied then, because they may be of an earlier boot.
 func bootID(proc string, logger *zap.Logger) string {
 	id, err := host.ReadBootID(proc)
 	if err == nil {
 		return id
 	}
 
-	logger.Error("saved state of earlier processes is not applied", zap.Error(err))
+	logger.Error("failed to read the boot id, saved state is not applied", zap.Error(err))
 
 	return "unknown-" + rand.Text()
 }
 
-// seedOf draws where the credits start: another place on each node, and in each of its boots.
+// seedOf returns the seed for the initial CPU credits. It differs between nodes and between boots of a node.
 func seedOf(bootID string) uint64 {
 	hash := fnv.New64a()
 	hash.Write([]byte(bootID))
@@ -149,7 +148,7 @@ func newEngine(
 ) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
 	if err != nil {
-		return nil, nil, fmt.Errorf("error making the controller runtime: %w", err)
+		return nil, nil, fmt.Errorf("failed to create the controller runtime: %w", err)
 	}
 
 	left := takeOver(node, lock, loaded.Mode, logger)
@@ -186,7 +185,7 @@ func newEngine(
 		ceilings,
 	} {
 		if err := engine.RegisterController(c); err != nil {
-			return nil, nil, fmt.Errorf("error registering %s: %w", c.Name(), err)
+			return nil, nil, fmt.Errorf("failed to register %s: %w", c.Name(), err)
 		}
 	}
 

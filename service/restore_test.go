@@ -17,7 +17,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
-// TestRecall puts memory and journals together: the memory first, a journal where there is none.
+// TestRecall merges saved state and journals. Saved state takes precedence.
 func TestRecall(t *testing.T) {
 	now := boottime.Now()
 	held := func(rule string) policy.Hold {
