@@ -18,23 +18,20 @@ type flags struct {
 	command                             string
 }
 
-// overrides returns the file of saved overrides, in the directory of the saved state; empty if state is not saved.
-func (f flags) overrides() string {
-	if f.state == "" {
-		return ""
-	}
-
-	return filepath.Join(filepath.Dir(f.state), "overrides.json")
-}
+// overrides returns the file of saved overrides, in the directory of the saved state.
+func (f flags) overrides() string { return sibling(f.state, "overrides.json") }
 
 // captures returns the directory for evidence that people capture. It is not the one for the evidence of ceilings, so
 // that captures do not remove that.
-func (f flags) captures() string {
-	if f.evidence == "" {
+func (f flags) captures() string { return sibling(f.evidence, "captures") }
+
+// sibling returns the path of a name in the directory of another path; empty if that is.
+func sibling(path, name string) string {
+	if path == "" {
 		return ""
 	}
 
-	return filepath.Join(filepath.Dir(f.evidence), "captures")
+	return filepath.Join(filepath.Dir(path), name)
 }
 
 const usage = `usage: spegel-guard [flags]                guard this node

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/state"
@@ -69,7 +68,9 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 	}
 
 	identities := s.follow("api.tls", cfg.API.TLS, resources.ConditionAPI)
-	s.node.Doctor = f.doctor(st, identities).Checks
+	s.node.Doctor = doctor.Doctor{
+		Cgroup: f.cgroup, SELinux: selinux, CRI: f.cri, Machined: f.machined, Saved: sibling(f.state, ""), State: st, Identities: identities,
+	}.Checks
 
 	if identities == nil {
 		logger.Info("API is served on the unix socket only, api.tls.source is none")
@@ -85,19 +86,6 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 	}
 
 	return s
-}
-
-// doctor returns a doctor for the paths of the flags.
-func (f flags) doctor(st state.State, identities *identity.Store) doctor.Doctor {
-	d := doctor.Doctor{
-		Cgroup: f.cgroup, SELinux: selinux, CRI: f.cri, Machined: f.machined, State: st, Identities: identities,
-	}
-
-	if f.state != "" {
-		d.Saved = filepath.Dir(f.state)
-	}
-
-	return d
 }
 
 // start starts the servers, which run until the context ends. Each fails and is retried on its own.

@@ -3,7 +3,11 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,4 +52,54 @@ func recent(release string) bool {
 	second, err2 := strconv.Atoi(minor)
 
 	return err == nil && err2 == nil && (first > minMajor || first == minMajor && second >= minMinor)
+}
+
+// cgroup checks that the root is a unified hierarchy with the cpu controller.
+func (d Doctor) cgroup() Check {
+	check := Check{Name: "cgroup", State: resources.CheckFailed, Fix: resources.Fix(resources.ReasonNoCgroup2)}
+
+	var fs unix.Statfs_t
+
+	if err := unix.Statfs(d.Cgroup, &fs); err != nil {
+		check.Message = fmt.Sprintf("failed to read %s: %s", d.Cgroup, err)
+
+		return check
+	}
+
+	if fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		check.Message = d.Cgroup + " is not a cgroup v2 file system"
+
+		return check
+	}
+
+	controllers, err := os.ReadFile(filepath.Join(d.Cgroup, "cgroup.controllers"))
+
+	switch {
+	case err != nil:
+		check.Message = "failed to read the controllers: " + err.Error()
+	case !slices.Contains(strings.Fields(string(controllers)), "cpu"):
+		check.Message = "the cpu controller is missing, there are: " + strings.TrimSpace(string(controllers))
+		check.Fix = resources.Fix(resources.ReasonNoController)
+	default:
+		check.State, check.Message, check.Fix = resources.CheckOK, "unified hierarchy at "+d.Cgroup+" with the cpu controller", ""
+	}
+
+	return check
+}
+
+// writable returns why a file cannot be written, without writing it; nil if it can.
+func writable(path string) error {
+	err := unix.Access(path, unix.W_OK)
+	if errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("%w: mounted read-only", err)
+	}
+
+	return err
+}
+
+// enforcing reports whether SELinux is in enforcing mode.
+func (d Doctor) enforcing() bool {
+	text, err := os.ReadFile(filepath.Join(d.SELinux, "enforce"))
+
+	return err == nil && strings.TrimSpace(string(text)) == "1"
 }

@@ -123,12 +123,12 @@ func errnoOf(err error) string {
 	return otherErrno
 }
 
-// workloadOf splits the id of a target into namespace, pod and container.
-func workloadOf(id string) []string {
-	parts := strings.SplitN(id, "/", 3)
-	for len(parts) < 3 {
-		parts = append(parts, "")
-	}
+// workloadOf returns the labels of a target: namespace, pod and container.
+func workloadOf(id string) []string { return split(id, 3) }
 
-	return parts
+// split splits an id into n labels. Missing ones are empty.
+func split(id string, n int) []string {
+	parts := strings.SplitN(id, "/", n)
+
+	return append(parts, make([]string, n-len(parts))...)
 }

@@ -3,7 +3,6 @@
 package metrics
 
 import (
-	"strings"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/series"
@@ -103,12 +102,7 @@ func (c *collector) rules(out *sink) {
 	each(c, out, series.RuleState, func(rule *resources.RuleStatus) {
 		spec := rule.TypedSpec()
 
-		target, name, ok := cutLast(rule.Metadata().ID())
-		if !ok {
-			return
-		}
-
-		labels := append(workloadOf(target), name)
+		labels := split(rule.Metadata().ID(), 4)
 		pending := 0.0
 
 		if spec.State == string(policy.StatePending) {
@@ -135,16 +129,6 @@ func (c *collector) rules(out *sink) {
 			out.put(value, spec.Value, labels...)
 		}
 	})
-}
-
-// cutLast splits the id of a rule into the id of its target and its name.
-func cutLast(id string) (target, name string, ok bool) {
-	at := strings.LastIndexByte(id, '/')
-	if at < 0 {
-		return "", "", false
-	}
-
-	return id[:at], id[at+1:], true
 }
 
 // namesFor returns the metrics for the value and the threshold of a rule, by the unit of its signal.

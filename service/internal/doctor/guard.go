@@ -14,6 +14,33 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
+// conditions returns a check for each condition of the guard.
+func (d Doctor) conditions(ctx context.Context) ([]Check, error) {
+	all, err := safe.StateListAll[*resources.Condition](ctx, d.State)
+	if err != nil {
+		return nil, fmt.Errorf("failed to list conditions: %w", err)
+	}
+
+	var checks []Check
+
+	for condition := range all.All() {
+		spec := condition.TypedSpec()
+		check := Check{Name: condition.Metadata().ID(), State: resources.CheckOK, Message: spec.Message}
+
+		if !spec.OK {
+			check.State, check.Message, check.Fix = resources.CheckFailed, spec.Reason, resources.Fix(spec.Reason)
+
+			if spec.Message != "" {
+				check.Message += ": " + spec.Message
+			}
+		}
+
+		checks = append(checks, check)
+	}
+
+	return checks, nil
+}
+
 // targets checks for each target whether its ceiling can be written and its signals can be read.
 func (d Doctor) targets(ctx context.Context) ([]Check, error) {
 	targets, err := safe.StateListAll[*resources.Target](ctx, d.State)
