@@ -34,10 +34,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// lockInterval is how often a guard that waits for the lock tries to acquire it.
+// lockInterval is how often a guard that waits for another one's end looks.
 const lockInterval = time.Second
 
-// guard runs the daemon until the context ends. No document, file or socket of the node ends it: an error is a bug.
+// guard runs the daemon until the context ends. What it finds of documents, files and sockets does not end it: an
+// error is a fault of the program.
 func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger) error {
 	configureFootprint()
 
@@ -69,7 +70,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	group, ctx := errgroup.WithContext(ctx)
 
 	group.Go(func() error {
-		// It restores the owner's limits however the engine ends, and does not wait for the servers.
+		// However it ends, and before the servers have: nothing may be left behind for their sake.
 		defer ceilings.Stop()
 
 		return engine.Run(ctx)
@@ -78,8 +79,9 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	serving.start(ctx, group)
 
 	group.Go(func() error {
+		// It works as well with what it holds.
 		if err := trimOnceStarted(ctx); err != nil {
-			logger.Info("failed to release unused memory, the service works without", zap.Error(err))
+			logger.Info("memory that is not needed any more is kept", zap.Error(err))
 		}
 
 		return nil
@@ -94,22 +96,22 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	return nil
 }
 
-// waitForLock waits while another guard has the lock, and returns false if the context ends first. After any other error
-// CeilingController acquires the lock: it writes nothing without it and reports a condition.
+// waitForLock waits while another guard has the lock. It tells false when the context ended before that. Any other
+// error leaves the lock to CeilingController, which writes nothing without it and reports a condition.
 func waitForLock(ctx context.Context, lock *enforce.Lock, logger *zap.Logger) bool {
 	ticker := time.NewTicker(lockInterval)
 	defer ticker.Stop()
 
-	for logged := false; ; {
+	for said := false; ; {
 		err := lock.Acquire()
 		if !errors.Is(err, enforce.ErrLocked) {
 			return true
 		}
 
-		if !logged {
-			logger.Error("waiting for the lock, this process watches and serves nothing until then", zap.Error(err))
+		if !said {
+			logger.Error("waiting, nothing is watched or served by this process until then", zap.Error(err))
 
-			logged = true
+			said = true
 		}
 
 		select {
@@ -120,20 +122,20 @@ func waitForLock(ctx context.Context, lock *enforce.Lock, logger *zap.Logger) bo
 	}
 }
 
-// bootID reads the id of this boot. If it cannot it returns an id that no other process has: saved state and journals are
-// not applied then, because they may be of an earlier boot.
+// bootID reads the id of this boot. Without one it makes an id that no other process has: saved state and journals
+// are of another boot then, so no hold goes on that may be an earlier boot's.
 func bootID(proc string, logger *zap.Logger) string {
 	id, err := host.ReadBootID(proc)
 	if err == nil {
 		return id
 	}
 
-	logger.Error("failed to read the boot id, saved state is not applied", zap.Error(err))
+	logger.Error("saved state of earlier processes is not applied", zap.Error(err))
 
 	return "unknown-" + rand.Text()
 }
 
-// seedOf returns the seed for the initial CPU credits. It differs between nodes and between boots of a node.
+// seedOf draws where the credits start: another place on each node, and in each of its boots.
 func seedOf(bootID string) uint64 {
 	hash := fnv.New64a()
 	hash.Write([]byte(bootID))
@@ -148,7 +150,7 @@ func newEngine(
 ) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
 	if err != nil {
-		return nil, nil, fmt.Errorf("failed to create the controller runtime: %w", err)
+		return nil, nil, fmt.Errorf("error making the controller runtime: %w", err)
 	}
 
 	left := takeOver(node, lock, loaded.Mode, logger)
@@ -156,7 +158,7 @@ func newEngine(
 
 	remembered, err := file.Load()
 	if err != nil {
-		logger.Error("failed to load saved state, starting without it", zap.String("mode", string(loaded.Mode)), zap.Error(err))
+		logger.Error("failed to load the saved decisions, starting without them", zap.String("mode", string(loaded.Mode)), zap.Error(err))
 	}
 
 	ceilings := &controllers.CeilingController{
@@ -185,7 +187,7 @@ func newEngine(
 		ceilings,
 	} {
 		if err := engine.RegisterController(c); err != nil {
-			return nil, nil, fmt.Errorf("failed to register %s: %w", c.Name(), err)
+			return nil, nil, fmt.Errorf("error registering %s: %w", c.Name(), err)
 		}
 	}
 

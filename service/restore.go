@@ -17,8 +17,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
-// restore restores the owner's limit of every container with a ceiling and removes the saved state. It is for an
-// uninstall and for emergencies.
+// restore takes back every ceiling on the node and forgets what was decided: for an uninstall, and for
+// a node that must be free at once.
 func restore(f flags) error {
 	all, err := enforce.RestoreAll(f.cgroup)
 	if err != nil {
@@ -40,9 +40,9 @@ func restore(f flags) error {
 	}
 
 	if failed > 0 {
-		err = fmt.Errorf("failed to restore the owner's limit of %d of %d containers", failed, len(all))
+		err = fmt.Errorf("%d of %d ceilings could not be taken back", failed, len(all))
 	} else {
-		fmt.Printf("restored the owner's limit of %d containers, no ceiling is left\n", len(all))
+		fmt.Printf("%d ceilings taken back, none is left\n", len(all))
 	}
 
 	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), override.File{Path: f.overrides()}.Remove())

@@ -141,7 +141,7 @@ func TestGuard_StaysUp(t *testing.T) {
 		{
 			name:    "broken saved decisions",
 			prepare: func(t *testing.T, d *daemon) { d.write(t, "run/state.json", "{") },
-			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load saved state, starting without it",
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load the saved decisions",
 		},
 		{
 			name:    "directory in the place of the saved overrides",
@@ -190,7 +190,7 @@ func TestGuard_StaysUpWithoutItsDirectory(t *testing.T) {
 	d.start(t)
 
 	d.logged(t, "error making the folder of the API's socket")
-	d.logged(t, "failed to load saved state, starting without it")
+	d.logged(t, "failed to load the saved decisions")
 	d.logged(t, resources.ReasonNoCgroup2)
 	d.up(t)
 }

@@ -211,14 +211,14 @@ func TestWhatIsKept(t *testing.T) {
 	code, output := byHand(t, "restore")
 	assert.Zero(t, code, output)
 	assert.Contains(t, output, fmt.Sprintf("cpu.max %q, was %q", unlimited, capped))
-	assert.Contains(t, output, "restored the owner's limit of 1 containers, no ceiling is left")
+	assert.Contains(t, output, "1 ceilings taken back, none is left")
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	noJournals(t)
 	assert.NoFileExists(t, node.StateFile)
 
 	code, output = byHand(t, "restore")
 	assert.Zero(t, code)
-	assert.Contains(t, output, "restored the owner's limit of 0 containers")
+	assert.Contains(t, output, "0 ceilings taken back")
 }
 
 // broken runs the service with a document that has a mistake until its diagnosis is the last line, and stops it: it
