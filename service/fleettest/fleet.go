@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package fleet serves the guards of a whole cluster in one process, on loopback addresses: the service's own
+// Package fleettest serves the guards of a whole cluster in one process, on loopback addresses: the service's own
 // API over states that tests make, without a kernel's work behind them.
 package fleettest
 
