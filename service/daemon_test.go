@@ -28,7 +28,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
-// daemon is the guard's own function with folders of its own, and a client on its unix socket.
+// daemon runs guard in temporary directories, with a client on its unix socket.
 type daemon struct {
 	flags flags
 	dir   string
@@ -38,7 +38,7 @@ type daemon struct {
 	ended chan error
 }
 
-// newDaemon has a node without machined, container runtime and cgroup hierarchy.
+// newDaemon returns a daemon on a node without machined, container runtime and cgroup hierarchy.
 func newDaemon(t *testing.T) *daemon {
 	t.Helper()
 
@@ -89,7 +89,7 @@ func (d *daemon) start(t *testing.T) {
 	d.st = state.WrapCore(client.NewAdapter(v1alpha1.NewStateClient(conn)))
 }
 
-// condition waits until a part has a reason, and returns the message.
+// condition waits until a condition has a reason and returns its message.
 func (d *daemon) condition(t *testing.T, part resource.ID, reason string) string {
 	t.Helper()
 
@@ -104,12 +104,12 @@ func (d *daemon) condition(t *testing.T, part resource.ID, reason string) string
 		}
 
 		return spec.Reason == reason
-	}, patience, 20*time.Millisecond, "wanted %s of %s", reason, part)
+	}, patience, 20*time.Millisecond, "condition %s does not become %s", part, reason)
 
 	return spec.Message
 }
 
-// up fails the test when the daemon has ended.
+// up fails the test if the daemon has ended.
 func (d *daemon) up(t *testing.T) {
 	t.Helper()
 
@@ -160,5 +160,5 @@ func (d *daemon) config(t *testing.T) resources.GuardConfigSpec {
 	return *active.TypedSpec()
 }
 
-// onlySocket is a document's part that opens no TCP listener.
+// onlySocket is a part of a document that opens no TCP listener.
 const onlySocket = "\napi: {tls: {source: none}}\n"

@@ -20,47 +20,44 @@ type flags struct {
 	command                             string
 }
 
-// overrides is where people's orders are remembered: beside the decisions.
-func (f flags) overrides() string {
-	if f.state == "" {
+// overrides returns the file of saved overrides, in the directory of the saved state.
+func (f flags) overrides() string { return sibling(f.state, "overrides.json") }
+
+// captures returns the directory for evidence that people capture. It is not the one for the evidence of ceilings, so
+// that captures do not remove that.
+func (f flags) captures() string { return sibling(f.evidence, "captures") }
+
+// sibling returns the path of a name in the directory of another path; empty if that is.
+func sibling(path, name string) string {
+	if path == "" {
 		return ""
 	}
 
-	return filepath.Join(filepath.Dir(f.state), "overrides.json")
+	return filepath.Join(filepath.Dir(path), name)
 }
 
-// captures is where evidence is kept that people ask for: beside the evidence of ceilings, which must not
-// give way to it.
-func (f flags) captures() string {
-	if f.evidence == "" {
-		return ""
-	}
-
-	return filepath.Join(filepath.Dir(f.evidence), "captures")
-}
-
-const usage = `usage: spegel-guard [flags]           guard this node
-       spegel-guard [flags] restore   release every ceiling on this node and exit
-       spegel-guard config validate FILE   find every mistake in a document and exit
-       spegel-guard version
+const usage = `usage: spegel-guard [flags]                guard this node
+       spegel-guard [flags] restore        restore the owner's limit of every container on this node and exit
+       spegel-guard config validate FILE   check a configuration document and exit
+       spegel-guard version                print the version and exit
 
 `
 
 func parseFlags() flags {
 	var f flags
 
-	flag.StringVar(&f.config, "config", config.Path, "configuration document; without the file the defaults apply")
-	flag.StringVar(&f.proc, "proc", "/proc", "the node's procfs")
+	flag.StringVar(&f.config, "config", config.Path, "configuration document; the defaults apply if the file does not exist")
+	flag.StringVar(&f.proc, "proc", "/proc", "root of the node's procfs")
 	flag.StringVar(&f.cgroup, "cgroup", "/sys/fs/cgroup", "root of the node's unified cgroup hierarchy")
-	flag.StringVar(&f.cri, "cri", "/run/containerd/containerd.sock", "the container runtime's CRI socket")
-	flag.StringVar(&f.machined, "machined", "/system/run/machined/machine.sock", "Talos' machined's socket; empty: it is not asked")
-	flag.StringVar(&f.content, "content", "/var/lib/containerd/io.containerd.content.v1.content", "containerd's content store")
-	flag.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "where a target's state before its ceiling is kept; empty: nowhere")
-	flag.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "the API's unix socket")
-	flag.StringVar(&f.state, "state", "/run/spegel-guard/state.json", "file of the saved state, kept over a restart; empty: none is saved")
+	flag.StringVar(&f.cri, "cri", "/run/containerd/containerd.sock", "CRI socket of the container runtime")
+	flag.StringVar(&f.machined, "machined", "/system/run/machined/machine.sock", "socket of Talos' machined; empty to not use it")
+	flag.StringVar(&f.content, "content", "/var/lib/containerd/io.containerd.content.v1.content", "content store of containerd")
+	flag.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "directory for evidence from before a ceiling; empty to keep none")
+	flag.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "unix socket of the API")
+	flag.StringVar(&f.state, "state", "/run/spegel-guard/state.json", "file for state that survives a restart; empty to save none")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), usage) //nolint:errcheck // nowhere left to say it
+		fmt.Fprint(flag.CommandLine.Output(), usage) //nolint:errcheck // there is no other output
 		flag.PrintDefaults()
 	}
 	flag.Parse()

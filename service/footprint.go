@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	// gcPercent is how much of the live heap may be added until the next collection; Go's default is all of it again.
-	// The guard allocates little, so they are rare all the same.
+	// gcPercent is the growth of the heap until the next garbage collection; the default is 100. The guard allocates
+	// little, so collections are rare.
 	gcPercent = 25
-	// started is when everything that only the start needs has been done.
+	// started is the time after which the start is over.
 	started = 20 * time.Second
 )
 
-// configureFootprint is for the start, unless the environment says how Go is to collect garbage.
+// configureFootprint sets gcPercent unless the environment configures the garbage collector.
 func configureFootprint() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 }
 
-// trimOnceStarted trims when the start is over, or does nothing when the context ends before.
+// trimOnceStarted calls trim when the start is over. It returns nil if the context ends first.
 func trimOnceStarted(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -40,36 +40,36 @@ func trimOnceStarted(ctx context.Context) error {
 	}
 }
 
-// trim gives back what was needed once: free memory of Go's, and the program's own pages. The start goes through
-// most of the program (the descriptors of every protobuf message, the grammar of CEL), the work after it through a
-// sixth. What is wanted again comes from the page cache, or from the image.
+// trim releases memory that only the start needed: free memory of the Go runtime, and the pages of the binary. The start
+// executes most of the binary (the descriptors of all protobuf messages, the grammar of CEL), the work after it a sixth.
+// Pages that are used again come from the page cache or from the image.
 //
-// MADV_DONTNEED of a private mapping that nobody can write to loses nothing: madvise(2).
+// MADV_DONTNEED loses no data of a private mapping that is not writable, see madvise(2).
 func trim() error {
 	debug.FreeOSMemory()
 
 	self, err := procfs.Self()
 	if err != nil {
-		return fmt.Errorf("error looking for the own process: %w", err)
+		return fmt.Errorf("failed to find the own process: %w", err)
 	}
 
-	program, err := self.Executable()
+	binary, err := self.Executable()
 	if err != nil {
-		return fmt.Errorf("error looking for the own program: %w", err)
+		return fmt.Errorf("failed to find the own binary: %w", err)
 	}
 
 	maps, err := self.ProcMaps()
 	if err != nil {
-		return fmt.Errorf("error reading the own mappings: %w", err)
+		return fmt.Errorf("failed to read the own mappings: %w", err)
 	}
 
 	for _, m := range maps {
-		if m.Pathname != program || m.Perms.Write || !m.Perms.Private {
+		if m.Pathname != binary || m.Perms.Write || !m.Perms.Private {
 			continue
 		}
 
 		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, m.StartAddr, m.EndAddr-m.StartAddr, unix.MADV_DONTNEED); errno != 0 {
-			return fmt.Errorf("error giving back %s: %w", m.Pathname, errno)
+			return fmt.Errorf("failed to release the pages of %s: %w", m.Pathname, errno)
 		}
 	}
 

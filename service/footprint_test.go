@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fileKiB is what is resident of files, the program among them.
+// fileKiB returns the resident memory that is backed by files, such as the binary.
 func fileKiB(t *testing.T) int {
 	t.Helper()
 
@@ -31,7 +31,7 @@ func fileKiB(t *testing.T) int {
 	return kib
 }
 
-func TestTheProgramIsGivenBackAndStillRuns(t *testing.T) {
+func TestTrim_ReleasesPagesOfTheBinary(t *testing.T) {
 	before := fileKiB(t)
 
 	require.NoError(t, trim())
@@ -40,12 +40,12 @@ func TestTheProgramIsGivenBackAndStillRuns(t *testing.T) {
 	t.Logf("%d KiB of files before, %d after", before, after)
 	assert.Less(t, after, before)
 
-	// It is all there when it is wanted.
+	// The pages are loaded again when they are used.
 	require.NoError(t, trim())
 	assert.Regexp(t, "^a+$", "aaa")
 }
 
-func TestAnEndBeforeTheStartIsOverIsNoError(t *testing.T) {
+func TestTrimOnceStarted_EndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, trimOnceStarted(ctx))

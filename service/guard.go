@@ -160,11 +160,11 @@ func newEngine(
 
 	saved, err := file.Load()
 	if err != nil {
-		logger.Error("failed to load saved decisions, starting without them", zap.String("mode", string(loaded.Mode)), zap.Error(err))
+		logger.Error("failed to load the saved decisions, starting without them", zap.String("mode", string(loaded.Mode)), zap.Error(err))
 	}
 
 	ceilings := &controllers.CeilingController{
-		Host: node, Node: ceilingNode, Lock: lock, Adopted: adopted, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
+		Host: node, Node: ceilingNode, Lock: lock, Adopted: adopted, Initial: loaded.Config, Log: serving.node.Actions, Reaction: serving.metrics.Reaction,
 	}
 
 	if f.evidence != "" {

@@ -2,7 +2,7 @@
 
 //go:build linux
 
-// Command spegel-guard watches the spegel container of a node and caps its processor time while it runs away.
+// Command spegel-guard watches the spegel container of a node and writes a CPU ceiling to its cgroup while a rule fires.
 package main
 
 import (
@@ -13,22 +13,20 @@ import (
 	"strings"
 	"syscall"
 
-	"go.uber.org/zap"
-
 	"github.com/spegel-guard/spegel-guard/service/internal/api"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
 func main() {
 	if err := run(); err != nil {
-		// Talos shows the last line of a service that failed: it must be the diagnosis.
+		// Talos shows the last line of a failed service.
 		fmt.Fprintln(os.Stderr, "spegel-guard:", err)
 		os.Exit(1)
 	}
 }
 
-// run returns the errors of a person's command. The daemon itself does not fail at its start, whatever it finds: on
-// Talos a service that does not come up keeps the node from completing its boot.
+// run runs a command and returns its error. The daemon does not fail when it starts, whatever the state of the node: on
+// Talos a service that fails to start keeps the node from completing its boot.
 func run() error {
 	f := parseFlags()
 
@@ -40,10 +38,10 @@ func run() error {
 	case strings.HasPrefix(f.command, validateCommand):
 		return validate(strings.TrimSpace(strings.TrimPrefix(f.command, validateCommand)), os.Stdout)
 	case f.command != "" && f.command != "restore":
-		return fmt.Errorf("unknown command %q, there are restore, config validate FILE and version", f.command)
+		return fmt.Errorf("unknown command %q, must be restore, config validate FILE or version", f.command)
 	}
 
-	// Whatever is done, one process does it.
+	// One process at a time writes cpu.max.
 	lock := &enforce.Lock{Root: f.cgroup}
 	defer lock.Release()
 
@@ -60,26 +58,10 @@ func run() error {
 		return err
 	}
 
-	defer logger.Sync() //nolint:errcheck // nothing left to do
+	defer logger.Sync() //nolint:errcheck // the process ends
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
 	return guard(ctx, f, lock, logger)
-}
-
-func newLogger() (*zap.Logger, error) {
-	logConfig := zap.NewProductionConfig()
-	logConfig.EncoderConfig.EncodeTime = zapTime
-	logConfig.DisableStacktrace = true
-	logConfig.DisableCaller = true
-	// Every decision counts; there are few.
-	logConfig.Sampling = nil
-
-	logger, err := logConfig.Build()
-	if err != nil {
-		return nil, fmt.Errorf("error making the logger: %w", err)
-	}
-
-	return logger, nil
 }

@@ -48,7 +48,7 @@ func restore(f flags) error {
 		fmt.Printf("%d ceilings released, none is left\n", len(all))
 	}
 
-	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), persist.File[override.Entry]{Path: f.overrides()}.Remove())
+	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), override.File{Path: f.overrides()}.Remove())
 }
 
 // continued returns the state that workloads continue from. Saved state is at least as new as a journal, but it may be

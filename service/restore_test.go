@@ -19,8 +19,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
-// TestRecall puts memory and journals together: the memory first, a journal where there is none.
-func TestRecall(t *testing.T) {
+// TestContinued merges saved state and journals. Saved state takes precedence.
+func TestContinued(t *testing.T) {
 	now := boottime.Now()
 	held := func(rule string) policy.Hold {
 		return policy.Hold{Rule: rule, Since: now - time.Minute, Until: now + time.Hour, Millicores: 500}

@@ -33,8 +33,8 @@ import (
 // patience is how long a started daemon may take to show a condition.
 const patience = 20 * time.Second
 
-// TestGuard_StaysUp starts the daemon on what may be wrong with a node. It stays up, serves its unix socket where
-// that is possible, and shows the condition.
+// TestGuard_StaysUp starts the daemon with each problem that a node may have. It stays up, serves its unix socket if
+// possible, and reports the condition.
 func TestGuard_StaysUp(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -43,13 +43,13 @@ func TestGuard_StaysUp(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		prepare func(t *testing.T, d *daemon)
-		// part and reason of the condition, and texts in its message.
+		// part, reason and texts in the message of the condition.
 		part     resource.ID
 		reason   string
 		messages []string
-		// logged is a text in the log, for what has no condition.
+		// logged is a text in the log, for problems without a condition.
 		logged string
-		// fallback tells that the defaults are in force in mode observe.
+		// fallback: the defaults are in force in mode observe.
 		fallback bool
 	}{
 		{
@@ -87,7 +87,7 @@ func TestGuard_StaysUp(t *testing.T) {
 			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"not a regular file"}, fallback: true,
 		},
 		{
-			// Root may read everything; a loop of links is what even root cannot open.
+			// Root can open any file except a loop of symbolic links.
 			name:    "document that cannot be opened",
 			prepare: func(t *testing.T, d *daemon) { require.NoError(t, os.Symlink(d.flags.config, d.flags.config)) },
 			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"too many levels of symbolic links"}, fallback: true,
@@ -114,9 +114,9 @@ func TestGuard_StaysUp(t *testing.T) {
 			part:    resources.ConditionAPI, reason: resources.ReasonNoCertificate, messages: []string{"machine.sock"},
 		},
 		{
-			name:    "no machined to ask",
+			name:    "no socket of machined",
 			prepare: func(_ *testing.T, d *daemon) { d.flags.machined = "" },
-			part:    resources.ConditionAPI, reason: resources.ReasonNoCertificate, messages: []string{"api.tls.source is talos, but there is no machined to ask"},
+			part:    resources.ConditionAPI, reason: resources.ReasonNoCertificate, messages: []string{"api.tls.source is talos and the flag -machined is empty"},
 		},
 		{
 			name: "port in use",
@@ -131,7 +131,7 @@ func TestGuard_StaysUp(t *testing.T) {
 			part:    resources.ConditionDiscovery, reason: resources.ReasonNoCgroup2, messages: []string{"no such file or directory"},
 		},
 		{
-			name:    "something else in the cgroup hierarchy's place",
+			name:    "another file system instead of the cgroup hierarchy",
 			prepare: func(_ *testing.T, d *daemon) { d.flags.cgroup = "/proc" },
 			part:    resources.ConditionDiscovery, reason: resources.ReasonNoCgroup2, messages: []string{"not a cgroup2 file system"},
 		},
@@ -143,12 +143,12 @@ func TestGuard_StaysUp(t *testing.T) {
 		{
 			name:    "broken saved decisions",
 			prepare: func(t *testing.T, d *daemon) { d.write(t, "run/state.json", "{") },
-			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load saved decisions, starting without them",
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load the saved decisions",
 		},
 		{
 			name:    "directory in the place of the saved overrides",
 			prepare: func(t *testing.T, d *daemon) { require.NoError(t, os.MkdirAll(d.flags.overrides()+"/x", 0o700)) },
-			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "earlier orders are forgotten",
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load saved overrides, starting without them",
 		},
 		{
 			name:    "evidence folder that cannot be written",
@@ -172,7 +172,7 @@ func TestGuard_StaysUp(t *testing.T) {
 				d.logged(t, test.logged)
 			}
 
-			d.condition(t, resources.ConditionDiscovery, resources.ReasonNoCgroup2) // it goes on to guard as far as it can
+			d.condition(t, resources.ConditionDiscovery, resources.ReasonNoCgroup2) // the controllers run
 			assert.Equal(t, test.fallback, d.config(t).Source == controllers.SourceFallback)
 
 			if test.fallback {
@@ -184,20 +184,20 @@ func TestGuard_StaysUp(t *testing.T) {
 	}
 }
 
-// TestGuard_StaysUpWithoutItsFolder has no unix socket and no saved state, and says so in the log.
-func TestGuard_StaysUpWithoutItsFolder(t *testing.T) {
+// TestGuard_StaysUpWithoutItsDirectory has no unix socket and no saved state, and logs why.
+func TestGuard_StaysUpWithoutItsDirectory(t *testing.T) {
 	d := newDaemon(t)
 	run := d.write(t, "file", "") + "/run/"
 	d.flags.socket, d.flags.state, d.flags.evidence = run+"guard.sock", run+"state.json", run+"evidence"
 	d.start(t)
 
 	d.logged(t, "error making the folder of the API's socket")
-	d.logged(t, "failed to load saved decisions, starting without them")
+	d.logged(t, "failed to load the saved decisions")
 	d.logged(t, resources.ReasonNoCgroup2)
 	d.up(t)
 }
 
-// TestGuard_WaitsForTheLock: while another guard is at work there is nothing to do, and the log says what it waits for.
+// TestGuard_WaitsForTheLock waits and logs once while another guard has the lock.
 func TestGuard_WaitsForTheLock(t *testing.T) {
 	d := newDaemon(t)
 
@@ -230,17 +230,17 @@ func TestGuard_WaitsForTheLock(t *testing.T) {
 	other.Release()
 	assert.True(t, <-waited)
 	lock.Release()
-	assert.Equal(t, 1, logs.Len(), "said once")
+	assert.Equal(t, 1, logs.Len(), "logged once")
 
 	require.NoError(t, other.Acquire())
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.False(t, waitForLock(ctx, lock, zap.New(core)), "a stop ends it")
+	assert.False(t, waitForLock(ctx, lock, zap.New(core)), "the context ends it")
 }
 
-// TestGuard_ServesOnceItCan starts with PEM files that are not there and a port that is taken: the condition follows
-// each of them, and the API is served in the end, without a restart.
+// TestGuard_ServesOnceItCan starts without PEM files and with a port in use. The condition reports each problem, and the
+// API is served without a restart once both are solved.
 func TestGuard_ServesOnceItCan(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -274,15 +274,15 @@ func TestGuard_ServesOnceItCan(t *testing.T) {
 	require.NoError(t, conn.Close())
 }
 
-// TestGuard_TakesTheCorrectedDocument goes from a broken document to a good one, to one that takes a restart, and to
-// a broken one again, without a restart.
-func TestGuard_TakesTheCorrectedDocument(t *testing.T) {
+// TestGuard_FollowsItsDocument goes from an invalid document to a valid one, to one that requires a restart, and to an
+// invalid one again, without a restart.
+func TestGuard_FollowsItsDocument(t *testing.T) {
 	d := newDaemon(t)
 	d.write(t, "config.yaml", "mode: kill")
 	d.start(t)
 	d.condition(t, resources.ConditionConfig, resources.ReasonBadConfig)
 
-	// The last line is the diagnosis, once everything else has been said.
+	// The last line of the log names the mistake, because Talos shows it.
 	require.Eventually(t, func() bool {
 		all := d.logs.All()
 

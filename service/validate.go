@@ -13,14 +13,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// validateCommand needs nothing of a node: where the image is, its document can be checked.
+// validateCommand checks a document without a node: it can run wherever the image does.
 const validateCommand = "config validate"
 
-// validate prints every mistake in a document on a line of its own.
+// validate prints the mistakes in a document, one per line.
 func validate(path string, out io.Writer) error {
 	document, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("error reading the configuration: %w", err)
+		return fmt.Errorf("failed to read the configuration: %w", err)
 	}
 
 	_, err = config.Parse(document)
@@ -29,7 +29,7 @@ func validate(path string, out io.Writer) error {
 
 	switch {
 	case err == nil:
-		fmt.Fprintln(out, path, "is valid") //nolint:errcheck // the exit code says it, too
+		fmt.Fprintln(out, path, "is valid") //nolint:errcheck // the exit code has the result
 
 		return nil
 	case !errors.As(err, &wrong):
@@ -37,8 +37,8 @@ func validate(path string, out io.Writer) error {
 	}
 
 	for _, mistake := range wrong {
-		fmt.Fprintln(out, mistake) //nolint:errcheck // the exit code says it, too
+		fmt.Fprintln(out, mistake) //nolint:errcheck // the exit code has the result
 	}
 
-	return fmt.Errorf("%d mistakes in %s", len(wrong), path)
+	return fmt.Errorf("invalid configuration: %d mistakes in %s", len(wrong), path)
 }

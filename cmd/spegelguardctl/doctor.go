@@ -14,14 +14,8 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
-)
-
-// States of a check, as service/internal/doctor has them.
-const (
-	checkOK      = "ok"
-	checkWarning = "warning"
-	checkFailed  = "failed"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -44,7 +38,7 @@ the kernel, cgroups, SELinux, sockets, certificates, signals and the target. Not
 				question: a.checkup, rows: checkRows,
 				judge: func(c *guardv1alpha1.Checkup) int {
 					for _, check := range c.GetChecks() {
-						if check.GetState() == checkFailed {
+						if check.GetState() == resources.CheckFailed {
 							return exitUnavailable
 						}
 					}
@@ -63,11 +57,11 @@ func checkRows(c *guardv1alpha1.Checkup) []output.Row {
 		row := output.Row{Cells: []string{check.GetName(), check.GetState(), check.GetMessage(), check.GetFix()}}
 
 		switch check.GetState() {
-		case checkOK:
+		case resources.CheckOK:
 			row.Severity = output.Good
-		case checkWarning:
+		case resources.CheckWarning:
 			row.Severity = output.Warning
-		case checkFailed:
+		case resources.CheckFailed:
 			row.Severity = output.Bad
 		}
 
@@ -95,17 +89,17 @@ const expiresSoon = 14 * 24 * time.Hour
 func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Check {
 	roles := strings.Join(leaf.Subject.Organization, ", ")
 	check := &guardv1alpha1.Check{
-		Name: "certificate", State: checkOK,
+		Name: "certificate", State: resources.CheckOK,
 		Message: fmt.Sprintf("%s with the roles %s, valid until %s", leaf.Subject.CommonName, roles, leaf.NotAfter.UTC().Format(time.RFC3339)),
 	}
 
 	switch left := leaf.NotAfter.Sub(now); {
 	case left <= 0:
-		check.State, check.Fix = checkFailed, "it has expired: talosctl config new --roles os:admin makes another one"
+		check.State, check.Fix = resources.CheckFailed, "it has expired: talosctl config new --roles os:admin makes another one"
 	case left < expiresSoon:
-		check.State, check.Fix = checkWarning, "it expires in "+rounded(left)+": talosctl config new --roles os:admin makes another one"
+		check.State, check.Fix = resources.CheckWarning, "it expires in "+rounded(left)+": talosctl config new --roles os:admin makes another one"
 	case !strings.Contains(roles, "os:"):
-		check.State, check.Fix = checkFailed, "it has none of Talos' roles; reading needs os:reader, orders os:operator"
+		check.State, check.Fix = resources.CheckFailed, "it has none of Talos' roles; reading needs os:reader, orders os:operator"
 	}
 
 	return check
@@ -135,12 +129,12 @@ func (a *app) checkup(node *client.Node, ctx context.Context) (*guardv1alpha1.Ch
 
 func versionCheck(guard string, talos *machine.Version) *guardv1alpha1.Check {
 	check := &guardv1alpha1.Check{
-		Name: "version", State: checkOK,
+		Name: "version", State: resources.CheckOK,
 		Message: fmt.Sprintf("guard %s, Talos API %s, this command %s", guard, talos.GetVersion().GetTag(), version),
 	}
 
 	if guard != version && version != "dev" {
-		check.State, check.Fix = checkWarning, "use the command that came with the guard, or upgrade the extension"
+		check.State, check.Fix = resources.CheckWarning, "use the command that came with the guard, or upgrade the extension"
 	}
 
 	return check

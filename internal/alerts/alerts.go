@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package alerts writes Prometheus alerting rules for a guard's configuration: the incident's three alerts at
-// the thresholds in force, alerts on the guards themselves, and the rule that keeps CPUThrottlingHigh quiet while
-// it is the guard that throttles.
+// Package alerts writes Prometheus alerting rules for a configuration: an alert for each rule at its threshold, alerts on
+// the guards themselves, and the rule that inhibits CPUThrottlingHigh while a ceiling is in force.
 //
-// The targets' series are those of the kubelet's cAdvisor (container_*) and of spegel's own /metrics (go_*), with
-// the labels that kube-prometheus gives them; the guards' are their own.
+// The alerts on targets use the series of the kubelet's cAdvisor (container_*) and of spegel (go_*), with the labels of
+// kube-prometheus.
 package alerts
 
 import (
@@ -22,7 +21,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// Names of the incident's alerts.
+// Names of the alerts on targets for the default rules.
 const (
 	HighCPU        = "SpegelHighCPU"
 	HighTX         = "SpegelHighNetworkTX"
@@ -39,24 +38,24 @@ const (
 	Stalled        = "SpegelGuardStalled"
 )
 
-// minRate is the least time that a rate is taken over: four scrapes of the kubelet at the usual 30 s.
+// minRate is the shortest window of a rate: four scrapes of the kubelet at the usual 30 s.
 const minRate = 2 * time.Minute
 
-// Options say which series are the targets'.
+// Options select the series of the targets.
 type Options struct {
-	// Pods is a regular expression of the pods' names, which is all that cAdvisor's series know of them.
+	// Pods is a regular expression for the names of the pods. The series of cAdvisor have no other label of them.
 	Pods string
 }
 
-// DefaultPods are those of spegel's chart.
+// DefaultPods matches the pods of spegel's chart.
 const DefaultPods = "spegel-.*"
 
-// Unexpressed is a rule that has no form in PromQL, and why.
+// Unexpressed is a rule that cannot be written in PromQL, and the reason.
 type Unexpressed struct {
 	Rule, Reason string
 }
 
-// Groups are the alerts for a configuration.
+// Groups returns the alerts for a configuration, and the rules without an alert.
 func Groups(cfg config.Config, options Options) ([]monitoringv1.RuleGroup, []Unexpressed) {
 	if options.Pods == "" {
 		options.Pods = DefaultPods
@@ -81,7 +80,7 @@ func Groups(cfg config.Config, options Options) ([]monitoringv1.RuleGroup, []Une
 		targets.Rules = append(targets.Rules, targetAlert(rule, expr))
 	}
 
-	// An alert costs its victims nothing, unlike a ceiling: the incident's third is there in any case.
+	// Allocation is worth an alert even if no rule applies a ceiling for it.
 	if !allocation {
 		rule := config.Rule{
 			Name: HighAllocation, Signal: config.SignalAllocation, Threshold: config.MustThreshold("1G/min"),
@@ -95,7 +94,7 @@ func Groups(cfg config.Config, options Options) ([]monitoringv1.RuleGroup, []Une
 	return []monitoringv1.RuleGroup{targets, {Name: "spegel-guard", Rules: guards()}}, unexpressed
 }
 
-// expression of a rule, or why it has none.
+// expression returns a rule in PromQL, or the reason why it cannot be written.
 func expression(rule config.Rule, target config.Target, options Options) (expr, reason string) {
 	over := model.Duration(max(rule.Window.Duration, minRate)).String()
 
@@ -109,9 +108,9 @@ func expression(rule config.Rule, target config.Target, options Options) (expr, 
 
 	switch {
 	case !rule.Expression.IsZero():
-		return "", "an expression in CEL"
+		return "", "it is an expression in CEL"
 	case !rule.Credit.IsZero():
-		return "", "a credit: what is left of it only the guard knows"
+		return "", "it has a CPU credit, whose level only the guard knows"
 	}
 
 	var series string
@@ -126,15 +125,15 @@ func expression(rule config.Rule, target config.Target, options Options) (expr, 
 	case config.SignalAllocation:
 		series = "go_memstats_alloc_bytes_total{" + strings.Join(container, ", ") + "}"
 	default:
-		return "", "the signal " + string(rule.Signal) + " is true of every ceiling"
+		return "", "every ceiling raises the signal " + string(rule.Signal)
 	}
 
-	limit := rule.Threshold.Value
+	threshold := rule.Threshold.Value
 	if rule.Signal.Bytes() {
-		limit = math.Round(limit) // 1G/min is no whole number of bytes a second
+		threshold = math.Round(threshold) // 1G/min is not an integer in bytes per second
 	}
 
-	return fmt.Sprintf("sum by (namespace, pod, node) (rate(%s[%s])) > %s", series, over, strconv.FormatFloat(limit, 'f', -1, 64)), ""
+	return fmt.Sprintf("sum by (namespace, pod, node) (rate(%s[%s])) > %s", series, over, strconv.FormatFloat(threshold, 'f', -1, 64)), ""
 }
 
 func targetAlert(rule config.Rule, expr string) monitoringv1.Rule {
@@ -147,7 +146,7 @@ func targetAlert(rule config.Rule, expr string) monitoringv1.Rule {
 
 	return alert(rule.Name, expr, rule.For.Duration, "warning",
 		"{{ $labels.pod }} "+what+", above "+rule.Threshold.String(),
-		"Spegel is peer-to-peer: one pod that runs away raises the traffic of every node. `spegelguardctl compare` names it, and `spegelguardctl explain` says what its guard does.")
+		"Spegel is peer-to-peer: one pod can raise the traffic of every node. `spegelguardctl compare` names the culprit and `spegelguardctl explain` shows the decisions of its guard.")
 }
 
 func alert(name, expr string, lasting time.Duration, severity, summary, description string) monitoringv1.Rule {

@@ -10,26 +10,26 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// RuleFile is the plain form, for rule_files of Prometheus itself.
+// RuleFile is the format of rule_files of Prometheus.
 type RuleFile struct {
 	Groups []monitoringv1.RuleGroup `json:"groups"`
 }
 
-// PrometheusRule is the form for the Prometheus operator.
+// PrometheusRule is the format of the Prometheus operator.
 type PrometheusRule struct {
 	metav1.TypeMeta `json:",inline"`
 	Metadata        Metadata `json:"metadata"`
 	Spec            RuleFile `json:"spec"`
 }
 
-// Metadata is the part of a Kubernetes object's that is written by people.
+// Metadata is the part of a Kubernetes object's metadata that people write.
 type Metadata struct {
 	Name      string            `json:"name"`
 	Namespace string            `json:"namespace,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
 }
 
-// NewPrometheusRule puts groups into an object for the Prometheus operator.
+// NewPrometheusRule returns groups as an object for the Prometheus operator.
 func NewPrometheusRule(namespace string, groups []monitoringv1.RuleGroup) PrometheusRule {
 	return PrometheusRule{
 		TypeMeta: metav1.TypeMeta{APIVersion: monitoringv1.SchemeGroupVersion.String(), Kind: monitoringv1.PrometheusRuleKind},
@@ -38,19 +38,19 @@ func NewPrometheusRule(namespace string, groups []monitoringv1.RuleGroup) Promet
 	}
 }
 
-// Inhibition is a part of Alertmanager's configuration.
+// Inhibition is the part of Alertmanager's configuration with inhibit rules.
 type Inhibition struct {
 	Rules []InhibitRule `json:"inhibit_rules"`
 }
 
-// InhibitRule mutes targets while a source fires with equal labels.
+// InhibitRule mutes the target alerts while a source alert fires with equal labels.
 type InhibitRule struct {
 	Sources []string `json:"source_matchers"`
 	Targets []string `json:"target_matchers"`
 	Equal   []string `json:"equal"`
 }
 
-// Inhibit keeps CPUThrottlingHigh (kubernetes-mixin) quiet about a container that its guard throttles.
+// Inhibit returns the rule that mutes CPUThrottlingHigh (kubernetes-mixin) for containers with a ceiling in force.
 func Inhibit() Inhibition {
 	return Inhibition{Rules: []InhibitRule{{
 		Sources: []string{fmt.Sprintf("alertname=%q", CeilingInForce)},
@@ -59,11 +59,11 @@ func Inhibit() Inhibition {
 	}}}
 }
 
-// YAML writes any of the forms.
+// YAML returns any of the formats as YAML.
 func YAML(form any) ([]byte, error) {
 	text, err := yaml.Marshal(form)
 	if err != nil {
-		return nil, fmt.Errorf("error writing the rules: %w", err)
+		return nil, fmt.Errorf("failed to write the rules: %w", err)
 	}
 
 	return text, nil

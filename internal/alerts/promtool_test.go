@@ -26,7 +26,7 @@ func tool(t *testing.T, env string, args ...string) string {
 
 	path := os.Getenv(env)
 	if path == "" {
-		t.Skip("make test-cli fetches the tool and runs this")
+		t.Skip(env + " is not set: make test-cli sets it")
 	}
 
 	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
@@ -35,7 +35,7 @@ func tool(t *testing.T, env string, args ...string) string {
 	return string(out)
 }
 
-// unitTest is promtool's form of one.
+// unitTest is the format of promtool for unit tests.
 type unitTest struct {
 	RuleFiles          []string    `json:"rule_files"`
 	EvaluationInterval string      `json:"evaluation_interval"`
@@ -70,7 +70,7 @@ type rates struct {
 	cpu, tx, alloc float64
 }
 
-// incident is the night's table: one pod runs away, the others are flooded by it.
+// incident has one culprit; the other pods are affected.
 var incident = []rates{
 	{"spegel-1x7k2", "talos-prod-1", 0.25, 265e3, 330e6 / 60},
 	{"spegel-2x7k2", "talos-prod-2", 1.8, 1.4e6, 9.6e9 / 60},
@@ -94,7 +94,7 @@ func incidentSeries() []series {
 			series{`container_network_transmit_bytes_total{interface="eth0", ` + labels + `}`, rising(r.tx)},
 			series{`container_network_transmit_bytes_total{interface="lo", ` + labels + `}`, rising(1e9)},
 			series{`go_memstats_alloc_bytes_total{container="registry", ` + labels + `}`, rising(r.alloc)},
-			// What is not spegel's does not count.
+			// The alerts do not select other pods.
 			series{`container_cpu_usage_seconds_total{container="busy", namespace="other", pod="batch-` + r.node + `", node="` + r.node + `"}`, rising(8)},
 		)
 	}
@@ -102,7 +102,7 @@ func incidentSeries() []series {
 	return all
 }
 
-// checked writes the rules of a configuration and lets promtool look at them.
+// checked writes the rules of a configuration and checks them with promtool.
 func checked(t *testing.T, cfg config.Config) (path string, annotations map[string]map[string]string) {
 	t.Helper()
 
@@ -143,8 +143,8 @@ func runTests(t *testing.T, rules string, groups ...testGroup) {
 	require.Contains(t, out, "SUCCESS")
 }
 
-// TestPromtoolOnTheIncident: the three alerts fire, for the culprit and nobody else, once their time is over.
-func TestPromtoolOnTheIncident(t *testing.T) {
+// TestPromtool_FiresAlertsForTheCulprit checks that the alerts on targets fire for the culprit only, after their time.
+func TestPromtool_FiresAlertsForTheCulprit(t *testing.T) {
 	custom, err := config.Parse([]byte(`
 target: {namespace: spegel}
 rules:
@@ -186,8 +186,8 @@ rules:
 	}
 }
 
-// TestPromtoolOnTheGuards: each alert on a guard fires for what it is about, and not beside it.
-func TestPromtoolOnTheGuards(t *testing.T) {
+// TestPromtool_FiresAlertsForGuards checks that each alert on guards fires for its own series only.
+func TestPromtool_FiresAlertsForGuards(t *testing.T) {
 	rules, annotations := checked(t, config.Default())
 
 	const target = `namespace="spegel", pod="spegel-1", container="registry", instance="10.0.0.1:9"`
@@ -216,7 +216,7 @@ func TestPromtoolOnTheGuards(t *testing.T) {
 		},
 		{
 			alerts.Conflict, "20m", "spegel_guard_external_changes_total{" + target + "}", `spegel_guard_external_changes_total{pod="calm"}`, "0+1x60", "1+0x60",
-			map[string]string{"namespace": "spegel", "pod": "spegel-1", "instance": "10.0.0.1:9", "severity": "warning"}, "somebody else writes cpu.max of spegel-1",
+			map[string]string{"namespace": "spegel", "pod": "spegel-1", "instance": "10.0.0.1:9", "severity": "warning"}, "another program changes cpu.max of spegel-1",
 		},
 		{
 			alerts.Stalled, "10m", `spegel_guard_last_sample_timestamp_seconds{instance="10.0.0.1:9"}`, `spegel_guard_last_sample_timestamp_seconds{instance="fine"}`, "0+0x60", "0+30x60",
@@ -243,8 +243,8 @@ func TestPromtoolOnTheGuards(t *testing.T) {
 	runTests(t, rules, groups...)
 }
 
-// TestAmtoolOnTheInhibitRule puts it into a configuration as people do.
-func TestAmtoolOnTheInhibitRule(t *testing.T) {
+// TestAmtool_AcceptsTheInhibitRule checks the rule in a configuration.
+func TestAmtool_AcceptsTheInhibitRule(t *testing.T) {
 	text, err := alerts.YAML(alerts.Inhibit())
 	require.NoError(t, err)
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package dashboard holds the Grafana dashboard of the guards' metrics (pkg/series), and knows its queries.
+// Package dashboard has the Grafana dashboard for the metrics of internal/series, and its queries.
 package dashboard
 
 import (
@@ -10,22 +10,22 @@ import (
 	"strings"
 )
 
-// JSON is the dashboard, for Grafana's import.
+// JSON is the dashboard in the format of Grafana's import.
 //
 //go:embed spegel-guard.json
 var JSON []byte
 
-// Query is one of its queries in PromQL.
+// Query is a query of the dashboard in PromQL.
 type Query struct {
-	// Title of the panel, or the annotation's name.
+	// Title is that of the panel, or the name of the annotation.
 	Title string
 	Expr  string
-	// Transition tells that it finds events: without one it has no answer.
+	// Transition marks the query of an annotation. It has no result if there was no event.
 	Transition bool
 }
 
-// Queries are all of them, with Grafana's variables replaced: every job and instance, a rate over a window, and a
-// range, both as PromQL has durations.
+// Queries returns all queries for every job and instance, with Grafana's variables replaced. The window of rates and the
+// time range are durations of PromQL.
 func Queries(window, over string) ([]Query, error) {
 	var document struct {
 		Panels []struct {
@@ -38,7 +38,7 @@ func Queries(window, over string) ([]Query, error) {
 	}
 
 	if err := json.Unmarshal(JSON, &document); err != nil {
-		return nil, fmt.Errorf("error parsing the dashboard: %w", err)
+		return nil, fmt.Errorf("failed to parse the dashboard: %w", err)
 	}
 
 	fill := strings.NewReplacer("$job", ".*", "$instance", ".*", "$__rate_interval", window, "$__interval", window, "$__range", over)

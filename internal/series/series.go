@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package series names the Prometheus metrics that a guard exports: what serves them, the alerts, the dashboard
-// and the documentation all take them from here.
+// Package series lists the Prometheus metrics of a guard, for the exporter, the alerts, the dashboard and the
+// documentation.
 //
-// Units are base units, as the Prometheus naming practice has them (https://prometheus.io/docs/practices/naming/),
-// and processor time is cores or seconds. No label holds a container's id: those change with each restart.
+// Units are base units (https://prometheus.io/docs/practices/naming/); CPU is in cores or seconds. No label has the id
+// of a container, because it changes with each restart.
 package series
 
 // Kind of a metric.
@@ -25,7 +25,7 @@ type Series struct {
 	Labels []string
 }
 
-// Names of those that alerts are about.
+// Names of metrics with alerts.
 const (
 	Ceiling         = "spegel_guard_ceiling_cores"
 	State           = "spegel_guard_state"
@@ -35,7 +35,7 @@ const (
 	LastSample      = "spegel_guard_last_sample_timestamp_seconds"
 )
 
-// The others.
+// Names of the other metrics.
 const (
 	BuildInfo      = "spegel_guard_build_info"
 	Mode           = "spegel_guard_mode"
@@ -75,53 +75,53 @@ const (
 	NodePods         = "spegel_guard_node_pods"
 )
 
-// workload labels say which container it is about.
+// workload returns the labels of a container.
 func workload(more ...string) []string {
 	return append([]string{"namespace", "pod", "container"}, more...)
 }
 
-// All are all of them, in the order in which they are explained.
+// All returns all metrics in the order of the documentation.
 func All() []Series {
 	return []Series{
 		{BuildInfo, Gauge, "1, with the guard's version and the Go version that built it.", []string{"version", "goversion"}},
-		{State, Gauge, "1 for the state that the guard is in, 0 for every other.", []string{"state"}},
-		{Mode, Gauge, "1 for the mode that the guard is in, 0 for the other: observe writes nothing.", []string{"mode"}},
-		{Condition, Gauge, "1 when a part of the guard is well, 0 when it is not.", []string{"condition"}},
+		{State, Gauge, "1 for the current state of the guard, 0 for the others.", []string{"state"}},
+		{Mode, Gauge, "1 for the current mode of the guard, 0 for the other.", []string{"mode"}},
+		{Condition, Gauge, "1 if the condition of a part of the guard is OK, 0 if not.", []string{"condition"}},
 
-		{TargetInfo, Gauge, "1 for each container that is guarded, with its image and who found it.", workload("image", "source")},
-		{CPU, Gauge, "Processor use between the last two samples, in cores. Absent while it is not known.", workload()},
-		{CPUSeconds, Counter, "Processor time used, from cpu.stat.", workload()},
-		{Throttled, Counter, "Processor time held back by any limit, from cpu.stat; that of several processors adds up.", workload()},
-		{Memory, Gauge, "Memory in use, from memory.current. Absent while it is not known.", workload()},
-		{TX, Gauge, "Bytes sent per second between the last two samples, over all links of the pod but loopback. Absent while it is not known.", workload()},
-		{TXBytes, Counter, "Bytes sent over all links of the pod but loopback.", workload()},
-		{RX, Gauge, "Bytes received per second between the last two samples, over all links of the pod but loopback. Absent while it is not known.", workload()},
-		{RXBytes, Counter, "Bytes received over all links of the pod but loopback.", workload()},
-		{Allocation, Gauge, "Bytes allocated per second by the program, as it says itself. Absent while it is not known.", workload()},
-		{AllocationBytes, Counter, "Bytes allocated by the program since it started, as it says itself. Absent while it is not known.", workload()},
-		{Provenance, Gauge, "1 for how a signal is known (measured, derived, warming, unavailable), 0 for every other way.", workload("signal", "provenance")},
-		{LastSample, Gauge, "When the newest sample was taken, in Unix time.", workload()},
+		{TargetInfo, Gauge, "1 for each target, with its image and the source that found it (cri, procfs).", workload("image", "source")},
+		{CPU, Gauge, "CPU usage between the last two samples, in cores. Absent while it is unavailable.", workload()},
+		{CPUSeconds, Counter, "CPU time used, from cpu.stat.", workload()},
+		{Throttled, Counter, "Throttled time by any limit, from cpu.stat, summed over all CPUs.", workload()},
+		{Memory, Gauge, "Memory usage, from memory.current. Absent while it is unavailable.", workload()},
+		{TX, Gauge, "Bytes sent per second between the last two samples, over all interfaces of the pod except loopback. Absent while it is unavailable.", workload()},
+		{TXBytes, Counter, "Bytes sent over all interfaces of the pod except loopback.", workload()},
+		{RX, Gauge, "Bytes received per second between the last two samples, over all interfaces of the pod except loopback. Absent while it is unavailable.", workload()},
+		{RXBytes, Counter, "Bytes received over all interfaces of the pod except loopback.", workload()},
+		{Allocation, Gauge, "Bytes allocated per second, from the application metrics. Absent while it is unavailable.", workload()},
+		{AllocationBytes, Counter, "Bytes allocated since the process started, from the application metrics. Absent while it is unavailable.", workload()},
+		{Provenance, Gauge, "1 for the provenance of a signal (measured, derived, warming, unavailable), 0 for the others.", workload("signal", "provenance")},
+		{LastSample, Gauge, "Unix time of the newest sample.", workload()},
 
-		{RuleState, Gauge, "1 for the state that the rule is in, 0 for every other.", workload("rule", "state")},
-		{RulePending, Gauge, "How long the rule has been pending; 0 while it is not.", workload("rule")},
-		{RuleTripsIn, Gauge, "Time until a pending rule fires if nothing changes. Absent while it is not pending.", workload("rule")},
-		{RuleCredit, Gauge, "What is left in the bucket of a rule with credit, 0 to 1.", workload("rule")},
-		{ValueCores, Gauge, "What a rule about processor use compares: the average over its window.", workload("rule", "signal")},
-		{ValueBytes, Gauge, "What a rule about traffic or allocation compares: the average over its window.", workload("rule", "signal")},
-		{ValueRatio, Gauge, "What a rule about throttling or pressure compares: the average over its window, 0 to 1.", workload("rule", "signal")},
-		{ThresholdCores, Gauge, "What a rule about processor use compares with.", workload("rule", "signal")},
-		{ThresholdBytes, Gauge, "What a rule about traffic or allocation compares with.", workload("rule", "signal")},
-		{ThresholdRatio, Gauge, "What a rule about throttling or pressure compares with, 0 to 1.", workload("rule", "signal")},
+		{RuleState, Gauge, "1 for the current state of the rule, 0 for the others.", workload("rule", "state")},
+		{RulePending, Gauge, "Time since the rule became pending; 0 if it is not pending.", workload("rule")},
+		{RuleTripsIn, Gauge, "Time until a pending rule fires if nothing changes. Absent if it is not pending.", workload("rule")},
+		{RuleCredit, Gauge, "CPU credit that is left, 0 to 1. Absent for rules without credit.", workload("rule")},
+		{ValueCores, Gauge, "Average CPU usage over the window of a rule.", workload("rule", "signal")},
+		{ValueBytes, Gauge, "Average traffic or allocation over the window of a rule.", workload("rule", "signal")},
+		{ValueRatio, Gauge, "Average throttling or pressure over the window of a rule, 0 to 1.", workload("rule", "signal")},
+		{ThresholdCores, Gauge, "Threshold of a rule on CPU usage.", workload("rule", "signal")},
+		{ThresholdBytes, Gauge, "Threshold of a rule on traffic or allocation.", workload("rule", "signal")},
+		{ThresholdRatio, Gauge, "Threshold of a rule on throttling or pressure, 0 to 1.", workload("rule", "signal")},
 
-		{Ceiling, Gauge, "The ceiling in force, in cores. Absent when there is none.", workload()},
-		{Throttles, Counter, "Ceilings that were put in force, those after a probe included.", workload()},
-		{Releases, Counter, "Ceilings that were taken back for good, for whatever reason.", workload()},
-		{Probes, Counter, "Ceilings that were lifted for a moment to see what demand is like without them.", workload()},
-		{ExternalChanges, Counter, "How often somebody else wrote cpu.max under a ceiling.", workload()},
-		{ApplyFailures, Counter, "Ceilings that could not be written or taken back, by the kernel's error.", []string{"errno"}},
+		{Ceiling, Gauge, "Ceiling in force, in cores. Absent if there is none.", workload()},
+		{Throttles, Counter, "Ceilings that were applied, including those after a probe.", workload()},
+		{Releases, Counter, "Ceilings that were released, for any reason.", workload()},
+		{Probes, Counter, "Ceilings that were lifted briefly to measure the demand without them.", workload()},
+		{ExternalChanges, Counter, "External changes of cpu.max while a ceiling was in force.", workload()},
+		{ApplyFailures, Counter, "Failed attempts to write a ceiling or to restore the owner's limit, by error number.", []string{"errno"}},
 
-		{SampleDuration, Histogram, "How long it took to read all of one container's counters.", nil},
-		{Reaction, Histogram, "From the start of the sample that a ceiling was due to until it was in force, evidence included.", nil},
+		{SampleDuration, Histogram, "Time to read the counters of one container.", nil},
+		{Reaction, Histogram, "Time from the start of the sample that caused a ceiling until it was in force, including evidence.", nil},
 
 		{NodeBlobs, Gauge, "Complete blobs in containerd's content store.", nil},
 		{NodeContentBytes, Gauge, "Size of the complete blobs in containerd's content store.", nil},

@@ -13,7 +13,7 @@ import (
 // ConditionType is the type of Condition.
 const ConditionType = resource.Type("Conditions.spegelguard.dev")
 
-// Condition is the health of one part of the guard; its id names the part.
+// Condition is the health of one part of the guard. Its id is the part.
 type Condition = typed.Resource[ConditionSpec, ConditionExtension]
 
 // NewCondition returns an empty Condition.
@@ -36,15 +36,15 @@ const (
 	ConditionSampling    resource.ID = "sampling"
 	ConditionEnforcement resource.ID = "enforcement"
 	ConditionAPI         resource.ID = "api"
-	// ConditionMetrics is there when metrics are served.
+	// ConditionMetrics exists only if metrics are served.
 	ConditionMetrics resource.ID = "metrics"
 )
 
-// Reasons of a condition that is not well.
+// Reasons of a condition.
 const (
 	ReasonOK        = "OK"
 	ReasonBadConfig = "BadConfig"
-	// ReasonRestartRequired: a document has fields that the running service cannot apply.
+	// ReasonRestartRequired: the document has fields that the running service cannot apply.
 	ReasonRestartRequired = "RestartRequired"
 	ReasonCRI             = "CRIUnreachable"
 	ReasonNoTarget        = "NoTarget"
@@ -52,21 +52,54 @@ const (
 	ReasonNotPermitted    = "NotPermitted"
 	ReasonSamplingError   = "SamplingError"
 	ReasonWriteError      = "WriteError"
-	// The cgroup cannot be given a ceiling: see the errors of pkg/cgroup.
+	// ReasonNoController, ReasonThreaded and ReasonFrozen are the errors of pkg/cgroup for a cgroup without a ceiling.
 	ReasonNoController = "NoCPUController"
 	ReasonThreaded     = "Threaded"
 	ReasonFrozen       = "Frozen"
-	// ReasonNoLock: another guard is at work on the node.
+	// ReasonNoLock: another guard runs on the node.
 	ReasonNoLock = "Locked"
-	// ReasonNoCertificate: the API has no certificate to show, or not the newest.
+	// ReasonNoCertificate: there are no certificates, or the newest could not be loaded.
 	ReasonNoCertificate = "NoCertificate"
 	// ReasonNotServed: the API or the metrics cannot be served at their address.
 	ReasonNotServed = "NotServed"
-	// ReasonBadJournal: a journal cannot be read, so nobody knows the owner's value.
+	// ReasonBadJournal: a journal cannot be read, so the owner's limit is unknown.
 	ReasonBadJournal = "BadJournal"
 )
 
-// ConditionSpec is well when its reason is ReasonOK.
+// States of a check of the doctor.
+const (
+	CheckOK = "ok"
+	// CheckWarning: the guard works with a restriction.
+	CheckWarning = "warning"
+	// CheckFailed: the guard cannot do its work.
+	CheckFailed = "failed"
+	// CheckSkipped: not checked, for the reason in the message.
+	CheckSkipped = "skipped"
+)
+
+var fixes = map[string]string{
+	ReasonBadConfig:       "correct the document; spegelguardctl config validate FILE lists every mistake",
+	ReasonRestartRequired: "restart the service: talosctl service ext-spegel-guard restart",
+	ReasonCRI:             "check that containerd runs (talosctl service cri), and that the flag -cri is its socket and mounted into the service",
+	ReasonNoTarget:        "compare target.podLabels, target.namespace and target.container with the pod: kubectl get pods -A --show-labels",
+	ReasonNoCgroup2:       "boot with cgroup v2 (no talos.unified_cgroup_hierarchy=0 in the kernel arguments) and mount /sys/fs/cgroup into the service",
+	ReasonNotPermitted: "mount /sys/fs/cgroup into the service read-write; if SELinux is enforcing, Talos lets extensions only read cgroups: " +
+		"boot with enforcing=0 or set mode: observe",
+	ReasonSamplingError: "read the log of the service: talosctl logs ext-spegel-guard",
+	ReasonWriteError:    "read the log of the service: talosctl logs ext-spegel-guard",
+	ReasonNoController:  "enable the cpu controller in cgroup.subtree_control of all parents; grep cpu /proc/cgroups shows if cgroup v1 has it",
+	ReasonThreaded:      "set mode: observe; a threaded cgroup gets no ceiling of its own",
+	ReasonFrozen:        "thaw the container; its ceiling is applied then",
+	ReasonNoLock:        "stop the other guard on the node",
+	ReasonNoCertificate: "check that machined responds (check machined), or that the files of the tls section exist",
+	ReasonNotServed:     "free the address (ss -ltnp shows who listens on it), or make the directory of the socket writable",
+	ReasonBadJournal:    "restore the owner's limit by an in-place resize of the pod, or restart the pod",
+}
+
+// Fix returns what to do about a condition with this reason; empty for ReasonOK.
+func Fix(reason string) string { return fixes[reason] }
+
+// ConditionSpec is OK if its reason is ReasonOK.
 type ConditionSpec struct {
 	OK      bool      `yaml:"ok" protobuf:"1"`
 	Reason  string    `yaml:"reason" protobuf:"2"`
@@ -74,7 +107,7 @@ type ConditionSpec struct {
 	Since   time.Time `yaml:"since" protobuf:"4"`
 }
 
-// Set says how it is now. It tells whether that is news; Since is when the reason began.
+// Set updates the condition and reports whether it changed. Since changes with the reason only.
 func (s *ConditionSpec) Set(reason, message string) bool {
 	if s.Reason == reason && s.Message == message {
 		return false

@@ -13,7 +13,9 @@ import (
 // GuardActionType is the type of GuardAction.
 const GuardActionType = resource.Type("GuardActions.spegelguard.dev")
 
-// GuardAction is one thing the guard did; its id is a sequence number. The last MaxGuardActions are kept.
+// GuardAction is one action of the guard or of a person. Its id is a sequence number; the last MaxGuardActions are kept. No
+// controller owns the type: service/internal/record creates it, because CeilingController and the overrides of people
+// both record actions and COSI allows one owner.
 type GuardAction = typed.Resource[GuardActionSpec, GuardActionExtension]
 
 // NewGuardAction returns an empty GuardAction.
@@ -36,48 +38,48 @@ const MaxGuardActions = 50
 const (
 	ActionApply   = "apply"
 	ActionRelease = "release"
-	// ActionAdjust puts another ceiling in the place of one in force.
+	// ActionAdjust replaces a ceiling in force by another one.
 	ActionAdjust = "adjust"
-	// ActionProbe lifts a ceiling for a while, to see what demand is like without it.
+	// ActionProbe lifts a ceiling briefly to measure the demand without it.
 	ActionProbe = "probe"
-	// ActionAdopt goes on with a ceiling that an earlier process left.
+	// ActionAdopt continues a ceiling that was found at start-up.
 	ActionAdopt = "adopt"
-	// ActionExternalChange: somebody else wrote cpu.max; nothing was done but to take it as the owner's.
+	// ActionExternalChange: another program wrote cpu.max; its value is the owner's limit from now on.
 	ActionExternalChange = "external-change"
-	// ActionObserve is what enforcing would have done.
+	// ActionObserve is the ceiling that mode enforce would have applied.
 	ActionObserve = "would-apply"
 	ActionFail    = "fail"
-	// What a person asked for over the API. ActionRelease is one, too, when By is set.
+	// Requests of a person over the API, as is ActionRelease if By is set.
 	ActionThrottle = "throttle"
 	ActionPause    = "pause"
 	ActionResume   = "resume"
 	ActionCapture  = "capture"
-	// ActionExpire: the time of what a person asked for is over.
+	// ActionExpire: the time of an override is over.
 	ActionExpire = "expire"
 )
 
-// GuardActionSpec is the action with what led to it.
+// GuardActionSpec is the action and its cause.
 type GuardActionSpec struct {
 	At     time.Time `yaml:"at" protobuf:"1"`
 	Action string    `yaml:"action" protobuf:"2"`
 	Mode   string    `yaml:"mode" protobuf:"3"`
 	Target string    `yaml:"target" protobuf:"4"`
-	// ContainerID and Cgroup acted upon.
+	// ContainerID and Cgroup of the target.
 	ContainerID string `yaml:"containerID" protobuf:"5"`
 	Cgroup      string `yaml:"cgroup" protobuf:"6"`
 	Rule        string `yaml:"rule" protobuf:"7"`
 	Reason      string `yaml:"reason" protobuf:"8"`
-	// Before and After are cpu.max as the kernel showed it.
+	// Before and After are cpu.max as read from the kernel.
 	Before string `yaml:"before" protobuf:"9"`
 	After  string `yaml:"after" protobuf:"10"`
 	Error  string `yaml:"error,omitempty" protobuf:"11"`
-	// Evidence is the directory on the node with what was kept of the target from before the action, or why there is none.
+	// Evidence is the directory on the node with evidence from before the action, or why there is none.
 	Evidence string `yaml:"evidence,omitempty" protobuf:"12"`
-	// By is who asked for it over the API; nobody did for what the rules decided.
+	// By is who requested it over the API; zero for decisions of the rules.
 	By Person `yaml:"by,omitempty" protobuf:"13"`
-	// Until is when what was asked for ends by itself; zero for what has no end of its own.
+	// Until is when an override ends by itself; zero for other actions.
 	Until time.Time `yaml:"until,omitempty" protobuf:"14"`
-	// Reaction is the time from the start of the sample that a ceiling was due to until it was in force.
+	// Reaction is the time from the start of the sample that caused a ceiling until it was in force.
 	Reaction time.Duration `yaml:"reaction,omitempty" protobuf:"15"`
 }
 

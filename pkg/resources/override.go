@@ -13,8 +13,8 @@ import (
 // OverrideType is the type of Override.
 const OverrideType = resource.Type("Overrides.spegelguard.dev")
 
-// Override is what a person told the guard to do instead of what the rules say, for a limited time. Its
-// id is the target's, or OverridePauseID for the whole node.
+// Override is a person's time-limited instruction that replaces the decisions of the rules. Its id is the target's, or
+// OverridePauseID for the whole node.
 type Override = typed.Resource[OverrideSpec, OverrideExtension]
 
 // NewOverride returns an empty Override.
@@ -30,40 +30,40 @@ func (s OverrideSpec) DeepCopy() OverrideSpec { return s }
 
 func init() { register[OverrideSpec, OverrideExtension](OverrideType) }
 
-// OverridePauseID is the id of the override that is about the whole node.
+// OverridePauseID is the id of the override for the whole node.
 const OverridePauseID resource.ID = "node"
 
-// RuleOverride stands in the place of a rule's name for a ceiling that a person asked for. No rule can have it.
+// RuleOverride is the name of the rule for a ceiling that a person requested. No rule of a configuration can have it.
 const RuleOverride = "override"
 
 // Kinds of overrides.
 const (
-	// OverridePause: nothing is written on the node; ceilings in force are taken back.
+	// OverridePause suspends all ceilings on the node and releases those in force.
 	OverridePause = "pause"
-	// OverrideRelease: the same for one target.
+	// OverrideRelease does the same for one target.
 	OverrideRelease = "release"
-	// OverrideThrottle: a ceiling for one target, whatever its rules say; a lower one of theirs counts.
+	// OverrideThrottle sets a ceiling on one target. A lower ceiling of a rule takes precedence.
 	OverrideThrottle = "throttle"
 )
 
-// OverrideSpec is a person's order.
+// OverrideSpec is the instruction.
 type OverrideSpec struct {
 	// Kind is pause, release or throttle.
 	Kind string `yaml:"kind" protobuf:"1"`
 	// CeilingMillicores of a throttle.
 	CeilingMillicores int64 `yaml:"ceilingMillicores,omitempty" protobuf:"2"`
-	// Since is when it was given, Until when it ends by itself.
+	// Since is when it began, Until when it ends by itself.
 	Since time.Time `yaml:"since" protobuf:"3"`
 	Until time.Time `yaml:"until" protobuf:"4"`
-	// SinceClock and UntilClock are the same on CLOCK_BOOTTIME; they are what counts.
+	// SinceClock and UntilClock are the same on CLOCK_BOOTTIME, by which it ends.
 	SinceClock time.Duration `yaml:"sinceClock" protobuf:"5"`
 	UntilClock time.Duration `yaml:"untilClock" protobuf:"6"`
 	By         Person        `yaml:"by" protobuf:"7"`
-	// Reason as the person gave it.
+	// Reason is the person's own text.
 	Reason string `yaml:"reason,omitempty" protobuf:"8"`
 }
 
-// Person is who asked for something over the API.
+// Person is who requested something over the API.
 type Person struct {
 	// Subject of the client certificate (RFC 2253), or the user at the other end of the unix socket.
 	Subject string `yaml:"subject" protobuf:"1"`
@@ -73,10 +73,13 @@ type Person struct {
 	From string `yaml:"from" protobuf:"3"`
 }
 
-// IsZero tells that it was nobody.
+// IsZero reports whether no person requested it.
 func (p Person) IsZero() bool { return p == Person{} }
 
-// Suspends tells that there is to be no ceiling.
+// IsZero reports whether there is no override.
+func (s OverrideSpec) IsZero() bool { return s.Kind == "" }
+
+// Suspends reports whether the override lets no ceiling be in force.
 func (s OverrideSpec) Suspends() bool { return s.Kind == OverridePause || s.Kind == OverrideRelease }
 
 // ResourceDefinition implements typed.Extension.

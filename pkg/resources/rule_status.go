@@ -42,12 +42,14 @@ type RuleStatusSpec struct {
 	Since time.Time `yaml:"since" protobuf:"5"`
 	// TripsIn is the time until a pending rule fires if nothing changes.
 	TripsIn time.Duration `yaml:"tripsIn" protobuf:"6"`
-	// Reason a unavailable rule cannot be judged.
+	// Reason says why the signal of an unavailable rule cannot be read.
 	Reason string `yaml:"reason,omitempty" protobuf:"7"`
-	// Credit is what is left in the bucket of a rule with credit, 0..1.
+	// Credit is the share of its CPU credit that is left, 0..1, if HasCredit.
 	Credit float64 `yaml:"credit,omitempty" protobuf:"8"`
 	// Mode of the rule: observe or enforce.
 	Mode string `yaml:"mode" protobuf:"9"`
+	// HasCredit reports whether the rule is one with a CPU credit, which may be empty.
+	HasCredit bool `yaml:"hasCredit,omitempty" protobuf:"10"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -29,7 +29,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
-	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
@@ -137,13 +136,15 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		store := &identity.Store{}
 		store.Set(id)
 
-		overrides, err := override.NewManager(ctx, g.State, record.NewLog(g.State, logger), persist.File[override.Entry]{}, logger)
+		actions := record.NewActions(g.State, logger)
+
+		overrides, err := override.Open(ctx, g.State, actions, override.File{}, boottime.Now, logger)
 		if err != nil {
 			return nil, err
 		}
 
 		node := api.Node{
-			State: g.State, Overrides: overrides, History: g.History,
+			State: g.State, Overrides: overrides, Actions: actions, History: g.History,
 			Capture: func(context.Context, string, resources.TargetSpec) (string, error) {
 				return "/run/spegel-guard/captures/1", nil
 			},

@@ -44,7 +44,7 @@ func TestTheDoctorOnAHealthyNode(t *testing.T) {
 
 	found := examined(t.Context(), t, l.operator(t))
 
-	for _, name := range []string{"kernel", "cgroup", "cri", "memory", "config", "discovery", "sampling", "cpu.max"} {
+	for _, name := range []string{"kernel", "cgroup", "cri", "saved state", "config", "discovery", "sampling", "cpu.max"} {
 		assert.Equal(t, "ok", found[name].GetState(), name)
 	}
 }

@@ -63,7 +63,7 @@ func noJournals(t *testing.T) {
 func byHand(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 
-	cmd := exec.Command(extension.BinaryPath, append([]string{"-state", node.Memory}, args...)...)
+	cmd := exec.Command(extension.BinaryPath, append([]string{"-state", node.StateFile}, args...)...)
 	output, _ := cmd.CombinedOutput() // the exit code tells
 
 	return cmd.ProcessState.ExitCode(), string(output)
@@ -80,7 +80,7 @@ func secondGuardWaits(t *testing.T) {
 
 	defer file.Close()
 
-	cmd := exec.Command(extension.BinaryPath, "-state", node.Memory)
+	cmd := exec.Command(extension.BinaryPath, "-state", node.StateFile)
 	cmd.Stderr = file
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill() })
@@ -108,7 +108,7 @@ func TestRestartsInsideTheHold(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "a stop leaves nothing in force")
 	noJournals(t)
-	assert.FileExists(t, node.Memory)
+	assert.FileExists(t, node.StateFile)
 
 	l.start(t, longHold)
 
@@ -216,7 +216,7 @@ func TestWhatIsKept(t *testing.T) {
 	assert.Contains(t, output, "1 ceilings released, none is left")
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	noJournals(t)
-	assert.NoFileExists(t, node.Memory)
+	assert.NoFileExists(t, node.StateFile)
 
 	code, output = byHand(t, "restore")
 	assert.Zero(t, code)

@@ -24,10 +24,10 @@ import (
 // GuardEndpoint is where the guard's API listens in the test machine.
 const GuardEndpoint = "127.0.0.1:50321"
 
-// Memory is where the extension remembers its decisions.
-const Memory = "/run/spegel-guard/state.json"
+// StateFile is the extension's saved state of the rules.
+const StateFile = "/run/spegel-guard/state.json"
 
-// Overrides is where it remembers people's orders.
+// Overrides is its file of saved overrides.
 const Overrides = "/run/spegel-guard/overrides.json"
 
 // ForgetDecisions makes the next guard one that knows nothing: it removes its saved state and what runc left in the
@@ -35,7 +35,7 @@ const Overrides = "/run/spegel-guard/overrides.json"
 func ForgetDecisions() error {
 	diff, work := overlayDirs(extension.RootfsPath)
 
-	for _, path := range []string{Memory, Overrides, diff, work} {
+	for _, path := range []string{StateFile, Overrides, diff, work} {
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}

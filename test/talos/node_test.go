@@ -63,7 +63,7 @@ func (s *scenario) installed(t *testing.T) {
 	service := guardService(t, s.node)
 	assert.Equal(t, "Running", service.State)
 	assert.NotEmpty(t, service.process(), service.Events)
-	assert.Contains(t, strings.Join(logs(t, s.node), "\n"), `"msg":"starting"`)
+	assert.Contains(t, strings.Join(logs(t, s.node), "\n"), `"msg":"starting spegel-guard"`)
 
 	// It started after the CRI was healthy, which is after EPHEMERAL was mounted.
 	console := s.node.Console()

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -33,7 +34,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
-	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
@@ -92,7 +92,9 @@ func newGuard(t *testing.T, opts options) *guard {
 	require.NoError(t, resources.Register(ctx, st))
 	fill(ctx, t, st)
 
-	overrides, err := override.NewManager(ctx, st, record.NewLog(st, logger), persist.File[override.Entry]{Path: filepath.Join(t.TempDir(), "overrides.json")}, logger)
+	actions := record.NewActions(st, logger)
+
+	overrides, err := override.Open(ctx, st, actions, override.File{Path: filepath.Join(t.TempDir(), "overrides.json")}, boottime.Now, logger)
 	require.NoError(t, err)
 
 	g := &guard{
@@ -110,7 +112,7 @@ func newGuard(t *testing.T, opts options) *guard {
 	}
 
 	node := api.Node{
-		State: st, Overrides: overrides, History: g.history, Name: opts.name,
+		State: st, Overrides: overrides, Actions: actions, History: g.history, Name: opts.name,
 		Capture: func(context.Context, string, resources.TargetSpec) (string, error) { return opts.capture() },
 		Doctor:  doctor.Doctor{State: st, Identities: g.identities}.Checks,
 	}

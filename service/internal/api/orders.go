@@ -5,6 +5,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -99,7 +100,10 @@ func (s *guardService) capture(ctx context.Context, id, reason string) (*guardv1
 		evidence.Error = captureErr.Error()
 	}
 
-	return evidence, s.node.Overrides.Captured(ctx, order(ctx, id, reason, 0), path, captureErr)
+	return evidence, s.node.Actions.Record(context.WithoutCancel(ctx), resources.GuardActionSpec{
+		Action: resources.ActionCapture, Target: id, Rule: resources.RuleOverride, Reason: cmp.Or(reason, "requested"),
+		By: callerFrom(ctx).person, Evidence: path, Error: evidence.Error,
+	})
 }
 
 // order is what the caller asks for.

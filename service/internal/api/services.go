@@ -30,8 +30,10 @@ import (
 type Node struct {
 	// State holds the guard's resources.
 	State state.State
-	// Book takes people's orders.
+	// Overrides manages the overrides of people.
 	Overrides *override.Manager
+	// Actions records captures that people request.
+	Actions *record.Actions
 	// History has the targets' last hour.
 	History *record.History
 	// Capture keeps a target's evidence and returns the folder; when it got a part of it alone, both are set.

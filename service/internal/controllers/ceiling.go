@@ -41,7 +41,7 @@ type CeilingController struct {
 	// Evidence is where evidence is kept; nil captures none.
 	Evidence *record.Evidence
 	// Log takes what was done.
-	Log *record.Log
+	Log *record.Actions
 	// Reaction observes the time from the sample that a ceiling is due to until it is in force, in seconds.
 	Reaction prometheus.Observer
 
@@ -183,6 +183,6 @@ func (c *CeilingController) Stop() {
 	c.enforcer.evidence.dropAll()
 
 	for _, action := range actionSpecs(c.enforcer.ceilings.close(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode, "") {
-		c.Log.Write(action)
+		c.Log.Log(action)
 	}
 }

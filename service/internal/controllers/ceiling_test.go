@@ -72,7 +72,7 @@ func newEnforcing(t *testing.T, document, owner string, change func(*enforcing))
 	}
 
 	st := newState(t)
-	e.c.Log = record.NewLog(st, zaptest.NewLogger(t))
+	e.c.Log = record.NewActions(st, zaptest.NewLogger(t))
 
 	if change != nil {
 		change(e)

@@ -28,7 +28,7 @@ type decider struct {
 
 	config    config.Config
 	settings  decide.Settings
-	recorder  recorder
+	recorder  record.Trace
 	workloads workloads
 }
 
@@ -51,7 +51,7 @@ func (d *decider) configure(ctx context.Context, r controller.Writer, cfg config
 		w.Replace(d.engine(w.Memory()))
 	}
 
-	d.recorder.configure(cfg.Trace, trace.Header{Version: trace.Version, Config: document, Seed: d.seed})
+	d.recorder.Configure(cfg.Trace, trace.Header{Version: trace.Version, Config: document, Seed: d.seed})
 
 	return nil
 }
@@ -72,8 +72,8 @@ func (d *decider) decide(
 		sample := policySample(stats, inputs.owner, inputs.override)
 		d.history.Add(id, stats.ContainerID, sample)
 
-		if d.recorder.wanted() {
-			d.recorder.record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.config.Mode, id))
+		if d.recorder.Wanted() {
+			d.recorder.Record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.config.Mode, id))
 		}
 
 		w.unlogged = w.Step(sample)

@@ -67,7 +67,7 @@ func (*PolicyController) Outputs() []controller.Output {
 func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	c.begin()
 
-	defer c.decider.recorder.close()
+	defer c.decider.recorder.Close()
 
 	for {
 		resourcesChanged := false

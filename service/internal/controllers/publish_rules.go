@@ -86,7 +86,7 @@ func ruleSpec(status *policy.RuleStatus, mode config.Mode) resources.RuleStatusS
 
 	return resources.RuleStatusSpec{
 		Signal: signal, State: string(status.State), Value: round(status.Value), Threshold: status.Rule.Limit(),
-		TripsIn: status.TripsIn, Reason: status.Unavailable, Credit: round(status.Credit),
+		TripsIn: status.TripsIn, Reason: status.Unavailable, Credit: round(status.Credit), HasCredit: !status.Rule.Credit.IsZero(),
 		Mode: string(cmp.Or(status.Rule.Mode, mode)),
 	}
 }
@@ -106,7 +106,7 @@ func (p *rulesPublisher) withdraw(ctx context.Context, r controller.Writer) erro
 
 // ruleChanged reports whether a rule's status differs significantly. The time until it fires counts in seconds.
 func ruleChanged(before, after *resources.RuleStatusSpec) bool {
-	return before.Signal != after.Signal || before.State != after.State || before.Threshold != after.Threshold ||
+	return before.Signal != after.Signal || before.HasCredit != after.HasCredit || before.State != after.State || before.Threshold != after.Threshold ||
 		before.Reason != after.Reason || before.Mode != after.Mode ||
 		observe.Changed(before.Value, after.Value, observe.Noise(config.Signal(after.Signal))) ||
 		observe.Changed(before.Credit, after.Credit, observe.NoiseShare) ||

@@ -2,8 +2,7 @@
 
 //go:build linux
 
-// Package doctor looks at what the guard needs of its node, and says how to mend what is not as it should be.
-// It reads, and changes nothing.
+// Package doctor checks what the guard needs from its node and says what to do about each problem. It only reads.
 package doctor
 
 import (
@@ -12,52 +11,38 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/state"
 
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
-// States of a check.
-const (
-	// OK: as it should be.
-	OK = "ok"
-	// Warning: the guard works, and something is missing.
-	Warning = "warning"
-	// Failed: the guard cannot do its work.
-	Failed = "failed"
-	// Skipped: not looked at, for the reason given.
-	Skipped = "skipped"
-)
-
-// Check is what was found of one thing.
+// Check is the result of one check. Its states are resources.CheckOK and the like.
 type Check struct {
 	Name, State, Message string
-	// Fix is what to do; empty when there is nothing.
+	// Fix says what to do; empty if there is nothing to do.
 	Fix string
 }
 
-// Doctor knows where to look.
+// Doctor runs the checks.
 type Doctor struct {
-	// Cgroup is the root of the unified hierarchy, SELinux that of selinuxfs.
+	// Cgroup is the root of the unified cgroup hierarchy, SELinux the root of selinuxfs.
 	Cgroup, SELinux string
-	// CRI and Machined are sockets, Run the folder of what is remembered; empty is not used.
-	CRI, Machined, Run string
+	// CRI and Machined are unix sockets, Saved is the directory of saved state. Empty ones are not checked.
+	CRI, Machined, Saved string
 	// State holds the guard's resources.
 	State state.State
-	// Identities are the API's certificates; nil when it is served over the unix socket alone.
+	// Identities are the API's certificates; nil if it is served on the unix socket only.
 	Identities *identity.Store
 }
 
-// dialTimeout is how long a socket may take to be answered on.
-const dialTimeout = 2 * time.Second
-
-// Checks looks at everything, what everything else depends on first.
+// Checks runs all checks, in the order in which later ones depend on earlier ones. It fails only if State does.
 func (d Doctor) Checks(ctx context.Context) ([]Check, error) {
 	checks := []Check{
 		kernel(),
 		d.cgroup(),
-		d.socket(ctx, "cri", d.CRI, Failed, "set the flag -cri to the container runtime's socket, and mount it into the service (extension/spegel-guard.yaml)"),
-		d.socket(ctx, "machined", d.Machined, Warning,
-			"mount /system/run/machined into the service; without it api.tls.source must be files or none, and targets come from the CRI alone"),
-		d.remembering(),
+		socket(ctx, "cri", d.CRI, resources.CheckFailed, resources.Fix(resources.ReasonCRI)),
+		socket(ctx, "machined", d.Machined, resources.CheckWarning,
+			"mount /system/run/machined into the service; without it set api.tls.source to files or none, and targets are found by the CRI only"),
+		d.savedState(),
 		d.certificates(time.Now()),
 	}
 

@@ -22,47 +22,46 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
-func TestRecentKernels(t *testing.T) {
+func TestKernel_MustBeRecent(t *testing.T) {
 	for release, want := range map[string]bool{
 		"6.18.1-talos": true, "5.7": true, "5.7-rc1": true, "10.0.0": true, "5.6.19": false, "4.20.0": false, "": false, "next": false, "6": false,
 	} {
-		assert.Equal(t, want, recent(release), release)
+		t.Run(release, func(t *testing.T) { assert.Equal(t, want, recent(release)) })
 	}
 }
 
-func TestCertificates(t *testing.T) {
+func TestDoctor_ChecksCertificates(t *testing.T) {
 	now := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
 	store := &identity.Store{}
 
-	assert.Equal(t, Skipped, Doctor{}.certificates(now).State)
-	assert.Equal(t, Failed, Doctor{Identities: store}.certificates(now).State)
+	assert.Equal(t, resources.CheckSkipped, Doctor{}.certificates(now).State)
+	assert.Equal(t, resources.CheckFailed, Doctor{Identities: store}.certificates(now).State)
 
 	const day = 24 * time.Hour
 
 	for name, test := range map[string]struct {
-		valid, left   time.Duration
-		state, wanted string
+		valid, left    time.Duration
+		state, message string
 	}{
-		"long valid":            {365 * day, 30 * day, OK, "valid until 2026-12-24T03:00:00Z"},
-		"last day":              {365 * day, time.Hour, Warning, "expire in 1h0m0s"},
-		"Talos', new":           {day, day - time.Minute, OK, "valid until 2026-11-25T02:59:00Z"},
-		"Talos', to be renewed": {day, 12 * time.Hour, OK, "valid until 2026-11-24T15:00:00Z"},
-		"Talos', not renewed":   {day, 5 * time.Hour, Warning, "expire in 5h0m0s"},
-		"expired":               {day, -time.Hour, Failed, "expired 1h0m0s ago"},
+		"long valid":            {365 * day, 30 * day, resources.CheckOK, "valid until 2026-12-24T03:00:00Z"},
+		"last day":              {365 * day, time.Hour, resources.CheckWarning, "expire in 1h0m0s"},
+		"Talos', new":           {day, day - time.Minute, resources.CheckOK, "valid until 2026-11-25T02:59:00Z"},
+		"Talos', to be renewed": {day, 12 * time.Hour, resources.CheckOK, "valid until 2026-11-24T15:00:00Z"},
+		"Talos', not renewed":   {day, 5 * time.Hour, resources.CheckWarning, "expire in 5h0m0s"},
+		"expired":               {day, -time.Hour, resources.CheckFailed, "expired 1h0m0s ago"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store.Set(&identity.Identity{NotBefore: now.Add(test.left - test.valid), NotAfter: now.Add(test.left)})
 
 			check := Doctor{Identities: store}.certificates(now)
 			assert.Equal(t, test.state, check.State)
-			assert.Equal(t, test.wanted, check.Message)
-			assert.Equal(t, test.state != OK, check.Fix != "", "a fix for what is wrong, and for nothing else")
+			assert.Equal(t, test.message, check.Message)
+			assert.Equal(t, test.state != resources.CheckOK, check.Fix != "", "each problem has a fix")
 		})
 	}
 }
 
-// TestAPatientWithEverythingWrong: each is named, and has a fix.
-func TestAPatientWithEverythingWrong(t *testing.T) {
+func TestDoctor_NamesAFixForEachProblem(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	st := state.WrapCore(namespaced.NewState(inmem.Build))
@@ -83,7 +82,7 @@ func TestAPatientWithEverythingWrong(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "enforce"), []byte("1"), 0o600))
 
 	checks, err := Doctor{
-		Cgroup: dir, SELinux: dir, CRI: filepath.Join(dir, "cri"), Run: filepath.Join(dir, "gone"), State: st, Identities: &identity.Store{},
+		Cgroup: dir, SELinux: dir, CRI: filepath.Join(dir, "cri"), Saved: filepath.Join(dir, "gone"), State: st, Identities: &identity.Store{},
 	}.Checks(ctx)
 	require.NoError(t, err)
 
@@ -92,40 +91,31 @@ func TestAPatientWithEverythingWrong(t *testing.T) {
 	for _, check := range checks {
 		got[check.Name] = check.State
 
-		if check.State == Failed || check.State == Warning {
+		if check.State == resources.CheckFailed || check.State == resources.CheckWarning {
 			assert.NotEmpty(t, check.Fix, check.Name)
 			assert.NotEmpty(t, check.Message, check.Name)
 		}
 	}
 
 	assert.Equal(t, map[string]string{
-		"kernel": OK, "cgroup": Failed, "cri": Failed, "machined": Skipped, "memory": Warning, "certificates": Failed,
-		"config": Failed, "cpu.max": Failed, "signals": Warning,
+		"kernel": resources.CheckOK, "cgroup": resources.CheckFailed, "cri": resources.CheckFailed, "machined": resources.CheckSkipped,
+		"saved state": resources.CheckWarning, "certificates": resources.CheckFailed, "config": resources.CheckFailed,
+		"cpu.max": resources.CheckFailed, "signals": resources.CheckWarning,
 	}, got)
 }
 
-func TestEveryReasonHasAFix(t *testing.T) {
-	for _, reason := range []string{
-		resources.ReasonBadConfig, resources.ReasonRestartRequired, resources.ReasonNotServed, resources.ReasonCRI, resources.ReasonNoTarget, resources.ReasonNoCgroup2, resources.ReasonNotPermitted,
-		resources.ReasonSamplingError, resources.ReasonWriteError, resources.ReasonNoController, resources.ReasonThreaded, resources.ReasonFrozen,
-		resources.ReasonNoLock, resources.ReasonNoCertificate, resources.ReasonBadJournal,
-	} {
-		assert.NotEmpty(t, fixes[reason], reason)
-	}
-}
-
-func TestSocketsAreAskedForAnAnswer(t *testing.T) {
+func TestSocket_NeedsAListener(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 
-	assert.Equal(t, Warning, Doctor{}.socket(t.Context(), "x", path, Warning, "fix").State)
+	assert.Equal(t, resources.CheckWarning, socket(t.Context(), "x", path, resources.CheckWarning, "fix").State)
 
 	listener, err := net.Listen("unix", path)
 	require.NoError(t, err)
 
-	assert.Equal(t, Check{Name: "x", State: OK, Message: path}, Doctor{}.socket(t.Context(), "x", path, Warning, "fix"))
+	assert.Equal(t, Check{Name: "x", State: resources.CheckOK, Message: path}, socket(t.Context(), "x", path, resources.CheckWarning, "fix"))
 
-	// A socket that nobody listens on any more is still a file.
-	listener.(*net.UnixListener).SetUnlinkOnClose(false) //nolint:forcetypeassert // it is one
+	// The file of a socket stays when its listener ends.
+	listener.(*net.UnixListener).SetUnlinkOnClose(false) //nolint:forcetypeassert // net.Listen("unix") returns one
 	require.NoError(t, listener.Close())
-	assert.Equal(t, Failed, Doctor{}.socket(t.Context(), "x", path, Failed, "fix").State)
+	assert.Equal(t, resources.CheckFailed, socket(t.Context(), "x", path, resources.CheckFailed, "fix").State)
 }

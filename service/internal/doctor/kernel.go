@@ -14,34 +14,37 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// The oldest kernel with all that is read: pressure stall information came with 4.20
-// (Documentation/accounting/psi.rst), and user.* attributes of cgroups with 5.7.
+// The oldest kernel that has all files the guard reads: pressure stall information since 4.20
+// (Documentation/accounting/psi.rst) and user.* attributes of cgroups since 5.7.
 const minMajor, minMinor = 5, 7
 
 func kernel() Check {
-	check := Check{Name: "kernel", State: OK}
+	check := Check{Name: "kernel", State: resources.CheckFailed}
 
 	var name unix.Utsname
 
 	if err := unix.Uname(&name); err != nil {
-		check.State, check.Message = Failed, "error asking the kernel's release: "+err.Error()
+		check.Message = "failed to read the kernel's release: " + err.Error()
 
 		return check
 	}
 
 	check.Message = unix.ByteSliceToString(name.Release[:])
 
-	if !recent(check.Message) {
-		check.State = Failed
+	if recent(check.Message) {
+		check.State = resources.CheckOK
+	} else {
 		check.Fix = fmt.Sprintf("run Linux %d.%d or later; every Talos that loads the extension has one", minMajor, minMinor)
 	}
 
 	return check
 }
 
-// recent tells whether a kernel's release is new enough.
+// recent reports whether a kernel release is at least minMajor.minMinor.
 func recent(release string) bool {
 	major, rest, _ := strings.Cut(release, ".")
 	minor, _, _ := strings.Cut(rest, ".")
@@ -53,22 +56,20 @@ func recent(release string) bool {
 	return err == nil && err2 == nil && (first > minMajor || first == minMajor && second >= minMinor)
 }
 
-// cgroup looks whether the root is that of a unified hierarchy which controls processor time.
+// cgroup checks that the root is a unified hierarchy with the cpu controller.
 func (d Doctor) cgroup() Check {
-	check := Check{Name: "cgroup", State: Failed}
+	check := Check{Name: "cgroup", State: resources.CheckFailed, Fix: resources.Fix(resources.ReasonNoCgroup2)}
 
 	var fs unix.Statfs_t
 
 	if err := unix.Statfs(d.Cgroup, &fs); err != nil {
-		check.Message = fmt.Sprintf("error looking at %s: %s", d.Cgroup, err)
-		check.Fix = "bind-mount the node's /sys/fs/cgroup into the service, read-write (extension/spegel-guard.yaml)"
+		check.Message = fmt.Sprintf("failed to read %s: %s", d.Cgroup, err)
 
 		return check
 	}
 
 	if fs.Type != unix.CGROUP2_SUPER_MAGIC {
-		check.Message = d.Cgroup + " is no cgroup v2 file system"
-		check.Fix = "boot with the unified hierarchy: remove talos.unified_cgroup_hierarchy=0 from the kernel arguments"
+		check.Message = d.Cgroup + " is not a cgroup v2 file system"
 
 		return check
 	}
@@ -77,18 +78,18 @@ func (d Doctor) cgroup() Check {
 
 	switch {
 	case err != nil:
-		check.Message = "error reading the controllers: " + err.Error()
+		check.Message = "failed to read the controllers: " + err.Error()
 	case !slices.Contains(strings.Fields(string(controllers)), "cpu"):
-		check.Message = "the cpu controller is not there, only: " + strings.TrimSpace(string(controllers))
-		check.Fix = "a real-time process or a v1 hierarchy keeps it; see 'grep cpu /proc/cgroups'"
+		check.Message = "the cpu controller is missing, there are: " + strings.TrimSpace(string(controllers))
+		check.Fix = resources.Fix(resources.ReasonNoController)
 	default:
-		check.State, check.Message = OK, "unified hierarchy at "+d.Cgroup+" with the cpu controller"
+		check.State, check.Message, check.Fix = resources.CheckOK, "unified hierarchy at "+d.Cgroup+" with the cpu controller", ""
 	}
 
 	return check
 }
 
-// writable says why a file cannot be written, without writing it; nil when it can.
+// writable returns why a file cannot be written, without writing it; nil if it can.
 func writable(path string) error {
 	err := unix.Access(path, unix.W_OK)
 	if errors.Is(err, unix.EROFS) {
@@ -98,7 +99,7 @@ func writable(path string) error {
 	return err
 }
 
-// enforcing tells whether SELinux refuses what its policy does not allow.
+// enforcing reports whether SELinux is in enforcing mode.
 func (d Doctor) enforcing() bool {
 	text, err := os.ReadFile(filepath.Join(d.SELinux, "enforce"))
 

@@ -3,7 +3,6 @@
 package identity
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -14,25 +13,22 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// filesInterval is how soon new files are noticed. Their content is compared, so it does not matter how
-// they are replaced: written over, renamed, or behind another symbolic link.
+// filesInterval is how often the files are read. Their content is compared, so it does not matter how they are replaced:
+// written in place, renamed, or by a symbolic link.
 const filesInterval = 5 * time.Second
 
-// maxPEM is the size of the largest PEM file in bytes: some bundles of CAs have 250 kB.
+// maxPEM is the maximum size of a PEM file in bytes. Some bundles of CAs have 250 kB.
 const maxPEM = 1 << 20
 
-// Files are PEM files on the node.
+// Files follows PEM files on the node.
 type Files struct {
 	Paths config.TLS
-	// Field of the configuration that names them, for errors.
+	// Field is the section of the configuration with the paths, for errors.
 	Field string
-	// Interval between two looks; 0 is the usual one.
-	Interval time.Duration
 }
 
-// Run puts the files' identity in force whenever it changes, until the context ends. Files that are
-// missing, or do not fit together, leave the last good identity in force. report is told of each new
-// identity, with nil, and of each new error.
+// Run stores the identity of the files whenever it changes, until the context ends. The last valid identity stays in
+// force if files are missing or do not match. report is called with nil for each new identity, and with each new error.
 func (f Files) Run(ctx context.Context, store *Store, report func(error)) error {
 	keeper := keeper{store: store, report: report}
 
@@ -46,7 +42,7 @@ func (f Files) Run(ctx context.Context, store *Store, report func(error)) error 
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(cmp.Or(f.Interval, filesInterval)):
+		case <-time.After(filesInterval):
 		}
 	}
 }
@@ -57,7 +53,7 @@ func (f Files) read() (Material, error) {
 	for i, file := range []struct{ field, path string }{{"ca", f.Paths.CA}, {"cert", f.Paths.Cert}, {"key", f.Paths.Key}} {
 		data, err := regular.ReadFile(file.path, maxPEM)
 		if err != nil {
-			return Material{}, fmt.Errorf("error loading %s.%s: %w", f.Field, file.field, err)
+			return Material{}, fmt.Errorf("failed to load %s.%s: %w", f.Field, file.field, err)
 		}
 
 		all[i] = data

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package identity is what the API shows of itself and whom it accepts: certificates and authorities, from
-// Talos or from files, and how they change while it serves.
+// Package identity has the certificates of the API and the authorities that it accepts, from Talos or from files, and
+// follows their changes. NodeName follows the hostname of the node.
 //
-// Key material is kept in memory alone, and no error and no log line holds any.
+// Keys are held in memory only. Errors and log messages contain none.
 package identity
 
 import (
@@ -18,17 +18,17 @@ import (
 	talosx509 "github.com/siderolabs/crypto/x509"
 )
 
-// Material are PEM texts as a source has them.
+// Material is PEM data from a source.
 type Material struct {
-	// CAs whose certificates are accepted, each one or more certificates.
+	// CAs are the accepted authorities, one or more certificates each.
 	CAs [][]byte
-	// Server is the certificate that is shown to clients.
+	// Server is the certificate for clients.
 	Server talosx509.PEMEncodedCertificateAndKey
-	// Client is the certificate that is shown to other nodes; nil where there is none.
+	// Client is the certificate for connections to other nodes; nil if there is none.
 	Client *talosx509.PEMEncodedCertificateAndKey
 }
 
-// sum tells two materials apart.
+// sum returns a hash of the material.
 func (m Material) sum() [sha256.Size]byte {
 	hash := sha256.New()
 	parts := append([][]byte{m.Server.Crt, m.Server.Key}, m.CAs...)
@@ -38,53 +38,52 @@ func (m Material) sum() [sha256.Size]byte {
 	}
 
 	for _, part := range parts {
-		fmt.Fprintf(hash, "%d:", len(part)) //nolint:errcheck // a hash takes everything
+		fmt.Fprintf(hash, "%d:", len(part)) //nolint:errcheck // a hash never fails
 		hash.Write(part)
 	}
 
 	return [sha256.Size]byte(hash.Sum(nil))
 }
 
-// Identity is one state of it. It never changes: another one takes its place.
+// Identity is an immutable set of certificates and authorities.
 type Identity struct {
-	// Server is for accepting connections, Client for opening ones to other nodes; nil where there is no
-	// client certificate.
+	// Server accepts connections, Client opens connections to other nodes; nil without a client certificate.
 	Server, Client *tls.Config
-	// NotBefore and NotAfter are when the server's certificate begins and ceases to be valid.
+	// NotBefore and NotAfter are the validity of the server certificate.
 	NotBefore, NotAfter time.Time
 
 	accepted *x509.CertPool
 }
 
-// Errors about certificates that a call was made with.
+// Errors of client certificates.
 var (
 	ErrExpired    = errors.New("the certificate has expired")
 	ErrUnaccepted = errors.New("the certificate's authority is not accepted any more")
 )
 
-// New makes an identity. TLS 1.3 is the only version, and sessions are not resumed: a resumed one would
-// not be checked against the authorities of now.
+// New returns the identity of the material. It allows TLS 1.3 only, and no session resumption: a resumed session is not
+// verified against the current authorities.
 func New(material Material) (*Identity, error) {
 	server, err := tls.X509KeyPair(material.Server.Crt, material.Server.Key)
 	if err != nil {
-		return nil, fmt.Errorf("error loading the server's certificate and key: %w", err)
+		return nil, fmt.Errorf("failed to load the server's certificate and key: %w", err)
 	}
 
 	if len(material.CAs) == 0 {
-		return nil, errors.New("error loading the accepted CAs: there is none")
+		return nil, errors.New("failed to load the accepted CAs: there is none")
 	}
 
 	var authorities []talostls.ConfigOptionFunc
 
 	for _, ca := range material.CAs {
 		if !x509.NewCertPool().AppendCertsFromPEM(ca) {
-			return nil, errors.New("error loading the accepted CAs: one holds no PEM certificate")
+			return nil, errors.New("failed to load the accepted CAs: one holds no PEM certificate")
 		}
 
 		authorities = append(authorities, talostls.WithCACertPEM(ca))
 	}
 
-	// These are talostls' defaults; what the guard relies on is said here.
+	// These are defaults of talostls. They are set because the guard depends on them.
 	pinned := talostls.ConfigOptionFunc(func(cfg *tls.Config) error {
 		cfg.MinVersion, cfg.SessionTicketsDisabled = tls.VersionTLS13, true
 
@@ -94,7 +93,7 @@ func New(material Material) (*Identity, error) {
 	id := &Identity{NotBefore: server.Leaf.NotBefore, NotAfter: server.Leaf.NotAfter}
 
 	if id.Server, err = talostls.New(append(authorities, pinned, talostls.WithClientAuthType(talostls.Mutual), talostls.WithKeypair(server))...); err != nil {
-		return nil, fmt.Errorf("error making the server's TLS configuration: %w", err)
+		return nil, fmt.Errorf("failed to create the server's TLS configuration: %w", err)
 	}
 
 	id.accepted = id.Server.ClientCAs
@@ -105,18 +104,18 @@ func New(material Material) (*Identity, error) {
 
 	client, err := tls.X509KeyPair(material.Client.Crt, material.Client.Key)
 	if err != nil {
-		return nil, fmt.Errorf("error loading the client's certificate and key: %w", err)
+		return nil, fmt.Errorf("failed to load the client's certificate and key: %w", err)
 	}
 
 	if id.Client, err = talostls.New(append(authorities, pinned, talostls.WithKeypair(client))...); err != nil {
-		return nil, fmt.Errorf("error making the client's TLS configuration: %w", err)
+		return nil, fmt.Errorf("failed to create the client's TLS configuration: %w", err)
 	}
 
 	return id, nil
 }
 
-// Check tells whether a verified connection's certificate is still good: a connection may outlive both
-// its certificate and the acceptance of its authority. Both are sentinel errors.
+// Check verifies the certificate of an open connection again, because a connection may outlive its certificate and the
+// acceptance of its authority. It returns ErrExpired or ErrUnaccepted.
 func (i *Identity) Check(chain []*x509.Certificate, now time.Time) error {
 	leaf := chain[0]
 
@@ -139,7 +138,7 @@ func (i *Identity) Check(chain []*x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// keeper puts a source's identities in force, and tells of what changed.
+// keeper stores the identities of a source and reports changes.
 type keeper struct {
 	store  *Store
 	report func(error)
@@ -148,13 +147,14 @@ type keeper struct {
 	failed  string
 }
 
-// take puts the material in force, unless it is already. The last good one stays when it is of no use.
+// take stores the identity of the material unless it is in force already. If the material is invalid the last identity
+// stays in force.
 func (k *keeper) take(material Material) {
 	sum := material.sum()
 	if sum == k.inForce {
 		if k.failed != "" {
 			k.failed = ""
-			k.report(nil) // the good one is back
+			k.report(nil)
 		}
 
 		return
@@ -172,7 +172,7 @@ func (k *keeper) take(material Material) {
 	k.report(nil)
 }
 
-// fail tells of an error, once.
+// fail reports an error that differs from the last one.
 func (k *keeper) fail(err error) {
 	if text := err.Error(); text != k.failed {
 		k.failed = text

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	talosx509 "github.com/siderolabs/crypto/x509"
@@ -47,8 +48,7 @@ func material(t *testing.T, authority *pki.PKI) identity.Material {
 	return identity.Material{CAs: [][]byte{authority.CA()}, Server: *server}
 }
 
-// TestErrorsHoldNoKeys: what is wrong is named, and nothing of what is secret.
-func TestErrorsHoldNoKeys(t *testing.T) {
+func TestNew_ErrorsContainNoKeys(t *testing.T) {
 	authority := newPKI(t)
 	good, other := material(t, authority), material(t, authority)
 
@@ -67,7 +67,7 @@ func TestErrorsHoldNoKeys(t *testing.T) {
 	}
 }
 
-func TestCheckOfAnOpenConnectionsCertificate(t *testing.T) {
+func TestIdentity_CheckOfAnOpenConnection(t *testing.T) {
 	oldCA, newCA := newPKI(t), newPKI(t)
 
 	pair, err := oldCA.Client("anna", time.Hour, role.Reader)
@@ -96,7 +96,7 @@ func TestCheckOfAnOpenConnectionsCertificate(t *testing.T) {
 	assert.ErrorIs(t, check(before, time.Now().Add(2*time.Hour)), identity.ErrExpired)
 }
 
-// run runs a source until the test ends and collects what it says.
+// run runs a source until the test ends and collects its reports.
 func run(t *testing.T, source interface {
 	Run(ctx context.Context, store *identity.Store, report func(error)) error
 }) (*identity.Store, <-chan error) {
@@ -122,72 +122,71 @@ func report(t *testing.T, reports <-chan error) error {
 	case err := <-reports:
 		return err
 	case <-time.After(time.Minute):
-		require.Fail(t, "nothing is said")
+		require.Fail(t, "no report")
 
 		return nil
 	}
 }
 
-// TestFilesAreReloaded: also when they are behind a symbolic link that is switched, as a mounted secret's are,
-// and never when they do not fit together.
-func TestFilesAreReloaded(t *testing.T) {
-	authority := newPKI(t)
-	dir := t.TempDir()
-	paths := config.TLS{CA: filepath.Join(dir, "now", "ca"), Cert: filepath.Join(dir, "now", "cert"), Key: filepath.Join(dir, "now", "key")}
+// TestFiles_FollowsChanges replaces the directory of the files by a symbolic link, as Kubernetes does for a mounted secret.
+func TestFiles_FollowsChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		current := filepath.Join(dir, "current")
+		paths := config.TLS{CA: filepath.Join(current, "ca"), Cert: filepath.Join(current, "cert"), Key: filepath.Join(current, "key")}
 
-	write := func(name string, m identity.Material) {
-		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
+		write := func(name string, m identity.Material) {
+			require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
 
-		for file, content := range map[string][]byte{"ca": m.CAs[0], "cert": m.Server.Crt, "key": m.Server.Key} {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, name, file), content, 0o600))
+			for file, content := range map[string][]byte{"ca": m.CAs[0], "cert": m.Server.Crt, "key": m.Server.Key} {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, name, file), content, 0o600))
+			}
 		}
-	}
-	point := func(name string) {
-		require.NoError(t, os.Symlink(name, filepath.Join(dir, "next")))
-		require.NoError(t, os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "now")))
-	}
+		link := func(name string) {
+			require.NoError(t, os.Symlink(name, filepath.Join(dir, "next")))
+			require.NoError(t, os.Rename(filepath.Join(dir, "next"), current))
+		}
 
-	first, second := material(t, authority), material(t, authority)
+		authority := newPKI(t)
+		first, second := material(t, authority), material(t, authority)
 
-	write("a", first)
-	write("b", second)
-	write("torn", identity.Material{CAs: first.CAs, Server: talosx509.PEMEncodedCertificateAndKey{Crt: first.Server.Crt, Key: second.Server.Key}})
-	point("a")
+		write("first", first)
+		write("second", second)
+		write("mixed", identity.Material{CAs: first.CAs, Server: talosx509.PEMEncodedCertificateAndKey{Crt: first.Server.Crt, Key: second.Server.Key}})
+		link("first")
 
-	store, reports := run(t, identity.Files{Paths: paths, Field: "api.tls", Interval: 20 * time.Millisecond})
+		store, reports := run(t, identity.Files{Paths: paths, Field: "api.tls"})
 
-	require.NoError(t, report(t, reports))
+		require.NoError(t, report(t, reports))
 
-	one, _ := store.Current()
-	require.NotNil(t, one)
+		before, _ := store.Current()
+		require.NotNil(t, before)
 
-	point("b")
-	require.NoError(t, report(t, reports))
+		link("second")
+		require.NoError(t, report(t, reports))
 
-	two, _ := store.Current()
-	assert.NotEqual(t, one.Server.Certificates[0].Leaf.SerialNumber, two.Server.Certificates[0].Leaf.SerialNumber)
+		after, _ := store.Current()
+		assert.NotEqual(t, before.Server.Certificates[0].Leaf.SerialNumber, after.Server.Certificates[0].Leaf.SerialNumber)
 
-	// Certificate and key of different pairs: the last good ones stay, and it is said once.
-	point("torn")
-	require.ErrorContains(t, report(t, reports), "certificate and key")
+		// The last valid certificates stay in force.
+		link("mixed")
+		require.ErrorContains(t, report(t, reports), "certificate and key")
 
-	require.NoError(t, os.Remove(filepath.Join(dir, "now")))
-	require.ErrorContains(t, report(t, reports), "api.tls.ca")
+		require.NoError(t, os.Remove(current))
+		require.ErrorContains(t, report(t, reports), "api.tls.ca")
 
-	still, _ := store.Current()
-	assert.Same(t, two, still)
+		link("second")
+		require.NoError(t, report(t, reports))
 
-	point("b")
-	require.NoError(t, report(t, reports), "the good ones are back")
+		last, _ := store.Current()
+		assert.Same(t, after, last, "the certificates are the same")
 
-	still, _ = store.Current()
-	assert.Same(t, two, still, "they are the same")
-
-	time.Sleep(100 * time.Millisecond)
-	assert.Empty(t, reports, "nothing is said twice")
+		time.Sleep(time.Hour)
+		assert.Empty(t, reports, "each change is reported once")
+	})
 }
 
-func TestTalosCertificates(t *testing.T) {
+func TestTalos_FollowsMachined(t *testing.T) {
 	authority := newPKI(t)
 
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})
@@ -196,7 +195,7 @@ func TestTalosCertificates(t *testing.T) {
 	m.Services = machined.ThisProcess
 	store, reports := run(t, identity.Talos{Socket: m.Socket, Retry: 20 * time.Millisecond})
 
-	// machined is not there yet, then it has nothing yet.
+	// machined is not started yet, then it has no certificates yet.
 	require.ErrorContains(t, report(t, reports), m.Socket)
 	require.NoError(t, m.Start())
 	t.Cleanup(m.Stop)
@@ -212,10 +211,10 @@ func TestTalosCertificates(t *testing.T) {
 
 	id, _ := store.Current()
 	require.NotNil(t, id)
-	assert.Nil(t, id.Client, "workers have none")
+	assert.Nil(t, id.Client, "workers have no client certificate")
 	assert.True(t, id.Server.SessionTicketsDisabled)
 
-	// Maintenance mode accepts everybody: the guard does not follow.
+	// apid accepts every client in maintenance mode. The guard does not.
 	worker.TypedSpec().SkipVerifyingClientCert = true
 	require.NoError(t, m.State.Update(t.Context(), worker))
 	require.ErrorContains(t, report(t, reports), "maintenance mode")
@@ -234,7 +233,7 @@ func TestTalosCertificates(t *testing.T) {
 	assert.NotNil(t, id.Client)
 }
 
-// TestTalos_StartsInMaintenanceMode: nothing is accepted without certificates, and they are taken when they come.
+// TestTalos_StartsInMaintenanceMode waits for the certificates that follow it.
 func TestTalos_StartsInMaintenanceMode(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})
 	require.NoError(t, err)
@@ -263,7 +262,7 @@ func TestTalos_StartsInMaintenanceMode(t *testing.T) {
 	assert.NotNil(t, id)
 }
 
-// TestTalos_NotAdmitted: machined admits processes of extension services alone.
+// TestTalos_NotAdmitted is refused by machined, which admits processes of extension services only.
 func TestTalos_NotAdmitted(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &secrets.API{})
 	require.NoError(t, err)

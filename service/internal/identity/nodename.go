@@ -19,30 +19,29 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/machined"
 )
 
-// Talos' HostnameStatus (pkg/machinery/resources/network). The package itself would make the program a sixth larger.
+// Talos' HostnameStatus (pkg/machinery/resources/network). Importing the package would make the binary a sixth larger.
 const (
 	statusType      = resource.Type("HostnameStatuses.net.talos.dev")
 	statusNamespace = resource.Namespace("network")
 	statusID        = resource.ID("hostname")
 )
 
-// status is the part of it that is read.
+// status has the fields of HostnameStatus that are read.
 type status struct {
 	Hostname   string `protobuf:"1"`
 	Domainname string `protobuf:"2"`
 }
 
-// NodeName is the node's, as machined reported it last. Before its first answer, and for a nil NodeName, it is the
-// hostname of the process.
+// NodeName is the name of the node that machined reported last. Before its first report, and for a nil NodeName, it is
+// the hostname of the process.
 type NodeName struct {
 	reported atomic.Pointer[status]
 }
 
-// String returns the hostname without a domain, which is the kernel's hostname on Talos. It is empty when there
-// is none.
+// String returns the hostname without a domain, which is the kernel's hostname on Talos; empty if there is none.
 func (n *NodeName) String() string { return n.current().Hostname }
 
-// Is tells whether a name is the node's: its hostname or its FQDN, as apid decides.
+// Is reports whether a name is the node's hostname or its FQDN, by the rules of apid.
 func (n *NodeName) Is(name string) bool {
 	now := n.current()
 
@@ -65,8 +64,8 @@ func (n *NodeName) current() status {
 	return status{Hostname: hostname}
 }
 
-// Run follows machined's answer until the context ends. While machined is away the last name stays. A retry of 0
-// is the usual one.
+// Run follows machined's HostnameStatus until the context ends. The last name stays while machined is unreachable. A retry
+// of 0 is two seconds.
 func (n *NodeName) Run(ctx context.Context, socket string, retry time.Duration, logger *zap.Logger) error {
 	return machined.Watch{
 		Socket: socket, Retry: retry, Name: "hostname", Role: role.Reader,
@@ -74,7 +73,7 @@ func (n *NodeName) Run(ctx context.Context, socket string, retry time.Duration, 
 		Changed: func(r resource.Resource) {
 			reported, err := decode(r)
 			if err != nil || reported.Hostname == "" {
-				logger.Warn("machined's hostname cannot be read, the last one stays", zap.Error(err))
+				logger.Warn("failed to read machined's hostname, the last one stays", zap.Error(err))
 
 				return
 			}
@@ -85,27 +84,27 @@ func (n *NodeName) Run(ctx context.Context, socket string, retry time.Duration, 
 
 			n.reported.Store(&reported)
 		},
-		// The certificates' condition reports an absent machined already.
-		Failed: func(err error) { logger.Debug("hostname stays as it is", zap.Error(err)) },
+		// The condition of the certificates reports an unreachable machined.
+		Failed: func(err error) { logger.Debug("failed to follow the hostname, the last one stays", zap.Error(err)) },
 	}.Run(ctx)
 }
 
-// decode reads the resource, whether or not the program has its Go type.
+// decode decodes the resource, whether or not the binary has its Go type.
 func decode(r resource.Resource) (status, error) {
 	message, err := protobuf.FromResource(r)
 	if err != nil {
-		return status{}, fmt.Errorf("error encoding %s: %w", r.Metadata(), err)
+		return status{}, fmt.Errorf("failed to encode %s: %w", r.Metadata(), err)
 	}
 
 	wire, err := message.Marshal()
 	if err != nil {
-		return status{}, fmt.Errorf("error encoding %s: %w", r.Metadata(), err)
+		return status{}, fmt.Errorf("failed to encode %s: %w", r.Metadata(), err)
 	}
 
 	var decoded status
 
 	if err := protoenc.Unmarshal(wire.GetSpec().GetProtoSpec(), &decoded); err != nil {
-		return status{}, fmt.Errorf("error decoding %s: %w", r.Metadata(), err)
+		return status{}, fmt.Errorf("failed to decode %s: %w", r.Metadata(), err)
 	}
 
 	return decoded, nil

@@ -27,7 +27,7 @@ func hostnameStatus(hostname, domain string) *network.HostnameStatus {
 	return status
 }
 
-// TestDecode_WithoutTheGoType decodes what a program without machinery's package gets: the message alone.
+// TestDecode_WithoutTheGoType decodes a message as a binary without machinery's package gets it.
 func TestDecode_WithoutTheGoType(t *testing.T) {
 	encoded, err := protobuf.FromResource(hostnameStatus("talos-1", "example.org"))
 	require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestDecode_WithoutTheGoType(t *testing.T) {
 	assert.Equal(t, network.HostnameID, statusID)
 }
 
-func TestName_Is(t *testing.T) {
+func TestNodeName_Is(t *testing.T) {
 	named := &NodeName{}
 	named.reported.Store(&status{Hostname: "talos-1", Domainname: "example.org"})
 
@@ -59,9 +59,9 @@ func TestName_Is(t *testing.T) {
 		{"FQDN", named, "talos-1.example.org", true},
 		{"another domain", named, "talos-1.example.com", false},
 		{"another hostname", named, "talos-10", false},
-		{"the process' hostname after machined's answer", named, own, false},
+		{"the process' hostname after machined's report", named, own, false},
 		{"empty", named, "", false},
-		{"before machined's answer", &NodeName{}, own, true},
+		{"before machined's report", &NodeName{}, own, true},
 		{"nil", nil, own, true},
 		{"trailing dot without a domain", &NodeName{}, own + ".", false},
 	} {
@@ -69,8 +69,8 @@ func TestName_Is(t *testing.T) {
 	}
 }
 
-// TestName_FollowsMachined goes from an absent machined over two names to a machined that is lost.
-func TestName_FollowsMachined(t *testing.T) {
+// TestNodeName_FollowsMachined starts without machined, changes the name, and restarts machined.
+func TestNodeName_FollowsMachined(t *testing.T) {
 	m, err := machined.New(t.Context(), filepath.Join(t.TempDir(), "machine.sock"), &network.HostnameStatus{})
 	require.NoError(t, err)
 

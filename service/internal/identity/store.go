@@ -7,14 +7,14 @@ import (
 	"sync"
 )
 
-// Store holds the identity in force. The zero Store has none yet.
+// Store holds the identity in force. The zero Store has none.
 type Store struct {
 	mu      sync.Mutex
 	current *Identity
 	changed chan struct{}
 }
 
-// Current is the identity in force, nil before the first, and a channel that is closed when it changes.
+// Current returns the identity in force, nil before the first, and a channel that is closed when it changes.
 func (s *Store) Current() (*Identity, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,7 +26,7 @@ func (s *Store) Current() (*Identity, <-chan struct{}) {
 	return s.current, s.changed
 }
 
-// Set puts another identity in force.
+// Set replaces the identity in force.
 func (s *Store) Set(id *Identity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,26 +15,26 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/machined"
 )
 
-// Talos is the node's own: what apid shows and accepts, from machined (secrets.API).
+// Talos follows the certificates and authorities of apid in machined (secrets.API).
 //
-// Workers have no client certificate; on control planes it is the one with which apid forwards requests to
-// other nodes (os:impersonator).
+// Workers have no client certificate. That of control planes is the one that apid forwards requests to other nodes with
+// (os:impersonator).
 type Talos struct {
-	// Socket of machined. It has no TLS: it knows its clients by their process, and takes their roles from
-	// the request's metadata. The resource is sensitive, which takes os:admin.
+	// Socket of machined. It has no TLS: machined identifies clients by their process and takes their roles from the
+	// metadata of the request. The resource is sensitive and requires os:admin.
 	Socket string
-	// Retry after a loss; 0 is the usual time.
+	// Retry is the time until the next attempt after a failure; 0 is two seconds.
 	Retry time.Duration
 }
 
-// errSkipVerify: in maintenance mode, without a machine configuration, apid accepts every client. Extensions run
-// there, too. The guard waits for certificates instead.
-var errSkipVerify = errors.New("error taking machined's certificates: the node is in maintenance mode, in which apid accepts clients " +
-	"without a certificate; the guard does not, and serves TCP once the node has a machine configuration")
+// errSkipVerify means maintenance mode, in which apid accepts every client. Extensions run in it, and the guard waits for
+// certificates.
+var errSkipVerify = errors.New("failed to use machined's certificates: the node is in maintenance mode, in which apid accepts clients " +
+	"without a certificate; the guard serves TCP once the node has a machine configuration")
 
-// Run puts machined's identity in force whenever it changes, until the context ends. While machined is away,
-// or has none that is of use, the last good one stays in force. report is told of each new identity, with
-// nil, and of each new error.
+// Run stores the identity of machined whenever it changes, until the context ends. The last valid identity stays in force
+// while machined is unreachable or has no valid one. report is called with nil for each new identity, and with each new
+// error.
 func (t Talos) Run(ctx context.Context, store *Store, report func(error)) error {
 	keeper := &keeper{store: store, report: report}
 
@@ -43,7 +43,7 @@ func (t Talos) Run(ctx context.Context, store *Store, report func(error)) error 
 		Changed: func(r resource.Resource) {
 			api, ok := r.(*secrets.API)
 			if !ok {
-				keeper.fail(fmt.Errorf("error reading machined's certificates: unexpected type %T", r))
+				keeper.fail(fmt.Errorf("failed to read machined's certificates: unexpected type %T", r))
 
 				return
 			}

@@ -20,11 +20,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
-// remembered is how long the counters of a workload that is gone are still told: whoever asks may not have seen
-// the last of them.
-const remembered = time.Hour
+// retention is how long the event counters of a workload are exported after it is gone, so that the last events are
+// scraped.
+const retention = time.Hour
 
-// collector reads the guard's state whenever it is asked.
+// collector reads the guard's state at each scrape.
 type collector struct {
 	state  state.State
 	feed   *observe.Feed
@@ -32,11 +32,9 @@ type collector struct {
 	descs  map[string]*desc
 
 	mu sync.Mutex
-	// seen is when each workload was there last, samples the newest of those that are.
+	// seen is when each workload existed last, samples are the newest of those that exist.
 	seen    map[string]time.Time
 	samples map[string]*resources.TargetStatsSpec
-	// credits are the rules that have one.
-	credits map[string]struct{}
 }
 
 type desc struct {
@@ -49,7 +47,6 @@ func newCollector(st state.State, feed *observe.Feed, events map[string]*prometh
 	c := &collector{
 		state: st, feed: feed, events: events, descs: map[string]*desc{},
 		seen: map[string]time.Time{}, samples: map[string]*resources.TargetStatsSpec{},
-		credits: map[string]struct{}{},
 	}
 
 	kinds := map[series.Kind]prometheus.ValueType{series.Gauge: prometheus.GaugeValue, series.Counter: prometheus.CounterValue}
@@ -60,7 +57,7 @@ func newCollector(st state.State, feed *observe.Feed, events map[string]*prometh
 		}
 	}
 
-	// These are other collectors'.
+	// Other collectors export these.
 	for _, name := range append([]string{series.BuildInfo, series.ApplyFailures}, eventNames...) {
 		delete(c.descs, name)
 	}
@@ -79,8 +76,8 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What cannot be read is an invalid metric, which makes the whole answer
-// an error: a part of it would look like the rest had gone.
+// Collect implements prometheus.Collector. If a resource cannot be read the whole scrape fails, because missing series
+// would mean that their workloads are gone.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +99,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.counters(ch)
 }
 
-// counters begin at 0 with the workload, so that the first event is an increase.
+// counters exports the event counters. They start at 0 with the workload, so that the first event is an increase.
 func (c *collector) counters(ch chan<- prometheus.Metric) {
 	now := time.Now()
 
@@ -115,7 +112,7 @@ func (c *collector) counters(ch chan<- prometheus.Metric) {
 	}
 
 	maps.DeleteFunc(c.seen, func(id string, at time.Time) bool {
-		outdated := now.Sub(at) > remembered
+		outdated := now.Sub(at) > retention
 		if outdated {
 			for _, vec := range c.events {
 				vec.DeleteLabelValues(workloadOf(id)...)
@@ -130,7 +127,7 @@ func (c *collector) counters(ch chan<- prometheus.Metric) {
 	}
 }
 
-// sink takes values by their names in pkg/series.
+// sink sends values to a scrape by their names in internal/series.
 type sink struct {
 	ch    chan<- prometheus.Metric
 	descs map[string]*desc
@@ -141,15 +138,15 @@ func (s *sink) put(name string, value float64, labels ...string) {
 	s.ch <- prometheus.MustNewConstMetric(d.Desc, d.kind, value, labels...)
 }
 
-// oneHot is 1 for what is, and 0 for everything else it could be.
-func (s *sink) oneHot(name, is string, all []string, labels ...string) {
-	for _, could := range all {
+// oneHot puts a series for each possible value of the last label: 1 for the current one and 0 for the others.
+func (s *sink) oneHot(name, current string, all []string, labels ...string) {
+	for _, possible := range all {
 		value := 0.0
-		if could == is {
+		if possible == current {
 			value = 1
 		}
 
-		s.put(name, value, append(labels[:len(labels):len(labels)], could)...)
+		s.put(name, value, append(labels[:len(labels):len(labels)], possible)...)
 	}
 }
 
@@ -157,7 +154,7 @@ func (s *sink) fail(name string, err error) {
 	s.ch <- prometheus.NewInvalidMetric(s.descs[name].Desc, err)
 }
 
-// each calls do for every resource of a type; a name is that of a metric it is for.
+// each calls do for every resource of a type. If they cannot be listed the metric of that name is invalid.
 func each[T meta.ResourceWithRD](c *collector, out *sink, name string, do func(T)) {
 	list, err := safe.StateListAll[T](context.Background(), c.state)
 	if err != nil {

@@ -2,10 +2,10 @@
 
 //go:build linux
 
-// Package metrics exports what the guard sees and does to Prometheus. Which metrics there are stands in pkg/series.
+// Package metrics exports the guard's samples, decisions and actions to Prometheus. internal/series lists the metrics.
 //
-// Values are read when somebody asks for them: from the newest samples and from the resources that clients see,
-// so that nothing is counted twice. Only what happens between two questions is counted as it happens.
+// Gauges are read at each scrape from the newest samples and from the resources that clients see. Events are counted
+// when they happen.
 package metrics
 
 import (
@@ -24,9 +24,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
-// Metrics of one guard. It is made by New.
+// Metrics are the metrics of one guard. New creates them.
 type Metrics struct {
-	// SampleDuration and Reaction take seconds: see pkg/series.
+	// SampleDuration and Reaction observe seconds, see internal/series.
 	SampleDuration, Reaction prometheus.Histogram
 
 	registry *prometheus.Registry
@@ -34,10 +34,10 @@ type Metrics struct {
 	failures *prometheus.CounterVec
 }
 
-// otherErrno stands for failures that are no error of the kernel's.
+// otherErrno is the label of failures that are no error number of the kernel.
 const otherErrno = "other"
 
-// New makes the metrics of a guard whose state and samples these are.
+// New returns the metrics of a guard with this state and these samples.
 func New(st state.State, feed *observe.Feed, version string) *Metrics {
 	known := map[string]series.Series{}
 	for _, s := range series.All() {
@@ -64,7 +64,7 @@ func New(st state.State, feed *observe.Feed, version string) *Metrics {
 		m.events[name] = counter(name)
 	}
 
-	// From the start, so that the first failure is an increase.
+	// The series exist from the start, so that the first failure is an increase.
 	for _, errno := range []string{"EACCES", "EPERM", "EROFS", "EINVAL", otherErrno} {
 		m.failures.WithLabelValues(errno)
 	}
@@ -80,13 +80,13 @@ func New(st state.State, feed *observe.Feed, version string) *Metrics {
 	return m
 }
 
-// Gatherer is for whoever asks without HTTP.
+// Gatherer returns the metrics without HTTP.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
-// eventNames are the counters of what happens to a workload.
+// eventNames are the counters with the labels of a workload.
 var eventNames = []string{series.Throttles, series.Releases, series.Probes, series.ExternalChanges}
 
-// Count takes an action of the guard's. It is what record.Log tells.
+// Count counts an action. It is an observer of record.Actions.
 func (m *Metrics) Count(action *resources.GuardActionSpec) {
 	name := ""
 
@@ -94,7 +94,7 @@ func (m *Metrics) Count(action *resources.GuardActionSpec) {
 	case resources.ActionApply:
 		name = series.Throttles
 	case resources.ActionRelease:
-		// A person's order is on record beside what it led to.
+		// The override of a person is recorded in addition to the release that it causes.
 		if action.By.IsZero() {
 			name = series.Releases
 		}
@@ -109,7 +109,7 @@ func (m *Metrics) Count(action *resources.GuardActionSpec) {
 	}
 }
 
-// Failed takes an attempt to write or to take back a ceiling that failed.
+// Failed counts a failed attempt to write a ceiling or to restore the owner's limit.
 func (m *Metrics) Failed(err error) {
 	m.failures.WithLabelValues(errnoOf(err)).Inc()
 }
@@ -125,12 +125,12 @@ func errnoOf(err error) string {
 	return otherErrno
 }
 
-// workloadOf takes a target's id apart: namespace, pod and container.
-func workloadOf(id string) []string {
-	parts := strings.SplitN(id, "/", 3)
-	for len(parts) < 3 {
-		parts = append(parts, "")
-	}
+// workloadOf returns the labels of a target: namespace, pod and container.
+func workloadOf(id string) []string { return split(id, 3) }
 
-	return parts
+// split splits an id into n labels. Missing ones are empty.
+func split(id string, n int) []string {
+	parts := strings.SplitN(id, "/", n)
+
+	return append(parts, make([]string, n-len(parts))...)
 }

@@ -32,9 +32,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
-// incident is the guard of the incident's node, under its ceiling, with the samples that its state shows.
+// incident returns the metrics of the guard on the incident's node, with a ceiling in force.
 func incident(t *testing.T) (*metrics.Metrics, state.State, *observe.Feed) {
 	t.Helper()
 
@@ -55,8 +55,8 @@ func incident(t *testing.T) (*metrics.Metrics, state.State, *observe.Feed) {
 
 	// A rule with credit, and one that is unavailable.
 	for name, spec := range map[string]resources.RuleStatusSpec{
-		"SpegelCPUCredit": {Signal: "cpu", State: "ok", Value: 1.8, Threshold: 0.4, Credit: 0.25, Mode: "enforce"},
-		"Unavailable":     {Signal: "allocation", State: "unavailable", Threshold: 16e6, Reason: "nothing is asked", Mode: "observe"},
+		"SpegelCPUCredit": {Signal: "cpu", State: "ok", Value: 1.8, Threshold: 0.4, Credit: 0.25, HasCredit: true, Mode: "enforce"},
+		"Unavailable":     {Signal: "allocation", State: "unavailable", Threshold: 16e6, Reason: "metrics are off", Mode: "observe"},
 		"Pressure":        {Signal: "cpuPressure", State: "ok", Value: 0.1, Threshold: 0.5, Mode: "observe"},
 		"Expression":      {Signal: "expression", State: "ok", Mode: "observe"},
 	} {
@@ -74,7 +74,7 @@ func incident(t *testing.T) (*metrics.Metrics, state.State, *observe.Feed) {
 	return metrics.New(guard.State, feed, "1.2.3"), guard.State, feed
 }
 
-// scrape is what Prometheus gets.
+// scrape returns what Prometheus gets.
 func scrape(t *testing.T, m *metrics.Metrics) string {
 	t.Helper()
 
@@ -84,7 +84,7 @@ func scrape(t *testing.T, m *metrics.Metrics) string {
 	return response.Body.String()
 }
 
-// own are the guard's own lines.
+// own returns the lines of the guard's own metrics.
 func own(text string) string {
 	var lines []string
 
@@ -97,14 +97,14 @@ func own(text string) string {
 	return strings.Join(lines, "")
 }
 
-// timeless leaves out what no two runs have in common.
+// timeless replaces what differs between two runs.
 func timeless(text string) string {
 	text = regexp.MustCompile(`goversion="[^"]*"`).ReplaceAllString(text, `goversion="go"`)
 
 	return regexp.MustCompile(`(spegel_guard_rule_pending_seconds\{[^}]*NetworkTX"[^}]*\}) .*`).ReplaceAllString(text, "$1 SECONDS")
 }
 
-func TestGolden(t *testing.T) {
+func TestMetrics_Golden(t *testing.T) {
 	m, _, _ := incident(t)
 
 	m.SampleDuration.Observe(0.0002)
@@ -121,11 +121,10 @@ func TestGolden(t *testing.T) {
 
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	assert.Equal(t, string(want), got, "go test ./service/metrics -run Golden -update writes it anew")
+	assert.Equal(t, string(want), got, "go test ./service/internal/metrics -run Golden -update")
 }
 
-// TestEachIsExported: what pkg/series promises is there, and there is nothing else.
-func TestEachIsExported(t *testing.T) {
+func TestMetrics_ExportsAllSeries(t *testing.T) {
 	m, _, _ := incident(t)
 	text := scrape(t, m)
 	known := map[string]bool{}
@@ -137,14 +136,14 @@ func TestEachIsExported(t *testing.T) {
 	}
 
 	for _, match := range regexp.MustCompile(`(?m)^# TYPE (spegel_guard_\S+)`).FindAllStringSubmatch(text, -1) {
-		assert.True(t, known[match[1]], "%s is exported and not in pkg/series", match[1])
+		assert.True(t, known[match[1]], "%s is exported and not in internal/series", match[1])
 	}
 
-	assert.NotContains(t, text, "5f2a", "no container's id")
+	assert.NotContains(t, text, "5f2a", "container ids change with each restart")
 	assert.Contains(t, text, "process_resident_memory_bytes")
 }
 
-func TestLint(t *testing.T) {
+func TestMetrics_PassesLint(t *testing.T) {
 	m, _, _ := incident(t)
 
 	problems, err := testutil.GatherAndLint(m.Gatherer())
@@ -152,8 +151,7 @@ func TestLint(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
-// TestPromtoolOnTheScrape: Prometheus' own check of what is exported.
-func TestPromtoolOnTheScrape(t *testing.T) {
+func TestMetrics_PassesPromtool(t *testing.T) {
 	promtool := os.Getenv("SPEGEL_GUARD_PROMTOOL")
 	if promtool == "" {
 		t.Skip("SPEGEL_GUARD_PROMTOOL is not set: make test-cli")
@@ -170,12 +168,11 @@ func TestPromtoolOnTheScrape(t *testing.T) {
 	t.Logf("promtool check metrics: no complaint about %d metrics", len(series.All()))
 }
 
-func TestWhatIsNotKnownIsAbsent(t *testing.T) {
+func TestMetrics_OmitsUnknownValues(t *testing.T) {
 	m, st, feed := incident(t)
 	id := fleettest.TargetOf("talos-prod-2")
-	unavailable := resources.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "why"}
 
-	feed.Put(id, &resources.TargetStatsSpec{CPU: unavailable, TXBytesPerSecond: unavailable})
+	feed.Put(id, &resources.TargetStatsSpec{CPU: resources.Unavailable("why"), TXBytesPerSecond: resources.Warming()})
 
 	ceiling := resources.NewCeilingStatus(id)
 	require.NoError(t, st.Destroy(t.Context(), ceiling.Metadata()))
@@ -187,14 +184,27 @@ func TestWhatIsNotKnownIsAbsent(t *testing.T) {
 	}
 
 	assert.Contains(t, text, series.Provenance+`{container="registry",namespace="spegel",pod="spegel-2x7k2",provenance="unavailable",signal="cpu"} 1`)
+	assert.Contains(t, text, series.Provenance+`{container="registry",namespace="spegel",pod="spegel-2x7k2",provenance="warming",signal="networkTx"} 1`)
 
 	feed.Remove(id)
-	assert.NotContains(t, scrape(t, m), "\n"+series.LastSample+"{", "of a target that is gone nothing is told but what happened to it")
+	assert.NotContains(t, scrape(t, m), "\n"+series.LastSample+"{", "a target that is gone has event counters only")
 	assert.Contains(t, scrape(t, m), "\n"+series.Throttles+"{")
 }
 
-// TestAnObservedCeilingIsNone: what would have been written is not in force.
-func TestAnObservedCeilingIsNone(t *testing.T) {
+func TestMetrics_ExportsAnEmptyCredit(t *testing.T) {
+	m, st, _ := incident(t)
+
+	_, err := safe.StateUpdateWithConflicts(t.Context(), st,
+		resources.NewRuleStatus(fleettest.TargetOf("talos-prod-2")+"/SpegelCPUCredit").Metadata(), func(r *resources.RuleStatus) error {
+			r.TypedSpec().Credit = 0
+
+			return nil
+		})
+	require.NoError(t, err)
+	assert.Contains(t, scrape(t, m), series.RuleCredit+`{container="registry",namespace="spegel",pod="spegel-2x7k2",rule="SpegelCPUCredit"} 0`+"\n")
+}
+
+func TestMetrics_OmitsObservedCeilings(t *testing.T) {
 	m, st, _ := incident(t)
 
 	_, err := safe.StateUpdateWithConflicts(t.Context(), st, resources.NewCeilingStatus(fleettest.TargetOf("talos-prod-2")).Metadata(),
@@ -207,7 +217,7 @@ func TestAnObservedCeilingIsNone(t *testing.T) {
 	assert.NotContains(t, scrape(t, m), "\n"+series.Ceiling+"{")
 }
 
-func TestWhatHappensIsCounted(t *testing.T) {
+func TestMetrics_CountsActions(t *testing.T) {
 	m, _, _ := incident(t)
 	id := fleettest.TargetOf("talos-prod-2")
 
@@ -222,7 +232,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	const workload = `container="registry",namespace="spegel",pod="spegel-2x7k2"`
 
 	for _, name := range []string{series.Throttles, series.Releases, series.Probes, series.ExternalChanges} {
-		assert.Equal(t, "0", value(name, workload), "from the start, or the first would be no increase")
+		assert.Equal(t, "0", value(name, workload), "the series exists before the first event")
 	}
 
 	for _, action := range []resources.GuardActionSpec{
@@ -235,7 +245,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	}
 
 	assert.Equal(t, "2", value(series.Throttles, workload))
-	assert.Equal(t, "1", value(series.Releases, workload), "a person's order is on record beside what it led to")
+	assert.Equal(t, "1", value(series.Releases, workload), "the override itself is not counted")
 	assert.Equal(t, "1", value(series.Probes, workload))
 	assert.Equal(t, "1", value(series.ExternalChanges, workload))
 
@@ -246,8 +256,8 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	assert.Equal(t, "0", value(series.ApplyFailures, `errno="EACCES"`))
 }
 
-// TestTheDashboardAsksForWhatThereIs: each metric in its queries is exported.
-func TestTheDashboardAsksForWhatThereIs(t *testing.T) {
+// TestDashboard_QueriesExportedMetrics checks that each metric in the queries is exported.
+func TestDashboard_QueriesExportedMetrics(t *testing.T) {
 	m, _, _ := incident(t)
 	m.SampleDuration.Observe(1)
 
@@ -266,15 +276,14 @@ func TestTheDashboardAsksForWhatThereIs(t *testing.T) {
 		assert.NotEmpty(t, found, query.Title)
 
 		for _, name := range found {
-			assert.Regexp(t, `(?m)^`+name+`[{ ]`, text, "%s asks for what is not there", query.Title)
+			assert.Regexp(t, `(?m)^`+name+`[{ ]`, text, "%s queries a metric that is not exported", query.Title)
 		}
 	}
 
 	assert.True(t, bytes.Contains(dashboard.JSON, []byte(`"iconColor"`)), "transitions are annotations")
 }
 
-// TestAStateThatCannotBeReadIsAnError: half an answer would look like the rest had gone.
-func TestAStateThatCannotBeReadIsAnError(t *testing.T) {
+func TestMetrics_FailsIfTheStateCannotBeRead(t *testing.T) {
 	m := metrics.New(state.WrapCore(broken{}), observe.NewFeed(), "1")
 
 	response := get(t, m.Handler(false), "GET", metrics.Path)

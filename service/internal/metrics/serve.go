@@ -21,7 +21,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
-// Bounds of what all who scrape may take together: a few Prometheuses, and no more.
+// Bounds for all clients together. A few Prometheus servers fit in.
 const (
 	maxConnections = 16
 	maxScrapes     = 4
@@ -29,24 +29,24 @@ const (
 	maxHeader      = 16 << 10
 )
 
-// Path is where the metrics are.
+// Path is the path of the metrics.
 const Path = "/metrics"
 
-// readers may read what the guard serves, as over the API.
+// readers are the roles that may read the metrics, the same as for the API.
 var readers = role.MakeSet(role.Admin, role.Operator, role.Reader)
 
-// Options of the server.
+// Options configure the server.
 type Options struct {
 	Listen string
 	// Identities are for mutual TLS; nil serves without.
 	Identities *identity.Store
-	// Roles tells that a client's certificate must have one of Talos' roles that may read.
+	// Roles requires a client certificate with a Talos role that may read.
 	Roles bool
-	// Served is called when the listener is open; nil is not.
+	// Served is called when the listener is open, if it is not nil.
 	Served func()
 }
 
-// Handler answers GET at Path, in the text format or in OpenMetrics.
+// Handler serves GET requests for Path, in the text format or in OpenMetrics.
 func (m *Metrics) Handler(roles bool) http.Handler {
 	scrape := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: maxScrapes, Timeout: timeout, EnableOpenMetrics: true,
@@ -76,7 +76,7 @@ func mayRead(state *tls.ConnectionState) bool {
 	return roles.IncludesAny(readers)
 }
 
-// Serve serves the metrics until the context ends. With identities it waits for the first one.
+// Serve serves the metrics until the context ends. With identities it waits for the first one before it listens.
 func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) error {
 	if opts.Identities != nil {
 		if _, err := opts.Identities.Wait(ctx); err != nil {
@@ -86,10 +86,10 @@ func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) e
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Listen)
 	if err != nil {
-		return fmt.Errorf("error listening on metrics.listen: %w", err)
+		return fmt.Errorf("failed to listen on metrics.listen: %w", err)
 	}
 
-	logger.Info("metrics are served", zap.Stringer("address", listener.Addr()), zap.Bool("tls", opts.Identities != nil))
+	logger.Info("serving metrics", zap.Stringer("address", listener.Addr()), zap.Bool("tls", opts.Identities != nil))
 
 	if opts.Served != nil {
 		opts.Served()
@@ -98,27 +98,27 @@ func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) e
 	listener = netutil.LimitListener(listener, maxConnections)
 
 	if opts.Identities != nil {
-		listener = tls.NewListener(listener, following(opts.Identities))
+		listener = tls.NewListener(listener, tlsConfig(opts.Identities))
 	}
 
-	// What goes wrong with one connection is nobody's concern: a scan of the node's ports would fill the log.
+	// Errors of single connections are not logged: a port scan would fill the log.
 	server := &http.Server{
 		Handler: m.Handler(opts.Roles), ReadHeaderTimeout: timeout, ReadTimeout: timeout, WriteTimeout: 2 * timeout, IdleTimeout: time.Minute,
 		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(logger.Named("metrics").WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 	}
 
-	stop := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // it is over
+	stop := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // the server ends
 	defer stop()
 
 	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("error serving the metrics on %s: %w", opts.Listen, err)
+		return fmt.Errorf("failed to serve the metrics on %s: %w", opts.Listen, err)
 	}
 
 	return nil
 }
 
-// following is the TLS configuration of whichever identity is in force at a handshake.
-func following(store *identity.Store) *tls.Config {
+// tlsConfig returns a TLS configuration that uses the identity in force at each handshake.
+func tlsConfig(store *identity.Store) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {

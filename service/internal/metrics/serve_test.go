@@ -33,7 +33,7 @@ func get(t *testing.T, handler http.Handler, method, path string) *httptest.Resp
 	return response
 }
 
-func TestNothingElseIsServed(t *testing.T) {
+func TestHandler_ServesMetricsOnly(t *testing.T) {
 	m, _, _ := incident(t)
 
 	assert.Equal(t, http.StatusOK, get(t, m.Handler(false), http.MethodGet, "/metrics").Code)
@@ -43,7 +43,7 @@ func TestNothingElseIsServed(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, get(t, m.Handler(true), http.MethodGet, "/metrics").Code, "roles without TLS")
 }
 
-// serve serves the incident's metrics until the test ends, and returns where.
+// serve serves the incident's metrics until the test ends and returns the address.
 func serve(t *testing.T, opts metrics.Options) string {
 	t.Helper()
 
@@ -97,7 +97,7 @@ func fetch(t *testing.T, url string, cfg *tls.Config) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
-func TestPlain(t *testing.T) {
+func TestServe_WithoutTLS(t *testing.T) {
 	code, body, err := fetch(t, "http://"+serve(t, metrics.Options{})+"/metrics", nil)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusOK, code)
@@ -119,7 +119,7 @@ func store(t *testing.T, authority *pki.PKI) *identity.Store {
 	return s
 }
 
-func TestMutualTLS(t *testing.T) {
+func TestServe_WithMutualTLS(t *testing.T) {
 	authority, err := pki.New()
 	require.NoError(t, err)
 
@@ -131,7 +131,7 @@ func TestMutualTLS(t *testing.T) {
 		cfg, err := authority.ClientTLS("prometheus", roles...)
 		require.NoError(t, err)
 
-		cfg.NextProtos = nil // it is gRPC's
+		cfg.NextProtos = nil // they are those of gRPC
 
 		return cfg
 	}
@@ -148,21 +148,21 @@ func TestMutualTLS(t *testing.T) {
 
 	code, _, err = fetch(t, anyClient, client(authority))
 	require.NoError(t, err)
-	assert.Equal(t, http.StatusOK, code, "with files, whoever the CA has signed may read")
+	assert.Equal(t, http.StatusOK, code, "without Roles every certificate of the CA may read")
 
 	without := client(authority, role.Reader)
 	without.Certificates = nil
 
 	_, _, err = fetch(t, anyClient, without)
-	require.Error(t, err, "no certificate, no metrics")
+	require.Error(t, err, "a certificate is required")
 
 	_, _, err = fetch(t, "http"+anyClient[len("https"):], nil)
 	if err == nil {
 		code, _, _ = fetch(t, "http"+anyClient[len("https"):], nil)
-		assert.Equal(t, http.StatusBadRequest, code, "nothing in plain text")
+		assert.Equal(t, http.StatusBadRequest, code, "TLS is required")
 	}
 
-	// Another authority takes the place of the first: new connections follow it.
+	// New connections use the newest identity.
 	next, err := pki.New()
 	require.NoError(t, err)
 
@@ -177,8 +177,7 @@ func TestMutualTLS(t *testing.T) {
 	assert.Equal(t, http.StatusOK, code)
 }
 
-// TestItWaitsForItsCertificates: without a first identity nothing listens.
-func TestItWaitsForItsCertificates(t *testing.T) {
+func TestServe_WaitsForCertificates(t *testing.T) {
 	m, _, _ := incident(t)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -5,7 +5,6 @@
 package metrics
 
 import (
-	"strings"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/series"
@@ -17,8 +16,10 @@ import (
 
 var (
 	modes       = []string{string(config.ModeObserve), string(config.ModeEnforce)}
-	provenances = []string{resources.ProvenanceMeasured, resources.ProvenanceDerived, resources.ProvenanceWarming, resources.ProvenanceUnavailable}
-	ruleStates  = []string{
+	provenances = []string{
+		resources.ProvenanceMeasured, resources.ProvenanceDerived, resources.ProvenanceWarming, resources.ProvenanceUnavailable,
+	}
+	ruleStates = []string{
 		string(policy.StateOK), string(policy.StatePending), string(policy.StateFiring), string(policy.StateReleasing), string(policy.StateUnavailable),
 	}
 )
@@ -32,12 +33,12 @@ func (c *collector) guard(out *sink) {
 
 func (c *collector) conditions(out *sink) {
 	each(c, out, series.Condition, func(condition *resources.Condition) {
-		well := 0.0
+		ok := 0.0
 		if condition.TypedSpec().OK {
-			well = 1
+			ok = 1
 		}
 
-		out.put(series.Condition, well, condition.Metadata().ID())
+		out.put(series.Condition, ok, condition.Metadata().ID())
 	})
 }
 
@@ -51,7 +52,7 @@ func (c *collector) node(out *sink) {
 	})
 }
 
-// known leaves out what is not: a 0 would be a lie.
+// known puts a reading, or nothing if it is unavailable or warming: an alert would take a 0 for a value.
 func (s *sink) known(name string, reading resources.Reading, labels ...string) {
 	if reading.Known() {
 		s.put(name, reading.Value, labels...)
@@ -59,22 +60,22 @@ func (s *sink) known(name string, reading resources.Reading, labels ...string) {
 }
 
 func target(out *sink, workload []string, sample *resources.TargetStatsSpec) {
-	counters, program := &sample.Counters, &sample.Application
+	counters, application := &sample.Counters, &sample.Application
 
 	out.known(series.CPU, sample.CPU, workload...)
 	out.known(series.Memory, sample.MemoryBytes, workload...)
 	out.known(series.TX, sample.TXBytesPerSecond, workload...)
 	out.known(series.RX, sample.RXBytesPerSecond, workload...)
-	out.known(series.Allocation, program.AllocBytesPerSecond, workload...)
+	out.known(series.Allocation, application.AllocBytesPerSecond, workload...)
 	out.put(series.CPUSeconds, float64(counters.UsageUsec)/1e6, workload...)
 	out.put(series.Throttled, float64(counters.ThrottledUsec)/1e6, workload...)
 	out.put(series.TXBytes, float64(counters.TXBytes), workload...)
 	out.put(series.RXBytes, float64(counters.RXBytes), workload...)
 	out.put(series.LastSample, float64(sample.At.UnixNano())/1e9, workload...)
 
-	// It has said so at least once.
-	if program.Allocated > 0 {
-		out.put(series.AllocationBytes, program.Allocated, workload...)
+	// 0 until the application metrics were read for the first time.
+	if application.Allocated > 0 {
+		out.put(series.AllocationBytes, application.Allocated, workload...)
 	}
 
 	for _, signal := range []struct {
@@ -84,7 +85,7 @@ func target(out *sink, workload []string, sample *resources.TargetStatsSpec) {
 		{config.SignalCPU, &sample.CPU},
 		{config.SignalNetworkTX, &sample.TXBytesPerSecond},
 		{config.SignalNetworkRX, &sample.RXBytesPerSecond},
-		{config.SignalAllocation, &program.AllocBytesPerSecond},
+		{config.SignalAllocation, &application.AllocBytesPerSecond},
 		{config.SignalThrottled, &sample.ThrottledRatio},
 		{config.SignalCPUPressure, &sample.CPUPressure},
 	} {
@@ -103,12 +104,7 @@ func (c *collector) rules(out *sink) {
 	each(c, out, series.RuleState, func(rule *resources.RuleStatus) {
 		spec := rule.TypedSpec()
 
-		target, name, ok := cutLast(rule.Metadata().ID())
-		if !ok {
-			return
-		}
-
-		labels := append(workloadOf(target), name)
+		labels := split(rule.Metadata().ID(), 4)
 		pending := 0.0
 
 		if spec.State == string(policy.StatePending) {
@@ -119,19 +115,13 @@ func (c *collector) rules(out *sink) {
 		out.oneHot(series.RuleState, spec.State, ruleStates, labels...)
 		out.put(series.RulePending, pending, labels...)
 
-		// A bucket starts nearly full. Only one that was seen so is known to be there when it is empty.
-		id := rule.Metadata().ID()
-		if spec.Credit > 0 {
-			c.credits[id] = struct{}{}
-		}
-
-		if _, ok := c.credits[id]; ok {
+		if spec.HasCredit {
 			out.put(series.RuleCredit, spec.Credit, labels...)
 		}
 
 		value, threshold, ok := namesFor(config.Signal(spec.Signal))
 		if !ok {
-			return // an expression: it has no value of its own
+			return // an expression has no value
 		}
 
 		labels = append(labels, spec.Signal)
@@ -143,17 +133,7 @@ func (c *collector) rules(out *sink) {
 	})
 }
 
-// cutLast takes a rule's id apart: its target's, and its name.
-func cutLast(id string) (target, name string, ok bool) {
-	at := strings.LastIndexByte(id, '/')
-	if at < 0 {
-		return "", "", false
-	}
-
-	return id[:at], id[at+1:], true
-}
-
-// namesFor are the metrics that have a signal's unit.
+// namesFor returns the metrics for the value and the threshold of a rule, by the unit of its signal.
 func namesFor(signal config.Signal) (value, threshold string, ok bool) {
 	switch {
 	case signal == config.SignalCPU:

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
 
-//go:build linux
-
 package override_test
 
 import (
@@ -10,8 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
@@ -19,11 +19,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
-	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
@@ -31,63 +31,80 @@ const one, other = "spegel/spegel-a/registry", "spegel/spegel-b/registry"
 
 var anna = resources.Person{Subject: "CN=anna,O=os:operator", Fingerprint: "ab", From: "10.0.0.1:1"}
 
-type bench struct {
-	state   state.State
-	manager *override.Manager
-	file    persist.File[override.Entry]
+// node is a manager with the state of a node that has two targets.
+type node struct {
+	state state.State
+	file  override.File
+	start time.Time
+	logs  *observer.ObservedLogs
+	*override.Manager
 }
 
-func newBench(t *testing.T, mode config.Mode) *bench {
+func newNode(t *testing.T, mode config.Mode) *node {
 	t.Helper()
 
-	st := state.WrapCore(namespaced.NewState(inmem.Build))
-	require.NoError(t, resources.Register(t.Context(), st))
+	n := &node{
+		state: state.WrapCore(namespaced.NewState(inmem.Build)), start: time.Now(),
+		file: override.File{Path: filepath.Join(t.TempDir(), "run", "overrides.json"), BootID: "this"},
+	}
+	require.NoError(t, resources.Register(t.Context(), n.state))
 
-	cfg := config.Default()
-	cfg.Mode = mode
+	if mode != "" {
+		cfg := config.Default()
+		cfg.Mode = mode
 
-	document, err := config.Marshal(cfg)
-	require.NoError(t, err)
+		document, err := config.Marshal(cfg)
+		require.NoError(t, err)
 
-	active := resources.NewGuardConfig(resources.GuardConfigID)
-	active.TypedSpec().Document, active.TypedSpec().Mode = string(document), string(mode)
-	require.NoError(t, st.Create(t.Context(), active))
+		active := resources.NewGuardConfig(resources.GuardConfigID)
+		active.TypedSpec().Document, active.TypedSpec().Mode = string(document), string(mode)
+		require.NoError(t, n.state.Create(t.Context(), active))
+	}
 
 	for _, id := range []string{one, other} {
-		require.NoError(t, st.Create(t.Context(), resources.NewTarget(id)))
+		require.NoError(t, n.state.Create(t.Context(), resources.NewTarget(id)))
 	}
 
-	d := &bench{state: st, file: persist.File[override.Entry]{Path: filepath.Join(t.TempDir(), "run", "overrides.json"), BootID: "this"}}
-	d.open(t)
+	require.NoError(t, n.open(t))
 
-	return d
+	return n
 }
 
-// open is what a start of the guard does.
-func (d *bench) open(t *testing.T) {
+// open starts a manager on the state and the file. The time of a synctest bubble is its clock.
+func (n *node) open(t *testing.T) error {
 	t.Helper()
 
-	overrides, err := override.NewManager(t.Context(), d.state, record.NewLog(d.fresh(t), zap.NewNop()), d.file, zap.NewNop())
-	require.NoError(t, err)
+	core, logs := observer.New(zap.InfoLevel)
+	n.logs = logs
 
-	d.manager = overrides
+	var err error
+
+	n.Manager, err = override.Open(
+		t.Context(), n.state, record.NewActions(n.state, zap.NewNop()), n.file, func() time.Duration { return time.Since(n.start) }, zap.New(core),
+	)
+
+	return err
 }
 
-// fresh is the state, without the record of an earlier process.
-func (d *bench) fresh(t *testing.T) state.State {
+// restart opens the manager again, on a state without actions and overrides.
+func (n *node) restart(t *testing.T) error {
 	t.Helper()
 
-	for _, action := range d.actions(t) {
-		require.NoError(t, d.state.Destroy(t.Context(), action.Metadata()))
+	for _, action := range n.actions(t) {
+		require.NoError(t, n.state.Destroy(t.Context(), action.Metadata()))
 	}
 
-	return d.state
+	for id := range n.inForce(t) {
+		require.NoError(t, n.state.Destroy(t.Context(), resources.NewOverride(id).Metadata()))
+	}
+
+	return n.open(t)
 }
 
-func (d *bench) actions(t *testing.T) []*resources.GuardAction {
+func (n *node) actions(t *testing.T) []*resources.GuardAction {
 	t.Helper()
 
-	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), d.state)
+	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), n.state)
 	require.NoError(t, err)
 
 	var all []*resources.GuardAction
@@ -99,186 +116,319 @@ func (d *bench) actions(t *testing.T) []*resources.GuardAction {
 	return all
 }
 
-// inForce are the kinds of the orders in force, by what they are about.
-func (d *bench) inForce(t *testing.T) map[string]string {
+// inForce returns the kinds of the published overrides by target.
+func (n *node) inForce(t *testing.T) map[string]string {
 	t.Helper()
 
-	list, err := safe.StateListAll[*resources.Override](t.Context(), d.state)
+	list, err := safe.StateListAll[*resources.Override](t.Context(), n.state)
 	require.NoError(t, err)
 
 	kinds := map[string]string{}
 
-	for request := range list.All() {
-		kinds[request.Metadata().ID()] = request.TypedSpec().Kind
+	for published := range list.All() {
+		kinds[published.Metadata().ID()] = published.TypedSpec().Kind
 	}
 
 	return kinds
 }
 
 func TestManager_PublishesAndRecords(t *testing.T) {
-	d := newBench(t, config.ModeEnforce)
-	before := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, config.ModeEnforce)
 
-	_, err := d.manager.Throttle(t.Context(), override.Request{By: anna, Target: one, For: time.Minute, Reason: "NAS is slow"}, 200)
+		time.Sleep(time.Hour)
+
+		set, err := n.Throttle(t.Context(), override.Request{By: anna, Target: one, For: time.Minute, Reason: "NAS is slow"}, 200)
+		require.NoError(t, err)
+		require.Len(t, set, 1)
+
+		want := resources.OverrideSpec{
+			Kind: resources.OverrideThrottle, CeilingMillicores: 200, By: anna, Reason: "NAS is slow",
+			Since: time.Now().UTC(), Until: time.Now().UTC().Add(time.Minute), SinceClock: time.Hour, UntilClock: time.Hour + time.Minute,
+		}
+		assert.Equal(t, override.Override{Target: one, OverrideSpec: want}, set[0])
+
+		published, err := safe.StateGetByID[*resources.Override](t.Context(), n.state, one)
+		require.NoError(t, err)
+		assert.Equal(t, want, *published.TypedSpec())
+
+		actions := n.actions(t)
+		require.Len(t, actions, 1)
+		assert.Equal(t, resources.GuardActionSpec{
+			At: time.Now().UTC(), Action: resources.ActionThrottle, Mode: "enforce", Target: one, Rule: resources.RuleOverride,
+			Reason: "throttle to 200m for 1m0s: NAS is slow", By: anna, Until: want.Until,
+		}, *actions[0].TypedSpec())
+	})
+}
+
+func TestManager_NewestOverrideReplacesEarlierOnes(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+
+	_, err := n.Throttle(t.Context(), override.Request{Target: one, For: time.Minute}, 200)
 	require.NoError(t, err)
 
-	after := time.Now()
-
-	given, err := d.manager.Pause(t.Context(), override.Request{By: anna, For: time.Hour})
+	_, err = n.Pause(t.Context(), override.Request{Target: "is ignored", For: time.Minute})
 	require.NoError(t, err)
-	require.Len(t, given, 1)
-	assert.Equal(t, time.Hour, given[0].UntilClock-given[0].SinceClock)
 
-	assert.Equal(t, map[string]string{one: resources.OverrideThrottle, resources.OverridePauseID: resources.OverridePause}, d.inForce(t))
-
-	actions := d.actions(t)
-	require.Len(t, actions, 2)
-
-	spec := actions[0].TypedSpec()
-	assert.Equal(t, resources.ActionThrottle, spec.Action)
-	assert.Equal(t, one, spec.Target)
-	assert.Equal(t, anna, spec.By)
-	assert.Equal(t, "throttle to 200m for 1m0s: NAS is slow", spec.Reason)
-	assert.Equal(t, "enforce", spec.Mode)
-	assert.WithinRange(t, spec.Until, before.Add(time.Minute), after.Add(time.Minute))
-
-	// The newest order about a target counts; no target is every target.
-	_, err = d.manager.Release(t.Context(), override.Request{By: anna, For: time.Minute})
+	_, err = n.Release(t.Context(), override.Request{For: time.Minute})
 	require.NoError(t, err)
+
 	assert.Equal(t, map[string]string{
 		one: resources.OverrideRelease, other: resources.OverrideRelease, resources.OverridePauseID: resources.OverridePause,
-	}, d.inForce(t))
+	}, n.inForce(t))
 
-	ended, err := d.manager.Resume(t.Context(), override.Request{By: anna, Target: one})
+	recorded := []string{}
+	for _, action := range n.actions(t) {
+		recorded = append(recorded, action.TypedSpec().Action)
+	}
+
+	assert.Equal(t, []string{resources.ActionThrottle, resources.ActionPause, resources.ActionRelease, resources.ActionRelease}, recorded)
+}
+
+func TestManager_Resume(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+
+	_, err := n.Release(t.Context(), override.Request{For: time.Minute})
+	require.NoError(t, err)
+
+	ended, err := n.Resume(t.Context(), override.Request{By: anna, Target: one, Reason: "done"})
 	require.NoError(t, err)
 	require.Len(t, ended, 1)
+	assert.Equal(t, one, ended[0].Target)
 
-	ended, err = d.manager.Resume(t.Context(), override.Request{By: anna})
+	actions := n.actions(t)
+	last := actions[len(actions)-1].TypedSpec()
+	assert.Equal(t, resources.ActionResume, last.Action)
+	assert.Equal(t, "ends release: done", last.Reason)
+	assert.Equal(t, anna, last.By)
+
+	ended, err = n.Resume(t.Context(), override.Request{})
 	require.NoError(t, err)
-	assert.Len(t, ended, 2)
-	assert.Empty(t, d.inForce(t))
+	assert.Len(t, ended, 1)
+	assert.Empty(t, n.inForce(t))
+	assert.NoFileExists(t, n.file.Path)
 
-	last := d.actions(t)
-	assert.Equal(t, resources.ActionResume, last[len(last)-1].TypedSpec().Action)
-	assert.Equal(t, anna, last[len(last)-1].TypedSpec().By)
-	assert.NoFileExists(t, d.file.Path, "nothing to remember")
+	_, err = n.Resume(t.Context(), override.Request{Reason: strings.Repeat("x", 257)})
+	assert.ErrorContains(t, err, "reason")
 }
 
 func TestManager_RefusesInvalidRequests(t *testing.T) {
-	d := newBench(t, config.ModeEnforce)
-	observing := newBench(t, config.ModeObserve)
-	request := override.Request{By: anna, Target: one, For: time.Minute}
-
-	throttle := func(d *bench, request override.Request, millicores int64) error {
-		_, err := d.manager.Throttle(t.Context(), request, millicores)
-
-		return err
-	}
+	valid := override.Request{By: anna, Target: one, For: time.Minute}
 	with := func(change func(*override.Request)) override.Request {
-		changed := request
-		change(&changed)
+		request := valid
+		change(&request)
 
-		return changed
+		return request
 	}
 
-	for _, test := range []struct {
-		err  error
-		want string
+	for name, test := range map[string]struct {
+		mode       config.Mode
+		request    override.Request
+		millicores int64
+		want       string
+		is         error
 	}{
-		{throttle(d, request, 99), `ceiling: "99m" is not allowed, allowed is 100m (ceiling.floor) to 1024 cores`},
-		{throttle(d, request, 0), `ceiling: "0" is not allowed`},
-		{throttle(d, request, 2_000_000), `ceiling: "2k" is not allowed`},
-		{throttle(d, with(func(o *override.Request) { o.For = 0 }), 200), `for: "0s" is not allowed, allowed is a duration of 1s..24h0m0s`},
-		{throttle(d, with(func(o *override.Request) { o.For = 25 * time.Hour }), 200), `for: "25h0m0s" is not allowed`},
-		{throttle(d, with(func(o *override.Request) { o.Reason = strings.Repeat("x", 257) }), 200), `reason: "xxxx`},
-		{throttle(d, with(func(o *override.Request) { o.Target = "a/b/c" }), 200), `no such target: "a/b/c"; the node has ` + one + ", " + other},
-		{throttle(observing, request, 200), "the mode is observe"},
+		"below the floor":   {mode: config.ModeEnforce, request: valid, millicores: 99, want: `ceiling: "99m" is not allowed, allowed is 100m (ceiling.floor) to 1024 cores`},
+		"zero":              {mode: config.ModeEnforce, request: valid, want: `ceiling: "0" is not allowed`},
+		"above the maximum": {mode: config.ModeEnforce, request: valid, millicores: 2_000_000, want: `ceiling: "2k" is not allowed`},
+		"no duration": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.For = 0 }), millicores: 200,
+			want: `for: "0s" is not allowed, allowed is a duration of 1s..24h0m0s`,
+		},
+		"too long": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.For = 25 * time.Hour }), millicores: 200,
+			want: `for: "25h0m0s" is not allowed`,
+		},
+		"long reason": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Reason = strings.Repeat("x", 257) }), millicores: 200,
+			want: `reason: "xxxx`,
+		},
+		"unknown target": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Target = "a/b/c" }), millicores: 200,
+			want: `no such target: "a/b/c", the node has ` + one + ", " + other, is: override.ErrNoTarget,
+		},
+		"mode observe":     {mode: config.ModeObserve, request: valid, millicores: 200, want: "set mode: enforce", is: override.ErrObserving},
+		"no configuration": {request: valid, millicores: 200, want: "no configuration", is: override.ErrNoConfig},
 	} {
-		assert.ErrorContains(t, test.err, test.want)
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, test.mode)
+
+			_, err := n.Throttle(t.Context(), test.request, test.millicores)
+			require.ErrorContains(t, err, test.want)
+
+			var field config.FieldError
+
+			if test.is != nil {
+				assert.ErrorIs(t, err, test.is)
+			} else {
+				assert.ErrorAs(t, err, &field)
+			}
+
+			assert.Empty(t, n.inForce(t))
+			assert.Empty(t, n.actions(t))
+		})
+	}
+}
+
+func TestManager_ReleasesInModeObserve(t *testing.T) {
+	n := newNode(t, config.ModeObserve)
+
+	_, err := n.Release(t.Context(), override.Request{Target: one, For: time.Minute})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{one: resources.OverrideRelease}, n.inForce(t))
+}
+
+func TestManager_NeedsATarget(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+
+	for _, id := range []string{one, other} {
+		require.NoError(t, n.state.Destroy(t.Context(), resources.NewTarget(id).Metadata()))
 	}
 
-	assert.ErrorIs(t, throttle(observing, request, 200), override.ErrObserving)
-	assert.Empty(t, d.inForce(t))
-	assert.Empty(t, d.actions(t))
-
-	// Taking ceilings back is possible in any mode.
-	_, err := observing.manager.Release(t.Context(), request)
-	assert.NoError(t, err)
+	_, err := n.Release(t.Context(), override.Request{For: time.Minute})
+	require.ErrorIs(t, err, override.ErrNoTarget)
 }
 
 func TestManager_ExpiresOverrides(t *testing.T) {
-	d := newBench(t, config.ModeEnforce)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, config.ModeEnforce)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
 
-	go func() { done <- d.manager.Run(ctx) }()
+		go func() { done <- n.Run(ctx) }()
 
-	// A long one first: a shorter one after it is noticed.
-	_, err := d.manager.Release(ctx, override.Request{By: anna, Target: one, For: time.Hour})
-	require.NoError(t, err)
+		// The second override ends before the first, whose timer runs already.
+		_, err := n.Release(ctx, override.Request{By: anna, Target: one, For: time.Hour})
+		require.NoError(t, err)
+		synctest.Wait()
 
-	_, err = d.manager.Pause(ctx, override.Request{By: anna, For: time.Second})
-	require.NoError(t, err)
+		_, err = n.Pause(ctx, override.Request{By: anna, For: time.Minute})
+		require.NoError(t, err)
 
-	assert.Eventually(t, func() bool { return len(d.inForce(t)) == 1 }, time.Minute, 50*time.Millisecond)
-	assert.Contains(t, d.inForce(t), one)
+		time.Sleep(time.Minute - time.Nanosecond)
+		synctest.Wait()
+		assert.Len(t, n.inForce(t), 2)
 
-	actions := d.actions(t)
-	last := actions[len(actions)-1].TypedSpec()
-	assert.Equal(t, resources.ActionExpire, last.Action)
-	assert.Equal(t, resources.OverridePauseID, last.Target)
-	assert.True(t, last.By.IsZero(), "nobody did it")
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		assert.Equal(t, map[string]string{one: resources.OverrideRelease}, n.inForce(t))
 
-	cancel()
-	assert.NoError(t, <-done)
+		actions := n.actions(t)
+		last := actions[len(actions)-1].TypedSpec()
+		assert.Equal(t, resources.ActionExpire, last.Action)
+		assert.Equal(t, resources.OverridePauseID, last.Target)
+		assert.Equal(t, "the time of the pause is over", last.Reason)
+		assert.True(t, last.By.IsZero())
+
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.Empty(t, n.inForce(t))
+
+		cancel()
+		assert.NoError(t, <-done)
+	})
 }
 
-func TestManager_LoadsSavedOverrides(t *testing.T) {
-	d := newBench(t, config.ModeEnforce)
+func TestManager_ContinuesAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, config.ModeEnforce)
 
-	_, err := d.manager.Throttle(t.Context(), override.Request{By: anna, Target: one, For: time.Hour, Reason: "why"}, 300)
+		_, err := n.Throttle(t.Context(), override.Request{By: anna, Target: one, For: time.Hour, Reason: "why"}, 300)
+		require.NoError(t, err)
+
+		_, err = n.Pause(t.Context(), override.Request{By: anna, For: time.Minute})
+		require.NoError(t, err)
+
+		before, err := safe.StateGetByID[*resources.Override](t.Context(), n.state, one)
+		require.NoError(t, err)
+
+		want := *before.TypedSpec()
+
+		// The pause ends while no manager runs.
+		time.Sleep(time.Minute)
+		require.NoError(t, n.restart(t))
+		assert.Equal(t, map[string]string{one: resources.OverrideThrottle}, n.inForce(t))
+
+		after, err := safe.StateGetByID[*resources.Override](t.Context(), n.state, one)
+		require.NoError(t, err)
+		assert.Equal(t, want, *after.TypedSpec())
+	})
+}
+
+func TestManager_WorksWithoutItsFile(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+	n.file.Path = t.TempDir() // a directory can be neither read nor replaced
+
+	require.Error(t, n.restart(t))
+
+	_, err := n.Pause(t.Context(), override.Request{For: time.Minute})
 	require.NoError(t, err)
+	assert.Len(t, n.inForce(t), 1)
+	assert.Equal(t, 1, n.logs.FilterMessageSnippet("failed to save overrides").Len())
+}
 
-	_, err = d.manager.Pause(t.Context(), override.Request{By: anna, For: time.Second})
-	require.NoError(t, err)
+// broken is a state in which one verb fails for one type.
+type broken struct {
+	state.CoreState
+	verb string
+	kind resource.Type
+}
 
-	before, err := safe.StateGetByID[*resources.Override](t.Context(), d.state, one)
-	require.NoError(t, err)
+var errBroken = errors.New("the state is broken")
 
-	want := *before.TypedSpec()
-
-	// The next process; the shorter order ended while there was none.
-	time.Sleep(1100 * time.Millisecond)
-
-	for id := range d.inForce(t) {
-		require.NoError(t, d.state.Destroy(t.Context(), resources.NewOverride(id).Metadata()))
+func (b broken) fails(verb string, kind resource.Type) error {
+	if verb == b.verb && kind == b.kind {
+		return errBroken
 	}
 
-	d.open(t)
-	assert.Equal(t, map[string]string{one: resources.OverrideThrottle}, d.inForce(t))
-
-	after, err := safe.StateGetByID[*resources.Override](t.Context(), d.state, one)
-	require.NoError(t, err)
-	assert.Equal(t, want, *after.TypedSpec())
+	return nil
 }
 
-func TestManager_RecordsCaptures(t *testing.T) {
-	d := newBench(t, config.ModeEnforce)
+// Get implements state.CoreState.
+func (b broken) Get(ctx context.Context, pointer resource.Pointer, opts ...state.GetOption) (resource.Resource, error) {
+	if err := b.fails("get", pointer.Type()); err != nil {
+		return nil, err
+	}
 
-	request := override.Request{By: anna, Target: one}
-	require.NoError(t, d.manager.Captured(t.Context(), request, "/run/captures/1", nil))
+	return b.CoreState.Get(ctx, pointer, opts...)
+}
 
-	request.Reason = "slow NAS"
-	require.NoError(t, d.manager.Captured(t.Context(), request, "", errors.New("refused")))
+// List implements state.CoreState.
+func (b broken) List(ctx context.Context, kind resource.Kind, opts ...state.ListOption) (resource.List, error) {
+	if err := b.fails("list", kind.Type()); err != nil {
+		return resource.List{}, err
+	}
 
-	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), d.state)
-	require.NoError(t, err)
-	require.Equal(t, 2, list.Len())
+	return b.CoreState.List(ctx, kind, opts...)
+}
 
-	first, second := list.Get(0).TypedSpec(), list.Get(1).TypedSpec()
-	assert.Equal(t, resources.ActionCapture, first.Action)
-	assert.Equal(t, "/run/captures/1", first.Evidence)
-	assert.Equal(t, anna, first.By)
-	assert.Equal(t, "slow NAS", second.Reason)
-	assert.Equal(t, "refused", second.Error)
+// Create implements state.CoreState.
+func (b broken) Create(ctx context.Context, r resource.Resource, opts ...state.CreateOption) error {
+	if err := b.fails("create", r.Metadata().Type()); err != nil {
+		return err
+	}
+
+	return b.CoreState.Create(ctx, r, opts...)
+}
+
+func TestManager_ReturnsErrorsOfTheState(t *testing.T) {
+	for name, test := range map[string]broken{
+		"configuration": {verb: "get", kind: resources.GuardConfigType},
+		"targets":       {verb: "list", kind: resources.TargetType},
+		"actions":       {verb: "create", kind: resources.GuardActionType},
+		"overrides":     {verb: "list", kind: resources.OverrideType},
+		"override":      {verb: "create", kind: resources.OverrideType},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, config.ModeEnforce)
+			test.CoreState = n.state
+			n.state = state.WrapCore(test)
+
+			err := n.open(t)
+			assert.Equal(t, test.verb == "list" && test.kind == resources.OverrideType, err != nil, "only publishing needs the state")
+
+			_, err = n.Throttle(t.Context(), override.Request{Target: one, For: time.Minute}, 200)
+			require.ErrorIs(t, err, errBroken)
+		})
+	}
 }

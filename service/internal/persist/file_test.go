@@ -15,56 +15,86 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
-func TestMemory(t *testing.T) {
-	file := persist.File[persist.Workload]{Path: filepath.Join(t.TempDir(), "run", "memory.json"), BootID: "this"}
+func newFile(t *testing.T) persist.File[persist.Workload] {
+	t.Helper()
 
-	empty, err := file.Load()
-	require.NoError(t, err)
-	assert.Empty(t, empty)
+	return persist.File[persist.Workload]{Path: filepath.Join(t.TempDir(), "run", "state.json"), BootID: "this"}
+}
 
-	want := map[string]persist.Workload{"a/b/c": {
+func saved() map[string]persist.Workload {
+	return map[string]persist.Workload{"a/b/c": {
 		Memory: policy.Memory{
 			Hold: policy.Hold{Rule: "SpegelHighCPU", Since: time.Minute, Until: time.Hour, Millicores: 500}, Level: 2, Freed: time.Second,
 		},
 		Yielded: time.Minute,
 	}}
+}
 
-	require.NoError(t, file.Save(want))
+func TestFile_LoadsWhatWasSaved(t *testing.T) {
+	file := newFile(t)
+
+	none, err := file.Load()
+	require.NoError(t, err)
+	assert.Empty(t, none)
+
+	require.NoError(t, file.Save(saved()))
 
 	got, err := file.Load()
 	require.NoError(t, err)
-	assert.Equal(t, want, got)
+	assert.Equal(t, saved(), got)
 
 	info, err := os.Stat(file.Path)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-
-	other := persist.File[persist.Workload]{Path: file.Path, BootID: "another"}
-	got, err = other.Load()
-	require.NoError(t, err)
-	assert.Empty(t, got, "clocks of another boot mean nothing")
-
-	require.NoError(t, file.Save(map[string]persist.Workload{"a/b/c": {}}))
-	assert.NoFileExists(t, file.Path, "nothing to remember leaves no mark")
-	require.NoError(t, file.Remove())
 }
 
-func TestADamagedMemoryIsAnEmptyOne(t *testing.T) {
-	file := persist.File[persist.Workload]{Path: filepath.Join(t.TempDir(), "memory.json")}
+func TestFile_IgnoresStateOfAnotherBoot(t *testing.T) {
+	file := newFile(t)
+	require.NoError(t, file.Save(saved()))
 
-	for _, text := range []string{"", "{", "[]", `{"version":9}`} {
-		require.NoError(t, os.WriteFile(file.Path, []byte(text), 0o600))
+	file.BootID = "another"
+	got, err := file.Load()
+	require.NoError(t, err)
+	assert.Empty(t, got)
+}
 
-		got, err := file.Load()
-		require.ErrorContains(t, err, file.Path, text)
-		assert.Empty(t, got)
+func TestFile_IsRemovedWithoutEntries(t *testing.T) {
+	file := newFile(t)
+	require.NoError(t, file.Save(saved()))
+	require.NoError(t, file.Save(map[string]persist.Workload{"a/b/c": {}}))
+	assert.NoFileExists(t, file.Path)
+	require.NoError(t, file.Remove(), "a missing file is no error")
+}
+
+func TestFile_LoadFailsOnADamagedFile(t *testing.T) {
+	for name, text := range map[string]string{"empty": "", "cut off": "{", "list": "[]", "version": `{"version":9}`} {
+		t.Run(name, func(t *testing.T) {
+			file := persist.File[persist.Workload]{Path: filepath.Join(t.TempDir(), "state.json")}
+			require.NoError(t, os.WriteFile(file.Path, []byte(text), 0o600))
+
+			got, err := file.Load()
+			require.ErrorContains(t, err, file.Path)
+			assert.NotNil(t, got)
+			assert.Empty(t, got)
+		})
 	}
 }
 
-func TestWithoutAPathNothingIsKept(t *testing.T) {
+func TestFile_FailsOnADirectory(t *testing.T) {
+	file := newFile(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(file.Path, "x"), 0o700))
+
+	_, err := file.Load()
+	require.ErrorContains(t, err, "failed to read saved state")
+	require.ErrorContains(t, file.Save(saved()), "failed to save state")
+	require.ErrorContains(t, file.Remove(), "failed to remove saved state")
+}
+
+func TestFile_SavesNothingWithoutAPath(t *testing.T) {
 	file := persist.File[persist.Workload]{}
 
-	require.NoError(t, file.Save(map[string]persist.Workload{"a": {Memory: policy.Memory{Level: 1}}}))
+	require.NoError(t, file.Save(saved()))
+	require.NoError(t, file.Remove())
 
 	got, err := file.Load()
 	require.NoError(t, err)

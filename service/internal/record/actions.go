@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package record keeps what happened: actions, the last hour, evidence and traces.
+// Package record keeps what happened on the node, for the API, the log and later replay:
+//
+//   - Actions publishes what the service and people did as GuardAction resources and logs it.
+//   - History averages each target's counters over the last hour, in memory.
+//   - Evidence saves a target's metrics and profile from before a ceiling, in files.
+//   - Trace writes the samples that the policy decided on to a file, in the format of pkg/trace.
 package record
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
+	"time"
 
+	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// Log takes actions of everyone who acts: the controller that writes ceilings, and people over the API.
-type Log struct {
+// Actions records actions. It creates the GuardAction resources itself, and no controller owns them: both
+// CeilingController and the overrides of people record actions, and COSI allows one owner per resource type.
+type Actions struct {
 	state     state.State
 	logger    *zap.Logger
 	observers []func(*resources.GuardActionSpec)
@@ -25,48 +33,60 @@ type Log struct {
 	sequence uint64
 }
 
-// NewLog returns the record that is published in a state. Observers are told of each recorded action.
-func NewLog(st state.State, logger *zap.Logger, observers ...func(*resources.GuardActionSpec)) *Log {
-	return &Log{state: st, logger: logger, observers: observers}
+// NewActions returns a record that is published in a state without actions. Observers are called for each action.
+func NewActions(st state.State, logger *zap.Logger, observers ...func(*resources.GuardActionSpec)) *Actions {
+	return &Actions{state: st, logger: logger, observers: observers}
 }
 
-// Record logs and publishes actions in their order; only the newest resources.MaxGuardActions stay.
-func (l *Log) Record(ctx context.Context, actions ...resources.GuardActionSpec) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// Record logs and publishes actions in the order of its arguments, and removes all but the newest
+// resources.MaxGuardActions. An action without a time happened now; one without a mode has the mode in force.
+func (a *Actions) Record(ctx context.Context, actions ...resources.GuardActionSpec) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	mode := ""
+	if active, err := safe.StateGetByID[*resources.GuardConfig](ctx, a.state, resources.GuardConfigID); err == nil {
+		mode = active.TypedSpec().Mode
+	}
 
 	for _, action := range actions {
-		l.Write(action)
+		action.Mode = cmp.Or(action.Mode, mode)
 
-		for _, observe := range l.observers {
+		if action.At.IsZero() {
+			action.At = time.Now().UTC()
+		}
+
+		a.Log(action)
+
+		for _, observe := range a.observers {
 			observe(&action)
 		}
 
-		l.sequence++
+		a.sequence++
 
-		published := resources.NewGuardAction(id(l.sequence))
+		published := resources.NewGuardAction(id(a.sequence))
 		*published.TypedSpec() = action
 
-		if err := l.state.Create(ctx, published); err != nil {
-			return fmt.Errorf("error publishing an action: %w", err)
+		if err := a.state.Create(ctx, published); err != nil {
+			return fmt.Errorf("failed to publish action %s: %w", published.Metadata().ID(), err)
 		}
 
-		if l.sequence <= resources.MaxGuardActions {
+		if a.sequence <= resources.MaxGuardActions {
 			continue
 		}
 
-		outdated := resources.NewGuardAction(id(l.sequence - resources.MaxGuardActions)).Metadata()
+		outdated := resources.NewGuardAction(id(a.sequence - resources.MaxGuardActions)).Metadata()
 
-		if err := l.state.Destroy(ctx, outdated); err != nil && !state.IsNotFoundError(err) {
-			return fmt.Errorf("error removing an outdated action: %w", err)
+		if err := a.state.Destroy(ctx, outdated); err != nil && !state.IsNotFoundError(err) {
+			return fmt.Errorf("failed to remove outdated action %s: %w", outdated.ID(), err)
 		}
 	}
 
 	return nil
 }
 
-// Write only logs an action: nobody reads resources any more when the service stops.
-func (l *Log) Write(action resources.GuardActionSpec) {
+// Log logs an action without publishing it, for when the service stops and its resources are not served any more.
+func (a *Actions) Log(action resources.GuardActionSpec) {
 	fields := []zap.Field{
 		zap.String("mode", action.Mode), zap.String("action", action.Action), zap.String("target", action.Target),
 		zap.String("rule", action.Rule), zap.String("reason", action.Reason),
@@ -83,17 +103,12 @@ func (l *Log) Write(action resources.GuardActionSpec) {
 			zap.String("from", action.By.From))
 	}
 
-	// A capture, for one, ends at once.
 	if !action.Until.IsZero() {
 		fields = append(fields, zap.Time("until", action.Until))
 	}
 
-	l.logger.Info("action", fields...)
+	a.logger.Info("action recorded", fields...)
 }
 
-func id(sequence uint64) string {
-	text := strconv.FormatUint(sequence, 10)
-
-	// Leading zeros keep lists in order.
-	return ("000000" + text)[min(len(text), 6):]
-}
+// id returns a sequence number as a resource id. Leading zeros make the ids of the first million sort by number.
+func id(sequence uint64) string { return fmt.Sprintf("%06d", sequence) }

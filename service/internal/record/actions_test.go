@@ -19,24 +19,33 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-func TestIDsSortAsTheyHappened(t *testing.T) {
+func newState(t *testing.T) state.State {
+	t.Helper()
+
+	st := state.WrapCore(namespaced.NewState(inmem.Build))
+	require.NoError(t, resources.Register(t.Context(), st))
+
+	return st
+}
+
+func TestActions_IDsSortBySequence(t *testing.T) {
 	assert.Equal(t, "000001", id(1))
 	assert.Equal(t, "000050", id(50))
 	assert.Equal(t, "123456", id(123456))
 	assert.Equal(t, "1234567", id(1234567))
 }
 
-func TestTheNewestStayAndEachIsLogged(t *testing.T) {
-	st := state.WrapCore(namespaced.NewState(inmem.Build))
-	require.NoError(t, resources.Register(t.Context(), st))
-
+func TestActions_KeepsTheNewest(t *testing.T) {
+	st := newState(t)
 	core, logs := observer.New(zap.InfoLevel)
-	log := NewLog(st, zap.New(core))
+
+	observed := 0
+	actions := NewActions(st, zap.New(core), func(*resources.GuardActionSpec) { observed++ })
 
 	const count = resources.MaxGuardActions + 10
 
 	for i := range count {
-		require.NoError(t, log.Record(t.Context(), resources.GuardActionSpec{Action: resources.ActionApply, Reason: fmt.Sprint(i), Mode: "enforce"}))
+		require.NoError(t, actions.Record(t.Context(), resources.GuardActionSpec{Action: resources.ActionApply, Reason: fmt.Sprint(i)}))
 	}
 
 	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), st)
@@ -44,18 +53,54 @@ func TestTheNewestStayAndEachIsLogged(t *testing.T) {
 	require.Equal(t, resources.MaxGuardActions, list.Len())
 	assert.Equal(t, "10", list.Get(0).TypedSpec().Reason, "the oldest that is kept")
 	assert.Equal(t, fmt.Sprint(count-1), list.Get(list.Len()-1).TypedSpec().Reason)
+	assert.Equal(t, count, logs.Len(), "each is logged")
+	assert.Equal(t, count, observed)
+}
 
-	require.Equal(t, count, logs.Len())
-	assert.NotContains(t, logs.All()[0].ContextMap(), "by", "nobody asked for it")
+func TestActions_CompletesTimeAndMode(t *testing.T) {
+	st := newState(t)
+	actions := NewActions(st, zap.NewNop())
+	at := time.Unix(100, 0).UTC()
 
+	require.NoError(t, actions.Record(t.Context(), resources.GuardActionSpec{Reason: "no configuration yet"}))
+
+	active := resources.NewGuardConfig(resources.GuardConfigID)
+	active.TypedSpec().Mode = "enforce"
+	require.NoError(t, st.Create(t.Context(), active))
+
+	require.NoError(t, actions.Record(t.Context(), resources.GuardActionSpec{}, resources.GuardActionSpec{At: at, Mode: "observe"}))
+
+	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), st)
+	require.NoError(t, err)
+	require.Equal(t, 3, list.Len())
+	assert.Empty(t, list.Get(0).TypedSpec().Mode)
+	assert.Equal(t, "enforce", list.Get(1).TypedSpec().Mode)
+	assert.WithinDuration(t, time.Now(), list.Get(1).TypedSpec().At, time.Minute)
+	assert.Equal(t, "observe", list.Get(2).TypedSpec().Mode)
+	assert.Equal(t, at, list.Get(2).TypedSpec().At)
+}
+
+func TestActions_LogsWhoAskedAndUntilWhen(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	actions := NewActions(newState(t), zap.New(core))
 	until := time.Unix(100, 0)
-	log.Write(resources.GuardActionSpec{Action: resources.ActionPause, By: resources.Person{Subject: "CN=anna", From: "10.0.0.1:1"}, Until: until})
 
-	fields := logs.All()[count].ContextMap()
+	actions.Log(resources.GuardActionSpec{
+		Action: resources.ActionPause, By: resources.Person{Subject: "CN=anna", From: "10.0.0.1:1"}, Until: until, Reaction: time.Millisecond,
+	})
+
+	fields := logs.All()[0].ContextMap()
 	assert.Equal(t, "CN=anna", fields["by"])
 	assert.Equal(t, "10.0.0.1:1", fields["from"])
 	assert.Equal(t, until, fields["until"])
+	assert.Equal(t, time.Millisecond, fields["reaction"])
 
-	log.Write(resources.GuardActionSpec{Action: resources.ActionCapture, By: resources.Person{Subject: "CN=anna"}})
-	assert.NotContains(t, logs.All()[count+1].ContextMap(), "until", "it has no end")
+	actions.Log(resources.GuardActionSpec{Action: resources.ActionApply, Mode: "enforce"})
+
+	fields = logs.All()[1].ContextMap()
+	assert.Equal(t, "enforce", fields["mode"])
+
+	for _, field := range []string{"by", "until", "reaction"} {
+		assert.NotContains(t, fields, field)
+	}
 }

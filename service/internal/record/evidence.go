@@ -17,13 +17,13 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 )
 
-// EvidenceKept is how many captures there are at most; the oldest gives way.
+// EvidenceKept is how many captures a directory keeps. The oldest are removed.
 const EvidenceKept = 4
 
-// profileSlack is what a profile may take beyond its own time.
+// profileSlack is the time for a profile beyond its own duration, to start it and to send it.
 const profileSlack = 3 * time.Second
 
-// EvidenceTimeout is the longest that a capture takes.
+// EvidenceTimeout returns how long a capture takes at most.
 func EvidenceTimeout(cfg config.Evidence) time.Duration {
 	if cfg.Profile.Duration == 0 {
 		return gometrics.Timeout
@@ -32,20 +32,22 @@ func EvidenceTimeout(cfg config.Evidence) time.Duration {
 	return gometrics.Timeout + cfg.Profile.Duration + profileSlack
 }
 
-// Evidence keeps captures in folders of their own below Dir, which is best in memory (/run).
+// Evidence saves a target's metrics and CPU profile, each capture in a directory of its own.
 type Evidence struct {
+	// Dir holds the captures. It is created when needed.
 	Dir string
 }
 
-// Source is what a capture asks: see gometrics.Client.
+// Source serves the HTTP endpoints of a target.
 type Source interface {
+	// Save writes the response for path to w. It fails if the response is longer than limit bytes.
 	Save(ctx context.Context, path string, w io.Writer, limit int64) error
 }
 
 var unsafe = regexp.MustCompile(`[^A-Za-z0-9.-]+`)
 
-// Capture asks for the metrics, and for a processor profile where that is configured, and returns the
-// folder it kept them in. When only a part could be had, both the folder and the error are set.
+// Capture saves a target's evidence and returns the directory. If only a part was saved it returns the directory and an
+// error, and "" if nothing was.
 func (s *Evidence) Capture(ctx context.Context, source Source, target string, metrics config.Metrics, cfg config.Evidence) (string, error) {
 	name := time.Now().UTC().Format("20060102T150405.000000000Z") + "-" + unsafe.ReplaceAllString(target, "_")
 	dir := filepath.Join(s.Dir, name)
@@ -55,7 +57,7 @@ func (s *Evidence) Capture(ctx context.Context, source Source, target string, me
 	}
 
 	if err := errors.Join(os.MkdirAll(s.Dir, 0o700), os.Mkdir(dir, 0o700)); err != nil {
-		return "", fmt.Errorf("error making room for evidence: %w", err)
+		return "", fmt.Errorf("failed to create the directory for evidence: %w", err)
 	}
 
 	limit := int64(cfg.Limit.Bytes)
@@ -67,7 +69,7 @@ func (s *Evidence) Capture(ctx context.Context, source Source, target string, me
 		errs = errors.Join(errs, save(ctx, source, cfg.Profile.Duration+profileSlack, path, filepath.Join(dir, "cpu.pprof"), limit))
 	}
 
-	// An empty folder is no evidence.
+	// os.Remove succeeds only if the directory is empty.
 	if os.Remove(dir) == nil {
 		return "", errs
 	}
@@ -75,14 +77,14 @@ func (s *Evidence) Capture(ctx context.Context, source Source, target string, me
 	return dir, errs
 }
 
-// save keeps an answer, or nothing of it.
+// save writes the response of one endpoint to a file. A file that fails half-way is removed.
 func save(ctx context.Context, source Source, timeout time.Duration, path, name string, limit int64) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("error keeping evidence: %w", err)
+		return fmt.Errorf("failed to save evidence: %w", err)
 	}
 
 	err = source.Save(ctx, path, file, limit)
@@ -94,15 +96,15 @@ func save(ctx context.Context, source Source, timeout time.Duration, path, name 
 	return nil
 }
 
-// prune removes the oldest captures but as many as are to stay: their names begin with the time.
-func (s *Evidence) prune(stay int) error {
+// prune removes all captures except the newest.
+func (s *Evidence) prune(newest int) error {
 	entries, err := os.ReadDir(s.Dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 
 	if err != nil {
-		return fmt.Errorf("error listing earlier evidence: %w", err)
+		return fmt.Errorf("failed to list earlier evidence: %w", err)
 	}
 
 	names := make([]string, len(entries))
@@ -113,9 +115,9 @@ func (s *Evidence) prune(stay int) error {
 
 	slices.Sort(names)
 
-	for _, name := range names[:max(0, len(names)-stay)] {
+	for _, name := range names[:max(0, len(names)-newest)] {
 		if err := os.RemoveAll(filepath.Join(s.Dir, name)); err != nil {
-			return fmt.Errorf("error removing earlier evidence: %w", err)
+			return fmt.Errorf("failed to remove earlier evidence: %w", err)
 		}
 	}
 

@@ -12,55 +12,55 @@ import (
 )
 
 const (
-	// HistoryStep is what one point covers, at least: an interval longer than it makes longer points.
+	// HistoryStep is the least time that a point covers. Points are longer if the sampling interval is.
 	HistoryStep = 10 * time.Second
-	// HistoryPoints is how many points of a target there are, at most: an hour's.
+	// HistoryPoints is the maximum of points per target, an hour at HistoryStep.
 	HistoryPoints = 360
 )
 
-// Point is what a target did up to At. A value that is not known is NaN.
+// Point is the average of a target's counters over some time. A value that is unavailable is NaN.
 type Point struct {
-	// At is the end of the time it covers, Over how long that is, on CLOCK_BOOTTIME.
+	// At is the end of that time on CLOCK_BOOTTIME, Over its length.
 	At, Over time.Duration
-	// CPU in cores; TX, RX and Allocation in bytes per second; Throttled is the share of enforcement
-	// periods with throttling.
+	// CPU is in cores, TX, RX and Allocation in bytes per second. Throttled is the share of CFS periods with throttling.
 	CPU, TX, RX, Allocation, Throttled float64
 }
 
-// History holds the points of all targets. The zero History is empty; a nil one keeps nothing.
+// History holds the points of all targets. The zero History is empty; a nil History ignores what is added.
 type History struct {
 	mu      sync.Mutex
-	targets map[string]*series
+	targets map[string]*ring
 }
 
-type series struct {
+type ring struct {
 	container string
-	from      policy.Sample
-	known     bool
-	// allocation is the newest known rate: a program is asked less often than samples are taken.
+	// from is the sample that the next point begins with, if there is one.
+	from  policy.Sample
+	known bool
+	// allocation is the newest rate. Application metrics are scraped less often than samples are taken.
 	allocation float64
-	// points is a ring once it is full, of which next is the oldest.
+	// points is a ring once it is full; next is its oldest point then.
 	points []Point
 	next   int
 }
 
-// Add takes a target's newest sample. Another container begins anew; what was before it stays.
-func (s *History) Add(target, container string, sample policy.Sample) {
-	if s == nil {
+// Add adds a target's newest sample. Points never span two containers.
+func (h *History) Add(target, container string, sample policy.Sample) {
+	if h == nil {
 		return
 	}
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 
-	if s.targets == nil {
-		s.targets = map[string]*series{}
+	if h.targets == nil {
+		h.targets = map[string]*ring{}
 	}
 
-	of, ok := s.targets[target]
+	of, ok := h.targets[target]
 	if !ok {
-		of = &series{}
-		s.targets[target] = of
+		of = &ring{}
+		h.targets[target] = of
 	}
 
 	if of.container != container {
@@ -70,16 +70,16 @@ func (s *History) Add(target, container string, sample policy.Sample) {
 	of.add(sample)
 }
 
-// Points are the target's points that end after a time, the oldest first.
-func (s *History) Points(target string, after time.Duration) []Point {
-	if s == nil {
+// Points returns the target's points that end after a time, the oldest first.
+func (h *History) Points(target string, after time.Duration) []Point {
+	if h == nil {
 		return nil
 	}
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 
-	of, ok := s.targets[target]
+	of, ok := h.targets[target]
 	if !ok {
 		return nil
 	}
@@ -89,24 +89,24 @@ func (s *History) Points(target string, after time.Duration) []Point {
 	return slices.DeleteFunc(all, func(p Point) bool { return p.At <= after })
 }
 
-// Forget drops a target.
-func (s *History) Forget(target string) {
-	if s == nil {
+// Forget removes a target.
+func (h *History) Forget(target string) {
+	if h == nil {
 		return
 	}
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 
-	delete(s.targets, target)
+	delete(h.targets, target)
 }
 
-func (s *series) add(sample policy.Sample) {
-	over := sample.At - s.from.At
+func (r *ring) add(sample policy.Sample) {
+	over := sample.At - r.from.At
 
 	switch {
-	case !s.known:
-		s.from, s.known, s.allocation = sample, true, math.NaN()
+	case !r.known:
+		r.from, r.known, r.allocation = sample, true, math.NaN()
 
 		return
 	case over < HistoryStep:
@@ -115,30 +115,30 @@ func (s *series) add(sample policy.Sample) {
 
 	point := Point{
 		At: sample.At, Over: over,
-		CPU:        rate(s.from.CPU, sample.CPU, over),
-		TX:         rate(s.from.TX, sample.TX, over),
-		RX:         rate(s.from.RX, sample.RX, over),
-		Allocation: s.allocation,
-		Throttled:  share(sample.Throttled, s.from.Throttled, sample.Periods, s.from.Periods),
+		CPU:        rate(r.from.CPU, sample.CPU, over),
+		TX:         rate(r.from.TX, sample.TX, over),
+		RX:         rate(r.from.RX, sample.RX, over),
+		Allocation: r.allocation,
+		Throttled:  share(sample.Throttled, r.from.Throttled, sample.Periods, r.from.Periods),
 	}
 
-	if news := sample.Allocation; news.Unavailable != "" || news.At == 0 || news.At != s.from.Allocation.At {
-		point.Allocation = rate(s.from.Allocation, news, over)
+	if to := sample.Allocation; to.Unavailable != "" || to.At == 0 || to.At != r.from.Allocation.At {
+		point.Allocation = rate(r.from.Allocation, to, over)
 	}
 
-	s.from, s.allocation = sample, point.Allocation
+	r.from, r.allocation = sample, point.Allocation
 
-	if len(s.points) < HistoryPoints {
-		s.points = append(s.points, point)
+	if len(r.points) < HistoryPoints {
+		r.points = append(r.points, point)
 
 		return
 	}
 
-	s.points[s.next] = point
-	s.next = (s.next + 1) % HistoryPoints
+	r.points[r.next] = point
+	r.next = (r.next + 1) % HistoryPoints
 }
 
-// rate of a counter; one that is read less often than the others has times of its own.
+// rate returns a counter's increase per second. A counter with its own times was read less often than the sample.
 func rate(from, to policy.Counter, over time.Duration) float64 {
 	if to.At != 0 {
 		over = to.At - from.At
@@ -151,7 +151,7 @@ func rate(from, to policy.Counter, over time.Duration) float64 {
 	return (to.Total - from.Total) / over.Seconds()
 }
 
-// share of the enforcement periods; without any nothing was held back.
+// share returns the share of CFS periods with throttling, 0 if there was no period.
 func share(throttled, throttledFrom, periods, periodsFrom uint64) float64 {
 	switch {
 	case periods < periodsFrom || throttled < throttledFrom:

@@ -23,16 +23,16 @@ func counters(at time.Duration, cores float64, allocatedAt time.Duration) policy
 	}
 }
 
-func TestPointsAreAveragesOfTheCounters(t *testing.T) {
-	var store record.History
+func TestHistory_AveragesCounters(t *testing.T) {
+	var history record.History
 
-	// The program is asked every 15 s, so a point in between has the last known rate.
+	// Application metrics are scraped every 15 s. The points in between repeat the last rate.
 	for at := time.Second; at <= 62*time.Second; at += time.Second {
-		asked := max(15*time.Second, at.Truncate(15*time.Second))
-		store.Add("a", "c1", counters(at, 0.5, asked))
+		scraped := max(15*time.Second, at.Truncate(15*time.Second))
+		history.Add("a", "c1", counters(at, 0.5, scraped))
 	}
 
-	points := store.Points("a", 0)
+	points := history.Points("a", 0)
 	require.Len(t, points, 6)
 
 	for i, point := range points {
@@ -47,45 +47,45 @@ func TestPointsAreAveragesOfTheCounters(t *testing.T) {
 	assert.InDelta(t, 2e6, points[2].Allocation, 1)
 	assert.InDelta(t, 2e6, points[5].Allocation, 1)
 
-	assert.Len(t, store.Points("a", 41*time.Second), 2)
-	assert.Empty(t, store.Points("b", 0))
+	assert.Len(t, history.Points("a", 41*time.Second), 2)
+	assert.Empty(t, history.Points("b", 0))
 
-	store.Forget("a")
-	assert.Empty(t, store.Points("a", 0))
+	history.Forget("a")
+	assert.Empty(t, history.Points("a", 0))
 }
 
-func TestAnotherContainerBeginsAnew(t *testing.T) {
-	var store record.History
+func TestHistory_DoesNotCompareContainers(t *testing.T) {
+	var history record.History
 
-	store.Add("a", "c1", counters(100*time.Second, 1, 0))
-	store.Add("a", "c1", counters(110*time.Second, 1, 0))
-	// Its counters begin at zero: compared with the old one's they would be a reset.
-	store.Add("a", "c2", policy.Sample{At: 120 * time.Second})
-	store.Add("a", "c2", policy.Sample{At: 130 * time.Second, CPU: policy.Counter{Total: 2}})
+	history.Add("a", "c1", counters(100*time.Second, 1, 0))
+	history.Add("a", "c1", counters(110*time.Second, 1, 0))
+	// The counters of the new container start at zero.
+	history.Add("a", "c2", policy.Sample{At: 120 * time.Second})
+	history.Add("a", "c2", policy.Sample{At: 130 * time.Second, CPU: policy.Counter{Total: 2}})
 
-	points := store.Points("a", 0)
+	points := history.Points("a", 0)
 	require.Len(t, points, 2)
 	assert.InDelta(t, 1, points[0].CPU, 1e-9)
 	assert.InDelta(t, 0.2, points[1].CPU, 1e-9)
 }
 
-func TestOnlyAnHourIsKept(t *testing.T) {
-	var store record.History
+func TestHistory_KeepsAnHour(t *testing.T) {
+	var history record.History
 
 	for i := range 2 * record.HistoryPoints {
-		store.Add("a", "c", policy.Sample{At: time.Duration(i) * record.HistoryStep, CPU: policy.Counter{Total: float64(i)}})
+		history.Add("a", "c", policy.Sample{At: time.Duration(i) * record.HistoryStep, CPU: policy.Counter{Total: float64(i)}})
 	}
 
-	points := store.Points("a", -1)
+	points := history.Points("a", -1)
 	require.Len(t, points, record.HistoryPoints)
 	assert.Equal(t, time.Duration(record.HistoryPoints)*record.HistoryStep, points[0].At, "the oldest first")
 	assert.Equal(t, time.Duration(2*record.HistoryPoints-1)*record.HistoryStep, points[record.HistoryPoints-1].At)
 }
 
-func TestNothingIsKeptWithoutAStore(t *testing.T) {
-	var store *record.History
+func TestHistory_NilIgnoresSamples(t *testing.T) {
+	var history *record.History
 
-	store.Add("a", "c", policy.Sample{})
-	store.Forget("a")
-	assert.Empty(t, store.Points("a", 0))
+	history.Add("a", "c", policy.Sample{})
+	history.Forget("a")
+	assert.Empty(t, history.Points("a", 0))
 }

@@ -37,8 +37,8 @@ ceiling: {cpu: 500m, floor: 100m, hold: 1s, releaseAfter: 1s, probe: 1s, backoff
 `
 
 const (
-	trials     = 20
-	memoryPath = "/tmp/spegel-guard-daemon-state.json"
+	trials    = 20
+	statePath = "/tmp/spegel-guard-daemon-state.json"
 )
 
 // TestTheWholeGuardKilled is the same with the real service and a real pod.
@@ -87,7 +87,7 @@ func TestTheWholeGuardKilled(t *testing.T) {
 		way := "restore"
 
 		if random.IntN(3) == 0 {
-			output, err := exec.Command(extension.BinaryPath, "-state", memoryPath, "restore").CombinedOutput()
+			output, err := exec.Command(extension.BinaryPath, "-state", statePath, "restore").CombinedOutput()
 			require.NoError(t, err, "%s", output)
 		} else {
 			// It is told to stop while it takes over, or a while later.
@@ -102,7 +102,7 @@ func TestTheWholeGuardKilled(t *testing.T) {
 			if guard.Wait() != nil {
 				way = "start, killed again, and restore"
 
-				output, err := exec.Command(extension.BinaryPath, "-state", memoryPath, "restore").CombinedOutput()
+				output, err := exec.Command(extension.BinaryPath, "-state", statePath, "restore").CombinedOutput()
 				require.NoError(t, err, "%s", output)
 			}
 		}
@@ -174,7 +174,7 @@ func kill(t *testing.T, guard *exec.Cmd, pod *node.Pod, random *rand.Rand) {
 func startGuard(t *testing.T, document, point string) *exec.Cmd {
 	t.Helper()
 
-	guard := exec.Command(extension.BinaryPath, "-config", document, "-state", memoryPath, "-socket", filepath.Join(t.TempDir(), "guard.sock"))
+	guard := exec.Command(extension.BinaryPath, "-config", document, "-state", statePath, "-socket", filepath.Join(t.TempDir(), "guard.sock"))
 	guard.Env = append(os.Environ(), fault.Env+"="+point)
 	require.NoError(t, guard.Start())
 

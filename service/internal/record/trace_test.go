@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
-//go:build linux
+//go:build unix
 
-package controllers
+package record
 
 import (
 	"os"
@@ -25,8 +25,8 @@ func recorded(at int) *trace.Sample {
 	return &trace.Sample{Workload: "a/b/c", Container: "1", Sample: policy.Sample{At: time.Duration(at) * time.Second}}
 }
 
-// readBack counts a trace's headers and samples, and checks that every line of it is whole.
-func readBack(t *testing.T, path string) (headers, samples int) {
+// readTrace counts a trace's headers and samples, and checks that every line of it is whole.
+func readTrace(t *testing.T, path string) (headers, samples int) {
 	t.Helper()
 
 	file, err := os.Open(path)
@@ -47,20 +47,20 @@ func readBack(t *testing.T, path string) (headers, samples int) {
 	return headers, samples
 }
 
-func TestRecorderKeepsTwoFilesOfBoundedSize(t *testing.T) {
+func TestTrace_KeepsTwoFilesOfBoundedSize(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trace.jsonl")
-	r := &recorder{}
+	r := &Trace{}
 
-	r.configure(config.Trace{Path: path, Limit: config.MustAmount("64Ki")}, trace.Header{Version: trace.Version})
+	r.Configure(config.Trace{Path: path, Limit: config.MustAmount("64Ki")}, trace.Header{Version: trace.Version})
 
 	for i := range 5000 {
-		r.record(recorded(i), zap.NewNop())
+		r.Record(recorded(i), zap.NewNop())
 	}
 
-	r.close()
+	r.Close()
 
 	for _, name := range []string{path, path + ".1"} {
-		headers, samples := readBack(t, name)
+		headers, samples := readTrace(t, name)
 		assert.Equal(t, 1, headers, "each file can be replayed by itself")
 		assert.Positive(t, samples)
 
@@ -70,14 +70,14 @@ func TestRecorderKeepsTwoFilesOfBoundedSize(t *testing.T) {
 	}
 }
 
-func TestRecorderGoesOnAfterAProcessThatWasCutOff(t *testing.T) {
+func TestTrace_AppendsAfterACutOffLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trace.jsonl")
 	cfg, header := config.Trace{Path: path, Limit: config.MustAmount("1M")}, trace.Header{Version: trace.Version}
 
-	first := &recorder{}
-	first.configure(cfg, header)
-	first.record(recorded(1), zap.NewNop())
-	first.close()
+	first := &Trace{}
+	first.Configure(cfg, header)
+	first.Record(recorded(1), zap.NewNop())
+	first.Close()
 
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
@@ -85,33 +85,33 @@ func TestRecorderGoesOnAfterAProcessThatWasCutOff(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
 
-	second := &recorder{}
-	second.configure(cfg, header)
-	second.record(recorded(2), zap.NewNop())
-	second.configure(cfg, trace.Header{Version: trace.Version, Config: "mode: observe"})
-	second.record(recorded(3), zap.NewNop())
-	second.close()
+	second := &Trace{}
+	second.Configure(cfg, header)
+	second.Record(recorded(2), zap.NewNop())
+	second.Configure(cfg, trace.Header{Version: trace.Version, Config: "mode: observe"})
+	second.Record(recorded(3), zap.NewNop())
+	second.Close()
 
-	headers, samples := readBack(t, path)
+	headers, samples := readTrace(t, path)
 	assert.Equal(t, 3, headers, "one per process, and one for the new configuration")
 	assert.Equal(t, 3, samples)
 }
 
-func TestRecorderThatFailsSaysSoOnce(t *testing.T) {
+func TestTrace_LogsItsFailureOnce(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
-	r := &recorder{}
+	r := &Trace{}
 
-	r.configure(config.Trace{Path: filepath.Join(t.TempDir(), "nowhere", "trace.jsonl"), Limit: config.MustAmount("1M")}, trace.Header{})
+	r.Configure(config.Trace{Path: filepath.Join(t.TempDir(), "nowhere", "trace.jsonl"), Limit: config.MustAmount("1M")}, trace.Header{})
 
 	for i := range 10 {
-		r.record(recorded(i), zap.New(core))
+		r.Record(recorded(i), zap.New(core))
 	}
 
 	assert.Equal(t, 1, logs.Len())
 }
 
-// TestRecorder_TakesRegularFilesOnly: a document may name anything, and the policy waits for none of it.
-func TestRecorder_TakesRegularFilesOnly(t *testing.T) {
+// TestTrace_WritesToRegularFilesOnly: trace.path may name anything, and the policy must not block on it.
+func TestTrace_WritesToRegularFilesOnly(t *testing.T) {
 	dir := t.TempDir()
 	pipe, read := filepath.Join(dir, "pipe"), filepath.Join(dir, "read")
 
@@ -127,12 +127,12 @@ func TestRecorder_TakesRegularFilesOnly(t *testing.T) {
 	for name, path := range map[string]string{"pipe": pipe, "pipe with a reader": read, "device": os.DevNull, "folder": dir} {
 		t.Run(name, func(t *testing.T) {
 			core, logs := observer.New(zap.ErrorLevel)
-			r := &recorder{}
+			r := &Trace{}
 
-			r.configure(config.Trace{Path: path, Limit: config.MustAmount("64Ki")}, trace.Header{Version: trace.Version})
-			r.record(recorded(1), zap.New(core))
+			r.Configure(config.Trace{Path: path, Limit: config.MustAmount("64Ki")}, trace.Header{Version: trace.Version})
+			r.Record(recorded(1), zap.New(core))
 
-			assert.False(t, r.wanted(), "recording goes on")
+			assert.False(t, r.Wanted(), "recording stops")
 			require.Equal(t, 1, logs.Len())
 			assert.Equal(t, path, logs.All()[0].ContextMap()["path"])
 		})
