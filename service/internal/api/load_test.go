@@ -369,12 +369,25 @@ func TestOneClientCannotHaveAllConnections(t *testing.T) {
 		return status.Code(err)
 	}
 
-	assert.Equal(t, codes.Unavailable, one())
+	// A handshake ends for the client before the server has counted its connection: the one that is refused may be one
+	// of those above.
+	require.Eventually(t, func() bool {
+		if one() == codes.Unavailable {
+			return true
+		}
+
+		clients = append(clients, dialBad(t, g.endpoint, cfg, 65535))
+
+		return false
+	}, patience, 50*time.Millisecond)
 
 	_, err = g.client(t, role.Reader).Version(t.Context())
 	require.NoError(t, err)
 
-	// When one goes, another one comes.
-	require.NoError(t, clients[0].Close())
+	// When they are gone, another one is served.
+	for _, client := range clients {
+		client.Close()
+	}
+
 	assert.Eventually(t, func() bool { return one() == codes.OK }, patience, 50*time.Millisecond)
 }
