@@ -41,6 +41,9 @@ type Workload struct {
 	Yielded time.Duration `json:"yielded,omitempty"`
 }
 
+// IsZero implements Entry. Without it the embedded method would ignore Yielded.
+func (w Workload) IsZero() bool { return w == Workload{} }
+
 // File saves entries by name. Without a path it saves nothing.
 type File[T Entry] struct {
 	Path string

@@ -100,3 +100,16 @@ func TestFile_SavesNothingWithoutAPath(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, got)
 }
+
+func TestWorkload_IsZero(t *testing.T) {
+	for name, test := range map[string]struct {
+		workload persist.Workload
+		want     bool
+	}{
+		"zero":    {persist.Workload{}, true},
+		"level":   {persist.Workload{Memory: policy.Memory{Level: 1}}, false},
+		"yielded": {persist.Workload{Yielded: time.Minute}, false},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, test.workload.IsZero()) })
+	}
+}
