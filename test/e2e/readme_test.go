@@ -137,7 +137,7 @@ func (r *reader) do(command doc.Command) {
 	var got string
 
 	for deadline := time.Now().Add(2 * patience); ; {
-		got = strings.ReplaceAll(r.run(line), "127.0.0.1", "NODE")
+		got = anyRule.Replace(r.run(line))
 		if doc.Alike(got) == want {
 			r.t.Logf("$ %s\n%s", line, got)
 
@@ -153,6 +153,10 @@ func (r *reader) do(command doc.Command) {
 
 	require.Equal(r.t, want, doc.Alike(got), "$ %s\nREADME says:\n%s\nit prints:\n%s", line, command.Output, got)
 }
+
+// anyRule replaces what depends on the machine: its address, and which of the incident's two rules fires first. Its
+// program runs into both, and which second that is depends on the speed of the emulation.
+var anyRule = strings.NewReplacer("127.0.0.1", "NODE", "SpegelHighNetworkTX", "SpegelHighCPU")
 
 func (r *reader) run(line string) string {
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
