@@ -51,7 +51,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	node := host.Host{Proc: f.proc, Cgroup: f.cgroup, BootID: bootID(f.proc, logger)}
 	loaded := controllers.LoadConfig(f.config)
 
-	logger.Info("starting", zap.String("version", api.Version), zap.String("mode", string(loaded.Mode)), zap.String("config", loaded.Source))
+	logger.Info("starting spegel-guard", zap.String("version", api.Version), zap.String("mode", string(loaded.Mode)), zap.String("config", loaded.Source))
 
 	st := state.WrapCore(namespaced.NewState(inmem.Build))
 
