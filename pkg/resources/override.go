@@ -79,9 +79,6 @@ func (p Person) IsZero() bool { return p == Person{} }
 // IsZero reports whether there is no override.
 func (s OverrideSpec) IsZero() bool { return s.Kind == "" }
 
-// Suspends reports whether the override lets no ceiling be in force.
-func (s OverrideSpec) Suspends() bool { return s.Kind == OverridePause || s.Kind == OverrideRelease }
-
 // ResourceDefinition implements typed.Extension.
 func (OverrideExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(OverrideType, []resource.Type{"override"},

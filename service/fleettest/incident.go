@@ -78,14 +78,10 @@ func NewWith(ctx context.Context, f Figures, host string, port int) (*Guard, err
 	return guard, nil
 }
 
-func measured(value float64) resources.Reading {
-	return resources.Reading{Value: value, Provenance: resources.ProvenanceMeasured}
-}
-
 func (f Figures) resources() []resource.Resource {
 	id := TargetOf(f.Name)
 	seconds := time.Second
-	unavailable := resources.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "not in this test"}
+	unavailable := resources.Unavailable("not in this test")
 
 	status := resources.NewGuardStatus(resources.GuardStatusID)
 	*status.TypedSpec() = resources.GuardStatusSpec{
@@ -97,15 +93,15 @@ func (f Figures) resources() []resource.Resource {
 
 	stats := resources.NewTargetStats(id)
 	*stats.TypedSpec() = resources.TargetStatsSpec{
-		ContainerID: "5f2a", At: Now, CPU: measured(f.CPU), TXBytesPerSecond: measured(f.TX), RXBytesPerSecond: measured(f.TX * 0.9),
-		MemoryBytes: measured(52e6), ThrottledRatio: measured(0), CPUPressure: measured(0),
-		Application: resources.ApplicationStats{AllocBytesPerSecond: measured(f.Alloc / 60), GCPerSecond: measured(f.GC)},
+		ContainerID: "5f2a", At: Now, CPU: resources.Measured(f.CPU), TXBytesPerSecond: resources.Measured(f.TX), RXBytesPerSecond: resources.Measured(f.TX * 0.9),
+		MemoryBytes: resources.Measured(52e6), ThrottledRatio: resources.Measured(0), CPUPressure: resources.Measured(0),
+		Application: resources.ApplicationStats{AllocBytesPerSecond: resources.Measured(f.Alloc / 60), GCPerSecond: resources.Measured(f.GC)},
 	}
 
 	node := resources.NewNodeStats()
 	*node.TypedSpec() = resources.NodeStatsSpec{
-		At: Now, ContentBlobs: measured(f.Blobs), DiskUsedRatio: measured(f.Disk), Pods: measured(f.Pods), TXBytesPerSecond: measured(f.NodeTX),
-		NFSReadBytesPerSecond: measured(f.NFS / 2), NFSWriteBytesPerSecond: measured(f.NFS / 2), NFSRoundTripSeconds: unavailable,
+		At: Now, ContentBlobs: resources.Measured(f.Blobs), DiskUsedRatio: resources.Measured(f.Disk), Pods: resources.Measured(f.Pods), TXBytesPerSecond: resources.Measured(f.NodeTX),
+		NFSReadBytesPerSecond: resources.Measured(f.NFS / 2), NFSWriteBytesPerSecond: resources.Measured(f.NFS / 2), NFSRoundTripSeconds: unavailable,
 	}
 
 	cpu := resources.NewRuleStatus(id + "/SpegelHighCPU")
@@ -131,7 +127,7 @@ func (f Figures) resources() []resource.Resource {
 	status.TypedSpec().Since, status.TypedSpec().Message = Now.Add(-time.Minute), "SpegelHighCPU was above 400m for 10m0s"
 	cpu.TypedSpec().State, cpu.TypedSpec().Since = "firing", Now.Add(-time.Minute)
 	tx.TypedSpec().State, tx.TypedSpec().Since, tx.TypedSpec().TripsIn = "pending", Now.Add(-4*time.Minute), 6*time.Minute
-	stats.TypedSpec().ThrottledRatio = measured(0.94)
+	stats.TypedSpec().ThrottledRatio = resources.Measured(0.94)
 
 	hold := resources.NewDesiredCeiling(id)
 	*hold.TypedSpec() = resources.DesiredCeilingSpec{

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -60,6 +59,25 @@ func (a *activeConfig) read(ctx context.Context, r controller.Reader) (changed, 
 // sameContainer tells a container from the one after it, whose id may even be the same.
 func sameContainer(a, b resources.TargetSpec) bool {
 	return a.ContainerID == b.ContainerID && a.CgroupInode == b.CgroupInode
+}
+
+// conditionPublisher publishes a condition that is determined at each tick. It writes the resource only for a change.
+type conditionPublisher struct{ reason, message string }
+
+// publish updates the condition and reports whether it changed.
+func (p *conditionPublisher) publish(ctx context.Context, w controller.Writer, id resource.ID, reason, message string) (bool, error) {
+	if p.reason == reason && p.message == message {
+		return false, nil
+	}
+
+	changed, err := setCondition(ctx, w, id, reason, message)
+	if err != nil {
+		return false, err
+	}
+
+	p.reason, p.message = reason, message
+
+	return changed, nil
 }
 
 // setCondition reports how a part of the guard is. It tells whether anything changed.
@@ -136,6 +154,3 @@ func unlessStopped(err error) error {
 
 	return err
 }
-
-// round keeps three decimals.
-func round(value float64) float64 { return math.Round(value*1000) / 1000 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
 // logDecision logs what changed from the rules before to a decision.
@@ -38,9 +39,9 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.De
 		logger.Info("another ceiling requested", zap.String("event", string(after.Event)), zap.String("rule", hold.Rule),
 			zap.Int64("millicores", hold.Millicores))
 	case policy.EventProbe:
-		logger.Info("probe started", zap.String("rule", hold.Rule), zap.Float64("throttledRatio", round(after.ThrottledRatio)))
+		logger.Info("probe started", zap.String("rule", hold.Rule), zap.Float64("throttledRatio", observe.Round(after.ThrottledRatio)))
 	case policy.EventRelease:
-		logger.Info("ceiling no longer requested", zap.Float64("throttledRatio", round(after.ThrottledRatio)))
+		logger.Info("ceiling no longer requested", zap.Float64("throttledRatio", observe.Round(after.ThrottledRatio)))
 	}
 
 	if v := after.Verdict; v != nil {

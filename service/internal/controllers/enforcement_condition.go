@@ -17,26 +17,16 @@ import (
 )
 
 // enforcementCondition publishes what prevents ceilings from being written.
-type enforcementCondition struct{ reason, message string }
+type enforcementCondition struct{ publisher conditionPublisher }
 
 // publish updates the condition when it changed, and logs that.
 func (c *enforcementCondition) publish(ctx context.Context, r controller.Writer, logger *zap.Logger, reason, message string) error {
-	if c.reason == reason && c.message == message {
-		return nil
-	}
-
-	changed, err := setCondition(ctx, r, resources.ConditionEnforcement, reason, message)
-	if err != nil {
-		return err
-	}
-
-	c.reason, c.message = reason, message
-
+	changed, err := c.publisher.publish(ctx, r, resources.ConditionEnforcement, reason, message)
 	if changed {
 		logger.Info("enforcement condition changed", zap.String("reason", reason), zap.String("message", message))
 	}
 
-	return nil
+	return err
 }
 
 // enforcementReason returns the condition for an error of a ceiling. In mode observe nothing is to be written, so nothing

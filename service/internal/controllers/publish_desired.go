@@ -48,13 +48,12 @@ func modifyDesiredCeiling(ctx context.Context, r controller.Writer, id resource.
 	err := safe.WriterModify(ctx, r, resources.NewDesiredCeiling(id), func(res *resources.DesiredCeiling) error {
 		spec := res.TypedSpec()
 
-		// The wall clock may be set between two conversions: the times of a hold are converted once.
-		if spec.SinceClock != desired.Since || spec.HoldUntilClock != desired.Until || spec.Rule != desired.Rule {
-			spec.Since, spec.HoldUntil = boottime.Wall(desired.Since), boottime.Wall(desired.Until)
-		}
-
-		if desired.None() {
+		switch {
+		case desired.None():
 			spec.Since, spec.HoldUntil = time.Time{}, time.Time{}
+		case spec.SinceClock != desired.Since || spec.HoldUntilClock != desired.Until || spec.Rule != desired.Rule:
+			// Once for a hold: the wall clock may be set between two conversions.
+			spec.Since, spec.HoldUntil = boottime.Wall(desired.Since), boottime.Wall(desired.Until)
 		}
 
 		spec.Mode, spec.Conflict = string(config.ModeEnforce), string(config.ConflictReassert)

@@ -85,8 +85,8 @@ func ruleSpec(status *policy.RuleStatus, mode config.Mode) resources.RuleStatusS
 	}
 
 	return resources.RuleStatusSpec{
-		Signal: signal, State: string(status.State), Value: round(status.Value), Threshold: status.Rule.Limit(),
-		TripsIn: status.TripsIn, Reason: status.Unavailable, Credit: round(status.Credit), HasCredit: !status.Rule.Credit.IsZero(),
+		Signal: signal, State: string(status.State), Value: observe.Round(status.Value), Threshold: status.Rule.Limit(),
+		TripsIn: status.TripsIn, Reason: status.Unavailable, Credit: observe.Round(status.Credit), HasCredit: !status.Rule.Credit.IsZero(),
 		Mode: string(cmp.Or(status.Rule.Mode, mode)),
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
 // verdictPublisher publishes the newest verdict on a ceiling of one target.
@@ -62,7 +63,7 @@ func (p *verdictPublisher) withdraw(ctx context.Context, r controller.Writer, id
 
 func usage(u policy.Usage) resources.Usage {
 	return resources.Usage{
-		Over: u.Over, CoreSeconds: round(u.CoreSeconds), TXBytes: round(u.TXBytes), RXBytes: round(u.RXBytes),
-		AllocatedBytes: round(u.AllocatedBytes), ThrottledSeconds: round(u.ThrottledTime),
+		Over: u.Over, CoreSeconds: observe.Round(u.CoreSeconds), TXBytes: observe.Round(u.TXBytes), RXBytes: observe.Round(u.RXBytes),
+		AllocatedBytes: observe.Round(u.AllocatedBytes), ThrottledSeconds: observe.Round(u.ThrottledTime),
 	}
 }

@@ -34,9 +34,8 @@ type SampleController struct {
 	// published are the samples that clients know.
 	published map[string]*resources.TargetStatsSpec
 	// fed are the targets that others know samples of, whatever became of this controller meanwhile.
-	fed map[string]struct{}
-	// reason and message are what the condition says.
-	reason, message string
+	fed       map[string]struct{}
+	condition conditionPublisher
 }
 
 // Name implements controller.Controller.
@@ -166,22 +165,12 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 		*c.published[id] = *s.Stats()
 	}
 
-	if reason == c.reason && message == c.message {
-		return nil
-	}
-
-	changed, err := setCondition(ctx, r, resources.ConditionSampling, reason, message)
-	if err != nil {
-		return err
-	}
-
-	c.reason, c.message = reason, message
-
+	changed, err := c.condition.publish(ctx, r, resources.ConditionSampling, reason, message)
 	if changed && reason != resources.ReasonOK {
 		logger.Warn("failed to sample a target", zap.String("mode", string(c.config.Mode)), zap.String("reason", reason), zap.String("message", message))
 	}
 
-	return nil
+	return err
 }
 
 // publishStats is apart, so that its closure is allocated only when it is called.

@@ -13,8 +13,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
-	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
-	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
 	"github.com/cosi-project/runtime/pkg/state/owned"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -40,8 +38,7 @@ type ticking struct {
 func newTicking(tb testing.TB) *ticking {
 	tb.Helper()
 
-	st := state.WrapCore(namespaced.NewState(inmem.Build))
-	require.NoError(tb, resources.Register(tb.Context(), st))
+	st := newState(tb)
 
 	document, err := config.Marshal(config.Default())
 	require.NoError(tb, err)

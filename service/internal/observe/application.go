@@ -57,7 +57,7 @@ func hitRatio(requests, hits resources.Reading) resources.Reading {
 	case requests.Value == 0:
 		return resources.Unavailable("there were no requests")
 	default:
-		return resources.Derived(round(hits.Value / requests.Value))
+		return resources.Derived(Round(hits.Value / requests.Value))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // background takes readings that may hang, on a disk or on another program, in a goroutine.
 type background[T any] struct {
-	// interval between the starts of two readings; after a failure at most nodeInterval.
+	// interval between the starts of two readings; after a failure at most NodeInterval.
 	interval time.Duration
 	read     func() (T, error)
 
@@ -35,7 +35,7 @@ func (b *background[T]) latest(now time.Duration) (T, error) {
 
 	interval := b.interval
 	if b.err != nil {
-		interval = min(interval, nodeInterval)
+		interval = min(interval, NodeInterval)
 	}
 
 	if !b.running && (!b.done || now-b.started >= interval) {

@@ -60,7 +60,7 @@ func (r *nfsRates) meanRoundTrip(at time.Duration, milliseconds, operations floa
 	case answered == 0:
 		return resources.Unavailable("no operation was answered")
 	default:
-		return resources.Derived(round(spent / 1e3 / answered))
+		return resources.Derived(Round(spent / 1e3 / answered))
 	}
 }
 

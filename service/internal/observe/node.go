@@ -17,17 +17,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
-// How often the facts of the node are read. Nothing is decided on them.
+// How often the facts of the node are read; a Node should be sampled each NodeInterval. Nothing is decided on them.
 const (
-	nodeInterval = 5 * time.Second
+	NodeInterval = 5 * time.Second
 	// podsInterval: a request to the container runtime.
 	podsInterval = 30 * time.Second
 	// contentInterval: a folder that did not change costs one stat(2), one that did thousands.
 	contentInterval = time.Minute
 )
-
-// NodeInterval is how often a Node should be sampled.
-const NodeInterval = nodeInterval
 
 // Node reads the facts of the node. Make one with NewNode.
 type Node struct {
@@ -52,9 +49,9 @@ func NewNode(ctx context.Context, h host.Host, content string, pods discover.Lab
 
 	return &Node{
 		content: &background[nodestat.Usage]{interval: contentInterval, read: store.Usage},
-		disk:    &background[nodestat.Disk]{interval: nodeInterval, read: func() (nodestat.Disk, error) { return nodestat.ReadDisk(content) }},
+		disk:    &background[nodestat.Disk]{interval: NodeInterval, read: func() (nodestat.Disk, error) { return nodestat.ReadDisk(content) }},
 		pods:    &background[resources.Reading]{interval: podsInterval, read: func() (resources.Reading, error) { return countPods(ctx, h, pods) }},
-		nfs: &background[timed[nodestat.NFS]]{interval: nodeInterval, read: func() (timed[nodestat.NFS], error) {
+		nfs: &background[timed[nodestat.NFS]]{interval: NodeInterval, read: func() (timed[nodestat.NFS], error) {
 			value, err := nodestat.ReadNFS(h.Proc)
 
 			return timed[nodestat.NFS]{value: value, at: boottime.Now()}, err

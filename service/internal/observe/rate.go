@@ -79,7 +79,7 @@ func share(part, whole *Counter, at time.Duration, partValue, wholeValue float64
 	}
 }
 
-func measured(value float64) resources.Reading { return resources.Measured(round(value)) }
+func measured(value float64) resources.Reading { return resources.Measured(Round(value)) }
 
 // gauge is a value that is not a rate, or unavailable for a reason.
 func gauge(value uint64, ok bool, reason string) resources.Reading {
@@ -90,5 +90,5 @@ func gauge(value uint64, ok bool, reason string) resources.Reading {
 	return measured(float64(value))
 }
 
-// round keeps three decimals: a thousandth of a core, and more than enough of a byte.
-func round(value float64) float64 { return math.Round(value*1000) / 1000 }
+// Round keeps three decimals: a thousandth of a core, and more than enough of a byte.
+func Round(value float64) float64 { return math.Round(value*1000) / 1000 }
