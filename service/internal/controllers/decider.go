@@ -34,9 +34,9 @@ type decider struct {
 
 // targetInputs are the resources of one target that its decision depends on. Owner is the owner's limit in cores.
 type targetInputs struct {
-	owner    float64
-	ceiling  resources.CeilingStatusSpec
-	override decide.Override
+	owner     float64
+	ceiling   resources.CeilingStatusSpec
+	overrides decide.Overrides
 }
 
 // configure starts every history anew under a configuration; a hold in force stays.
@@ -66,10 +66,10 @@ func (d *decider) decide(
 	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, inputs targetInputs, logger *zap.Logger,
 ) (urgent, status bool, err error) {
 	w := d.workloads.get(id, d.engine)
-	w.Observe(stats.ContainerID, inputs.override)
+	w.Update(stats.ContainerID, inputs.overrides)
 
 	if w.Due(stats.Clock) {
-		sample := policySample(stats, inputs.owner, inputs.override)
+		sample := policySample(stats, inputs.owner, inputs.overrides)
 		d.history.Add(id, stats.ContainerID, sample)
 
 		if d.recorder.Wanted() {
@@ -95,7 +95,7 @@ func (d *decider) decide(
 	// After it is published: a ceiling does not wait for the log.
 	if w.unlogged {
 		w.unlogged = false
-		logDecision(targetLogger(logger, d.config.Mode, id), w.Before(), w.Decision())
+		logDecision(targetLogger(logger, d.config.Mode, id), w.Before(), w.Decision(), w.Reason())
 	}
 
 	return urgent || w.Decision().Event != "", status, err

@@ -32,10 +32,14 @@ func (p *desiredPublisher) publish(ctx context.Context, r controller.Writer, id 
 		return false, nil
 	}
 
+	if err := modifyDesiredCeiling(ctx, r, id, desired); err != nil {
+		return false, err
+	}
+
 	changed := !p.exists || p.last.Millicores != desired.Millicores || p.last.Probing != desired.Probing || p.last.Rule != desired.Rule
 	p.last, p.exists = desired, true
 
-	return changed, modifyDesiredCeiling(ctx, r, id, desired)
+	return changed, nil
 }
 
 // modifyDesiredCeiling is apart, so that its closure is allocated only when it is called.

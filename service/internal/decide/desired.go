@@ -26,7 +26,7 @@ type DesiredCeiling struct {
 	YieldedSince time.Duration
 	// Since is when the rule tripped or the override began, Until the earliest release.
 	Since, Until time.Duration
-	// Rule that tripped, RuleOverride for an override, that suspends ceilings too; empty when nothing asks for one.
+	// Rule that tripped; RuleOverride when an override asks for the ceiling or suspends it; empty when nothing does.
 	Rule string
 	// Reason says why the ceiling is desired, or why none is.
 	Reason string
