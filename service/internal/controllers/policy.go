@@ -140,9 +140,9 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, r
 	status := resourcesChanged || expired || len(inForce) > 0
 
 	for id, stats := range c.latest {
-		inputs := targetInputs{owner: c.inputs.owners[id], ceiling: c.inputs.ceilings[id], overrides: inForce.of(id)}
+		ceiling, overrides := c.inputs.ceilings[id], inForce.of(id)
 
-		urgent, changed, err := c.decider.decide(ctx, r, id, stats, inputs, logger)
+		urgent, changed, err := c.decider.decide(ctx, r, id, stats, &ceiling, &overrides, logger)
 		if urgent && c.Urgent != nil {
 			c.Urgent()
 		}

@@ -25,7 +25,7 @@ func TestPolicySample_MapsCountersAndOverrides(t *testing.T) {
 		},
 		Application: resources.ApplicationStats{AllocBytesPerSecond: resources.Measured(1), Allocated: 4000, Clock: 50 * time.Second},
 	}
-	overrides := decide.Overrides{Target: decide.Override{Kind: decide.Throttle, Millicores: 300}}
+	overrides := &decide.Overrides{Target: decide.Override{Kind: decide.Throttle, Millicores: 300}}
 
 	assert.Equal(t, policy.Sample{
 		At: time.Minute, CPU: policy.Counter{Total: 1.5}, TX: policy.Counter{Total: 2000},

@@ -45,14 +45,14 @@ func guardStatus(
 
 // worstStatus is the status of the target in the worst state.
 func worstStatus(
-	latest map[resource.ID]*resources.TargetStatsSpec, known map[resource.ID]*workload, ceilings map[resource.ID]resources.CeilingStatusSpec,
+	latest map[resource.ID]*resources.TargetStatsSpec, known map[resource.ID]*workload, ceilings map[resource.ID]ceilingInput,
 ) resources.GuardStatusSpec {
 	worst := resources.GuardStatusSpec{State: resources.StateNoTarget, CPU: "-", TX: "-", Ceiling: "-", Rule: "-"}
 	rank := -1
 
 	for _, id := range slices.Sorted(maps.Keys(latest)) {
 		w := known[id]
-		status := targetStatus(id, w.Decision(), w.desired.last, w.Override(), ceilings[id])
+		status := targetStatus(id, w.Decision(), &w.desired.last, w.Override(), ceilings[id].CeilingStatusSpec)
 
 		if r := slices.Index(severity, status.State); r > rank {
 			worst, rank = status, r
@@ -64,7 +64,7 @@ func worstStatus(
 
 // targetStatus is the status of one target.
 func targetStatus(
-	id resource.ID, decision *policy.Decision, desired decide.DesiredCeiling, override decide.Override, ceiling resources.CeilingStatusSpec,
+	id resource.ID, decision *policy.Decision, desired *decide.DesiredCeiling, override *decide.Override, ceiling resources.CeilingStatusSpec,
 ) resources.GuardStatusSpec {
 	status := resources.GuardStatusSpec{
 		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: desired.ReleasesIn,

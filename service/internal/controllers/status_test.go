@@ -29,7 +29,9 @@ func decision(states ...policy.State) policy.Decision {
 
 // statusOf is the status of a target without an override.
 func statusOf(d policy.Decision, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
-	return targetStatus("id", &d, decide.Arbitrate(decide.Case{Decision: d}, decide.Settings{Wall: boottime.Wall}), decide.Override{}, ceiling)
+	desired := decide.Arbitrate(&decide.Case{Decision: &d}, &decide.Settings{Wall: boottime.Wall})
+
+	return targetStatus("id", &d, &desired, &decide.Override{}, ceiling)
 }
 
 func TestTargetStatus_FollowsTheRules(t *testing.T) {
@@ -110,9 +112,9 @@ func TestApplyCondition_PrecedesTheTargets(t *testing.T) {
 func TestTargetStatus_ShowsTheOverride(t *testing.T) {
 	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "20001 100000"}
 	status := func(d policy.Decision, override decide.Override, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
-		overrides := decide.Overrides{Target: override}
+		desired := decide.Arbitrate(&decide.Case{Decision: &d, Overrides: decide.Overrides{Target: override}}, &decide.Settings{})
 
-		return targetStatus("id", &d, decide.Arbitrate(decide.Case{Decision: d, Overrides: overrides}, decide.Settings{}), override, ceiling)
+		return targetStatus("id", &d, &desired, &override, ceiling)
 	}
 
 	throttled := status(policy.Decision{}, decide.Override{Kind: decide.Throttle, Millicores: 200, Text: "throttled by anna"}, applied)

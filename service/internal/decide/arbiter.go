@@ -31,7 +31,7 @@ type Case struct {
 	// Now is the time of the newest sample on CLOCK_BOOTTIME.
 	Now time.Duration
 	// Decision of the rules, and the reason of its hold.
-	Decision policy.Decision
+	Decision *policy.Decision
 	Reason   string
 	// Released says why the last ceiling ended; empty when there was none.
 	Released  string
@@ -50,7 +50,7 @@ type Case struct {
 //  4. The mode observe, of the document or of the rule, keeps the ceiling from being written.
 //
 // The owner's limit is applied where it is read, by package enforce: a ceiling is never above it.
-func Arbitrate(c Case, s Settings) DesiredCeiling {
+func Arbitrate(c *Case, s *Settings) DesiredCeiling {
 	desired := DesiredCeiling{FloorMillicores: s.FloorMillicores, Yield: s.Yield, YieldedSince: c.YieldedSince, Observe: s.Observe}
 	hold, override := &c.Decision.Hold, c.Overrides.Prevailing()
 
@@ -75,7 +75,7 @@ func Arbitrate(c Case, s Settings) DesiredCeiling {
 		return desired
 	}
 
-	desired.ReleasesIn, desired.Blockers = releasesIn(c, override), blockers(c, desired, s.Wall)
+	desired.ReleasesIn, desired.Blockers = releasesIn(c, override), blockers(c, &desired, s.Wall)
 
 	return desired
 }

@@ -101,20 +101,21 @@ func TestArbitrate_Precedence(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.settings.Wall = wall
 
-			got := decide.Arbitrate(decide.Case{
-				Now: 10 * time.Second, Decision: test.decision, Reason: "cpu 1803m", Released: test.released,
+			got := decide.Arbitrate(&decide.Case{
+				Now: 10 * time.Second, Decision: &test.decision, Reason: "cpu 1803m", Released: test.released,
 				Overrides: decide.Overrides{Node: test.node, Target: test.target},
-			}, test.settings)
+			}, &test.settings)
 
 			assert.Equal(t, test.want, got)
 			assert.Equal(t, test.want.Millicores == 0, got.None())
-			assert.True(t, got.Equal(test.want))
+			assert.True(t, got.Equal(&test.want))
 		})
 	}
 }
 
 func TestArbitrate_PassesTheYieldedHoldOn(t *testing.T) {
-	assert.Equal(t, time.Second, decide.Arbitrate(decide.Case{YieldedSince: time.Second}, decide.Settings{}).YieldedSince)
+	desired := decide.Arbitrate(&decide.Case{Decision: &policy.Decision{}, YieldedSince: time.Second}, &decide.Settings{})
+	assert.Equal(t, time.Second, desired.YieldedSince)
 }
 
 func TestDesiredCeiling_EqualComparesEveryField(t *testing.T) {
@@ -136,7 +137,7 @@ func TestDesiredCeiling_EqualComparesEveryField(t *testing.T) {
 			var changed decide.DesiredCeiling
 
 			change(&changed)
-			assert.False(t, changed.Equal(decide.DesiredCeiling{}))
+			assert.False(t, changed.Equal(&decide.DesiredCeiling{}))
 		})
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // releasesIn is the time until the release when nothing changes, to the second.
-func releasesIn(c Case, override Override) time.Duration {
+func releasesIn(c *Case, override *Override) time.Duration {
 	left := c.Decision.ReleasesIn
 
 	if override.Kind == Throttle {
@@ -21,7 +21,7 @@ func releasesIn(c Case, override Override) time.Duration {
 }
 
 // blockers say what prevents the release of a desired ceiling now.
-func blockers(c Case, desired DesiredCeiling, wall func(time.Duration) time.Time) []string {
+func blockers(c *Case, desired *DesiredCeiling, wall func(time.Duration) time.Time) []string {
 	var texts []string
 
 	if desired.Rule == RuleOverride {

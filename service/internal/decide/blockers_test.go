@@ -48,7 +48,7 @@ func TestBlockers(t *testing.T) {
 		"none":      {held, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, test.want, blockers(Case{Decision: test.decision}, DesiredCeiling{Millicores: 500, Rule: "R"}, nil))
+			assert.Equal(t, test.want, blockers(&Case{Decision: &test.decision}, &DesiredCeiling{Millicores: 500, Rule: "R"}, nil))
 		})
 	}
 }

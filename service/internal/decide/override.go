@@ -33,7 +33,7 @@ type Override struct {
 }
 
 // Suspends reports whether no ceiling may be in force.
-func (o Override) Suspends() bool { return o.Kind == Pause || o.Kind == Release }
+func (o *Override) Suspends() bool { return o.Kind == Pause || o.Kind == Release }
 
 // Overrides are those in force that concern one workload.
 type Overrides struct {
@@ -42,16 +42,16 @@ type Overrides struct {
 }
 
 // Prevailing returns the override that counts; the zero Override for none.
-func (o Overrides) Prevailing() Override {
+func (o *Overrides) Prevailing() *Override {
 	if o.Node.Kind != "" {
-		return o.Node
+		return &o.Node
 	}
 
-	return o.Target
+	return &o.Target
 }
 
 // Mark writes the prevailing override into a sample, so that the policy and a replay of the trace see it.
-func (o Overrides) Mark(sample *policy.Sample) {
+func (o *Overrides) Mark(sample *policy.Sample) {
 	override := o.Prevailing()
 	sample.Suspended = override.Suspends()
 

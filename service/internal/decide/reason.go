@@ -17,7 +17,7 @@ type reason struct {
 }
 
 // update takes a decision. Probing reports whether the hold probed before it; override is the prevailing one.
-func (r *reason) update(d *policy.Decision, probing bool, override Override) {
+func (r *reason) update(d *policy.Decision, probing bool, override *Override) {
 	if hold := &d.Hold; hold.Since != r.since || hold.Until != r.until {
 		r.since, r.until = hold.Since, hold.Until
 

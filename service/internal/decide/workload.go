@@ -35,7 +35,7 @@ func NewWorkload(engine *policy.Engine, yieldedSince time.Duration) *Workload {
 func (w *Workload) Replace(engine *policy.Engine) { w.engine, w.clock = engine, 0 }
 
 // Update takes the container and the overrides that are in force now. Another container's counters begin at zero.
-func (w *Workload) Update(container string, overrides Overrides) {
+func (w *Workload) Update(container string, overrides *Overrides) {
 	if w.container != "" && w.container != container {
 		w.engine.Restart()
 	}
@@ -44,7 +44,7 @@ func (w *Workload) Update(container string, overrides Overrides) {
 		w.reason.released = "the override ended"
 	}
 
-	w.container, w.overrides = container, overrides
+	w.container, w.overrides = container, *overrides
 }
 
 // Due reports whether a sample of this time has not been decided on yet.
@@ -104,7 +104,7 @@ func (w *Workload) Before() []policy.RuleStatus { return w.before }
 func (w *Workload) Verdict() *policy.Verdict { return w.verdict }
 
 // Override that prevails; the zero Override for none.
-func (w *Workload) Override() Override { return w.overrides.Prevailing() }
+func (w *Workload) Override() *Override { return w.overrides.Prevailing() }
 
 // Reason says why the rules hold a ceiling, or why the last one ended; empty when there was none.
 func (w *Workload) Reason() string {
@@ -122,9 +122,9 @@ func (w *Workload) Memory() policy.Memory { return w.engine.Memory() }
 func (w *Workload) YieldedSince() time.Duration { return w.yieldedSince }
 
 // Desired returns the ceiling that should be in force now.
-func (w *Workload) Desired(s Settings) DesiredCeiling {
-	return Arbitrate(Case{
-		Now: w.clock, Decision: w.decision, Reason: w.reason.tripped, Released: w.reason.released,
+func (w *Workload) Desired(s *Settings) DesiredCeiling {
+	return Arbitrate(&Case{
+		Now: w.clock, Decision: &w.decision, Reason: w.reason.tripped, Released: w.reason.released,
 		Overrides: w.overrides, YieldedSince: w.yieldedSince,
 	}, s)
 }

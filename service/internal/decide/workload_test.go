@@ -55,7 +55,7 @@ func (r *runaway) use(seconds int, cores float64, throttled bool, override decid
 
 		overrides := decide.Overrides{Target: override}
 		overrides.Mark(&sample)
-		r.Update("c1", overrides)
+		r.Update("c1", &overrides)
 
 		if assert.True(r.t, r.Due(sample.At)) {
 			r.Step(sample)
@@ -65,8 +65,10 @@ func (r *runaway) use(seconds int, cores float64, throttled bool, override decid
 	}
 }
 
-func (r *runaway) desired() decide.DesiredCeiling {
-	return r.Desired(decide.Settings{FloorMillicores: 100, Wall: wall})
+func (r *runaway) desired() *decide.DesiredCeiling {
+	desired := r.Desired(&decide.Settings{FloorMillicores: 100, Wall: wall})
+
+	return &desired
 }
 
 func TestWorkload_TripsAndReleasesWhenQuiet(t *testing.T) {
@@ -123,7 +125,7 @@ func TestWorkload_FollowsOverrides(t *testing.T) {
 	r.use(15, 1.8, false, decide.Override{})
 
 	// At once, before the next sample.
-	r.Update("c1", decide.Overrides{Target: release})
+	r.Update("c1", &decide.Overrides{Target: release})
 	assert.True(t, r.desired().None())
 	assert.Equal(t, "released by anna", r.desired().Reason)
 
@@ -131,7 +133,7 @@ func TestWorkload_FollowsOverrides(t *testing.T) {
 	assert.False(t, r.Decision().Held, "a release ends the hold")
 	assert.Equal(t, "released by anna", r.Reason(), "the rules did not become quiet")
 
-	r.Update("c1", decide.Overrides{Target: throttle})
+	r.Update("c1", &decide.Overrides{Target: throttle})
 
 	got := r.desired()
 	assert.Equal(t, int64(200), got.Millicores)
@@ -139,15 +141,15 @@ func TestWorkload_FollowsOverrides(t *testing.T) {
 	assert.Equal(t, time.Hour-16*time.Second, got.ReleasesIn)
 
 	// A pause of the node and its end leave the target's own in force.
-	r.Update("c1", decide.Overrides{Node: decide.Override{Kind: decide.Pause, Text: "paused by otto"}, Target: throttle})
+	r.Update("c1", &decide.Overrides{Node: decide.Override{Kind: decide.Pause, Text: "paused by otto"}, Target: throttle})
 	assert.Equal(t, "paused by otto", r.desired().Reason)
-	r.Update("c1", decide.Overrides{Target: throttle})
+	r.Update("c1", &decide.Overrides{Target: throttle})
 	assert.Equal(t, int64(200), r.desired().Millicores)
 
 	for _, last := range []decide.Override{throttle, release} {
 		t.Run("the end of a "+string(last.Kind), func(t *testing.T) {
 			r.use(1, 0.1, false, last)
-			r.Update("c1", decide.Overrides{})
+			r.Update("c1", &decide.Overrides{})
 			assert.True(t, r.desired().None())
 			assert.Equal(t, "the override ended", r.desired().Reason)
 		})
@@ -180,7 +182,7 @@ func TestWorkload_RestartsCountersWithTheContainer(t *testing.T) {
 	r.use(5, 1.8, false, decide.Override{})
 
 	// The new container's counter begins at zero: nothing is known of it yet.
-	r.Update("c2", decide.Overrides{})
+	r.Update("c2", &decide.Overrides{})
 	assert.False(t, r.Step(policy.Sample{At: r.at + time.Second}), "one reading of a counter changes nothing")
 	assert.Equal(t, r.Before()[0].State, r.Decision().Rules[0].State)
 
