@@ -5,8 +5,6 @@
 package controllers
 
 import (
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cosi-project/runtime/pkg/controller"
-	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -203,53 +199,6 @@ ceiling: {cpu: 300m, floor: 200m, conflict: yield}
 
 	d.configure("mode: observe\n" + quickRules)
 	d.desired(func(s resources.DesiredCeilingSpec) bool { return s.Mode == "observe" && s.CeilingMillicores == 500 })
-}
-
-// failingWriter is a writer that fails to update the resources of one type.
-type failingWriter struct {
-	controller.Writer
-
-	kind resource.Type
-}
-
-var errBroken = errors.New("broken")
-
-func (w failingWriter) Modify(ctx context.Context, r resource.Resource, update func(resource.Resource) error, options ...controller.ModifyOption) error {
-	if r.Metadata().Type() == w.kind {
-		return errBroken
-	}
-
-	return w.Writer.Modify(ctx, r, update, options...)
-}
-
-func TestPolicyController_PublishesAfterAFailure(t *testing.T) {
-	for _, kind := range []resource.Type{resources.DesiredCeilingType, resources.RuleStatusType, resources.GuardStatusType, resources.VerdictType} {
-		t.Run(kind, func(t *testing.T) {
-			ticks := newTicking(t)
-			writer := ticks.w
-			ticks.w = failingWriter{Writer: writer, kind: kind}
-
-			// A verdict is the last one to be published: when the ceiling is released.
-			var err error
-			for second := 0; err == nil && second < 3000; second++ {
-				cores := 1.8
-				if second > 700 {
-					cores = 0.05
-				}
-
-				err = ticks.try(map[string]float64{targetID: cores})
-			}
-
-			require.ErrorIs(t, err, errBroken)
-
-			// The runtime starts the controller again, with an event.
-			require.NoError(t, ticks.c.reconcile(t.Context(), writer, true, ticks.logger))
-
-			list, err := ticks.state.List(t.Context(), resource.NewMetadata(resources.Namespace, kind, "", resource.VersionUndefined))
-			require.NoError(t, err)
-			assert.NotEmpty(t, list.Items)
-		})
-	}
 }
 
 func TestPolicyController_WithdrawsWithTheTarget(t *testing.T) {

@@ -69,7 +69,6 @@ func TestTargetStatus_FollowsTheRules(t *testing.T) {
 	}
 
 	assert.Equal(t, "500m", statusOf(held(decision(policy.StateFiring)), applied).Ceiling)
-
 }
 
 func TestTargetStatus_SaysWhyThereIsNoCeiling(t *testing.T) {
