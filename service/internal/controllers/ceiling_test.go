@@ -122,11 +122,11 @@ func TestCeilingController_FollowsTheDesiredCeiling(t *testing.T) {
 	assert.Equal(t, atCeiling, status.ReadBack)
 	assert.Equal(t, atCeiling, e.cgroup.CPUMax())
 
-	e.desire(0, decide.RuleOverride, "released until 12:00 by CN=anna")
+	e.desire(0, decide.RuleOverride, "released by CN=anna until 12:00")
 	e.gone(resources.NewCeilingStatus(targetID))
 	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
 
-	e.desire(300, decide.RuleOverride, "throttled until 12:00 by CN=anna")
+	e.desire(300, decide.RuleOverride, "throttled by CN=anna until 12:00")
 	e.status(resources.CeilingApplied)
 	e.end()
 
@@ -137,7 +137,7 @@ func TestCeilingController_FollowsTheDesiredCeiling(t *testing.T) {
 	assert.Equal(t, string(config.ModeEnforce), actions[0].Mode)
 	assert.Positive(t, actions[0].Reaction)
 	assert.Equal(t, resources.ActionRelease, actions[1].Action)
-	assert.Equal(t, "released until 12:00 by CN=anna", actions[1].Reason)
+	assert.Equal(t, "released by CN=anna until 12:00", actions[1].Reason)
 	assert.Zero(t, actions[2].Reaction, "an override has no reaction")
 	assert.Equal(t, 1, testutil.CollectAndCount(e.reaction))
 }

@@ -32,13 +32,6 @@ type decider struct {
 	workloads workloads
 }
 
-// targetInputs are the resources of one target that its decision depends on. Owner is the owner's limit in cores.
-type targetInputs struct {
-	owner    float64
-	ceiling  resources.CeilingStatusSpec
-	override decide.Override
-}
-
 // configure starts every history anew under a configuration; a hold in force stays.
 func (d *decider) configure(ctx context.Context, r controller.Writer, cfg config.Config, document string) error {
 	d.config, d.settings = cfg, settingsOf(cfg)
@@ -63,13 +56,14 @@ func (d *decider) engine(memory policy.Memory) *policy.Engine {
 // decide steps one workload and publishes it. It reports whether its desired ceiling changed, and whether the status of
 // the guard may have.
 func (d *decider) decide(
-	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, inputs targetInputs, logger *zap.Logger,
+	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, ceiling *ceilingInput, overrides *decide.Overrides,
+	logger *zap.Logger,
 ) (urgent, status bool, err error) {
 	w := d.workloads.get(id, d.engine)
-	w.Observe(stats.ContainerID, inputs.override)
+	w.Update(stats.ContainerID, overrides)
 
 	if w.Due(stats.Clock) {
-		sample := policySample(stats, inputs.owner, inputs.override)
+		sample := policySample(stats, ceiling.owner, overrides)
 		d.history.Add(id, stats.ContainerID, sample)
 
 		if d.recorder.Wanted() {
@@ -79,7 +73,7 @@ func (d *decider) decide(
 		w.unlogged = w.Step(sample)
 	}
 
-	yielded := d.settings.Yield && inputs.ceiling.State == resources.CeilingYielded && w.Yield(inputs.ceiling.SinceClock)
+	yielded := d.settings.Yield && ceiling.State == resources.CeilingYielded && w.Yield(ceiling.SinceClock)
 
 	// Before it is published, and so before anything acts on it. A journal may be newer than the saved state.
 	if yielded || !w.saved || w.Decision().Event != "" {
@@ -90,12 +84,12 @@ func (d *decider) decide(
 		}
 	}
 
-	urgent, status, err = w.publish(ctx, r, id, d.settings, d.config.Mode)
+	urgent, status, err = w.publish(ctx, r, id, &d.settings, d.config.Mode)
 
 	// After it is published: a ceiling does not wait for the log.
 	if w.unlogged {
 		w.unlogged = false
-		logDecision(targetLogger(logger, d.config.Mode, id), w.Before(), w.Decision())
+		logDecision(targetLogger(logger, d.config.Mode, id), w.Before(), w.Decision(), w.Reason())
 	}
 
 	return urgent || w.Decision().Event != "", status, err

@@ -17,8 +17,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
-// logDecision logs what changed from the rules before to a decision.
-func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.Decision) {
+// logDecision logs what changed from the rules before to a decision; reason is that of the hold, or of its end.
+func logDecision(logger *zap.Logger, before []policy.RuleStatus, after *policy.Decision, reason string) {
 	for i, status := range after.Rules {
 		if i < len(before) && before[i].State == status.State || len(before) == 0 && status.State == policy.StateOK {
 			continue
@@ -34,6 +34,7 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.De
 	switch after.Event {
 	case policy.EventTrip, policy.EventRetrip:
 		logger.Warn("ceiling requested", zap.String("event", string(after.Event)), zap.String("rule", hold.Rule),
+			zap.String("reason", reason),
 			zap.Int64("millicores", hold.Millicores), zap.Duration("hold", hold.Until-hold.Since), zap.Bool("observe", hold.Observe))
 	case policy.EventStepDown, policy.EventRelax:
 		logger.Info("another ceiling requested", zap.String("event", string(after.Event)), zap.String("rule", hold.Rule),
@@ -41,7 +42,7 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.De
 	case policy.EventProbe:
 		logger.Info("probe started", zap.String("rule", hold.Rule), zap.Float64("throttledRatio", observe.Round(after.ThrottledRatio)))
 	case policy.EventRelease:
-		logger.Info("ceiling no longer requested", zap.Float64("throttledRatio", observe.Round(after.ThrottledRatio)))
+		logger.Info("ceiling no longer requested", zap.String("reason", reason), zap.Float64("throttledRatio", observe.Round(after.ThrottledRatio)))
 	}
 
 	if v := after.Verdict; v != nil {

@@ -44,13 +44,13 @@ func overrideOf(spec *resources.OverrideSpec) decide.Override {
 	}
 }
 
-// overrideText says what was instructed, until when, by whom and why.
+// overrideText says what was instructed, by whom, until when and why.
 func overrideText(spec *resources.OverrideSpec) string {
 	kind := map[string]string{
 		resources.OverridePause: "paused", resources.OverrideRelease: "released", resources.OverrideThrottle: "throttled",
 	}[spec.Kind]
 
-	text := fmt.Sprintf("%s until %s by %s", kind, spec.Until.Format(time.RFC3339), cmp.Or(spec.By.Subject, "an unknown person"))
+	text := fmt.Sprintf("%s by %s until %s", kind, cmp.Or(spec.By.Subject, "an unknown person"), spec.Until.Format(time.RFC3339))
 
 	if spec.Reason != "" {
 		text += ": " + spec.Reason
@@ -76,11 +76,7 @@ func (o overrides) at(now time.Duration) overrides {
 	return inForce
 }
 
-// of returns the override that applies to a target: the node's pause before the target's own.
-func (o overrides) of(target resource.ID) decide.Override {
-	if pause, ok := o[resources.OverridePauseID]; ok {
-		return pause
-	}
-
-	return o[target]
+// of returns the overrides that concern a target.
+func (o overrides) of(target resource.ID) decide.Overrides {
+	return decide.Overrides{Node: o[resources.OverridePauseID], Target: o[target]}
 }

@@ -39,7 +39,7 @@ type PolicyController struct {
 	decider decider
 	// latest are the newest samples by target.
 	latest map[resource.ID]*resources.TargetStatsSpec
-	// clock is CLOCK_BOOTTIME, or a test's.
+	// clock is CLOCK_BOOTTIME, or the clock of a test.
 	clock func() time.Duration
 }
 
@@ -95,9 +95,13 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 // begin prepares the first Run; a Run after an error continues.
 func (c *PolicyController) begin() {
 	if c.latest == nil {
+		if c.clock == nil {
+			c.clock = boottime.Now
+		}
+
 		c.decider = decider{state: c.State, seed: c.Seed, history: c.History}
-		c.decider.workloads = workloads{known: map[resource.ID]*workload{}, loaded: c.Loaded, startedAt: boottime.Now()}
-		c.latest, c.clock = map[resource.ID]*resources.TargetStatsSpec{}, boottime.Now
+		c.decider.workloads = workloads{known: map[resource.ID]*workload{}, loaded: c.Loaded, startedAt: c.clock()}
+		c.latest = map[resource.ID]*resources.TargetStatsSpec{}
 	}
 }
 
@@ -116,7 +120,10 @@ func (c *PolicyController) refresh(ctx context.Context, r controller.ReaderWrite
 		}
 	}
 
-	c.inputs, err = readPolicyInputs(ctx, r)
+	inputs, err := readPolicyInputs(ctx, r)
+	if err == nil {
+		c.inputs = inputs
+	}
 
 	return err
 }
@@ -133,9 +140,9 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, r
 	status := resourcesChanged || expired || len(inForce) > 0
 
 	for id, stats := range c.latest {
-		inputs := targetInputs{owner: c.inputs.owners[id], ceiling: c.inputs.ceilings[id], override: inForce.of(id)}
+		ceiling, overrides := c.inputs.ceilings[id], inForce.of(id)
 
-		urgent, changed, err := c.decider.decide(ctx, r, id, stats, inputs, logger)
+		urgent, changed, err := c.decider.decide(ctx, r, id, stats, &ceiling, &overrides, logger)
 		if urgent && c.Urgent != nil {
 			c.Urgent()
 		}

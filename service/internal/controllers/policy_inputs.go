@@ -22,18 +22,23 @@ import (
 
 // policyInputs are the resources that the policy reads beside the samples.
 type policyInputs struct {
-	// ceilings by target, and the owners' limits in cores; 0 is no limit, or an unknown one.
-	ceilings   map[resource.ID]resources.CeilingStatusSpec
-	owners     map[resource.ID]float64
+	ceilings   map[resource.ID]ceilingInput
 	overrides  overrides
 	conditions []resources.ConditionSpec
 	// inForce is the number of overrides at the last call of active.
 	inForce int
 }
 
+// ceilingInput is the ceiling of a target. Owner is the owner's limit in cores; 0 is no limit, or an unknown one.
+type ceilingInput struct {
+	resources.CeilingStatusSpec
+
+	owner float64
+}
+
 // readPolicyInputs reads them. Overrides that have expired may be among them.
 func readPolicyInputs(ctx context.Context, r controller.Reader) (policyInputs, error) {
-	inputs := policyInputs{ceilings: map[resource.ID]resources.CeilingStatusSpec{}, owners: map[resource.ID]float64{}}
+	inputs := policyInputs{ceilings: map[resource.ID]ceilingInput{}}
 
 	ceilings, err := safe.ReaderListAll[*resources.CeilingStatus](ctx, r)
 	if err != nil {
@@ -41,8 +46,8 @@ func readPolicyInputs(ctx context.Context, r controller.Reader) (policyInputs, e
 	}
 
 	for ceiling := range ceilings.All() {
-		inputs.ceilings[ceiling.Metadata().ID()] = *ceiling.TypedSpec()
-		inputs.owners[ceiling.Metadata().ID()] = cgroup.Cores(ceiling.TypedSpec().OwnerLimit)
+		spec := ceiling.TypedSpec()
+		inputs.ceilings[ceiling.Metadata().ID()] = ceilingInput{CeilingStatusSpec: *spec, owner: cgroup.Cores(spec.OwnerLimit)}
 	}
 
 	conditions, err := safe.ReaderListAll[*resources.Condition](ctx, r)

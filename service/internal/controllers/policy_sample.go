@@ -11,7 +11,7 @@ import (
 )
 
 // policySample returns what the policy sees of a sample. Owner is the owner's limit in cores; 0 for none.
-func policySample(stats *resources.TargetStatsSpec, owner float64, override decide.Override) policy.Sample {
+func policySample(stats *resources.TargetStatsSpec, owner float64, overrides *decide.Overrides) policy.Sample {
 	sample := policy.Sample{
 		At:            stats.Clock,
 		CPU:           policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),
@@ -30,7 +30,7 @@ func policySample(stats *resources.TargetStatsSpec, owner float64, override deci
 		sample.Allocation.At = stats.Application.Clock
 	}
 
-	override.Mark(&sample)
+	overrides.Mark(&sample)
 
 	return sample
 }

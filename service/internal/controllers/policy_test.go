@@ -8,12 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
@@ -94,19 +98,19 @@ func TestPolicyController_FollowsOverridesAtOnce(t *testing.T) {
 	d.use(1, 0.1)
 
 	none := d.desired(resourcesNone)
-	assert.Empty(t, none.Reason)
+	assert.Equal(t, "no rule asks for a ceiling", none.Reason)
 	assert.True(t, none.Since.IsZero())
 
 	// No sample comes from here on.
 	throttle := d.override(targetID, resources.OverrideThrottle, 200)
 	got := d.desired(func(s resources.DesiredCeilingSpec) bool { return s.CeilingMillicores == 200 })
 	assert.Equal(t, decide.RuleOverride, got.Rule)
-	assert.Contains(t, got.Reason, "throttled until")
+	assert.Contains(t, got.Reason, "throttled by CN=anna until")
 	assert.Equal(t, int64(100), got.FloorMillicores)
 	assert.NotEmpty(t, d.woken, "the enforcer is woken")
 
 	pause := d.override(resources.OverridePauseID, resources.OverridePause, 0)
-	assert.Contains(t, d.desired(resourcesNone).Reason, "paused until")
+	assert.Contains(t, d.desired(resourcesNone).Reason, "paused by CN=anna until")
 	await(d.suite, resources.NewGuardStatus(resources.GuardStatusID), func(s resources.GuardStatusSpec) bool { return s.State == resources.StatePaused })
 
 	d.remove(pause)
@@ -156,6 +160,47 @@ func TestPolicyController_NotesAYield(t *testing.T) {
 	}).Message, `an external change set cpu.max to "80000 100000"`)
 }
 
+func TestPolicyController_NoticesThatAnOverrideExpires(t *testing.T) {
+	var passed atomic.Int64
+
+	d := newDeciding(t, quickRules, func(c *PolicyController) {
+		c.clock = func() time.Duration { return boottime.Now() + time.Duration(passed.Load()) }
+	})
+	d.use(1, 0.1)
+	d.override(targetID, resources.OverrideThrottle, 200)
+	d.desired(func(s resources.DesiredCeilingSpec) bool { return s.CeilingMillicores == 200 })
+
+	// The resource is still there.
+	passed.Store(int64(2 * time.Hour))
+	d.use(1, 0.1)
+	assert.Equal(t, "the override ended", d.desired(resourcesNone).Reason)
+}
+
+func TestPolicyController_AppliesAnotherConfiguration(t *testing.T) {
+	since := boottime.Now()
+
+	d := newDeciding(t, quickRules, func(c *PolicyController) {
+		hold := policy.Hold{Rule: "R", Since: since, Until: since + time.Hour, Millicores: 500}
+		c.Loaded = map[string]persist.Workload{targetID: {Memory: policy.Memory{Hold: hold, Level: 1}}}
+	})
+	d.use(1, 0.1)
+	d.desired(func(s resources.DesiredCeilingSpec) bool { return s.CeilingMillicores == 500 && s.Mode == "enforce" })
+
+	// The hold goes on under another ceiling and other rules.
+	d.configure(`
+rules: [{name: E, expression: cpu > 0.4, for: 10s, window: 10s}]
+ceiling: {cpu: 300m, floor: 200m, conflict: yield}
+`)
+
+	got := d.desired(func(s resources.DesiredCeilingSpec) bool { return s.CeilingMillicores == 300 })
+	assert.Equal(t, []any{since, int64(200), "yield"}, []any{got.SinceClock, got.FloorMillicores, got.Conflict})
+	await(d.suite, resources.NewRuleStatus(targetID+"/E"), func(s resources.RuleStatusSpec) bool { return s.Signal == "expression" })
+	d.gone(resources.NewRuleStatus(targetID + "/R"))
+
+	d.configure("mode: observe\n" + quickRules)
+	d.desired(func(s resources.DesiredCeilingSpec) bool { return s.Mode == "observe" && s.CeilingMillicores == 500 })
+}
+
 func TestPolicyController_WithdrawsWithTheTarget(t *testing.T) {
 	d := newDeciding(t, quickRules, nil)
 	d.use(1, 0.1)
@@ -190,9 +235,12 @@ func TestPolicyController_RecordsATrace(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
-func TestPolicyController_TripsProbesAndReleases(t *testing.T) {
+func TestPolicyController_TripsAndReleases(t *testing.T) {
 	ticks := newTicking(t)
 	id := "spegel/a/registry"
+
+	core, logs := observer.New(zapcore.InfoLevel)
+	ticks.logger = zap.New(core)
 
 	use := func(seconds int, cores float64) resources.DesiredCeilingSpec {
 		for range seconds {
@@ -205,7 +253,7 @@ func TestPolicyController_TripsProbesAndReleases(t *testing.T) {
 		return *desired.TypedSpec()
 	}
 
-	assert.True(t, use(60, 0.2).CeilingMillicores == 0)
+	assert.Zero(t, use(60, 0.2).CeilingMillicores)
 
 	tripped := use(700, 1.8)
 	assert.Equal(t, int64(500), tripped.CeilingMillicores)
@@ -220,4 +268,12 @@ func TestPolicyController_TripsProbesAndReleases(t *testing.T) {
 	verdict, err := safe.StateGetByID[*resources.Verdict](t.Context(), ticks.state, id)
 	require.NoError(t, err)
 	assert.NotEmpty(t, verdict.TypedSpec().Outcome)
+
+	for message, reason := range map[string]string{"ceiling requested": tripped.Reason, "ceiling no longer requested": released.Reason} {
+		entries := logs.FilterMessage(message).All()
+		if assert.Len(t, entries, 1, message) {
+			fields := entries[0].ContextMap()
+			assert.Equal(t, []any{reason, "enforce", id}, []any{fields["reason"], fields["mode"], fields["target"]})
+		}
+	}
 }

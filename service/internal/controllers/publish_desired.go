@@ -27,18 +27,17 @@ type desiredPublisher struct {
 
 // publish updates the resource when something changed. It reports whether the ceiling itself did: not only the time
 // until its release.
-func (p *desiredPublisher) publish(ctx context.Context, r controller.Writer, id resource.ID, desired decide.DesiredCeiling) (bool, error) {
+func (p *desiredPublisher) publish(ctx context.Context, r controller.Writer, id resource.ID, desired *decide.DesiredCeiling) (bool, error) {
 	if p.exists && p.last.Equal(desired) {
 		return false, nil
 	}
 
-	changed := !p.exists || p.last.Millicores != desired.Millicores || p.last.Probing != desired.Probing || p.last.Rule != desired.Rule
-
-	if err := modifyDesiredCeiling(ctx, r, id, desired); err != nil {
+	if err := modifyDesiredCeiling(ctx, r, id, *desired); err != nil {
 		return false, err // and published again
 	}
 
-	p.last, p.exists = desired, true
+	changed := !p.exists || p.last.Millicores != desired.Millicores || p.last.Probing != desired.Probing || p.last.Rule != desired.Rule
+	p.last, p.exists = *desired, true
 
 	return changed, nil
 }

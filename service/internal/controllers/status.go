@@ -45,14 +45,14 @@ func guardStatus(
 
 // worstStatus is the status of the target in the worst state.
 func worstStatus(
-	latest map[resource.ID]*resources.TargetStatsSpec, known map[resource.ID]*workload, ceilings map[resource.ID]resources.CeilingStatusSpec,
+	latest map[resource.ID]*resources.TargetStatsSpec, known map[resource.ID]*workload, ceilings map[resource.ID]ceilingInput,
 ) resources.GuardStatusSpec {
 	worst := resources.GuardStatusSpec{State: resources.StateNoTarget, CPU: "-", TX: "-", Ceiling: "-", Rule: "-"}
 	rank := -1
 
 	for _, id := range slices.Sorted(maps.Keys(latest)) {
 		w := known[id]
-		status := targetStatus(id, w.Decision(), w.desired.last, w.Override(), ceilings[id])
+		status := targetStatus(id, w.Decision(), &w.desired.last, w.Override(), ceilings[id].CeilingStatusSpec)
 
 		if r := slices.Index(severity, status.State); r > rank {
 			worst, rank = status, r
@@ -64,37 +64,13 @@ func worstStatus(
 
 // targetStatus is the status of one target.
 func targetStatus(
-	id resource.ID, decision policy.Decision, desired decide.DesiredCeiling, override decide.Override, ceiling resources.CeilingStatusSpec,
+	id resource.ID, decision *policy.Decision, desired *decide.DesiredCeiling, override *decide.Override, ceiling resources.CeilingStatusSpec,
 ) resources.GuardStatusSpec {
 	status := resources.GuardStatusSpec{
 		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: desired.ReleasesIn,
 	}
 
-	for _, rule := range decision.Rules {
-		state := resources.StateOK
-
-		switch rule.State {
-		case policy.StateUnavailable:
-			state, status.Message = resources.StateUnavailable, rule.Rule.Name+": "+rule.Unavailable
-		case policy.StatePending:
-			state = resources.StatePending
-		case policy.StateFiring:
-			state = resources.StateFiring
-		}
-
-		if slices.Index(severity, state) > slices.Index(severity, status.State) {
-			status.State, status.Rule = state, rule.Rule.Name
-		}
-
-		if rule.State != policy.StateUnavailable {
-			switch rule.Rule.Signal {
-			case config.SignalCPU:
-				status.CPU = rule.Rule.Signal.Format(rule.Value)
-			case config.SignalNetworkTX:
-				status.TX = rule.Rule.Signal.Format(rule.Value)
-			}
-		}
-	}
+	applyRules(&status, decision.Rules)
 
 	if override.Kind != "" {
 		status.Message = override.Text
@@ -120,6 +96,35 @@ func targetStatus(
 	}
 
 	return status
+}
+
+// applyRules shows the rule in the worst state, and the values of cpu and networkTx as rules see them.
+func applyRules(status *resources.GuardStatusSpec, rules []policy.RuleStatus) {
+	for i := range rules {
+		rule := rules[i].Rule
+		state := resources.StateOK
+
+		switch rules[i].State {
+		case policy.StateUnavailable:
+			state, status.Message = resources.StateUnavailable, rule.Name+": "+rules[i].Unavailable
+		case policy.StatePending:
+			state = resources.StatePending
+		case policy.StateFiring:
+			state = resources.StateFiring
+		}
+
+		if slices.Index(severity, state) > slices.Index(severity, status.State) {
+			status.State, status.Rule = state, rule.Name
+		}
+
+		switch {
+		case state == resources.StateUnavailable:
+		case rule.Signal == config.SignalCPU:
+			status.CPU = rule.Signal.Format(rules[i].Value)
+		case rule.Signal == config.SignalNetworkTX:
+			status.TX = rule.Signal.Format(rules[i].Value)
+		}
+	}
 }
 
 // withoutCeiling says why a desired ceiling is not in force.

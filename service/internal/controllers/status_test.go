@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -28,7 +29,9 @@ func decision(states ...policy.State) policy.Decision {
 
 // statusOf is the status of a target without an override.
 func statusOf(d policy.Decision, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
-	return targetStatus("id", d, decide.Arbitrate(decide.Case{Decision: d}, decide.Settings{}), decide.Override{}, ceiling)
+	desired := decide.Arbitrate(&decide.Case{Decision: &d}, &decide.Settings{Wall: boottime.Wall})
+
+	return targetStatus("id", &d, &desired, &decide.Override{}, ceiling)
 }
 
 func TestTargetStatus_FollowsTheRules(t *testing.T) {
@@ -38,6 +41,8 @@ func TestTargetStatus_FollowsTheRules(t *testing.T) {
 		return d
 	}
 	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50001 100000"}
+	probing := held(decision(policy.StateFiring, policy.StateOK))
+	probing.Hold.Probing = true
 
 	for _, test := range []struct {
 		name     string
@@ -53,25 +58,34 @@ func TestTargetStatus_FollowsTheRules(t *testing.T) {
 		{"firing without ceiling", held(decision(policy.StateFiring, policy.StateOK)), resources.CeilingStatusSpec{}, resources.StateFiring, "SpegelHighCPU"},
 		{"throttled", held(decision(policy.StateFiring, policy.StateOK)), applied, resources.StateThrottled, "SpegelHighCPU"},
 		{"releasing", held(decision(policy.StateReleasing, policy.StateOK)), applied, resources.StateReleasing, "SpegelHighCPU"},
-		{"unavailable under a ceiling is no calm", held(decision(policy.StateUnavailable, policy.StateOK)), applied, resources.StateThrottled, "SpegelHighCPU"},
+		{"probing", probing, resources.CeilingStatusSpec{}, resources.StateProbing, "SpegelHighCPU"},
+		{"unavailable under a ceiling is not quiet", held(decision(policy.StateUnavailable, policy.StateOK)), applied, resources.StateThrottled, "SpegelHighCPU"},
 	} {
-		status := statusOf(test.decision, test.ceiling)
-		assert.Equal(t, test.state, status.State, test.name)
-		assert.Equal(t, test.rule, status.Rule, test.name)
+		t.Run(test.name, func(t *testing.T) {
+			status := statusOf(test.decision, test.ceiling)
+			assert.Equal(t, test.state, status.State)
+			assert.Equal(t, test.rule, status.Rule)
+		})
 	}
 
 	assert.Equal(t, "500m", statusOf(held(decision(policy.StateFiring)), applied).Ceiling)
+}
 
-	// Why there is none.
+func TestTargetStatus_SaysWhyThereIsNoCeiling(t *testing.T) {
+	held := decision(policy.StateFiring)
+	held.Held, held.Hold = true, policy.Hold{Rule: "SpegelHighCPU", Millicores: 500}
+
 	for ceiling, want := range map[resources.CeilingStatusSpec]string{
 		{State: resources.CeilingYielded, OwnerLimit: "80000 100000"}:                 `an external change set cpu.max to "80000 100000"`,
 		{State: resources.CeilingOwnerLower, OwnerLimit: "30000 100000"}:              `the owner's limit "30000 100000" is as low`,
 		{State: resources.CeilingTerminating}:                                         "the container terminates",
 		{State: resources.CeilingObserved, LastError: "cpu.max is not writable: why"}: "cpu.max is not writable: why",
 	} {
-		status := statusOf(held(decision(policy.StateFiring)), ceiling)
-		assert.Equal(t, resources.StateFiring, status.State)
-		assert.Contains(t, status.Message, want)
+		t.Run(want, func(t *testing.T) {
+			status := statusOf(held, ceiling)
+			assert.Equal(t, resources.StateFiring, status.State)
+			assert.Contains(t, status.Message, want)
+		})
 	}
 }
 
@@ -82,9 +96,11 @@ func TestApplyCondition_PrecedesTheTargets(t *testing.T) {
 		resources.ReasonNoController: resources.StateNoControl, resources.ReasonThreaded: resources.StateNoControl,
 		resources.ReasonOK: resources.StateOK, resources.ReasonFrozen: resources.StateOK, resources.ReasonNoLock: resources.StateOK,
 	} {
-		status := resources.GuardStatusSpec{State: resources.StateOK}
-		applyCondition(&status, &resources.ConditionSpec{Reason: reason, Message: "m"})
-		assert.Equal(t, want, status.State)
+		t.Run(reason, func(t *testing.T) {
+			status := resources.GuardStatusSpec{State: resources.StateOK}
+			applyCondition(&status, &resources.ConditionSpec{Reason: reason, Message: "m"})
+			assert.Equal(t, want, status.State)
+		})
 	}
 
 	status := resources.GuardStatusSpec{State: resources.StateThrottled, Targets: 1}
@@ -95,7 +111,9 @@ func TestApplyCondition_PrecedesTheTargets(t *testing.T) {
 func TestTargetStatus_ShowsTheOverride(t *testing.T) {
 	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "20001 100000"}
 	status := func(d policy.Decision, override decide.Override, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
-		return targetStatus("id", d, decide.Arbitrate(decide.Case{Decision: d, Override: override}, decide.Settings{}), override, ceiling)
+		desired := decide.Arbitrate(&decide.Case{Decision: &d, Overrides: decide.Overrides{Target: override}}, &decide.Settings{})
+
+		return targetStatus("id", &d, &desired, &override, ceiling)
 	}
 
 	throttled := status(policy.Decision{}, decide.Override{Kind: decide.Throttle, Millicores: 200, Text: "throttled by anna"}, applied)
@@ -109,11 +127,8 @@ func TestTargetStatus_ShowsTheOverride(t *testing.T) {
 	assert.Equal(t, "released by anna", released.Message)
 }
 
-func TestDisplay(t *testing.T) {
-	assert.Equal(t, "1803m", config.SignalCPU.Format(1.8031))
-	assert.Equal(t, "1.4 MB/s", config.SignalNetworkTX.Format(1.4e6))
-	assert.Equal(t, "0 B/s", config.SignalNetworkTX.Format(-1))
-	assert.Equal(t, "500m", displayCeiling("50001 100000"))
-	assert.Equal(t, "-", displayCeiling("max 100000"))
-	assert.Equal(t, "-", displayCeiling(""))
+func TestDisplayCeiling(t *testing.T) {
+	for cpuMax, want := range map[string]string{"50001 100000": "500m", "max 100000": "-", "": "-"} {
+		t.Run(cpuMax, func(t *testing.T) { assert.Equal(t, want, displayCeiling(cpuMax)) })
+	}
 }

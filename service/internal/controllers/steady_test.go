@@ -5,6 +5,7 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"testing"
@@ -53,23 +54,27 @@ func newTicking(tb testing.TB) *ticking {
 		state: st, now: time.Hour, logger: zap.NewNop(), stats: map[string]*resources.TargetStatsSpec{},
 	}
 
-	t.c.begin()
 	t.c.clock = func() time.Duration { return t.now }
-	t.c.decider.workloads.startedAt = t.now
+	t.c.begin()
 
-	require.NoError(tb, t.c.refresh(tb.Context(), lookedAt{Reader: st, Writer: t.w}))
+	require.NoError(tb, t.c.refresh(tb.Context(), readerWriter{Reader: st, Writer: t.w}))
 
 	return t
 }
 
-// lookedAt is a state as a controller has it.
-type lookedAt struct {
+// readerWriter is a state as a controller has it.
+type readerWriter struct {
 	controller.Reader
 	controller.Writer
 }
 
-// tick lets a second pass in which a target uses so much.
+// tick lets a second pass in which targets use a number of cores.
 func (t *ticking) tick(tb testing.TB, load map[string]float64) {
+	require.NoError(tb, t.try(load))
+}
+
+// try is a tick that may fail.
+func (t *ticking) try(load map[string]float64) error {
 	t.now += time.Second
 
 	for id, cores := range load {
@@ -93,7 +98,7 @@ func (t *ticking) tick(tb testing.TB, load map[string]float64) {
 		t.c.Feed.Put(id, stats)
 	}
 
-	require.NoError(tb, t.c.reconcile(tb.Context(), t.w, false, t.logger))
+	return t.c.reconcile(context.Background(), t.w, false, t.logger)
 }
 
 // forbidden is a state that must not be written to.
@@ -149,7 +154,7 @@ func TestPolicyController_PublishesWhatChanged(t *testing.T) {
 		assert.Equal(t, string(ticks.c.decider.workloads.known[id].Decision().Rules[0].State), rule().State)
 	}
 
-	// Over the threshold: the time until it fires is told second by second.
+	// Over the threshold: the time until it fires is published to the second.
 	for range 120 {
 		ticks.tick(t, map[string]float64{id: 1.8})
 	}
@@ -157,7 +162,7 @@ func TestPolicyController_PublishesWhatChanged(t *testing.T) {
 	assert.Equal(t, "pending", rule().State)
 	assert.Equal(t, ticks.c.decider.workloads.known[id].Decision().Rules[0].TripsIn, rule().TripsIn)
 
-	// The pod goes, and everything that was said of it.
+	// The pod is gone, and what was published about it.
 	ticks.c.Feed.Remove(id)
 	ticks.tick(t, nil)
 

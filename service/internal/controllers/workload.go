@@ -32,11 +32,11 @@ type workload struct {
 // publish updates its resources, the desired ceiling first: it is acted upon. It reports whether the ceiling changed,
 // and whether the status of the guard may have.
 func (w *workload) publish(
-	ctx context.Context, r controller.Writer, id resource.ID, settings decide.Settings, mode config.Mode,
+	ctx context.Context, r controller.Writer, id resource.ID, settings *decide.Settings, mode config.Mode,
 ) (ceiling, status bool, err error) {
 	desired := w.Desired(settings)
 
-	if ceiling, err = w.desired.publish(ctx, r, id, desired); err != nil {
+	if ceiling, err = w.desired.publish(ctx, r, id, &desired); err != nil {
 		return false, false, err
 	}
 

@@ -9,44 +9,44 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// releasesIn is the time until the release when nothing changes.
-func (w *Workload) releasesIn() time.Duration {
-	left := w.decision.ReleasesIn
+// releasesIn is the time until the release when nothing changes, to the second.
+func releasesIn(c *Case, override *Override) time.Duration {
+	left := c.Decision.ReleasesIn
 
-	if w.override.Kind == Throttle {
-		left = max(left, w.override.Until-w.clock)
+	if override.Kind == Throttle {
+		left = max(left, override.Until-c.Now)
 	}
 
 	return left.Round(time.Second)
 }
 
-// blockers say what prevents the release of a ceiling now.
-func (w *Workload) blockers(desired DesiredCeiling, wall func(time.Duration) time.Time) []string {
+// blockers say what prevents the release of a desired ceiling now.
+func blockers(c *Case, desired *DesiredCeiling, wall func(time.Duration) time.Time) []string {
 	var texts []string
 
 	if desired.Rule == RuleOverride {
-		texts = append(texts, w.override.Text)
+		texts = append(texts, desired.Reason)
 	}
 
-	if !w.decision.Held {
+	if !c.Decision.Held {
 		return texts
 	}
 
-	if hold := w.decision.Hold; w.clock < hold.Until {
+	if hold := c.Decision.Hold; c.Now < hold.Until {
 		texts = append(texts, fmt.Sprintf("the hold of %s lasts until %s", hold.Rule, wall(hold.Until).Format(time.RFC3339)))
 	}
 
-	if w.decision.Throttled {
-		texts = append(texts, fmt.Sprintf("the workload is throttled in %.0f %% of the enforcement periods", 100*w.decision.ThrottledRatio))
+	if c.Decision.Throttled {
+		texts = append(texts, fmt.Sprintf("the workload is throttled in %.0f %% of the enforcement periods", 100*c.Decision.ThrottledRatio))
 	}
 
-	for _, status := range w.decision.Rules {
+	for _, status := range c.Decision.Rules {
 		if text := blocker(status); text != "" {
 			texts = append(texts, text)
 		}
 	}
 
-	if len(texts) == 0 && w.decision.ReleasesIn > 0 {
+	if len(texts) == 0 && c.Decision.ReleasesIn > 0 {
 		texts = append(texts, "every rule is quiet, for less than ceiling.releaseAfter so far")
 	}
 

@@ -26,7 +26,7 @@ type DesiredCeiling struct {
 	YieldedSince time.Duration
 	// Since is when the rule tripped or the override began, Until the earliest release.
 	Since, Until time.Duration
-	// Rule that tripped, RuleOverride for an override, that suspends ceilings too; empty when nothing asks for one.
+	// Rule that tripped; RuleOverride when an override asks for the ceiling or suspends it; empty when nothing does.
 	Rule string
 	// Reason says why the ceiling is desired, or why none is.
 	Reason string
@@ -36,10 +36,10 @@ type DesiredCeiling struct {
 }
 
 // None reports whether no ceiling should be in force.
-func (d DesiredCeiling) None() bool { return d.Millicores == 0 }
+func (d *DesiredCeiling) None() bool { return d.Millicores == 0 }
 
 // Equal reports whether nothing differs.
-func (d DesiredCeiling) Equal(o DesiredCeiling) bool {
+func (d *DesiredCeiling) Equal(o *DesiredCeiling) bool {
 	return d.Millicores == o.Millicores && d.FloorMillicores == o.FloorMillicores && d.Observe == o.Observe && d.Probing == o.Probing &&
 		d.Yield == o.Yield && d.YieldedSince == o.YieldedSince && d.Since == o.Since && d.Until == o.Until &&
 		d.Rule == o.Rule && d.Reason == o.Reason && d.ReleasesIn == o.ReleasesIn && slices.Equal(d.Blockers, o.Blockers)

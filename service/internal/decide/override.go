@@ -21,25 +21,41 @@ const (
 	Throttle OverrideKind = "throttle"
 )
 
-// Override is a time-limited instruction of a person for one workload. The zero Override is none.
+// Override is a time-limited instruction of a person. The zero Override is none.
 type Override struct {
 	Kind OverrideKind
 	// Millicores of a throttle, in thousandths of a core.
 	Millicores int64
 	// Since and Until on CLOCK_BOOTTIME.
 	Since, Until time.Duration
-	// Text says what was instructed, until when, by whom and why.
+	// Text says what was instructed, by whom, until when and why.
 	Text string
 }
 
 // Suspends reports whether no ceiling may be in force.
-func (o Override) Suspends() bool { return o.Kind == Pause || o.Kind == Release }
+func (o *Override) Suspends() bool { return o.Kind == Pause || o.Kind == Release }
 
-// Mark writes the override into a sample, so that the policy and a replay of the trace see it.
-func (o Override) Mark(sample *policy.Sample) {
-	sample.Suspended = o.Suspends()
+// Overrides are those in force that concern one workload.
+type Overrides struct {
+	// Node is a pause of the whole node, Target the override of the workload alone.
+	Node, Target Override
+}
 
-	if o.Kind == Throttle {
-		sample.Manual = float64(o.Millicores) / 1000
+// Prevailing returns the override that counts; the zero Override for none.
+func (o *Overrides) Prevailing() *Override {
+	if o.Node.Kind != "" {
+		return &o.Node
+	}
+
+	return &o.Target
+}
+
+// Mark writes the prevailing override into a sample, so that the policy and a replay of the trace see it.
+func (o *Overrides) Mark(sample *policy.Sample) {
+	override := o.Prevailing()
+	sample.Suspended = override.Suspends()
+
+	if override.Kind == Throttle {
+		sample.Manual = float64(override.Millicores) / 1000
 	}
 }

@@ -16,27 +16,32 @@ type reason struct {
 	since, until      time.Duration
 }
 
-// update takes a decision; probing tells whether the hold probed before it.
-func (r *reason) update(d policy.Decision, probing bool) {
-	if hold := d.Hold; hold.Since != r.since || hold.Until != r.until {
-		r.tripped, r.since, r.until = tripReason(d, hold.Rule), hold.Since, hold.Until
+// update takes a decision. Probing reports whether the hold probed before it; override is the prevailing one.
+func (r *reason) update(d *policy.Decision, probing bool, override *Override) {
+	if hold := &d.Hold; hold.Since != r.since || hold.Until != r.until {
+		r.since, r.until = hold.Since, hold.Until
+
+		if d.Held {
+			r.tripped = tripReason(d)
+		}
 	}
 
-	if d.Event != policy.EventRelease {
-		return
-	}
-
-	r.released = "every rule was quiet for ceiling.releaseAfter"
-
-	if probing {
+	switch {
+	case d.Event != policy.EventRelease:
+	case override.Suspends():
+		r.released = override.Text
+	case probing:
 		r.released = "the probe measured no breach"
+	default:
+		r.released = "every rule was quiet for ceiling.releaseAfter"
 	}
 }
 
-// tripReason says on which figures a rule tripped.
-func tripReason(decision policy.Decision, name string) string {
-	for _, status := range decision.Rules {
-		if status.Rule.Name != name {
+// tripReason says on which figures the rule of the hold tripped.
+func tripReason(decision *policy.Decision) string {
+	for i := range decision.Rules {
+		status := &decision.Rules[i]
+		if status.Rule.Name != decision.Hold.Rule {
 			continue
 		}
 

@@ -14,7 +14,7 @@ type Workload struct {
 	engine    *policy.Engine
 	container string
 	clock     time.Duration
-	override  Override
+	overrides Overrides
 
 	// decision holds the rules in the engine's slice; before is a copy of the rules of the step before.
 	decision policy.Decision
@@ -34,17 +34,17 @@ func NewWorkload(engine *policy.Engine, yieldedSince time.Duration) *Workload {
 // Replace continues with another engine, after a change of the configuration. The next sample counts, whatever its time.
 func (w *Workload) Replace(engine *policy.Engine) { w.engine, w.clock = engine, 0 }
 
-// Observe notes the container and the override that are in force now. Another container's counters begin at zero.
-func (w *Workload) Observe(container string, override Override) {
+// Update takes the container and the overrides that are in force now. Another container's counters begin at zero.
+func (w *Workload) Update(container string, overrides *Overrides) {
 	if w.container != "" && w.container != container {
 		w.engine.Restart()
 	}
 
-	if w.override.Kind == Throttle && override.Kind == "" {
+	if w.overrides.Prevailing().Kind != "" && overrides.Prevailing().Kind == "" {
 		w.reason.released = "the override ended"
 	}
 
-	w.container, w.override = container, override
+	w.container, w.overrides = container, *overrides
 }
 
 // Due reports whether a sample of this time has not been decided on yet.
@@ -63,7 +63,7 @@ func (w *Workload) Step(sample policy.Sample) bool {
 		w.verdict = w.decision.Verdict
 	}
 
-	w.reason.update(w.decision, probing)
+	w.reason.update(&w.decision, probing, w.Override())
 
 	return w.changed()
 }
@@ -94,8 +94,8 @@ func (w *Workload) Yield(since time.Duration) bool {
 	return true
 }
 
-// Decision is the newest one. Its rules are valid until the next step.
-func (w *Workload) Decision() policy.Decision { return w.decision }
+// Decision is the newest one; it is valid until the next step.
+func (w *Workload) Decision() *policy.Decision { return &w.decision }
 
 // Before are the rules as they were before the newest decision.
 func (w *Workload) Before() []policy.RuleStatus { return w.before }
@@ -103,8 +103,17 @@ func (w *Workload) Before() []policy.RuleStatus { return w.before }
 // Verdict on the last ceiling that ended; nil when there is none.
 func (w *Workload) Verdict() *policy.Verdict { return w.verdict }
 
-// Override that is in force; the zero Override for none.
-func (w *Workload) Override() Override { return w.override }
+// Override that prevails; the zero Override for none.
+func (w *Workload) Override() *Override { return w.overrides.Prevailing() }
+
+// Reason says why the rules hold a ceiling, or why the last one ended; empty when there was none.
+func (w *Workload) Reason() string {
+	if w.decision.Held {
+		return w.reason.tripped
+	}
+
+	return w.reason.released
+}
 
 // Memory is what the next engine of the workload continues from.
 func (w *Workload) Memory() policy.Memory { return w.engine.Memory() }
@@ -112,15 +121,10 @@ func (w *Workload) Memory() policy.Memory { return w.engine.Memory() }
 // YieldedSince is the Since of the hold that yielded to an external change; 0 for none.
 func (w *Workload) YieldedSince() time.Duration { return w.yieldedSince }
 
-// Desired returns the ceiling that should be in force now, with what prevents its release.
-func (w *Workload) Desired(s Settings) DesiredCeiling {
-	desired := Arbitrate(Case{
-		Decision: w.decision, Reason: w.reason.tripped, Released: w.reason.released, Override: w.override, YieldedSince: w.yieldedSince,
+// Desired returns the ceiling that should be in force now.
+func (w *Workload) Desired(s *Settings) DesiredCeiling {
+	return Arbitrate(&Case{
+		Now: w.clock, Decision: &w.decision, Reason: w.reason.tripped, Released: w.reason.released,
+		Overrides: w.overrides, YieldedSince: w.yieldedSince,
 	}, s)
-
-	if !desired.None() {
-		desired.ReleasesIn, desired.Blockers = w.releasesIn(), w.blockers(desired, s.Wall)
-	}
-
-	return desired
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+// failingWriter is a writer that fails to update the resources of one type.
+type failingWriter struct {
+	controller.Writer
+
+	kind resource.Type
+}
+
+var errBroken = errors.New("broken")
+
+func (w failingWriter) Modify(ctx context.Context, r resource.Resource, update func(resource.Resource) error, options ...controller.ModifyOption) error {
+	if r.Metadata().Type() == w.kind {
+		return errBroken
+	}
+
+	return w.Writer.Modify(ctx, r, update, options...)
+}
+
+func TestPolicyController_PublishesAfterAFailure(t *testing.T) {
+	for _, kind := range []resource.Type{resources.DesiredCeilingType, resources.RuleStatusType, resources.GuardStatusType, resources.VerdictType} {
+		t.Run(kind, func(t *testing.T) {
+			ticks := newTicking(t)
+			writer := ticks.w
+			ticks.w = failingWriter{Writer: writer, kind: kind}
+
+			// A verdict is the last one to be published: when the ceiling is released.
+			var err error
+			for second := 0; err == nil && second < 3000; second++ {
+				cores := 1.8
+				if second > 700 {
+					cores = 0.05
+				}
+
+				err = ticks.try(map[string]float64{targetID: cores})
+			}
+
+			require.ErrorIs(t, err, errBroken)
+
+			// The runtime starts the controller again, with an event.
+			require.NoError(t, ticks.c.reconcile(t.Context(), writer, true, ticks.logger))
+
+			list, err := ticks.state.List(t.Context(), resource.NewMetadata(resources.Namespace, kind, "", resource.VersionUndefined))
+			require.NoError(t, err)
+			assert.NotEmpty(t, list.Items)
+		})
+	}
+}
+
+func TestPolicyController_DecidesWithoutSavedState(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+
+	core, logs := observer.New(zapcore.ErrorLevel)
+
+	ticks := newTicking(t)
+	ticks.logger = zap.New(core)
+	ticks.c.decider.state.Path = filepath.Join(file, "state.json")
+
+	for range 700 {
+		ticks.tick(t, map[string]float64{targetID: 1.8})
+	}
+
+	assert.Equal(t, 2, logs.FilterMessage("failed to save decisions, a restart starts without them").Len(), "when it is first seen, and at the trip")
+	assert.True(t, ticks.c.decider.workloads.known[targetID].Decision().Held)
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package decide
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+func TestTripReason(t *testing.T) {
+	rules := config.Default().Rules
+	expression, err := config.Parse([]byte(`rules: [{name: E, expression: "cpu > 0.4", for: 1s}]`))
+	require.NoError(t, err)
+
+	for name, test := range map[string]struct {
+		event policy.Event
+		rule  *config.Rule
+		want  string
+	}{
+		"threshold":  {policy.EventTrip, &rules[0], "cpu 1000m above 400m for 10m0s"},
+		"credit":     {policy.EventTrip, &rules[2], "cpu 1000m has used its credit of 10m above 400m"},
+		"expression": {policy.EventTrip, &expression.Rules[0], "cpu > 0.4 for 1s"},
+		"retrip":     {policy.EventRetrip, &expression.Rules[0], "the probe measured the breach again (cpu > 0.4)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, tripReason(&policy.Decision{
+				Event: test.event, Hold: policy.Hold{Rule: test.rule.Name},
+				Rules: []policy.RuleStatus{{Rule: test.rule, State: policy.StateFiring, Value: 1}},
+			}))
+		})
+	}
+
+	assert.Equal(t, "adopted from an earlier process", tripReason(&policy.Decision{Hold: policy.Hold{Rule: "Gone"}}))
+}
