@@ -60,9 +60,10 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	feed := observe.NewFeed()
 	exported := metrics.New(st, feed, api.Version)
 	node.Failed = exported.Failed
-	serving := newServing(f, node, loaded.Config, st, exported, logger)
+	active := &config.Active{}
+	serving := newServing(f, node, loaded.Config, active, st, exported, logger)
 
-	engine, ceilings, err := newEngine(f, node, lock, loaded, st, feed, serving, logger)
+	engine, ceilings, err := newEngine(f, node, lock, loaded, active, st, feed, serving, logger)
 	if err != nil {
 		return err
 	}
@@ -145,8 +146,8 @@ func seedOf(bootID string) uint64 {
 
 // newEngine registers the controllers, after it has taken over what an earlier process left.
 func newEngine(
-	f flags, node enforce.Node, lock *enforce.Lock, loaded controllers.LoadedConfig, st state.State, feed *observe.Feed, serving *serving,
-	logger *zap.Logger,
+	f flags, node enforce.Node, lock *enforce.Lock, loaded controllers.LoadedConfig, active *config.Active, st state.State, feed *observe.Feed,
+	serving *serving, logger *zap.Logger,
 ) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
 	if err != nil {
@@ -162,7 +163,7 @@ func newEngine(
 	}
 
 	ceilings := &controllers.CeilingController{
-		Host: node.Host, Failed: node.Failed, Lock: lock, Leftovers: left, Initial: loaded.Config, Log: serving.log, Reaction: serving.metrics.Reaction,
+		Host: node.Host, Failed: node.Failed, Lock: lock, Leftovers: left, Initial: loaded.Config, Active: active, Log: serving.log, Reaction: serving.metrics.Reaction,
 	}
 
 	if f.evidence != "" {
@@ -177,12 +178,13 @@ func newEngine(
 	}
 
 	for _, c := range []controller.Controller{
-		&controllers.ConfigController{Path: f.config, Served: loaded.Config},
-		&controllers.TargetController{Host: node.Host, Sources: sources, Events: cri},
-		&controllers.SampleController{Host: node.Host, Feed: feed, Duration: serving.metrics.SampleDuration},
+		&controllers.ConfigController{Path: f.config, Initial: loaded, Active: active},
+		&controllers.TargetController{Host: node.Host, Sources: sources, Events: cri, Active: active},
+		&controllers.SampleController{Host: node.Host, Feed: feed, Duration: serving.metrics.SampleDuration, Active: active},
 		&controllers.NodeController{Host: node.Host, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
 			Feed: feed, Urgent: ceilings.Wake, Memory: file, Remembered: recall(remembered, left, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
+			Active: active,
 		},
 		ceilings,
 	} {

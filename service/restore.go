@@ -54,7 +54,7 @@ func recall(remembered map[string]persist.Workload, left enforce.Leftovers, cfg 
 	known, now := maps.Clone(remembered), boottime.Now()
 
 	for id, workload := range known {
-		workload.Memory = workload.At(now)
+		workload.SavedState = workload.At(now)
 
 		// What is only observed has no hold to go on with. But a hold outlasts a document that cannot be used: nobody
 		// decided for observe then, and the hold goes on with the next good one.

@@ -61,7 +61,7 @@ type serving struct {
 	logger   *zap.Logger
 }
 
-func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
+func newServing(f flags, node enforce.Node, cfg config.Config, active *config.Active, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
 	log := record.NewLog(st, logger, exported.Count)
 
 	// It has no end of its own: orders are taken until the process ends.
@@ -70,7 +70,9 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 		logger.Error("earlier orders are forgotten", zap.Error(err))
 	}
 
-	capturer := controllers.Capturer{Host: node.Host, State: st}
+	book.Active = active
+
+	capturer := controllers.Capturer{Host: node.Host, State: st, Active: active}
 	if f.captures() != "" {
 		capturer.Store = &record.Evidence{Dir: f.captures()}
 	}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // Names of the incident's alerts.
@@ -128,7 +129,7 @@ func expression(rule config.Rule, target config.Target, options Options) (expr, 
 	}
 
 	limit := rule.Threshold.Value
-	if rule.Signal.Bytes() {
+	if rule.Signal.Unit() == policy.BytesPerSecond {
 		limit = math.Round(limit) // 1G/min is no whole number of bytes a second
 	}
 

@@ -1,9 +1,15 @@
-// Package series names the Prometheus metrics that a guard exports: what serves them, the alerts, the dashboard
-// and the documentation all take them from here.
+// Package series names the Prometheus metrics that a guard exports, for the exporter, the alerts, the dashboard and the
+// documentation.
 //
 // Units are base units, as the Prometheus naming practice has them (https://prometheus.io/docs/practices/naming/),
-// and processor time is cores or seconds. No label holds a container's id: those change with each restart.
+// and CPU time is in cores or seconds. No label holds a container's id: those change with each restart.
 package series
+
+import (
+	"slices"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
 
 // Kind of a metric.
 type Kind string
@@ -23,7 +29,7 @@ type Series struct {
 	Labels []string
 }
 
-// Names of those that alerts are about.
+// Names of the metrics that alerts use.
 const (
 	Ceiling         = "spegel_guard_ceiling_cores"
 	State           = "spegel_guard_state"
@@ -54,16 +60,10 @@ const (
 	AllocationBytes = "spegel_guard_target_allocated_bytes_total"
 	Provenance      = "spegel_guard_target_signal_provenance"
 
-	RuleState      = "spegel_guard_rule_state"
-	RulePending    = "spegel_guard_rule_pending_seconds"
-	RuleTripsIn    = "spegel_guard_rule_trips_in_seconds"
-	RuleCredit     = "spegel_guard_rule_credit_ratio" //nolint:gosec // it is no secret
-	ValueCores     = "spegel_guard_rule_value_cores"
-	ValueBytes     = "spegel_guard_rule_value_bytes_per_second"
-	ValueRatio     = "spegel_guard_rule_value_ratio"
-	ThresholdCores = "spegel_guard_rule_threshold_cores"
-	ThresholdBytes = "spegel_guard_rule_threshold_bytes_per_second"
-	ThresholdRatio = "spegel_guard_rule_threshold_ratio"
+	RuleState   = "spegel_guard_rule_state"
+	RulePending = "spegel_guard_rule_pending_seconds"
+	RuleTripsIn = "spegel_guard_rule_trips_in_seconds"
+	RuleCredit  = "spegel_guard_rule_credit_ratio" //nolint:gosec // not a secret
 
 	Releases = "spegel_guard_releases_total"
 	Probes   = "spegel_guard_probes_total"
@@ -73,53 +73,81 @@ const (
 	NodePods         = "spegel_guard_node_pods"
 )
 
-// workload labels say which container it is about.
+// RuleValue returns the name of the metric of rules' values in a unit.
+func RuleValue(unit policy.Unit) string { return "spegel_guard_rule_value_" + string(unit) }
+
+// RuleThreshold returns the name of the metric of rules' thresholds in a unit.
+func RuleThreshold(unit policy.Unit) string { return "spegel_guard_rule_threshold_" + string(unit) }
+
+// workload returns the labels that identify a container, and more.
 func workload(more ...string) []string {
 	return append([]string{"namespace", "pod", "container"}, more...)
 }
 
-// All are all of them, in the order in which they are explained.
-func All() []Series {
+// All returns every metric, in the order of the documentation.
+func All() []Series { return slices.Concat(state(), rules(), actions()) }
+
+// state returns the metrics of the guard and of its targets.
+func state() []Series {
 	return []Series{
 		{BuildInfo, Gauge, "1, with the guard's version and the Go version that built it.", []string{"version", "goversion"}},
 		{State, Gauge, "1 for the state that the guard is in, 0 for every other.", []string{"state"}},
-		{Mode, Gauge, "1 for the mode that the guard is in, 0 for the other: observe writes nothing.", []string{"mode"}},
-		{Condition, Gauge, "1 when a part of the guard is well, 0 when it is not.", []string{"condition"}},
+		{Mode, Gauge, "1 for the mode that the guard is in, 0 for the other; in observe nothing is written.", []string{"mode"}},
+		{Condition, Gauge, "1 when a condition of the guard is met, 0 when it is not.", []string{"condition"}},
 
-		{TargetInfo, Gauge, "1 for each container that is guarded, with its image and who found it.", workload("image", "source")},
-		{CPU, Gauge, "Processor use between the last two samples, in cores. Absent while it is not known.", workload()},
-		{CPUSeconds, Counter, "Processor time used, from cpu.stat.", workload()},
-		{Throttled, Counter, "Processor time held back by any limit, from cpu.stat; that of several processors adds up.", workload()},
-		{Memory, Gauge, "Memory in use, from memory.current. Absent while it is not known.", workload()},
-		{TX, Gauge, "Bytes sent per second between the last two samples, over all links of the pod but loopback. Absent while it is not known.", workload()},
-		{TXBytes, Counter, "Bytes sent over all links of the pod but loopback.", workload()},
-		{RX, Gauge, "Bytes received per second between the last two samples, over all links of the pod but loopback. Absent while it is not known.", workload()},
-		{RXBytes, Counter, "Bytes received over all links of the pod but loopback.", workload()},
-		{Allocation, Gauge, "Bytes allocated per second by the program, as it says itself. Absent while it is not known.", workload()},
-		{AllocationBytes, Counter, "Bytes allocated by the program since it started, as it says itself. Absent while it is not known.", workload()},
-		{Provenance, Gauge, "1 for how a signal is known (measured, derived, unavailable), 0 for every other way.", workload("signal", "provenance")},
+		{TargetInfo, Gauge, "1 for each target, with its image and the source that found it.", workload("image", "source")},
+		{CPU, Gauge, "CPU use between the last two samples, in cores. Absent while it is unavailable.", workload()},
+		{CPUSeconds, Counter, "CPU time used, from cpu.stat.", workload()},
+		{Throttled, Counter, "CPU time held back by any limit, from cpu.stat, added up over all CPUs.", workload()},
+		{Memory, Gauge, "Memory in use, from memory.current. Absent while it is unavailable.", workload()},
+		{TX, Gauge, "Bytes sent per second between the last two samples, over all links of the pod except loopback. Absent while it is unavailable.", workload()},
+		{TXBytes, Counter, "Bytes sent over all links of the pod except loopback.", workload()},
+		{RX, Gauge, "Bytes received per second between the last two samples, over all links of the pod except loopback. Absent while it is unavailable.", workload()},
+		{RXBytes, Counter, "Bytes received over all links of the pod except loopback.", workload()},
+		{Allocation, Gauge, "Bytes allocated per second by the program, from its own metrics. Absent while it is unavailable.", workload()},
+		{AllocationBytes, Counter, "Bytes allocated by the program since it started, from its own metrics. Absent while it is unavailable.", workload()},
+		{Provenance, Gauge, "1 for the provenance of a signal (measured, derived, unavailable), 0 for every other.", workload("signal", "provenance")},
 		{LastSample, Gauge, "When the newest sample was taken, in Unix time.", workload()},
+	}
+}
 
+// rules returns the metrics of rules; their values and thresholds have a metric for each unit.
+func rules() []Series {
+	all := []Series{
 		{RuleState, Gauge, "1 for the state that the rule is in, 0 for every other.", workload("rule", "state")},
-		{RulePending, Gauge, "How long the rule has been pending; 0 while it is not.", workload("rule")},
-		{RuleTripsIn, Gauge, "Time until a pending rule fires if nothing changes. Absent while it is not pending.", workload("rule")},
-		{RuleCredit, Gauge, "What is left in the bucket of a rule with credit, 0 to 1.", workload("rule")},
-		{ValueCores, Gauge, "What a rule about processor use compares: the average over its window.", workload("rule", "signal")},
-		{ValueBytes, Gauge, "What a rule about traffic or allocation compares: the average over its window.", workload("rule", "signal")},
-		{ValueRatio, Gauge, "What a rule about throttling or pressure compares: the average over its window, 0 to 1.", workload("rule", "signal")},
-		{ThresholdCores, Gauge, "What a rule about processor use compares with.", workload("rule", "signal")},
-		{ThresholdBytes, Gauge, "What a rule about traffic or allocation compares with.", workload("rule", "signal")},
-		{ThresholdRatio, Gauge, "What a rule about throttling or pressure compares with, 0 to 1.", workload("rule", "signal")},
+		{RulePending, Gauge, "Time for which the rule has been pending; 0 while it is not.", workload("rule")},
+		{RuleTripsIn, Gauge, "Time until a pending rule fires if its value stays. Absent while it is not pending.", workload("rule")},
+		{RuleCredit, Gauge, "Level of the bucket of a rule with credit, 0 to 1.", workload("rule")},
+	}
 
+	for _, unit := range policy.Units() {
+		all = append(all, Series{
+			RuleValue(unit), Gauge, "Average of a rule's signal over its window, for signals in " + unit.Name() + ". Absent while it is unavailable.",
+			workload("rule", "signal"),
+		})
+	}
+
+	for _, unit := range policy.Units() {
+		all = append(all, Series{
+			RuleThreshold(unit), Gauge, "Threshold of a rule, for signals in " + unit.Name() + ".", workload("rule", "signal"),
+		})
+	}
+
+	return all
+}
+
+// actions returns the metrics of ceilings, of the guard's own work and of the node.
+func actions() []Series {
+	return []Series{
 		{Ceiling, Gauge, "The ceiling in force, in cores. Absent when there is none.", workload()},
-		{Throttles, Counter, "Ceilings that were put in force, those after a probe included.", workload()},
-		{Releases, Counter, "Ceilings that were taken back for good, for whatever reason.", workload()},
-		{Probes, Counter, "Ceilings that were lifted for a moment to see what demand is like without them.", workload()},
-		{ExternalChanges, Counter, "How often somebody else wrote cpu.max under a ceiling.", workload()},
-		{ApplyFailures, Counter, "Ceilings that could not be written or taken back, by the kernel's error.", []string{"errno"}},
+		{Throttles, Counter, "Ceilings that were applied, those after a probe included.", workload()},
+		{Releases, Counter, "Ceilings that were released, for any reason.", workload()},
+		{Probes, Counter, "Ceilings that were lifted for a probe.", workload()},
+		{ExternalChanges, Counter, "External changes of cpu.max under a ceiling.", workload()},
+		{ApplyFailures, Counter, "Ceilings that could not be written or restored, by the kernel's error.", []string{"errno"}},
 
-		{SampleDuration, Histogram, "How long it took to read all of one container's counters.", nil},
-		{Reaction, Histogram, "From the start of the sample that a ceiling was due to until it was in force, evidence included.", nil},
+		{SampleDuration, Histogram, "Time to read all counters of one container.", nil},
+		{Reaction, Histogram, "Time from the start of the sample that led to a ceiling until it was in force, evidence included.", nil},
 
 		{NodeBlobs, Gauge, "Complete blobs in containerd's content store.", nil},
 		{NodeContentBytes, Gauge, "Size of the complete blobs in containerd's content store.", nil},

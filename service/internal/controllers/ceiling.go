@@ -36,6 +36,8 @@ type CeilingController struct {
 	Leftovers enforce.Leftovers
 	// Initial configuration, until the active one is read.
 	Initial config.Config
+	// Active is the configuration in force.
+	Active *config.Active
 	// Evidence is where it is kept; without one none is taken.
 	Evidence *record.Evidence
 	// Log takes what was done.
@@ -141,7 +143,8 @@ func (c *CeilingController) begin() {
 	if c.ceilings == nil {
 		c.ceilings, c.orphans = map[string]*enforce.Ceiling{}, c.Leftovers.Ceilings
 		c.captures, c.published = map[string]*capture{}, map[string]resources.CeilingStatusSpec{}
-		c.config.Config, c.startedAt, c.reacted = c.Initial, boottime.Now(), map[string]time.Duration{}
+		c.config.Config, c.config.Active = c.Initial, c.Active
+		c.startedAt, c.reacted = boottime.Now(), map[string]time.Duration{}
 	}
 }
 

@@ -36,7 +36,7 @@ func TestTheLastGoodConfigurationStaysInForce(t *testing.T) {
 	require.NoError(t, err)
 
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, engine.RegisterController(&controllers.ConfigController{Path: path, Served: config.Default()}))
+	require.NoError(t, engine.RegisterController(&controllers.ConfigController{Path: path, Initial: controllers.LoadConfig(path), Active: &config.Active{}}))
 
 	done := make(chan error, 1)
 
@@ -75,7 +75,7 @@ func TestTheLastGoodConfigurationStaysInForce(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("mode: perhaps"), 0o600))
 
 	bad := waitFor(func(s resources.GuardConfigSpec) bool { return s.LastError != "" })
-	assert.Contains(t, bad.LastError, `mode: "perhaps" is not allowed, allowed is observe or enforce`)
+	assert.Contains(t, bad.LastError, `invalid mode "perhaps": must be observe or enforce`)
 	assert.Equal(t, good.Document, bad.Document)
 
 	condition, err := safe.StateWatchFor[*resources.Condition](ctx, st, resources.NewCondition(resources.ConditionConfig).Metadata(),

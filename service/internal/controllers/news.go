@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -18,33 +18,20 @@ const (
 	heartbeat = 10 * time.Second
 )
 
-// Noise of each unit.
+// Noise of each unit; that of signals is the policy's.
 const (
-	noiseCores   = 0.005
-	noiseBytes   = 1000 // per second
-	noisePackets = 5    // per second
-	noiseShare   = 0.01
+	noisePackets = 5 // per second
 	noiseMemory  = 256 << 10
 	noiseCount   = 2
 )
+
+var noiseCores, noiseBytes, noiseShare = policy.Cores.Noise(), policy.BytesPerSecond.Noise(), policy.Ratio.Noise()
 
 // changed tells whether a value is news to somebody who knows the one before.
 func changed(before, after, noise float64) bool {
 	difference := math.Abs(after - before)
 
 	return difference > noise && difference > moved*math.Max(math.Abs(before), math.Abs(after))
-}
-
-// noiseOf is that of a signal's unit; an expression is true or false.
-func noiseOf(signal config.Signal) float64 {
-	switch {
-	case signal.Bytes():
-		return noiseBytes
-	case signal == config.SignalCPU:
-		return noiseCores
-	default:
-		return noiseShare
-	}
 }
 
 func readingChanged(before, after *resources.Reading, noise float64) bool {
@@ -99,7 +86,7 @@ func statsChanged(before, after *resources.TargetStatsSpec) bool {
 func ruleChanged(before, after *resources.RuleStatusSpec) bool {
 	return before.Signal != after.Signal || before.State != after.State || before.Threshold != after.Threshold ||
 		before.Reason != after.Reason || before.Mode != after.Mode ||
-		changed(before.Value, after.Value, noiseOf(config.Signal(after.Signal))) ||
+		changed(before.Value, after.Value, policy.Signal(after.Signal).Unit().Noise()) ||
 		changed(before.Credit, after.Credit, noiseShare) ||
 		before.TripsIn.Truncate(time.Second) != after.TripsIn.Truncate(time.Second)
 }

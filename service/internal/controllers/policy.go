@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
@@ -40,6 +41,8 @@ type PolicyController struct {
 	Seed uint64
 	// History takes the samples, for the API.
 	History *record.History
+	// Active is the configuration in force.
+	Active *config.Active
 
 	config    activeConfig
 	recorder  recorder
@@ -105,6 +108,8 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 
 // begin is for the first Run; one after an error goes on.
 func (c *PolicyController) begin() {
+	c.config.Active = c.Active
+
 	if c.workloads == nil {
 		c.workloads, c.startedAt, c.clock = map[string]*workload{}, boottime.Now(), boottime.Now
 		c.latest = map[string]*resources.TargetStatsSpec{}
@@ -190,7 +195,7 @@ func (c *PolicyController) reconfigure(ctx context.Context, r controller.Writer)
 			return err
 		}
 
-		w.engine = c.newEngine(w.engine.Memory())
+		w.engine = c.newEngine(w.engine.SavedState())
 		w.clock = 0
 	}
 
@@ -199,8 +204,8 @@ func (c *PolicyController) reconfigure(ctx context.Context, r controller.Writer)
 	return nil
 }
 
-func (c *PolicyController) newEngine(memory policy.Memory) *policy.Engine {
-	return policy.New(c.config.Config, policy.Options{Seed: c.Seed, Memory: memory})
+func (c *PolicyController) newEngine(saved policy.SavedState) *policy.Engine {
+	return policy.New(c.config.Policy(), policy.Options{Seed: c.Seed, Saved: saved})
 }
 
 // remember writes down what the next process is to know, when it is not what the file says already.
@@ -211,7 +216,7 @@ func (c *PolicyController) remember(logger *zap.Logger) {
 	}
 
 	for id, w := range c.workloads {
-		known[id] = persist.Workload{Memory: w.engine.Memory(), Yielded: w.yielded}
+		known[id] = persist.Workload{SavedState: w.engine.SavedState(), Yielded: w.yielded}
 	}
 
 	if maps.Equal(known, c.written) {

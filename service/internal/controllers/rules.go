@@ -69,7 +69,7 @@ func ruleID(id string, status *policy.RuleStatus) string { return id + "/" + sta
 func (c *PolicyController) ruleSpec(status *policy.RuleStatus) resources.RuleStatusSpec {
 	return resources.RuleStatusSpec{
 		Signal: signalName(status.Rule), State: string(status.State),
-		Value: round(status.Value), Threshold: status.Rule.Limit(),
+		Value: round(status.Value), Threshold: status.Rule.Threshold,
 		TripsIn: status.TripsIn, Reason: status.Unavailable,
 		Credit: round(status.Credit), Mode: string(cmp.Or(status.Rule.Mode, c.config.Mode)),
 	}

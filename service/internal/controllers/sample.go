@@ -26,6 +26,8 @@ type SampleController struct {
 	Feed *observe.Feed
 	// Duration takes the time that each sample took, in seconds.
 	Duration prometheus.Observer
+	// Active is the configuration in force.
+	Active *config.Active
 
 	config   activeConfig
 	samplers map[string]*sampler
@@ -53,7 +55,7 @@ func (*SampleController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	c.config.Config = config.Default()
+	c.config.Config, c.config.Active = config.Default(), c.Active
 	c.samplers = map[string]*sampler{}
 
 	if c.fed == nil {

@@ -35,6 +35,8 @@ type TargetController struct {
 	Sources []discover.Source
 	// Events of the container runtime say when to ask anew; nil asks at each interval.
 	Events EventSource
+	// Active is the configuration in force.
+	Active *config.Active
 
 	config activeConfig
 	known  map[string]resources.TargetSpec
@@ -63,6 +65,8 @@ func (*TargetController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+	c.config.Active = c.Active
+
 	interval := func() time.Duration { return discoverInterval }
 
 	ctx, cancel := context.WithCancel(ctx)

@@ -115,8 +115,8 @@ func (w *workload) blockers(wanted policy.Hold) []string {
 		texts = append(texts, fmt.Sprintf("the hold of %s lasts until %s", hold.Rule, boottime.Wall(hold.Until).Format(time.RFC3339)))
 	}
 
-	if w.decision.Pressing {
-		texts = append(texts, fmt.Sprintf("demand presses on the ceiling: %.0f %% of the periods are throttled", 100*w.decision.Throttled))
+	if w.decision.Throttled {
+		texts = append(texts, fmt.Sprintf("the workload is throttled in %.0f %% of the periods", 100*w.decision.ThrottledRatio))
 	}
 
 	for _, status := range w.decision.Rules {
@@ -140,12 +140,12 @@ func blocking(status policy.RuleStatus) string {
 	case status.State == policy.StateUnavailable:
 		return fmt.Sprintf("%s is unavailable: %s", name, status.Unavailable)
 	case status.State == policy.StatePending:
-		return fmt.Sprintf("%s is pending: %s is above %s", name, value, thresholdOf(status.Rule))
+		return fmt.Sprintf("%s is pending: %s is above %s", name, value, status.Rule.Text)
 	case status.State != policy.StateFiring:
 		return ""
-	case !status.Rule.Expression.IsZero():
-		return fmt.Sprintf("%s is firing: %s", name, status.Rule.Expression)
+	case status.Rule.Expression != nil:
+		return fmt.Sprintf("%s is firing: %s", name, status.Rule.Text)
 	default:
-		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, status.Rule.Signal.Format(status.Rule.ReleaseAt()))
+		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, status.Rule.Signal.Format(status.Rule.Release))
 	}
 }

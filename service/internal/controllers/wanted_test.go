@@ -55,7 +55,7 @@ func TestOfAHoldAndAPersonsCeilingTheLowerOneCounts(t *testing.T) {
 func TestBlockersSayWhatARealeaseWaitsFor(t *testing.T) {
 	d := decision(policy.StateFiring, policy.StateUnavailable, policy.StatePending)
 	d.Held, d.Hold = true, policy.Hold{Rule: "SpegelHighCPU", Until: time.Hour, Millicores: 500}
-	d.Pressing, d.Throttled = true, 0.42
+	d.Throttled, d.ThrottledRatio = true, 0.42
 
 	w := &workload{decision: d, clock: time.Minute}
 	wanted, _ := w.wish()

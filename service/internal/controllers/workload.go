@@ -58,7 +58,7 @@ func (c *PolicyController) step(
 		delete(c.Remembered, id)
 
 		w.yielded = remembered.Yielded
-		w.engine = c.newEngine(remembered.Memory)
+		w.engine = c.newEngine(remembered.SavedState)
 		c.workloads[id] = w
 	}
 
@@ -74,7 +74,7 @@ func (c *PolicyController) step(
 	}
 
 	sample := policySample(stats, owner)
-	sample.Suspended, sample.Manual = order.Suspends(), manual(order)
+	sample.Suspended, sample.Override = order.Suspends(), manual(order)
 
 	c.History.Add(id, stats.ContainerID, sample)
 
@@ -178,7 +178,7 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.De
 		}
 
 		logger.Info("rule", zap.String("rule", status.Rule.Name), zap.String("state", string(status.State)),
-			zap.String("value", status.Rule.Signal.Format(status.Value)), zap.String("threshold", thresholdOf(status.Rule)),
+			zap.String("value", status.Rule.Signal.Format(status.Value)), zap.String("threshold", status.Rule.Text),
 			zap.String("reason", status.Unavailable))
 	}
 
@@ -192,9 +192,9 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after policy.De
 		logger.Info("another ceiling wanted", zap.String("event", string(after.Event)), zap.String("rule", hold.Rule),
 			zap.Int64("millicores", hold.Millicores))
 	case policy.EventProbe:
-		logger.Info("ceiling lifted to see what demand is like", zap.String("rule", hold.Rule), zap.Float64("throttled", round(after.Throttled)))
+		logger.Info("ceiling lifted to see what demand is like", zap.String("rule", hold.Rule), zap.Float64("throttled", round(after.ThrottledRatio)))
 	case policy.EventRelease:
-		logger.Info("ceiling no longer wanted", zap.Float64("throttled", round(after.Throttled)))
+		logger.Info("ceiling no longer wanted", zap.Float64("throttled", round(after.ThrottledRatio)))
 	}
 
 	if v := after.Verdict; v != nil {
@@ -215,35 +215,23 @@ func reasonOf(decision policy.Decision, name string) string {
 
 		switch {
 		case decision.Event == policy.EventRetrip:
-			return fmt.Sprintf("the breach goes on without the ceiling (%s)", thresholdOf(status.Rule))
+			return fmt.Sprintf("the breach goes on without the ceiling (%s)", status.Rule.Text)
 		case status.State != policy.StateFiring:
-		case !status.Rule.Credit.IsZero():
-			return fmt.Sprintf("%s %s has used up its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Capacity, status.Rule.Credit.Earn)
-		case !status.Rule.Expression.IsZero():
-			return fmt.Sprintf("%s for %s", status.Rule.Expression, status.Rule.For)
+		case status.Rule.Credit.Capacity > 0:
+			return fmt.Sprintf("%s %s has used up its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Text, status.Rule.Text)
+		case status.Rule.Expression != nil:
+			return fmt.Sprintf("%s for %s", status.Rule.Text, status.Rule.For)
 		default:
-			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal, value, status.Rule.Threshold, status.Rule.For)
+			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal, value, status.Rule.Text, status.Rule.For)
 		}
 	}
 
 	return "taken over from an earlier process"
 }
 
-// thresholdOf is what the rule compares with, as it was written.
-func thresholdOf(rule *config.Rule) string {
-	switch {
-	case !rule.Credit.IsZero():
-		return rule.Credit.Earn.String()
-	case !rule.Expression.IsZero():
-		return rule.Expression.String()
-	default:
-		return rule.Threshold.String()
-	}
-}
-
 // signalName is the rule's signal, or what it has instead.
-func signalName(rule *config.Rule) string {
-	if !rule.Expression.IsZero() {
+func signalName(rule *policy.Rule) string {
+	if rule.Expression != nil {
 		return "expression"
 	}
 

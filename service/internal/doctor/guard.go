@@ -10,6 +10,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/safe"
 
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -110,15 +111,9 @@ func signals(id string, spec *resources.TargetStatsSpec) Check {
 
 	var unavailable []string
 
-	for _, signal := range []struct {
-		name    string
-		reading resources.Reading
-	}{
-		{"cpu", spec.CPU}, {"networkTx", spec.TXBytesPerSecond}, {"networkRx", spec.RXBytesPerSecond},
-		{"allocation", spec.Application.AllocBytesPerSecond}, {"cpuPressure", spec.CPUPressure},
-	} {
-		if signal.reading.Provenance == resources.ProvenanceUnavailable {
-			unavailable = append(unavailable, signal.name+" ("+signal.reading.Reason+")")
+	for _, signal := range policy.Signals() {
+		if reading := spec.Signal(signal); reading.Provenance == resources.ProvenanceUnavailable {
+			unavailable = append(unavailable, string(signal)+" ("+reading.Reason+")")
 		}
 	}
 

@@ -55,6 +55,9 @@ type Order struct {
 
 // Book holds the orders in force.
 type Book struct {
+	// Active is the configuration in force.
+	Active *config.Active
+
 	state  state.State
 	log    *record.Log
 	file   persist.File[Entry]
@@ -122,9 +125,9 @@ func (b *Book) Throttle(ctx context.Context, order Order, millicores int64) ([]G
 		return nil, err
 	}
 
-	cfg, err := config.Parse([]byte(active.Document))
+	cfg, err := b.Active.Parse(active.Document)
 	if err != nil {
-		return nil, fmt.Errorf("error parsing the active configuration: %w", err)
+		return nil, fmt.Errorf("failed to parse the active configuration: %w", err)
 	}
 
 	if cfg.Mode == config.ModeObserve {

@@ -182,12 +182,12 @@ func TestWrongOrdersAreRefusedWithWhatIsAllowed(t *testing.T) {
 		err  error
 		want string
 	}{
-		{throttle(d, order, 99), `ceiling: "99m" is not allowed, allowed is 100m (ceiling.floor) to 1024 cores`},
-		{throttle(d, order, 0), `ceiling: "0" is not allowed`},
-		{throttle(d, order, 2_000_000), `ceiling: "2k" is not allowed`},
-		{throttle(d, with(func(o *override.Order) { o.For = 0 }), 200), `for: "0s" is not allowed, allowed is a duration of 1s..24h0m0s`},
-		{throttle(d, with(func(o *override.Order) { o.For = 25 * time.Hour }), 200), `for: "25h0m0s" is not allowed`},
-		{throttle(d, with(func(o *override.Order) { o.Reason = strings.Repeat("x", 257) }), 200), `reason: "xxxx`},
+		{throttle(d, order, 99), `invalid ceiling "99m": must be 100m (ceiling.floor) to 1024 cores`},
+		{throttle(d, order, 0), `invalid ceiling "0": must be`},
+		{throttle(d, order, 2_000_000), `invalid ceiling "2k": must be`},
+		{throttle(d, with(func(o *override.Order) { o.For = 0 }), 200), `invalid for "0s": must be a duration of 1s..24h0m0s`},
+		{throttle(d, with(func(o *override.Order) { o.For = 25 * time.Hour }), 200), `invalid for "25h0m0s": must be`},
+		{throttle(d, with(func(o *override.Order) { o.Reason = strings.Repeat("x", 257) }), 200), `invalid reason "xxxx`},
 		{throttle(d, with(func(o *override.Order) { o.Target = "a/b/c" }), 200), `no such target: "a/b/c"; the node has ` + one + ", " + other},
 		{throttle(observing, order, 200), "the mode is observe"},
 	} {

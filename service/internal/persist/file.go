@@ -36,7 +36,7 @@ type Entry interface {
 
 // Workload is what is remembered of one.
 type Workload struct {
-	policy.Memory
+	policy.SavedState
 	// Yielded is the Since of the hold that was given up for somebody else's cpu.max (conflict: yield).
 	Yielded time.Duration `json:"yielded,omitempty"`
 }

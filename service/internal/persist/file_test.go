@@ -21,8 +21,8 @@ func TestMemory(t *testing.T) {
 	assert.Empty(t, empty)
 
 	want := map[string]persist.Workload{"a/b/c": {
-		Memory: policy.Memory{
-			Hold: policy.Hold{Rule: "SpegelHighCPU", Since: time.Minute, Until: time.Hour, Millicores: 500}, Level: 2, Freed: time.Second,
+		SavedState: policy.SavedState{
+			Hold: policy.Hold{Rule: "SpegelHighCPU", Since: time.Minute, Until: time.Hour, Millicores: 500}, Level: 2, Released: time.Second,
 		},
 		Yielded: time.Minute,
 	}}
@@ -62,7 +62,7 @@ func TestADamagedMemoryIsAnEmptyOne(t *testing.T) {
 func TestWithoutAPathNothingIsKept(t *testing.T) {
 	file := persist.File[persist.Workload]{}
 
-	require.NoError(t, file.Save(map[string]persist.Workload{"a": {Memory: policy.Memory{Level: 1}}}))
+	require.NoError(t, file.Save(map[string]persist.Workload{"a": {SavedState: policy.SavedState{Level: 1}}}))
 
 	got, err := file.Load()
 	require.NoError(t, err)
