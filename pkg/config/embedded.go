@@ -18,7 +18,7 @@ type Embedded struct {
 	Offset int
 }
 
-// ErrNoDocument: a machine configuration has none of the guard's documents in it.
+// ErrNoDocument is returned for a machine configuration without a document of the guard.
 var ErrNoDocument = errors.New("no ExtensionServiceConfig named " + ServiceName + " with a file for " + Path)
 
 // Find returns the guard's documents in a file: the file itself, or what the ExtensionServiceConfig documents

@@ -52,7 +52,8 @@ func settings(found []Setting, value reflect.Value, node *yaml.Node, field strin
 
 	switch {
 	case isText:
-		data, _ := text.MarshalText() //nolint:errcheck // the types of this package return none
+		// The types of this package return no error.
+		data, _ := text.MarshalText()
 
 		return append(found, setting(field, string(data), node))
 	case value.Kind() == reflect.Struct:

@@ -155,7 +155,7 @@ func (e *Engine) account(passed time.Duration) {
 	enforced := e.held && e.hold.Enforced()
 	measured := e.sample.CPU.Unavailable == ""
 
-	e.calm.step(passed, measured && !(enforced && e.throttled) && e.rules.quiet(e.hold.Observe), measured && !e.throttled && !e.rules.above())
+	e.calm.step(passed, measured && (!enforced || !e.throttled) && e.rules.quiet(e.hold.Observe), measured && !e.throttled && !e.rules.above())
 
 	if enforced && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
 		e.trial.throttled += passed

@@ -85,7 +85,7 @@ func TestEngine_ReleasesBetweenThresholds(t *testing.T) {
 	l.Run(time.Hour, 0.35, r.see)
 	assert.Equal(t, []policy.Event{policy.EventTrip, policy.EventProbe, policy.EventRelease}, r.events())
 
-	// Once down, what is between the two is no reason to begin anew.
+	// Once down, what is between the two does not trip again.
 	l, r = newLoop(t, cpuRule), &recorder{}
 
 	l.Run(11*time.Minute, 1.8, r.see)

@@ -12,7 +12,7 @@ type point struct {
 	value float64
 }
 
-// series keeps a counter's points as far back as its window looks, in a ring that never grows.
+// series keeps a counter's points over its window, in a ring that never grows.
 type series struct {
 	window  time.Duration
 	ring    []point

@@ -43,7 +43,7 @@ func TestEngine_ContinuesFromSavedState(t *testing.T) {
 		require.True(t, r.last.Held)
 
 		want := r.last.Hold
-		assert.Equal(t, cfg.Ceiling.Hold.Duration<<n, want.Until-want.Since, "the back-off is not forgotten")
+		assert.Equal(t, cfg.Ceiling.Hold.Duration<<n, want.Until-want.Since, "the back-off goes on")
 
 		restart()
 		l.Run(time.Second, 1.8, r.see)
@@ -60,12 +60,12 @@ func TestEngine_ContinuesFromSavedState(t *testing.T) {
 
 // TestSavedState_EndsHoldThatIsOver forgets the hold, and so a probe, but not how often there was one.
 func TestSavedState_EndsHoldThatIsOver(t *testing.T) {
-	memory := policy.SavedState{Hold: policy.Hold{Rule: "r", Since: time.Minute, Until: time.Hour, Probing: true}, Level: 3}
+	saved := policy.SavedState{Hold: policy.Hold{Rule: "r", Since: time.Minute, Until: time.Hour, Probing: true}, Level: 3}
 
-	assert.Equal(t, memory, memory.At(time.Hour-1))
-	assert.Equal(t, policy.SavedState{Level: 3, Released: time.Hour}, memory.At(time.Hour))
+	assert.Equal(t, saved, saved.At(time.Hour-1))
+	assert.Equal(t, policy.SavedState{Level: 3, Released: time.Hour}, saved.At(time.Hour))
 	assert.True(t, policy.SavedState{}.IsZero())
-	assert.False(t, memory.IsZero())
+	assert.False(t, saved.IsZero())
 }
 
 // TestEngine_KeepsCeilingOfRestartedContainer: the decision belongs to the workload.

@@ -44,7 +44,7 @@ type Header struct {
 // Sample is one reading of one workload.
 type Sample struct {
 	Workload string `json:"workload"`
-	// Container changes when the workload is restarted and its counters begin anew.
+	// Container changes when the workload is restarted and its counters begin at zero.
 	Container string `json:"container,omitempty"`
 	policy.Sample
 }
@@ -59,7 +59,7 @@ func Encode(line Line) ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// ErrNoHeader: a trace does not begin with a header.
+// ErrNoHeader is returned for a trace that does not begin with a header.
 var ErrNoHeader = errors.New("a trace begins with a header")
 
 // Read reads a trace line by line. An error names the line and is the last element. A line that was cut off is left out,

@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -34,6 +35,8 @@ type ConfigController struct {
 	Initial LoadedConfig
 	// Active takes the configuration in force.
 	Active *config.Active
+	// Interval between two reads of the document; 0 for the default.
+	Interval time.Duration
 
 	// loaded is the document that was applied last; nil before the first.
 	loaded *LoadedConfig
@@ -59,7 +62,7 @@ func (*ConfigController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *ConfigController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	interval := func() time.Duration { return configInterval }
+	interval := func() time.Duration { return cmp.Or(c.Interval, configInterval) }
 
 	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
 }
