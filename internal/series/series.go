@@ -121,16 +121,10 @@ func rules() []Series {
 	}
 
 	for _, unit := range policy.Units() {
-		all = append(all, Series{
-			RuleValue(unit), Gauge, "Average of a rule's signal over its window, for signals in " + unit.Name() + ". Absent while it is unavailable.",
-			workload("rule", "signal"),
-		})
-	}
-
-	for _, unit := range policy.Units() {
-		all = append(all, Series{
-			RuleThreshold(unit), Gauge, "Threshold of a rule, for signals in " + unit.Name() + ".", workload("rule", "signal"),
-		})
+		all = append(all,
+			Series{RuleValue(unit), Gauge, "Average over the window of a rule, in " + unit.Name() + ". Absent while it is unavailable.", workload("rule", "signal")},
+			Series{RuleThreshold(unit), Gauge, "Threshold of a rule, in " + unit.Name() + ".", workload("rule", "signal")},
+		)
 	}
 
 	return all

@@ -16,8 +16,8 @@ func (a *adaptive) follows(r *rule) bool {
 
 // settled reports whether the window of every rule that the ceiling follows lies after its last change.
 func (a *adaptive) settled(rs rules, at time.Duration) bool {
-	for i := range rs {
-		if r := &rs[i]; a.follows(r) && at-a.changedAt < r.config.Window {
+	for _, r := range rs {
+		if a.follows(r) && at-a.changedAt < r.config.Window {
 			return false
 		}
 	}
@@ -28,9 +28,7 @@ func (a *adaptive) settled(rs rules, at time.Duration) bool {
 // lower returns the next lower ceiling in millicores when a rule that fired is still above its threshold, and
 // whether there is one.
 func (a *adaptive) lower(rs rules, hold Hold, top int64, at time.Duration) (int64, bool) {
-	for i := range rs {
-		r := &rs[i]
-
+	for _, r := range rs {
 		if !a.follows(r) || r.unavailable != "" || r.state != StateFiring || !r.isAbove() || at-a.changedAt < r.config.Window {
 			continue
 		}
@@ -50,8 +48,8 @@ func (a *adaptive) higher(rs rules, hold Hold, top int64, at time.Duration) (int
 		return 0, false
 	}
 
-	for i := range rs {
-		if r := &rs[i]; a.follows(r) && !r.isDown() {
+	for _, r := range rs {
+		if a.follows(r) && !r.isDown() {
 			return 0, false
 		}
 	}

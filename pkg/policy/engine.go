@@ -163,8 +163,8 @@ func (e *Engine) account(passed time.Duration) {
 }
 
 func (e *Engine) conclude() Decision {
-	for i := range e.rules {
-		e.status[i] = e.rules[i].status()
+	for i, r := range e.rules {
+		e.status[i] = r.status()
 	}
 
 	e.decision.Held, e.decision.Hold = e.held, e.hold
@@ -230,13 +230,9 @@ func (e *Engine) stuck() bool {
 // limitedElsewhere reports whether the owner's limit or an override is as low as the hold's ceiling, so that a probe
 // would lift nothing.
 func (e *Engine) limitedElsewhere() bool {
-	for _, limit := range []float64{e.sample.Owner, e.sample.Override} {
-		if limit > 0 && limit*1000 <= float64(e.hold.Millicores) {
-			return true
-		}
-	}
+	low := func(limit float64) bool { return limit > 0 && limit*1000 <= float64(e.hold.Millicores) }
 
-	return false
+	return low(e.sample.Owner) || low(e.sample.Override)
 }
 
 // stepDown lowers the ceiling by one step if the adaptive strategy requires it; over is set when the hold is over.

@@ -22,8 +22,8 @@ type rule struct {
 	last        time.Duration
 }
 
-func newRule(cfg Rule, enforced bool, random float64) rule {
-	r := rule{config: cfg, enforced: enforced, state: StateOK, lasting: newEndurance(cfg.For, cfg.Dip), credit: newCredit(cfg, random)}
+func newRule(cfg Rule, enforced bool, random float64) *rule {
+	r := &rule{config: cfg, enforced: enforced, state: StateOK, lasting: newEndurance(cfg.For, cfg.Dip), credit: newCredit(cfg, random)}
 
 	names := []Signal{cfg.Signal}
 	if cfg.Expression != nil {

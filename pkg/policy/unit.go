@@ -22,14 +22,8 @@ const (
 // Units returns all units.
 func Units() []Unit { return []Unit{Cores, BytesPerSecond, Ratio} }
 
-// Name returns the unit for people: cores, bytes per second, shares of 1.
-func (u Unit) Name() string {
-	if u == Ratio {
-		return "shares of 1"
-	}
-
-	return strings.ReplaceAll(string(u), "_", " ")
-}
+// Name returns the unit for people: cores, bytes per second, ratio.
+func (u Unit) Name() string { return strings.ReplaceAll(string(u), "_", " ") }
 
 // Noise returns the change of a value that is not worth publishing, in the unit; 0 for an unknown unit.
 func (u Unit) Noise() float64 {
