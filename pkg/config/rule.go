@@ -39,8 +39,8 @@ type Credit struct {
 // IsZero reports whether there is none.
 func (c Credit) IsZero() bool { return c == Credit{} }
 
-// DefaultRelease is the share of the threshold at which a rule is quiet again.
-const DefaultRelease = 0.7
+// defaultRelease is the share of the threshold at which a rule is quiet again.
+const defaultRelease = 0.7
 
 // threshold returns what the signal is compared with: the threshold, or what the credit earns. It is zero for an
 // expression.
@@ -66,7 +66,7 @@ func (r Rule) policy() policy.Rule {
 	threshold := r.threshold()
 
 	converted := policy.Rule{
-		Name: r.Name, Signal: r.Signal, Mode: r.Mode, Threshold: threshold.Value, Release: DefaultRelease * threshold.Value,
+		Name: r.Name, Signal: r.Signal, Mode: r.Mode, Threshold: threshold.Value, Release: defaultRelease * threshold.Value,
 		For: r.For.Duration, Dip: r.Dip.Value, Window: r.Window.Duration, Text: threshold.String(),
 	}
 

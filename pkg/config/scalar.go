@@ -62,9 +62,6 @@ func (s Share) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // String returns the share as a number.
 func (s Share) String() string { return strconv.FormatFloat(s.Value, 'g', -1, 64) }
 
-// IsZero reports whether it is nothing.
-func (s Share) IsZero() bool { return s == Share{} }
-
 // Port is a TCP port; 0 for none.
 type Port struct {
 	Number  uint16

@@ -15,14 +15,8 @@ type backoff struct {
 	released time.Duration
 }
 
-func newBackoff(ceiling Ceiling) backoff {
-	return backoff{hold: ceiling.Hold, config: ceiling.Backoff}
-}
-
-// next returns the hold of a trip now. Each config.Max without a hold has removed one level.
-//
-// So within any config.Max no level is lost, and each hold that begins in it is longer than the one before: see
-// MaxTrips.
+// next returns the hold of a trip now. Each config.Max without a hold has removed one level, so that within any config.Max
+// no level is lost, and each hold that begins in it is longer than the one before.
 func (b *backoff) next(at time.Duration) time.Duration {
 	if b.level > 0 && at > b.released {
 		b.level -= min(b.level, int((at-b.released)/b.config.Max))
@@ -50,21 +44,4 @@ func (b *backoff) adopt(hold time.Duration) {
 	for b.level = 1; b.length(b.level-1) < hold && b.length(b.level) < b.config.Max && b.length(b.level) > b.length(b.level-1); {
 		b.level++
 	}
-}
-
-// MaxTrips returns how often one workload trips or fails a probe at most, within any time as long as the longest
-// hold of the back-off. Holds that an override ended (Sample.Suspended) come on top.
-func MaxTrips(ceiling Ceiling) int {
-	b := newBackoff(ceiling)
-
-	// Two trips less than Max apart have no Max without a hold between them, so each hold except the first is
-	// a level above the one before.
-	trips, held := 1, time.Duration(0)
-
-	for level := 0; held < b.config.Max; trips++ {
-		held += b.length(level)
-		level++
-	}
-
-	return trips
 }

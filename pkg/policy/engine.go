@@ -1,3 +1,7 @@
+// Package policy decides: samples of one workload in, rule states and the desired ceiling out.
+//
+// It reads no clock and no file; time is what the samples say. The same samples, the same configuration and the same
+// seed always give the same decisions.
 package policy
 
 import (
@@ -41,7 +45,8 @@ type Engine struct {
 // New returns an engine without samples.
 func New(cfg Config, options Options) *Engine {
 	e := &Engine{
-		ceiling: cfg.Ceiling, backoff: newBackoff(cfg.Ceiling), adaptive: adaptive{ceiling: cfg.Ceiling}, status: make([]RuleStatus, len(cfg.Rules)),
+		ceiling: cfg.Ceiling, backoff: backoff{hold: cfg.Ceiling.Hold, config: cfg.Ceiling.Backoff}, adaptive: adaptive{ceiling: cfg.Ceiling},
+		status: make([]RuleStatus, len(cfg.Rules)),
 	}
 
 	random := rand.New(rand.NewPCG(options.Seed, 0)) //nolint:gosec // no secret: the same seed must give the same levels

@@ -245,7 +245,7 @@ func (w *watch) countTrip(at time.Duration) {
 		}
 	}
 
-	require.LessOrEqual(w.t, inside, policy.MaxTrips(w.cfg.Policy().Ceiling))
+	require.LessOrEqual(w.t, inside, plant.MaxTrips(w.cfg.Policy().Ceiling))
 }
 
 // TestEngine_LowerThresholdTripsNoLater compares two engines over the same samples, for each kind of rule.

@@ -14,6 +14,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
+	"github.com/spegel-guard/spegel-guard/test/plant"
 )
 
 // outcome of a replay.
@@ -142,7 +143,7 @@ func TestReplay_PullStormDoesNotTrip(t *testing.T) {
 func TestReplay_FlappingIsBounded(t *testing.T) {
 	o := replay(t, "flapping", "")
 
-	bound := policy.MaxTrips(config.Default().Policy().Ceiling)
+	bound := plant.MaxTrips(config.Default().Policy().Ceiling)
 	longest := config.Default().Ceiling.Backoff.Max.Duration
 
 	var trips []time.Duration
