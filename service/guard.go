@@ -61,9 +61,10 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 
 	feed := observe.NewFeed()
 	exported := metrics.New(st, feed, api.Version)
-	serving := newServing(f, node, loaded.Config, st, exported, logger)
+	active := &config.Active{}
+	serving := newServing(f, node, loaded.Config, active, st, exported, logger)
 
-	engine, ceilings, err := newEngine(f, node, lock, loaded, st, feed, serving, logger)
+	engine, ceilings, err := newEngine(f, node, lock, loaded, active, st, feed, serving, logger)
 	if err != nil {
 		return err
 	}
@@ -146,8 +147,8 @@ func seedOf(bootID string) uint64 {
 
 // newEngine registers the controllers, after it adopted what an earlier process left.
 func newEngine(
-	f flags, node host.Host, lock *enforce.Lock, loaded controllers.LoadedConfig, st state.State, feed *observe.Feed, serving *serving,
-	logger *zap.Logger,
+	f flags, node host.Host, lock *enforce.Lock, loaded controllers.LoadedConfig, active *config.Active, st state.State, feed *observe.Feed,
+	serving *serving, logger *zap.Logger,
 ) (controller.Engine, *controllers.CeilingController, error) {
 	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
 	if err != nil {
@@ -164,7 +165,8 @@ func newEngine(
 	}
 
 	ceilings := &controllers.CeilingController{
-		Host: node, Node: ceilingNode, Lock: lock, Adopted: adopted, Initial: loaded.Config, Log: serving.node.Actions, Reaction: serving.metrics.Reaction,
+		Host: node, Node: ceilingNode, Lock: lock, Adopted: adopted, Initial: loaded.Config, Active: active, Log: serving.node.Actions,
+		Reaction: serving.metrics.Reaction,
 	}
 
 	if f.evidence != "" {
@@ -181,12 +183,13 @@ func newEngine(
 	source := func(target resources.TargetSpec) observe.Source { return observe.NewSource(node, target) }
 
 	for _, c := range []controller.Controller{
-		&controllers.ConfigController{Path: f.config, Served: loaded.Config},
-		&controllers.TargetController{Node: node, Sources: sources, Events: cri},
-		&controllers.SampleController{Source: source, Feed: feed, Duration: serving.metrics.SampleDuration},
+		&controllers.ConfigController{Path: f.config, Initial: loaded, Active: active},
+		&controllers.TargetController{Node: node, Sources: sources, Events: cri, Active: active},
+		&controllers.SampleController{Source: source, Feed: feed, Duration: serving.metrics.SampleDuration, Active: active},
 		&controllers.NodeController{Host: node, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
 			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, adopted, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
+			Active: active,
 		},
 		ceilings,
 	} {

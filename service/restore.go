@@ -57,7 +57,7 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 	known, now := maps.Clone(saved), boottime.Now()
 
 	for id, workload := range known {
-		workload.Memory = workload.At(now)
+		workload.SavedState = workload.At(now)
 
 		// In mode observe no hold continues. A document that cannot be used is no decision for observe: its hold
 		// continues with the next good one.

@@ -28,8 +28,8 @@ func TestContinued(t *testing.T) {
 	ended := policy.Hold{Rule: "ended", Since: now - time.Hour, Until: now - time.Minute}
 
 	remembered := map[string]persist.Workload{
-		"a": {Memory: policy.Memory{Hold: held("memory"), Level: 2}},
-		"b": {Memory: policy.Memory{Hold: ended, Level: 3}},
+		"a": {SavedState: policy.SavedState{Hold: held("memory"), Level: 2}},
+		"b": {SavedState: policy.SavedState{Hold: ended, Level: 3}},
 	}
 	left := enforce.Adopted{
 		Holds:   map[string]policy.Hold{"a": held("journal"), "c": held("journal")},
@@ -40,7 +40,7 @@ func TestContinued(t *testing.T) {
 	known := continued(remembered, left, cfg)
 
 	assert.Equal(t, "memory", known["a"].Hold.Rule)
-	assert.Equal(t, policy.Memory{Level: 3, Freed: ended.Until}, known["b"].Memory)
+	assert.Equal(t, policy.SavedState{Level: 3, Released: ended.Until}, known["b"].SavedState)
 	assert.Equal(t, held("journal"), known["c"].Hold)
 	assert.Zero(t, known["c"].Yielded, "reassert")
 
@@ -54,5 +54,5 @@ func TestContinued(t *testing.T) {
 	// Mode observe has no journals to go on with, and gives up the holds that the memory knows.
 	cfg.Err = nil
 	known = continued(remembered, enforce.Adopted{}, cfg)
-	assert.Equal(t, policy.Memory{Level: 2}, known["a"].Memory)
+	assert.Equal(t, policy.SavedState{Level: 2}, known["a"].SavedState)
 }

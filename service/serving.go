@@ -46,17 +46,17 @@ type serving struct {
 	logger       *zap.Logger
 }
 
-func newServing(f flags, node host.Host, cfg config.Config, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
+func newServing(f flags, node host.Host, cfg config.Config, active *config.Active, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
 	actions := record.NewActions(st, logger, exported.Count)
 
 	overrides, err := override.Open(
-		context.Background(), st, actions, override.File{Path: f.overrides(), BootID: node.BootID}, boottime.Now, logger,
+		context.Background(), st, actions, active, override.File{Path: f.overrides(), BootID: node.BootID}, boottime.Now, logger,
 	)
 	if err != nil {
 		logger.Error("failed to load saved overrides, starting without them", zap.Error(err))
 	}
 
-	capturer := controllers.Capturer{Host: node, State: st}
+	capturer := controllers.Capturer{Host: node, State: st, Active: active}
 	if f.captures() != "" {
 		capturer.Store = &record.Evidence{Dir: f.captures()}
 	}

@@ -57,14 +57,14 @@ func TestGuard_StaysUp(t *testing.T) {
 			prepare: func(t *testing.T, d *daemon) { d.write(t, "config.yaml", "mode: kill\ninterval: 5ms\n") },
 			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, fallback: true,
 			messages: []string{
-				`line 1: mode: "kill" is not allowed, allowed is observe or enforce`, `line 2: interval: "5ms" is not allowed`,
+				`line 1: invalid mode "kill": must be observe or enforce`, `line 2: invalid interval "5ms": must be`,
 				"the defaults are in force in mode observe",
 			},
 		},
 		{
 			name:    "document that is no YAML",
 			prepare: func(t *testing.T, d *daemon) { d.write(t, "config.yaml", "mode: [") },
-			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"error parsing YAML"}, fallback: true,
+			part:    resources.ConditionConfig, reason: resources.ReasonBadConfig, messages: []string{"failed to parse YAML"}, fallback: true,
 		},
 		{
 			name:    "document that is not UTF-8",
@@ -286,7 +286,7 @@ func TestGuard_FollowsItsDocument(t *testing.T) {
 	require.Eventually(t, func() bool {
 		all := d.logs.All()
 
-		return strings.Contains(line(all[len(all)-1]), `line 1: mode: "kill" is not allowed`) && d.logs.FilterMessageSnippet("API is served").Len() > 0 &&
+		return strings.Contains(line(all[len(all)-1]), `line 1: invalid mode "kill": must be`) && d.logs.FilterMessageSnippet("API is served").Len() > 0 &&
 			d.logs.FilterField(zap.String("reason", resources.ReasonNoCgroup2)).Len() > 0
 	}, patience, 20*time.Millisecond)
 

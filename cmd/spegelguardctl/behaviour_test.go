@@ -100,7 +100,7 @@ func TestWrongOrders(t *testing.T) {
 	}{
 		{[]string{"throttle", "--ceiling", "lots"}, `--ceiling "lots" is not allowed, allowed is a quantity of cores such as 300m`},
 		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "1m"}, "InvalidArgument"},
-		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "allowed is a duration of 1s..24h0m0s"},
+		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "must be a duration of 1s..24h0m0s"},
 		{[]string{"release", "-n", "talos-prod-1", "--target", "a/b/c"}, "NotFound"},
 		{[]string{"top", "-o", "json"}, "top is for a terminal"},
 		{[]string{"rules", "--form", "x"}, `--form "x" is not allowed, allowed is prometheusrule, plain or inhibit`},
@@ -280,7 +280,7 @@ func TestValidate(t *testing.T) {
 
 	got = c.run("config", "generate", "--mode", "kill", "--cpu", "much")
 	assert.Equal(t, 1, got.code)
-	assert.Contains(t, got.stderr, `mode: "kill" is not allowed, allowed is observe or enforce; rules[0].threshold: "much"`)
+	assert.Contains(t, got.stderr, `invalid mode "kill": must be observe or enforce; invalid rules[0].threshold "much"`)
 }
 
 func TestCompletion(t *testing.T) {

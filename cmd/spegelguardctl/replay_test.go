@@ -47,7 +47,7 @@ func TestReplayUnderAnotherConfiguration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("interval: 10s\nrules: [{name: Tight, signal: cpu, threshold: 200m, for: 1m}]"), 0o600))
 
-	out, _, err := runReplay(t, traces+"victim.jsonl", "--config", path, "-o", "jsonpath={.event} {.hold.rule}")
+	out, _, err := runReplay(t, traces+"affected.jsonl", "--config", path, "-o", "jsonpath={.event} {.hold.rule}")
 	require.NoError(t, err)
 	assert.Contains(t, out, "trip Tight\n")
 }
@@ -60,10 +60,10 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{traces + "idle.jsonl", "--config", path}, `line 1: mode: "kill" is not allowed`},
+		{[]string{traces + "idle.jsonl", "--config", path}, `line 1: invalid mode "kill": must be`},
 		{[]string{traces + "idle.jsonl", "-o", "xml"}, `--output "xml" is not allowed, allowed is table, wide, yaml, json or jsonpath=TEMPLATE`},
 		{[]string{"nowhere.jsonl"}, "error opening the trace"},
-		{[]string{path}, "error reading trace line 1"},
+		{[]string{path}, "failed to read trace line 1"},
 	} {
 		_, _, err := runReplay(t, test.args...)
 		assert.ErrorContains(t, err, test.want)

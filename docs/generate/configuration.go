@@ -14,18 +14,19 @@ import (
 	"strings"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// reference writes down what the code knows of each field.
+// reference is the table of the configuration's fields, from the code.
 type reference struct {
-	// structs of the package, and comments of their fields, by name.
+	// structs of the package, and their comments, by name.
 	structs  map[string]*ast.StructType
 	about    map[string]string
 	defaults map[string]string
 	rows     []string
 }
 
-// impossible is no value of any field that is checked.
+// impossible is invalid in every field that is checked.
 const impossible = "~"
 
 func configuration(dir string) (string, error) {
@@ -35,12 +36,7 @@ func configuration(dir string) (string, error) {
 		return "", err
 	}
 
-	settings, err := config.Settings(config.Default(), nil)
-	if err != nil {
-		return "", err
-	}
-
-	for _, s := range settings {
+	for _, s := range config.Settings(config.Default(), nil) {
 		r.defaults[s.Field] = s.Value
 
 		if labels, _, ok := strings.Cut(s.Field, "podLabels."); ok {
@@ -55,12 +51,29 @@ func configuration(dir string) (string, error) {
 Generated from pkg/config by ` + "`make generate`" + `: the comments, the defaults, and the bounds as the parser names them.
 
 The document is ` + "`" + config.Path + "`" + `, on Talos a file of the ` + "`ExtensionServiceConfig`" + ` named ` + "`" + config.ServiceName + "`" + `. What it leaves
-out keeps its default; lists and maps are replaced as a whole. Every mistake is named, with its line, by
-` + "`spegelguardctl config validate FILE`" + ` and at the start. The README has the defaults as a document.
+out keeps its default; lists and maps are replaced as a whole. ` + "`spegelguardctl config validate FILE`" + ` lists every error with its
+line, and so does the guard when it starts. The README has the defaults as a document.
 
 | field | default | allowed | meaning |
 | --- | --- | --- | --- |
-` + strings.Join(r.rows, ""), nil
+` + strings.Join(r.rows, "") + `
+## Signals
+
+| signal | unit | threshold | what it measures |
+| --- | --- | --- | --- |
+` + strings.Join(signals(), ""), nil
+}
+
+// signals returns the rows of the table of signals.
+func signals() []string {
+	var rows []string
+
+	for _, signal := range policy.Signals() {
+		threshold := allowed("rules[].threshold", fmt.Sprintf("rules: [{name: A, signal: %s, threshold: %q}]", signal, impossible))
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |\n", signal, signal.Unit().Name(), threshold, signal.About()))
+	}
+
+	return rows
 }
 
 // read parses the package's files.
@@ -73,12 +86,12 @@ func (r *reference) read(dir string) error {
 	for _, path := range files {
 		source, err := os.ReadFile(path)
 		if err != nil {
-			return fmt.Errorf("error reading the configuration's code: %w", err)
+			return fmt.Errorf("failed to read the configuration's code: %w", err)
 		}
 
 		file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.ParseComments)
 		if err != nil {
-			return fmt.Errorf("error parsing the configuration's code: %w", err)
+			return fmt.Errorf("failed to parse the configuration's code: %w", err)
 		}
 
 		ast.Inspect(file, func(node ast.Node) bool {
@@ -128,7 +141,7 @@ func (r *reference) fields(name, path string) {
 			continue
 		}
 
-		r.row(at, r.defaults[at], allowed(at), about)
+		r.row(at, r.defaults[at], allowed(at, wrong(at)), about)
 	}
 }
 
@@ -175,9 +188,9 @@ func typeName(expr ast.Expr) string {
 
 func inOneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// allowed asks the parser, by a document in which the field is wrong.
-func allowed(field string) string {
-	_, err := config.Parse([]byte(wrong(field)))
+// allowed returns what the parser allows in a field, by a document in which the field is wrong.
+func allowed(field, document string) string {
+	_, err := config.Parse([]byte(document))
 
 	var mistakes config.Errors
 	if !errors.As(err, &mistakes) {
@@ -186,7 +199,7 @@ func allowed(field string) string {
 
 	for _, m := range mistakes {
 		if strings.ReplaceAll(m.Field, "[0]", "[]") == field {
-			// What is wrong about this value is no bound.
+			// CEL's error about this value is no bound.
 			text, _, _ := strings.Cut(m.Allowed, " (ERROR")
 
 			return text
@@ -196,7 +209,7 @@ func allowed(field string) string {
 	return ""
 }
 
-// wrong is a document in which a field has an impossible value, and what it needs beside it to be looked at.
+// wrong returns a document in which a field has an impossible value, with the other fields that it needs to be checked.
 func wrong(field string) string {
 	name, inRule := strings.CutPrefix(field, "rules[].")
 
@@ -212,7 +225,7 @@ func wrong(field string) string {
 
 	for i := len(names) - 1; i >= 0; i-- {
 		beside := ""
-		// Paths are looked at when they are used.
+		// Paths are checked when they are used.
 		if i > 0 && names[i-1] == "tls" && names[i] != "source" {
 			beside = "source: files, "
 		}

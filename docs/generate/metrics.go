@@ -25,7 +25,7 @@ scrape_configs:
       - {source_labels: [__meta_kubernetes_node_name], target_label: instance}
 ` + "```" + `
 
-Without ` + "`metrics.tls`" + ` everybody who reaches the port may read them: [security.md](security.md) has what there is to choose from.
+Without ` + "`metrics.tls`" + ` everybody who reaches the port may read them: see [security.md](security.md).
 `
 
 func metrics() string {
@@ -34,8 +34,8 @@ func metrics() string {
 	b.WriteString(`# Metrics
 
 Generated from internal/series by ` + "`make generate`" + `. They are served at ` + "`/metrics`" + ` of ` + "`metrics.listen`" + `, which is off unless set, with
-mutual TLS when ` + "`metrics.tls`" + ` says so, beside Go's and the process's own (` + "`go_*`, `process_*`" + `).
-What is not known is absent, never 0. No label holds a container's id.
+mutual TLS if ` + "`metrics.tls`" + ` is set, together with Go's and the process's own (` + "`go_*`, `process_*`" + `).
+An unavailable value is absent, never 0. No label holds a container's id.
 
 | metric | kind | labels | meaning |
 | --- | --- | --- | --- |

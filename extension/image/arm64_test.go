@@ -43,5 +43,5 @@ func TestTheARM64Binary(t *testing.T) {
 
 	out, err = exec.CommandContext(t.Context(), qemu, binary, "config", "validate", document).CombinedOutput()
 	require.Error(t, err)
-	assert.Contains(t, string(out), `line 1: mode: "kill" is not allowed`)
+	assert.Contains(t, string(out), `line 1: invalid mode "kill": must be`)
 }

@@ -126,8 +126,8 @@ func TestTalosTakesTheImage(t *testing.T) {
 
 	out, err = exec.CommandContext(t.Context(), binary, "config", "validate", document).CombinedOutput()
 	require.Error(t, err)
-	assert.Contains(t, string(out), "line 1: mode")
-	assert.Contains(t, string(out), "line 2: interval")
+	assert.Contains(t, string(out), `line 1: invalid mode`)
+	assert.Contains(t, string(out), `line 2: invalid interval`)
 	assert.Contains(t, string(out), "2 mistakes")
 
 	annotations := func(m interface{ Manifest() (*v1.Manifest, error) }) map[string]string {

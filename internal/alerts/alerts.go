@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // Names of the alerts on targets for the default rules.
@@ -129,7 +130,7 @@ func expression(rule config.Rule, target config.Target, options Options) (expr, 
 	}
 
 	threshold := rule.Threshold.Value
-	if rule.Signal.Bytes() {
+	if rule.Signal.Unit() == policy.BytesPerSecond {
 		threshold = math.Round(threshold) // 1G/min is not an integer in bytes per second
 	}
 

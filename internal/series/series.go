@@ -7,6 +7,12 @@
 // of a container, because it changes with each restart.
 package series
 
+import (
+	"slices"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
 // Kind of a metric.
 type Kind string
 
@@ -56,16 +62,10 @@ const (
 	AllocationBytes = "spegel_guard_target_allocated_bytes_total"
 	Provenance      = "spegel_guard_target_signal_provenance"
 
-	RuleState      = "spegel_guard_rule_state"
-	RulePending    = "spegel_guard_rule_pending_seconds"
-	RuleTripsIn    = "spegel_guard_rule_trips_in_seconds"
-	RuleCredit     = "spegel_guard_rule_credit_ratio" //nolint:gosec // it is no secret
-	ValueCores     = "spegel_guard_rule_value_cores"
-	ValueBytes     = "spegel_guard_rule_value_bytes_per_second"
-	ValueRatio     = "spegel_guard_rule_value_ratio"
-	ThresholdCores = "spegel_guard_rule_threshold_cores"
-	ThresholdBytes = "spegel_guard_rule_threshold_bytes_per_second"
-	ThresholdRatio = "spegel_guard_rule_threshold_ratio"
+	RuleState   = "spegel_guard_rule_state"
+	RulePending = "spegel_guard_rule_pending_seconds"
+	RuleTripsIn = "spegel_guard_rule_trips_in_seconds"
+	RuleCredit  = "spegel_guard_rule_credit_ratio" //nolint:gosec // not a secret
 
 	Releases = "spegel_guard_releases_total"
 	Probes   = "spegel_guard_probes_total"
@@ -75,13 +75,22 @@ const (
 	NodePods         = "spegel_guard_node_pods"
 )
 
-// workload returns the labels of a container.
+// RuleValue returns the name of the metric of rules' values in a unit.
+func RuleValue(unit policy.Unit) string { return "spegel_guard_rule_value_" + string(unit) }
+
+// RuleThreshold returns the name of the metric of rules' thresholds in a unit.
+func RuleThreshold(unit policy.Unit) string { return "spegel_guard_rule_threshold_" + string(unit) }
+
+// workload returns the labels of a container, followed by more.
 func workload(more ...string) []string {
 	return append([]string{"namespace", "pod", "container"}, more...)
 }
 
-// All returns all metrics in the order of the documentation.
-func All() []Series {
+// All returns every metric, in the order of the documentation.
+func All() []Series { return slices.Concat(state(), rules(), actions()) }
+
+// state returns the metrics of the guard and of its targets.
+func state() []Series {
 	return []Series{
 		{BuildInfo, Gauge, "1, with the guard's version and the Go version that built it.", []string{"version", "goversion"}},
 		{State, Gauge, "1 for the current state of the guard, 0 for the others.", []string{"state"}},
@@ -101,18 +110,31 @@ func All() []Series {
 		{AllocationBytes, Counter, "Bytes allocated since the process started, from the application metrics. Absent while it is unavailable.", workload()},
 		{Provenance, Gauge, "1 for the provenance of a signal (measured, derived, warming, unavailable), 0 for the others.", workload("signal", "provenance")},
 		{LastSample, Gauge, "Unix time of the newest sample.", workload()},
+	}
+}
 
+// rules returns the metrics of rules; their values and thresholds have a metric for each unit.
+func rules() []Series {
+	all := []Series{
 		{RuleState, Gauge, "1 for the current state of the rule, 0 for the others.", workload("rule", "state")},
 		{RulePending, Gauge, "Time since the rule became pending; 0 if it is not pending.", workload("rule")},
 		{RuleTripsIn, Gauge, "Time until a pending rule fires if nothing changes. Absent if it is not pending.", workload("rule")},
 		{RuleCredit, Gauge, "CPU credit that is left, 0 to 1. Absent for rules without credit.", workload("rule")},
-		{ValueCores, Gauge, "Average CPU usage over the window of a rule.", workload("rule", "signal")},
-		{ValueBytes, Gauge, "Average traffic or allocation over the window of a rule.", workload("rule", "signal")},
-		{ValueRatio, Gauge, "Average throttling or pressure over the window of a rule, 0 to 1.", workload("rule", "signal")},
-		{ThresholdCores, Gauge, "Threshold of a rule on CPU usage.", workload("rule", "signal")},
-		{ThresholdBytes, Gauge, "Threshold of a rule on traffic or allocation.", workload("rule", "signal")},
-		{ThresholdRatio, Gauge, "Threshold of a rule on throttling or pressure, 0 to 1.", workload("rule", "signal")},
+	}
 
+	for _, unit := range policy.Units() {
+		all = append(all,
+			Series{RuleValue(unit), Gauge, "Average over the window of a rule, in " + unit.Name() + ". Absent while it is unavailable.", workload("rule", "signal")},
+			Series{RuleThreshold(unit), Gauge, "Threshold of a rule, in " + unit.Name() + ".", workload("rule", "signal")},
+		)
+	}
+
+	return all
+}
+
+// actions returns the metrics of ceilings, of the guard's own work and of the node.
+func actions() []Series {
+	return []Series{
 		{Ceiling, Gauge, "Ceiling in force, in cores. Absent if there is none.", workload()},
 		{Throttles, Counter, "Ceilings that were applied, including those after a probe.", workload()},
 		{Releases, Counter, "Ceilings that were released, for any reason.", workload()},

@@ -5,9 +5,7 @@ package config
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -22,7 +20,7 @@ type Embedded struct {
 	Offset int
 }
 
-// ErrNoDocument tells that a machine configuration has none of the guard's documents in it.
+// ErrNoDocument is returned for a machine configuration without a document of the guard.
 var ErrNoDocument = errors.New("no ExtensionServiceConfig named " + ServiceName + " with a file for " + Path)
 
 // Find returns the guard's documents in a file: the file itself, or what the ExtensionServiceConfig documents
@@ -40,13 +38,13 @@ func Find(file []byte) ([]Embedded, error) {
 		if err := decoder.Decode(&root); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, fmt.Errorf("error parsing YAML: %s", strings.Join(strings.Fields(err.Error()), " "))
+			return nil, yamlError(err)
 		}
 
 		document := content(&root)
 		kind, name := valueOf(document, "kind"), valueOf(document, "name")
 
-		// Talos' own documents are told by these; v1alpha1 itself has no kind.
+		// These identify Talos' own documents; v1alpha1 itself has no kind.
 		if kind != "" && kind != Kind || childOf(document, "machine") != nil || childOf(document, "cluster") != nil {
 			machine = true
 		}
@@ -66,7 +64,7 @@ func Find(file []byte) ([]Embedded, error) {
 	}
 }
 
-// embedded are the guard's documents among a service's files.
+// embedded returns the guard's documents among a service's files.
 func embedded(files *yaml.Node) []Embedded {
 	if files == nil {
 		return nil
@@ -82,7 +80,7 @@ func embedded(files *yaml.Node) []Embedded {
 
 		document := Embedded{Document: []byte(text.Value), Offset: text.Line}
 
-		// A block begins under its indicator; anything else stands where it is, and its lines are one.
+		// A block begins on the line after its indicator; any other text on its own line.
 		if text.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
 			document.Offset--
 		}

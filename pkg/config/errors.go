@@ -15,7 +15,7 @@ type FieldError struct {
 	Field string
 	// Value as written.
 	Value string
-	// Allowed says what would be right.
+	// Allowed is what the value must be.
 	Allowed string
 }
 
@@ -23,10 +23,10 @@ type FieldError struct {
 func (e FieldError) Error() string {
 	field := e.Field
 	if field == "" {
-		field = "the document"
+		field = "document"
 	}
 
-	text := fmt.Sprintf("%s: %q is not allowed, allowed is %s", field, e.Value, e.Allowed)
+	text := fmt.Sprintf("invalid %s %q: must be %s", field, e.Value, e.Allowed)
 
 	if e.Line > 0 {
 		return fmt.Sprintf("line %d: %s", e.Line, text)

@@ -11,14 +11,15 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/interpreter"
 	talos "github.com/siderolabs/talos/pkg/machinery/cel"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// maxCost bounds what one evaluation may do, in CEL's own units of cost.
+// maxCost bounds one evaluation, in CEL's own units of cost.
 const maxCost = 10_000
 
-// Expression is a condition in CEL (https://cel.dev) over the signals' averages, as doubles by their names.
-//
-// It is type-checked when the document is read. The empty Expression is none.
+// Expression is a condition in CEL (https://cel.dev) over the averages of signals, as doubles by their names. It is
+// type-checked when the document is read, and implements policy.Expression. The empty Expression is none.
 type Expression struct {
 	text     string
 	compiled *compiled
@@ -33,7 +34,7 @@ type compiled struct {
 var expressionEnv = sync.OnceValues(func() (*cel.Env, error) {
 	var options []cel.EnvOption
 
-	for _, signal := range Signals() {
+	for _, signal := range policy.Signals() {
 		options = append(options, cel.Variable(string(signal), cel.DoubleType))
 	}
 
@@ -57,25 +58,26 @@ func (e *Expression) UnmarshalText(text []byte) error {
 // MarshalText implements encoding.TextMarshaler.
 func (e Expression) MarshalText() ([]byte, error) { return []byte(e.text), nil }
 
-// String is the expression as it was written.
+// String returns the expression as it was written.
 func (e Expression) String() string { return e.text }
 
-// IsZero tells that there is none.
+// IsZero reports whether there is none.
 func (e Expression) IsZero() bool { return e.text == "" }
 
-// Signals are those the expression reads.
+// Signals returns the signals that the expression reads.
 func (e Expression) Signals() []Signal { return e.compiled.signals }
 
-// Eval evaluates the expression. It fails where CEL does, for instance on a modulus by zero.
-func (e Expression) Eval(values interpreter.Activation) (bool, error) {
-	out, _, err := e.compiled.program.Eval(values)
+// Eval evaluates the expression with the averages of the signals. It fails where CEL does, for instance on a modulus
+// by zero.
+func (e Expression) Eval(average func(policy.Signal) float64) (bool, error) {
+	out, _, err := e.compiled.program.Eval(averages(average))
 	if err != nil {
-		return false, fmt.Errorf("error evaluating %q: %w", e.text, err)
+		return false, fmt.Errorf("failed to evaluate %q: %w", e.text, err)
 	}
 
 	value, ok := out.Value().(bool)
 	if !ok {
-		return false, fmt.Errorf("error evaluating %q: the result is a %s", e.text, out.Type())
+		return false, fmt.Errorf("failed to evaluate %q: the result is a %s", e.text, out.Type())
 	}
 
 	return value, nil
@@ -91,8 +93,8 @@ func compile(text string) (*compiled, error) {
 		return nil, nil //nolint:nilnil // none
 	}
 
-	// Talos' own check, so that what it takes elsewhere in a machine config it takes here. Its
-	// expressions cannot be kept compiled: they are compiled anew at each evaluation.
+	// Talos' own check comes first, so that an expression is valid here as in a machine configuration. Talos' expressions
+	// cannot be kept compiled: they are compiled again at each evaluation.
 	if _, err := talos.ParseBooleanExpression(text, env); err != nil {
 		return nil, err
 	}
@@ -110,7 +112,7 @@ func compile(text string) (*compiled, error) {
 	c := &compiled{program: program}
 
 	for _, reference := range ast.NativeRep().ReferenceMap() {
-		if signal := Signal(reference.Name); slices.Contains(Signals(), signal) && !slices.Contains(c.signals, signal) {
+		if signal := Signal(reference.Name); signal.Unit() != "" && !slices.Contains(c.signals, signal) {
 			c.signals = append(c.signals, signal)
 		}
 	}
@@ -123,3 +125,18 @@ func compile(text string) (*compiled, error) {
 
 	return c, nil
 }
+
+// averages gives an expression the averages of signals by their names.
+type averages func(policy.Signal) float64
+
+// ResolveName implements interpreter.Activation.
+func (a averages) ResolveName(name string) (any, bool) {
+	if signal := policy.Signal(name); signal.Unit() != "" {
+		return a(signal), true
+	}
+
+	return nil, false
+}
+
+// Parent implements interpreter.Activation.
+func (averages) Parent() interpreter.Activation { return nil }

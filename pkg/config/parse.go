@@ -19,16 +19,15 @@ import (
 // MaxDocument is the longest document in bytes. A real one has a few kilobytes.
 const MaxDocument = 1 << 20
 
-// Parse reads a document strictly and fills in the defaults of the fields it leaves out.
-//
-// Lists and maps replace their default as a whole. An error is an Errors value that names every
-// wrong field at once, or says why the document cannot be read as YAML. An empty document is the defaults.
+// Parse reads a document strictly and fills in the defaults of the fields it leaves out. An empty document is the
+// defaults; lists and maps replace their default as a whole. The error is an Errors value that names every wrong field
+// at once, or the reason why the document cannot be read as YAML.
 func Parse(document []byte) (Config, error) {
 	switch {
 	case len(document) > MaxDocument:
-		return Config{}, fmt.Errorf("the document has %d bytes, allowed are %d", len(document), MaxDocument)
+		return Config{}, fmt.Errorf("failed to read the document: it has %d bytes, at most %d are allowed", len(document), MaxDocument)
 	case !utf8.Valid(document):
-		return Config{}, errors.New("the document is not UTF-8 text")
+		return Config{}, errors.New("failed to read the document: it is not UTF-8 text")
 	}
 
 	cfg := Default()
@@ -45,11 +44,11 @@ func Parse(document []byte) (Config, error) {
 	case errors.Is(err, io.EOF):
 		return defaults, nil
 	case err != nil:
-		return Config{}, fmt.Errorf("error parsing YAML: %s", strings.Join(strings.Fields(err.Error()), " "))
+		return Config{}, yamlError(err)
 	}
 
 	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("error parsing YAML: more than one document, allowed is one " + Kind)
+		return Config{}, errors.New("failed to parse YAML: there is more than one document, exactly one " + Kind + " is allowed")
 	}
 
 	if len(root.Content) == 0 {
@@ -59,7 +58,7 @@ func Parse(document []byte) (Config, error) {
 	misshapen := checkShape(root.Content[0], reflect.TypeFor[Config](), "")
 
 	if err := root.Decode(&cfg); err != nil {
-		return Config{}, fmt.Errorf("error parsing YAML: %s", strings.Join(strings.Fields(err.Error()), " "))
+		return Config{}, yamlError(err)
 	}
 
 	if cfg.Target.PodLabels == nil {
@@ -85,8 +84,13 @@ func Parse(document []byte) (Config, error) {
 	return cfg, nil
 }
 
-// located gives wrong values their lines. Those of a list's item that is none follow from that, and are left out;
-// other fields of the wrong shape have their defaults.
+// yamlError returns an error of the YAML parser in one line.
+func yamlError(err error) error {
+	return fmt.Errorf("failed to parse YAML: %s", strings.Join(strings.Fields(err.Error()), " "))
+}
+
+// located adds the lines of wrong values. Errors below a list item of the wrong shape are left out, because they only
+// follow from that; other fields of the wrong shape have their defaults.
 func located(root *yaml.Node, wrong, misshapen Errors) Errors {
 	var errs Errors
 
@@ -104,12 +108,12 @@ func located(root *yaml.Node, wrong, misshapen Errors) Errors {
 	return errs
 }
 
-// Marshal writes the document that Parse reads back to the same value.
+// Marshal returns the document that Parse reads back to the same value.
 func Marshal(cfg Config) ([]byte, error) {
 	return yaml.Marshal(cfg)
 }
 
-// lineOf finds the line a field such as rules[1].for is written in, or 0 when the document leaves it out.
+// lineOf returns the line that a field such as rules[1].for is written in, or 0 when the document leaves it out.
 func lineOf(node *yaml.Node, field string) int {
 	if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {
 		node = node.Content[0]
@@ -129,7 +133,7 @@ func lineOf(node *yaml.Node, field string) int {
 	return line
 }
 
-// childOf is a field of a mapping, or [1] of a list; nil when there is none.
+// childOf returns a field of a mapping, or the item [1] of a list; nil when there is none.
 func childOf(node *yaml.Node, part string) *yaml.Node {
 	if node == nil {
 		return nil

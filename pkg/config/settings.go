@@ -3,7 +3,10 @@
 package config
 
 import (
+	"encoding"
 	"fmt"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,27 +23,18 @@ type Setting struct {
 	Line int
 }
 
-// Settings are all values of a configuration in the order of the document's fields, and where in the document
-// that it was read from each is written.
-func Settings(cfg Config, document []byte) ([]Setting, error) {
-	effective, err := Marshal(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("error writing the configuration: %w", err)
-	}
+// Settings returns all values of a configuration in the order of the document's fields, each with the line of the
+// document that it was read from.
+func Settings(cfg Config, document []byte) []Setting {
+	var written yaml.Node
 
-	var all, written yaml.Node
-
-	if err := yaml.Unmarshal(effective, &all); err != nil {
-		return nil, fmt.Errorf("error reading back the configuration: %w", err)
-	}
-
-	// What cannot be read has no lines: every value is a default then.
+	// In a document that cannot be read no value has a line.
 	_ = yaml.Unmarshal(document, &written)
 
-	return settings(nil, content(&all), content(&written), ""), nil
+	return settings(nil, reflect.ValueOf(cfg), content(&written), "")
 }
 
-// content is a document's only value, nil for none.
+// content returns a document's only value, nil for none.
 func content(document *yaml.Node) *yaml.Node {
 	if len(document.Content) == 0 {
 		return nil
@@ -49,36 +43,51 @@ func content(document *yaml.Node) *yaml.Node {
 	return document.Content[0]
 }
 
-// settings goes through both documents side by side: labels may have dots in their names, so that paths tell nothing.
-func settings(found []Setting, node, written *yaml.Node, field string) []Setting {
-	if node == nil {
-		return found
+// settings goes through the configuration and the document side by side: labels may have dots in their names, so
+// a path alone would be ambiguous.
+func settings(found []Setting, value reflect.Value, node *yaml.Node, field string) []Setting {
+	for node != nil && node.Kind == yaml.AliasNode {
+		node = node.Alias
 	}
 
-	for written != nil && written.Kind == yaml.AliasNode {
-		written = written.Alias
-	}
+	text, isText := value.Interface().(encoding.TextMarshaler)
 
 	switch {
-	case node.Kind == yaml.MappingNode && len(node.Content) > 0:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			name := node.Content[i].Value
-			found = settings(found, node.Content[i+1], childOf(written, name), strings.TrimPrefix(field+"."+name, "."))
+	case isText:
+		// The types of this package return no error.
+		data, _ := text.MarshalText()
+
+		return append(found, setting(field, string(data), node))
+	case value.Kind() == reflect.Struct:
+		for i := range value.NumField() {
+			name, omitted := yamlTag(value.Type().Field(i))
+			if !omitted || !value.Field(i).IsZero() {
+				found = settings(found, value.Field(i), childOf(node, name), strings.TrimPrefix(field+"."+name, "."))
+			}
 		}
-	case node.Kind == yaml.SequenceNode:
-		for i, item := range node.Content {
+	case value.Kind() == reflect.Map:
+		keys := value.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+
+		for _, key := range keys {
+			found = settings(found, value.MapIndex(key), childOf(node, key.String()), field+"."+key.String())
+		}
+	case value.Kind() == reflect.Slice:
+		for i := range value.Len() {
 			index := "[" + strconv.Itoa(i) + "]"
-			found = settings(found, item, childOf(written, index), field+index)
+			found = settings(found, value.Index(i), childOf(node, index), field+index)
 		}
 	default:
-		setting := Setting{Field: field, Value: node.Value}
-
-		if written != nil && written.Tag != nullTag {
-			setting.Line = written.Line
-		}
-
-		found = append(found, setting)
+		return append(found, setting(field, fmt.Sprint(value.Interface()), node))
 	}
 
 	return found
+}
+
+func setting(field, value string, node *yaml.Node) Setting {
+	if node == nil || node.Tag == nullTag {
+		return Setting{Field: field, Value: value}
+	}
+
+	return Setting{Field: field, Value: value, Line: node.Line}
 }

@@ -16,9 +16,9 @@ const nullTag = "!!null"
 
 var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 
-// checkShape compares a document with the type it is read into: unknown fields, fields written twice, and
-// values of the wrong kind. Decoding would find these too, but names neither the field nor what is allowed,
-// and stops there. What is wrong is taken out of the document, so that the rest can be checked as well.
+// checkShape compares a document with the type it is read into: unknown fields, fields written twice, and values of the
+// wrong kind. Decoding would find these too, but its errors name neither the field nor what is allowed, and it stops at
+// the first. A wrong value is removed from the document, so that the rest can be checked.
 func checkShape(node *yaml.Node, t reflect.Type, field string) Errors {
 	for node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -62,7 +62,7 @@ func checkShape(node *yaml.Node, t reflect.Type, field string) Errors {
 	}
 }
 
-// checkBool is for the one kind of value that has no type of its own in this package.
+// checkBool checks a boolean, the one kind of value without a type of its own in this package.
 func checkBool(node *yaml.Node, t reflect.Type, field string) Errors {
 	if t.Kind() != reflect.Bool || node.Tag == "!!bool" {
 		return nil
@@ -74,7 +74,7 @@ func checkBool(node *yaml.Node, t reflect.Type, field string) Errors {
 	return Errors{wrong}
 }
 
-// blank leaves a value at its default. An item of a list must stay one, or the next would take its place.
+// blank leaves a value at its default. An item of a list stays an item, or the next would be in its place.
 func blank(node *yaml.Node, t reflect.Type) {
 	if t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(textUnmarshaler) {
 		*node = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: node.Line}
@@ -105,7 +105,7 @@ func checkMapping(node *yaml.Node, t reflect.Type, field string) Errors {
 			continue
 		case before > 0:
 			errs = append(errs, FieldError{
-				Line: key.Line, Field: name, Value: written(value), Allowed: "one value; it is already defined on line " + strconv.Itoa(before),
+				Line: key.Line, Field: name, Value: written(value), Allowed: "written once, and line " + strconv.Itoa(before) + " has it already",
 			})
 
 			continue
@@ -121,45 +121,39 @@ func checkMapping(node *yaml.Node, t reflect.Type, field string) Errors {
 	return errs
 }
 
-// fieldType is the type of a struct's field by its name in a document, or of a map's values.
+// fieldType returns the type of a struct's field by its name in a document, or of a map's values.
 func fieldType(t reflect.Type, name string) (reflect.Type, bool) {
 	if t.Kind() == reflect.Map {
 		return t.Elem(), true
 	}
 
-	found, ok := yamlFields(t)[name]
-
-	return found, ok
-}
-
-// yamlFields are a struct's fields by their names in a document.
-func yamlFields(t reflect.Type) map[string]reflect.Type {
-	fields := map[string]reflect.Type{}
-
 	for i := range t.NumField() {
-		fields[yamlName(t.Field(i))] = t.Field(i).Type
+		if known, _ := yamlTag(t.Field(i)); known == name {
+			return t.Field(i).Type, true
+		}
 	}
 
-	return fields
+	return nil, false
 }
 
-func yamlName(field reflect.StructField) string {
-	name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+// yamlTag returns a struct field's name in a document, and whether the field is omitted when it is empty.
+func yamlTag(field reflect.StructField) (name string, omitted bool) {
+	name, _, omitted = strings.Cut(field.Tag.Get("yaml"), ",")
 
-	return name
+	return name, omitted
 }
 
 func fieldNames(t reflect.Type) string {
 	names := make([]string, t.NumField())
 
 	for i := range names {
-		names[i] = yamlName(t.Field(i))
+		names[i], _ = yamlTag(t.Field(i))
 	}
 
 	return strings.Join(names, ", ")
 }
 
-// written is a value as a person would recognise it.
+// written returns a value as a person would recognise it.
 func written(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:

@@ -12,7 +12,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-func TestAdaptiveFollowsTheTraffic(t *testing.T) {
+func TestAdaptive_StepsDownWithTraffic(t *testing.T) {
 	const document = `
 rules: [{name: TX, signal: networkTx, threshold: 150k/s, for: 5m, window: 1m}]
 ceiling: {strategy: adaptive, step: 75%, hold: 30m}
@@ -27,17 +27,17 @@ ceiling: {strategy: adaptive, step: 75%, hold: 30m}
 	assert.LessOrEqual(t, r.last.Rules[0].Value, 150e3)
 
 	for i := 1; i < len(r.changes); i++ {
-		assert.GreaterOrEqual(t, r.changes[i].at-r.changes[i-1].at, time.Minute, "a window to see what a step did")
+		assert.GreaterOrEqual(t, r.changes[i].at-r.changes[i-1].at, time.Minute, "a window between two steps")
 	}
 
-	// The hold over, it presses on: probed, found going on, and back where it was, not at the top.
+	// After the hold: probed, the breach goes on, and the ceiling is where it was, not at the top.
 	l.Run(30*time.Minute, 1.8, r.see)
 	assert.Equal(t, policy.EventRetrip, r.changes[len(r.changes)-1].event)
 	assert.Equal(t, int64(157), r.last.Hold.Millicores)
 	assert.Equal(t, policy.OutcomeHelped, r.verdicts[0].Outcome)
 }
 
-func TestAdaptiveStopsAtTheFloorAndAtTheOwnersLimit(t *testing.T) {
+func TestAdaptive_StopsAtFloorAndOwnersLimit(t *testing.T) {
 	l, r := newLoop(t, `
 rules: [{name: TX, signal: networkTx, threshold: 1k/s, for: 1m, window: 10s}]
 ceiling: {strategy: adaptive, floor: 150m, hold: 5m}
@@ -49,14 +49,14 @@ ceiling: {strategy: adaptive, floor: 150m, hold: 5m}
 	assert.Equal(t, int64(300), r.changes[0].decision.Hold.Millicores, "the owner's limit is the top")
 	assert.Equal(t, int64(150), r.last.Hold.Millicores)
 
-	// On the floor, and still pressing: that is no help any more.
+	// At the floor, and still throttled: the ceiling harms.
 	l.Run(time.Hour, 1.8, r.see)
 	require.NotEmpty(t, r.verdicts)
 	assert.Equal(t, policy.OutcomeHarmed, r.verdicts[0].Outcome)
 	assert.Contains(t, r.verdicts[0].Reason, "floor")
 }
 
-func TestAdaptiveRelaxesStepwise(t *testing.T) {
+func TestAdaptive_RelaxesInSteps(t *testing.T) {
 	l, r := newLoop(t, `
 rules: [{name: TX, signal: networkTx, threshold: 150k/s, for: 1m, window: 10s}]
 ceiling: {strategy: adaptive, hold: 10m, probe: 0s}
@@ -65,7 +65,7 @@ ceiling: {strategy: adaptive, hold: 10m, probe: 0s}
 	l.Run(5*time.Minute, 1.8, r.see)
 	require.Equal(t, int64(157), r.last.Hold.Millicores)
 
-	// A core sends less from here on: 100 kB/s, so every ceiling up to the top is fine, and it presses.
+	// A core sends less from here on: 100 kB/s, so every ceiling up to the top is allowed, and it is throttled.
 	var tx float64
 
 	tx = l.Plant.Sample.TX.Total

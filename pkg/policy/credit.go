@@ -2,29 +2,24 @@
 
 package policy
 
-import "github.com/spegel-guard/spegel-guard/pkg/config"
-
-// Where a bucket starts. Every node draws its own level: after a rollout, bursts that all nodes see
-// at the same time must not lead to a ceiling on all of them at the same time.
+// Every node draws the level that its buckets start with: after a rollout, bursts that all nodes see at the same
+// time must not lead to a ceiling on all of them at the same time.
 const (
 	leastStart = 0.75
-	// afterRelease is the least a bucket holds after a release, or its first moment would empty it again.
+	// afterRelease is the lowest level after a release, or the first moment would empty the bucket again.
 	afterRelease = 0.5
 )
 
-// credit is a token bucket in the signal's own unit times seconds: core-seconds, bytes.
+// credit is a token bucket in the signal's unit times seconds: core-seconds or bytes.
 type credit struct {
 	earn, capacity, level float64
 }
 
-// newCredit starts with a level drawn by random, a number of [0,1).
-func newCredit(rule config.Rule, random float64) credit {
-	capacity := rule.Credit.Capacity.Bytes
-	if !rule.Signal.Bytes() {
-		capacity = rule.Credit.Capacity.Duration.Seconds()
-	}
+// newCredit returns a bucket that starts at a level drawn by random, a number of [0,1).
+func newCredit(rule Rule, random float64) credit {
+	capacity := rule.Credit.Capacity
 
-	return credit{earn: rule.Credit.Earn.Value, capacity: capacity, level: capacity * (leastStart + (1-leastStart)*random)}
+	return credit{earn: rule.Threshold, capacity: capacity, level: capacity * (leastStart + (1-leastStart)*random)}
 }
 
 func (c *credit) step(spent, seconds float64) {

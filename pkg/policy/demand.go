@@ -4,10 +4,9 @@ package policy
 
 import "time"
 
-// When a workload counts as throttled. Usage under a quota is censored: it cannot show how much more the
-// workload wants. What it is held back does; but a calm Go program is throttled in a good share of the
-// few periods it runs in, when a garbage collection spends the quota at once, so it counts only when
-// it also costs time.
+// When a workload counts as throttled. Its usage under a quota cannot show how much more it would use; the time it is
+// held back can. A calm Go program is throttled in many of the few periods it runs in, when a garbage collection
+// spends the quota at once, so throttling counts only when it also costs time.
 const (
 	throttledPeriods = 0.1
 	throttledTime    = 0.05
@@ -15,7 +14,7 @@ const (
 	demandWindow = time.Minute
 )
 
-// demand is what the workload wants beyond its ceiling.
+// demand measures how far the workload is held back by its quota.
 type demand struct {
 	periods, throttled, time, pressure series
 }
@@ -34,6 +33,12 @@ func (d *demand) reset() {
 }
 
 func (d *demand) add(sample *Sample) {
+	if sample.CPU.Unavailable != "" {
+		d.reset()
+
+		return
+	}
+
 	d.periods.add(sample.At, float64(sample.Periods))
 	d.throttled.add(sample.At, float64(sample.Throttled))
 	d.time.add(sample.At, sample.ThrottledTime)
@@ -46,16 +51,16 @@ func (d *demand) add(sample *Sample) {
 	}
 }
 
-// share is the share of enforcement periods with throttling.
-func (d *demand) share() float64 {
+// ratio returns the share of the enforcement periods with throttling.
+func (d *demand) ratio() float64 {
 	periods, _ := d.periods.delta()
 	throttled, _ := d.throttled.delta()
 
 	return share(throttled, periods)
 }
 
-// heldBack is the share of time in which something was held back: by the throttled time of all
-// processors together, or by tasks that waited, whichever is more.
+// heldBack returns the share of time in which the workload was held back: by the throttled time of all CPUs
+// together, or by tasks that waited, whichever is more.
 func (d *demand) heldBack() float64 {
 	throttled, covered := d.time.delta()
 	pressure, pressureCovered := d.pressure.delta()
@@ -63,6 +68,7 @@ func (d *demand) heldBack() float64 {
 	return min(1, max(share(throttled, covered.Seconds()), share(pressure, pressureCovered.Seconds())))
 }
 
+// isThrottled reports whether the workload is held back by its quota.
 func (d *demand) isThrottled() bool {
-	return d.share() >= throttledPeriods && d.heldBack() >= throttledTime
+	return d.ratio() >= throttledPeriods && d.heldBack() >= throttledTime
 }

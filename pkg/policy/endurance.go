@@ -4,15 +4,15 @@ package policy
 
 import "time"
 
-// buckets is how finely an endurance with dips is kept; config's least dip is a little more than one of them.
+// buckets is the resolution of an endurance with dips; the configuration's least dip is a little more than one of them.
 const buckets = 128
 
-// endurance tells when something has been so for long enough: for the needed time, within that time
-// and the tolerated dips. It has two properties that simpler ways of tolerating dips lack: it is
-// never reached before the needed time was spent above, and more time above never reaches it later.
+// endurance measures whether a value was above a threshold for the needed time, within that time and the tolerated
+// dips. It is never reached before the needed time was spent above, and more time above never reaches it later:
+// simpler ways to tolerate dips lack one of the two.
 type endurance struct {
 	need time.Duration
-	// tolerance is how much may lie below in between; the ring is not needed without.
+	// tolerance is how much time may lie below in between; without it the ring is not used.
 	tolerance time.Duration
 
 	ring    [buckets]time.Duration
@@ -30,7 +30,7 @@ func (e *endurance) clear() {
 	e.sum, e.below = 0, 0
 }
 
-// step adds what passed since the step before: above, below, or not seen.
+// step adds the time since the step before that was above and below; the rest was not measured.
 func (e *endurance) step(at, above, below time.Duration) {
 	e.evict(at)
 
@@ -52,8 +52,8 @@ func (e *endurance) reached() bool { return e.sum >= e.need }
 
 func (e *endurance) left() time.Duration { return max(0, e.need-e.sum) }
 
-// evict forgets what lies further back than the needed time and the dips together. Without dips
-// nothing does: one moment below clears everything.
+// evict removes what lies further back than the needed time and the dips together. Without dips there is nothing to
+// remove: one moment below clears everything.
 func (e *endurance) evict(at time.Duration) {
 	length := (e.need + e.tolerance) / buckets
 	if e.tolerance == 0 || length <= 0 {

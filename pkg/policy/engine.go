@@ -1,308 +1,334 @@
 // SPDX-License-Identifier: MPL-2.0
 
+// Package policy decides: samples of one workload in, rule states and the desired ceiling out.
+//
+// It reads no clock and no file; time is what the samples say. The same samples, the same configuration and the same
+// seed always give the same decisions.
 package policy
 
 import (
 	"math/rand/v2"
 	"time"
-
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
-
-// Event is what a sample led to.
-type Event string
-
-// Events.
-const (
-	// EventTrip: a ceiling is wanted from now on.
-	EventTrip Event = "trip"
-	// EventStepDown and EventRelax: the wanted ceiling is another one.
-	EventStepDown Event = "step-down"
-	EventRelax    Event = "relax"
-	// EventProbe: the hold is over and the workload is throttled; the ceiling is lifted to measure its demand.
-	EventProbe Event = "probe"
-	// EventRetrip: the probe found the breach going on, or nothing at all; the ceiling is wanted again.
-	EventRetrip Event = "retrip"
-	// EventRelease: no ceiling is wanted any more.
-	EventRelease Event = "release"
-)
-
-// Decision is the outcome of one sample.
-type Decision struct {
-	// Held tells that there is a Hold.
-	Held bool
-	Hold Hold
-	// Event is empty when nothing changed.
-	Event Event
-	// ThrottledRatio is the share of enforcement periods with throttling (0..1). Throttled: the quota holds the
-	// workload back so much that its use does not show its demand.
-	ThrottledRatio float64
-	Throttled      bool
-	// ReleasesIn is the time left until release if all stays quiet; 0 without a hold.
-	ReleasesIn time.Duration
-	// Rules in the configuration's order. The slice is the engine's and valid until the next step.
-	Rules []RuleStatus
-	// Verdict on the ceiling that was lifted, or nil. A release by quiet has two: at once, and again
-	// when there is an afterwards to compare with.
-	Verdict *Verdict
-}
 
 // Options of an engine.
 type Options struct {
 	// Seed draws where the credits start. Different nodes should have different ones.
 	Seed uint64
-	// Memory of an engine before this one; the zero Memory is none.
-	Memory Memory
+	// Saved is the state of an engine before this one; the zero SavedState is none.
+	Saved SavedState
 }
-
-// Memory is what outlives an engine: a configuration's change, the guard's restart.
-type Memory struct {
-	// Hold that is to go on; the zero Hold is none.
-	Hold Hold `json:"hold,omitzero"`
-	// Level of the back-off: how many trips are not forgotten.
-	Level int `json:"level,omitempty"`
-	// Freed is when the last hold ended.
-	Freed time.Duration `json:"freed,omitempty"`
-}
-
-// At is the memory when nobody looked until now: a hold that is over is not gone on with. A probe
-// is such a hold, for it begins at the hold's end.
-func (m Memory) At(now time.Duration) Memory {
-	if m.Hold.Rule != "" && now >= m.Hold.Until {
-		m.Freed, m.Hold = m.Hold.Until, Hold{}
-	}
-
-	return m
-}
-
-// IsZero tells that there is nothing to remember.
-func (m Memory) IsZero() bool { return m == Memory{} }
 
 // Engine decides for one workload.
 type Engine struct {
-	ceiling config.Ceiling
-	rules   []rule
+	ceiling Ceiling
+	rules   rules
 	status  []RuleStatus
 
 	demand   demand
 	odometer odometer
 	history  history
 	backoff  backoff
+	adaptive adaptive
 	trial    trial
+	calm     calm
 
-	started  bool
-	last     time.Duration
-	held     bool
-	hold     Hold
-	quietFor time.Duration
-	// throttled: see Decision.Throttled, for the newest sample.
+	started bool
+	// sample is the newest one.
+	sample Sample
+	held   bool
+	hold   Hold
+	// throttled is set while the newest sample shows the workload held back by its quota.
 	throttled bool
-	// underFor is how long no rule was above its threshold while the workload was not throttled. Quiet demands more.
-	underFor time.Duration
-	// changedAt is when the wanted ceiling last changed, probeEnd when the probe ends, and judgeAt
-	// when the verdict on a release is due.
-	changedAt, probeEnd, judgeAt time.Duration
-	decision                     Decision
+	probeEnd  time.Duration
+	decision  Decision
 }
 
-// New returns an engine with an empty history.
-func New(cfg config.Config, options Options) *Engine {
+// New returns an engine without samples.
+func New(cfg Config, options Options) *Engine {
 	e := &Engine{
-		ceiling: cfg.Ceiling, held: options.Memory.Hold.Rule != "", hold: options.Memory.Hold,
-		backoff: backoff{
-			hold: cfg.Ceiling.Hold.Duration, config: cfg.Ceiling.Backoff,
-			level: max(0, options.Memory.Level), freed: options.Memory.Freed,
-		},
+		ceiling: cfg.Ceiling, backoff: backoff{hold: cfg.Ceiling.Hold, config: cfg.Ceiling.Backoff}, adaptive: adaptive{ceiling: cfg.Ceiling},
+		status: make([]RuleStatus, len(cfg.Rules)),
 	}
 
-	random := rand.New(rand.NewPCG(options.Seed, 0)) //nolint:gosec // no secret: it must come out the same again
+	random := rand.New(rand.NewPCG(options.Seed, 0)) //nolint:gosec // no secret: the same seed must give the same levels
 
-	var longest time.Duration
-
-	for _, ruleConfig := range cfg.Rules {
-		enforced := cfg.Mode != config.ModeObserve && ruleConfig.Mode != config.ModeObserve
-		e.rules = append(e.rules, newRule(ruleConfig, enforced, random.Float64()))
-		longest = max(longest, ruleConfig.Window.Duration)
+	for _, rule := range cfg.Rules {
+		e.rules = append(e.rules, newRule(rule, rule.enforced(cfg.Mode), random.Float64()))
+		e.history.span = max(e.history.span, rule.Window)
 	}
 
-	e.status = make([]RuleStatus, len(e.rules))
-	e.demand = newDemand(longest)
-	e.history.span = longest
-
-	if e.held {
-		// A journal alone does not tell it.
-		if e.backoff.level == 0 && !e.hold.Observe {
-			e.backoff.takeOver(e.hold.Until - e.hold.Since)
-		}
-
-		e.hold.Probing = false
-
-		if e.hold.Millicores == 0 || cfg.Ceiling.Strategy == config.StrategyFixed {
-			e.hold.Millicores = cfg.Ceiling.CPU.Millicores
-		}
-	}
-
-	if e.held {
-		e.try(e.ruleNamed(e.hold.Rule))
-	}
-
+	e.demand = newDemand(e.history.span)
+	e.adopt(options.Saved)
 	e.decision = Decision{Held: e.held, Hold: e.hold}
 
 	return e
 }
 
-// Memory is what the next engine for the same workload is to know.
-func (e *Engine) Memory() Memory {
-	memory := Memory{Level: e.backoff.level, Freed: e.backoff.freed}
-	if e.held {
-		memory.Hold = e.hold
+// adopt goes on with the state of an engine before this one.
+func (e *Engine) adopt(saved SavedState) {
+	e.backoff.level, e.backoff.released = max(0, saved.Level), saved.Released
+
+	if saved.Hold.Rule == "" {
+		return
 	}
 
-	return memory
+	e.held, e.hold = true, saved.Hold
+
+	// A journal has no level.
+	if e.backoff.level == 0 && !e.hold.Observe {
+		e.backoff.adopt(e.hold.Until - e.hold.Since)
+	}
+
+	e.hold.Probing = false
+
+	if e.hold.Millicores == 0 || e.ceiling.Strategy == StrategyFixed {
+		e.hold.Millicores = e.ceiling.Millicores
+	}
+
+	e.trial.begin(e.rules.named(e.hold.Rule), Usage{}, Usage{})
 }
 
-// Restart forgets the counters but no decision: the workload has a new container, whose counters begin at zero.
-func (e *Engine) Restart() {
-	for i := range e.rules {
-		e.rules[i].reset()
+// SavedState returns what the next engine for the same workload continues with.
+func (e *Engine) SavedState() SavedState {
+	saved := SavedState{Level: e.backoff.level, Released: e.backoff.released}
+	if e.held {
+		saved.Hold = e.hold
 	}
 
+	return saved
+}
+
+// Restart drops the counters and keeps the decisions: the workload has a new container, whose counters begin at zero.
+func (e *Engine) Restart() {
+	e.rules.reset()
 	e.demand.reset()
 	e.odometer.known = false
-	e.quietFor, e.underFor = 0, 0
+	e.calm = calm{}
 }
 
 // Step takes the next sample. One that is not newer than the last changes nothing.
 func (e *Engine) Step(sample Sample) Decision {
-	if e.started && sample.At <= e.last {
+	if e.started && sample.At <= e.sample.At {
 		unchanged := e.decision
 		unchanged.Event, unchanged.Verdict = "", nil
 
 		return unchanged
 	}
 
-	passed := sample.At - e.last
+	passed := sample.At - e.sample.At
 	if !e.started {
 		passed = 0
 	}
 
-	e.started, e.last = true, sample.At
+	e.started, e.sample = true, sample
 	e.decision = Decision{}
 
-	firing := e.stepRules(&sample)
-	e.account(&sample, passed)
+	firing := e.rules.step(&e.sample, e.ceiling.ReleaseAfter)
+	e.account(passed)
 
 	switch {
 	case sample.Suspended:
 		if e.held {
-			e.release(sample.At)
+			e.release()
 		}
 	case !e.held || e.hold.Observe && firing != nil && firing.enforced:
 		if firing != nil {
-			e.trip(&sample, firing)
+			e.trip(firing)
 		}
 	case e.hold.Probing:
-		e.probe(sample.At)
+		e.probe()
 	default:
-		e.keep(&sample)
+		e.keep()
 	}
 
-	e.judge(sample.At)
+	if e.trial.dueAt != 0 && sample.At >= e.trial.dueAt && e.decision.Event == "" {
+		e.judgeRelease()
+	}
 
-	return e.conclude(sample.At)
+	return e.conclude()
 }
 
-// stepRules moves every rule and returns the first that fires, one that is enforced before one that is not.
-// One that fired while a person had ceilings suspended counts only as long as it is above its threshold.
-func (e *Engine) stepRules(sample *Sample) *rule {
-	var firing *rule
-
-	for i := range e.rules {
-		r := &e.rules[i]
-		r.step(sample, e.ceiling.ReleaseAfter.Duration)
-
-		if r.state == StateFiring && r.unavailable == "" && r.isAbove() && (firing == nil || r.enforced && !firing.enforced) {
-			firing = r
-		}
-	}
-
-	return firing
-}
-
-// account brings demand, quiet time and totals up to date.
-func (e *Engine) account(sample *Sample, passed time.Duration) {
-	if sample.CPU.Unavailable == "" {
-		e.demand.add(sample)
-	} else {
-		e.demand.reset()
-	}
-
+// account brings demand, totals and calm up to date.
+func (e *Engine) account(passed time.Duration) {
+	e.demand.add(&e.sample)
 	e.throttled = e.demand.isThrottled()
 
-	e.odometer.add(sample)
+	e.odometer.add(&e.sample)
 	e.history.add(e.odometer.total)
 
-	// Time that nobody saw was not quiet.
+	// Time that was not measured was not quiet.
 	passed = min(passed, e.history.span)
-	e.quietFor = lengthen(e.quietFor, passed, e.quiet(sample))
-	e.underFor = lengthen(e.underFor, passed, e.under(sample))
+	enforced := e.held && e.hold.Enforced()
+	measured := e.sample.CPU.Unavailable == ""
 
-	if e.held && e.hold.Enforced() {
-		floor := e.hold.Millicores <= e.ceiling.Floor.Millicores
-		e.trial.watch(sample, passed, floor && e.throttled)
+	e.calm.step(passed, measured && (!enforced || !e.throttled) && e.rules.quiet(e.hold.Observe), measured && !e.throttled && !e.rules.above())
+
+	if enforced && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
+		e.trial.throttled += passed
 	}
 }
 
-func lengthen(d, by time.Duration, on bool) time.Duration {
-	if !on {
-		return 0
-	}
-
-	return d + by
-}
-
-// under: no rule is above its threshold, and the workload is not throttled.
-func (e *Engine) under(sample *Sample) bool {
-	if sample.CPU.Unavailable != "" || e.throttled {
-		return false
-	}
-
-	for i := range e.rules {
-		if r := &e.rules[i]; r.enforced && r.unavailable == "" && r.isAbove() {
-			return false
-		}
-	}
-
-	return true
-}
-
-// quiet: no rule has a reason for the ceiling, and the workload is not throttled by it.
-func (e *Engine) quiet(sample *Sample) bool {
-	if sample.CPU.Unavailable != "" || e.held && e.hold.Enforced() && e.throttled {
-		return false
-	}
-
-	for i := range e.rules {
-		if r := &e.rules[i]; (r.enforced || e.hold.Observe) && !r.quiet() {
-			return false
-		}
-	}
-
-	return true
-}
-
-func (e *Engine) conclude(at time.Duration) Decision {
-	for i := range e.rules {
-		e.status[i] = e.rules[i].status()
+func (e *Engine) conclude() Decision {
+	for i, r := range e.rules {
+		e.status[i] = r.status()
 	}
 
 	e.decision.Held, e.decision.Hold = e.held, e.hold
-	e.decision.ThrottledRatio, e.decision.Throttled = e.demand.share(), e.throttled
+	e.decision.ThrottledRatio, e.decision.Throttled = e.demand.ratio(), e.throttled
 	e.decision.Rules = e.status
 
 	if e.held {
-		e.decision.ReleasesIn = max(0, e.ceiling.ReleaseAfter.Duration-e.quietFor, e.hold.Until-at)
+		e.decision.ReleasesIn = max(0, e.ceiling.ReleaseAfter-e.calm.quiet, e.hold.Until-e.sample.At)
 	}
 
 	return e.decision
+}
+
+// trip begins a hold.
+func (e *Engine) trip(r *rule) {
+	e.judgeRelease()
+
+	top := e.ceiling.top(e.sample.Owner)
+
+	if r.enforced {
+		e.begin(r, top, e.backoff.next(e.sample.At))
+		e.trial.begin(r, e.history.back(e.odometer.total), e.odometer.total)
+	} else {
+		// Nothing is written, so a trip changes nothing: every hold is as long as the first.
+		e.begin(r, top, e.ceiling.Hold)
+		e.hold.Observe = true
+	}
+
+	e.decision.Event = EventTrip
+}
+
+func (e *Engine) begin(r *rule, millicores int64, hold time.Duration) {
+	at := e.sample.At
+
+	e.held = true
+	e.hold = Hold{Rule: r.config.Name, Since: at, Until: at + hold, Millicores: millicores}
+	e.adaptive.changedAt, e.calm = at, calm{}
+}
+
+// keep releases a hold, probes, or moves the ceiling.
+func (e *Engine) keep() {
+	over := e.sample.At >= e.hold.Until
+
+	switch {
+	case over && e.calm.quiet >= e.ceiling.ReleaseAfter:
+		e.release()
+	case e.hold.Observe:
+	case e.stepDown(over):
+	case !over || !e.stuck() || e.sample.CPU.Unavailable != "" || !e.rules.measurable(e.hold.Rule):
+	case e.relax():
+	case e.limitedElsewhere():
+	case e.ceiling.Probe > 0 && e.adaptive.settled(e.rules, e.sample.At):
+		e.startProbe()
+	}
+}
+
+// stuck reports whether the hold will not end by quiet: the workload is throttled, or has settled between the two
+// thresholds of a rule.
+func (e *Engine) stuck() bool {
+	return e.throttled || e.calm.quiet == 0 && e.calm.under >= e.ceiling.ReleaseAfter
+}
+
+// limitedElsewhere reports whether the owner's limit or an override is as low as the hold's ceiling, so that a probe
+// would lift nothing.
+func (e *Engine) limitedElsewhere() bool {
+	low := func(limit float64) bool { return limit > 0 && limit*1000 <= float64(e.hold.Millicores) }
+
+	return low(e.sample.Owner) || low(e.sample.Override)
+}
+
+// stepDown lowers the ceiling by one step if the adaptive strategy requires it; over is set when the hold is over.
+func (e *Engine) stepDown(over bool) bool {
+	lower, ok := e.adaptive.lower(e.rules, e.hold, e.ceiling.top(e.sample.Owner), e.sample.At)
+	if !ok {
+		return false
+	}
+
+	// It had been relaxed, and that was too much.
+	if over {
+		e.hold.Until = e.sample.At + e.backoff.again()
+	}
+
+	e.move(lower, EventStepDown)
+
+	return true
+}
+
+// relax raises a lowered ceiling by one step if the adaptive strategy allows it.
+func (e *Engine) relax() bool {
+	higher, ok := e.adaptive.higher(e.rules, e.hold, e.ceiling.top(e.sample.Owner), e.sample.At)
+	if ok {
+		e.move(higher, EventRelax)
+	}
+
+	return ok
+}
+
+func (e *Engine) move(millicores int64, event Event) {
+	e.hold.Millicores, e.adaptive.changedAt = millicores, e.sample.At
+	e.decision.Event = event
+}
+
+// startProbe lifts the ceiling to measure the demand without it.
+func (e *Engine) startProbe() {
+	e.rules.mark()
+	e.trial.end(e.odometer.total)
+	e.hold.Probing, e.probeEnd = true, e.sample.At+e.ceiling.Probe
+	e.decision.Event = EventProbe
+}
+
+// probe measures the demand without a ceiling. It ends early when the breach is certain.
+func (e *Engine) probe() {
+	breach, unknown := e.rules.probed(e.hold.Rule, e.ceiling.Probe, e.sample.At >= e.probeEnd)
+
+	switch {
+	case breach, unknown && e.sample.At >= e.probeEnd:
+		e.retrip()
+	case e.sample.At >= e.probeEnd:
+		e.release()
+	}
+}
+
+// retrip ends a probe with the ceiling as it was.
+func (e *Engine) retrip() {
+	e.decision.Verdict = e.trial.verdict(e.odometer.total)
+
+	r := e.rules.named(e.hold.Rule)
+	e.begin(r, e.hold.Millicores, e.backoff.again())
+	e.trial.begin(r, e.trial.before, e.odometer.total)
+
+	e.decision.Event = EventRetrip
+}
+
+// release ends a hold: by quiet, by a probe that found no breach, or by a suspension.
+func (e *Engine) release() {
+	at := e.sample.At
+
+	if e.trial.open {
+		e.trial.end(e.odometer.total)
+		e.trial.dueAt = at + e.ceiling.ReleaseAfter
+	}
+
+	if !e.hold.Observe {
+		e.decision.Verdict = e.trial.verdict(e.odometer.total)
+		e.backoff.released = at
+	}
+
+	e.held, e.hold = false, Hold{}
+	e.rules.settle(at)
+
+	e.decision.Event = EventRelease
+}
+
+// judgeRelease completes the verdict on a release by quiet with the usage since then.
+func (e *Engine) judgeRelease() {
+	if e.trial.dueAt != 0 {
+		e.trial.dueAt = 0
+		e.decision.Verdict = e.trial.verdict(e.odometer.total)
+	}
 }

@@ -5,16 +5,13 @@ package policy
 import (
 	"cmp"
 	"time"
-
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
 // meter turns a signal's counters into its average over a window.
 type meter struct {
-	signal           config.Signal
-	numerator, denom series
-	// ratio tells that the denominator is a counter too, not time.
-	ratio bool
+	*signal
+
+	numerator, denominator series
 
 	unavailable string
 	value       float64
@@ -26,17 +23,18 @@ type meter struct {
 	mark reading
 }
 
+// reading is a signal's counters at a time.
 type reading struct {
-	at               time.Duration
-	numerator, denom float64
-	valid            bool
+	at                     time.Duration
+	numerator, denominator float64
+	valid                  bool
 }
 
-func newMeter(signal config.Signal, window time.Duration) meter {
-	m := meter{signal: signal, ratio: signal == config.SignalThrottled, numerator: newSeries(window)}
+func newMeter(name Signal, window time.Duration) meter {
+	m := meter{signal: name.row(), numerator: newSeries(window)}
 
-	if m.ratio {
-		m.denom = newSeries(window)
+	if m.whole != nil {
+		m.denominator = newSeries(window)
 	}
 
 	return m
@@ -44,14 +42,14 @@ func newMeter(signal config.Signal, window time.Duration) meter {
 
 func (m *meter) reset() {
 	m.numerator.reset()
-	m.denom.reset()
+	m.denominator.reset()
 	m.last, m.mark = reading{}, reading{}
 	m.covered, m.value, m.spent, m.elapsed = 0, 0, 0, 0
 }
 
-// add takes a sample. The value is only worth something when covered is more than nothing.
+// add takes a sample. The value is valid when covered is above 0.
 func (m *meter) add(sample *Sample) {
-	counter, denom := sample.counters(m.signal)
+	counter := m.counter(sample).checked()
 
 	if counter.Unavailable != "" {
 		m.reset()
@@ -63,14 +61,16 @@ func (m *meter) add(sample *Sample) {
 	m.unavailable = ""
 	m.spent, m.elapsed = 0, 0
 
-	at := cmp.Or(counter.At, sample.At)
-	if m.last.valid && at <= m.last.at {
+	now := reading{at: cmp.Or(counter.At, sample.At), numerator: counter.Total, valid: true}
+	if m.last.valid && now.at <= m.last.at {
 		return // nothing newer was read
 	}
 
-	now := reading{at: at, numerator: counter.Total, denom: denom, valid: true}
+	if m.whole != nil {
+		now.denominator = m.whole(sample)
+	}
 
-	if m.last.valid && (now.numerator < m.last.numerator || now.denom < m.last.denom) {
+	if m.last.valid && (now.numerator < m.last.numerator || now.denominator < m.last.denominator) {
 		m.reset()
 	}
 
@@ -86,8 +86,8 @@ func (m *meter) add(sample *Sample) {
 	m.last = now
 	m.numerator.add(now.at, now.numerator)
 
-	if m.ratio {
-		m.denom.add(now.at, now.denom)
+	if m.whole != nil {
+		m.denominator.add(now.at, now.denominator)
 	}
 
 	m.average()
@@ -100,29 +100,39 @@ func (m *meter) average() {
 	switch {
 	case covered <= 0:
 		m.value = 0
-	case m.ratio:
-		whole, _ := m.denom.delta()
+	case m.whole != nil:
+		whole, _ := m.denominator.delta()
 		m.value = share(delta, whole)
 	default:
 		m.value = m.bounded(delta / covered.Seconds())
 	}
 }
 
-// since is the signal's average between two readings; 0 when no time passed.
+// since returns the signal's average between two readings; 0 when no time passed.
 func (m *meter) since(from, to reading) float64 {
 	seconds := (to.at - from.at).Seconds()
 
 	switch {
 	case seconds <= 0:
 		return 0
-	case m.ratio:
-		return share(to.numerator-from.numerator, to.denom-from.denom)
+	case m.whole != nil:
+		return share(to.numerator-from.numerator, to.denominator-from.denominator)
 	default:
 		return m.bounded((to.numerator - from.numerator) / seconds)
 	}
 }
 
-// sinceMark is the average since the mark, and how much time that is.
+// overWindow returns the average over the window.
+func (m *meter) overWindow() float64 { return m.value }
+
+// overProbe returns the average since the probe began.
+func (m *meter) overProbe() float64 {
+	value, _ := m.sinceMark()
+
+	return value
+}
+
+// sinceMark returns the average since the mark, and how much time that is.
 func (m *meter) sinceMark() (float64, time.Duration) {
 	if !m.last.valid || !m.mark.valid {
 		return 0, 0
@@ -131,9 +141,9 @@ func (m *meter) sinceMark() (float64, time.Duration) {
 	return m.since(m.mark, m.last), m.last.at - m.mark.at
 }
 
-// bounded keeps a share of time a share: the kernel's totals move in steps.
+// bounded keeps a share of time at most 1: the kernel's totals move in steps.
 func (m *meter) bounded(value float64) float64 {
-	if m.signal == config.SignalCPUPressure {
+	if m.unit == Ratio {
 		return min(1, value)
 	}
 

@@ -46,13 +46,13 @@ ceiling: {cpu: %dm, floor: 100m, strategy: %s, step: %d%%, hold: %s, releaseAfte
 		seconds(t, 1, 10, "probe"), rapid.IntRange(1, 4).Draw(t, "factor"), seconds(t, 30, 300, "max"))
 }
 
-// disturb makes a sample what a bad day makes of it.
+// disturb makes some samples late, reset, unavailable or not a number.
 func disturb(random *rand.Rand, p *plant.Plant, before policy.Sample, sample *policy.Sample) {
 	switch random.IntN(30) {
 	case 0: // duplicate or late
 		*sample = before
 		sample.At -= time.Duration(random.IntN(3)) * time.Second
-	case 1: // the counters begin anew
+	case 1: // the counters begin again
 		p.Sample.CPU, p.Sample.TX, p.Sample.Pressure = policy.Counter{}, policy.Counter{}, policy.Counter{}
 		p.Sample.Periods, p.Sample.Throttled, p.Sample.ThrottledTime = 0, 0, 0
 		*sample = p.Sample
@@ -66,13 +66,13 @@ func disturb(random *rand.Rand, p *plant.Plant, before policy.Sample, sample *po
 	}
 }
 
-// TestAnySequence holds for whatever samples come, disturbed ones among them.
-func TestAnySequence(t *testing.T) {
+// TestEngine_AnySequence holds for whatever samples come, disturbed ones among them.
+func TestEngine_AnySequence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg, err := config.Parse([]byte(drawDocument(t)))
 		require.NoError(t, err)
 
-		engine := policy.New(cfg, policy.Options{Seed: rapid.Uint64().Draw(t, "seed")})
+		engine := policy.New(cfg.Policy(), policy.Options{Seed: rapid.Uint64().Draw(t, "seed")})
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		owner := cgroup.CPUMax{QuotaUsec: cgroup.Unlimited, PeriodUsec: 100_000}
 		loop := plant.Plant{}
@@ -83,10 +83,10 @@ func TestAnySequence(t *testing.T) {
 
 		loop.Sample.Owner = owner.Cores()
 
-		people := rapid.Bool().Draw(t, "people")
+		overrides := rapid.Bool().Draw(t, "overrides")
 
 		watch := newWatch(t, cfg)
-		watch.people = people
+		watch.overrides = overrides
 		delivered := loop.Sample
 		quota, demand := owner.Cores(), 0.0
 
@@ -95,9 +95,9 @@ func TestAnySequence(t *testing.T) {
 				demand = random.Float64() * 2
 			}
 
-			if people && random.IntN(40) == 0 {
+			if overrides && random.IntN(40) == 0 {
 				loop.Sample.Suspended = !loop.Sample.Suspended
-				loop.Sample.Manual = float64(random.IntN(3)) / 4
+				loop.Sample.Override = float64(random.IntN(3)) / 4
 			}
 
 			sample := loop.Run(time.Duration(100+random.IntN(2000))*time.Millisecond, demand, quota)
@@ -111,7 +111,7 @@ func TestAnySequence(t *testing.T) {
 			quota = owner.Cores()
 
 			if decision.Held && decision.Hold.Enforced() {
-				// What the enforcing side makes of it, over the owner's limit.
+				// The limit that is written, over the owner's.
 				limited, written := owner.Limit(decision.Hold.Millicores, cfg.Ceiling.Floor.Millicores)
 				quota = limited.Cores()
 
@@ -127,13 +127,13 @@ func TestAnySequence(t *testing.T) {
 	})
 }
 
-// watch checks every decision against what was promised.
+// watch checks every decision against the guarantees.
 type watch struct {
 	t   *rapid.T
 	cfg config.Config
 
-	// people suspend it now and then, and so make it trip more often than the bound.
-	people bool
+	// overrides suspend it at times, and so make it trip more often than the bound.
+	overrides bool
 
 	last    policy.Decision
 	newest  time.Duration
@@ -167,7 +167,7 @@ func (w *watch) check(sample policy.Sample, d policy.Decision) {
 			require.LessOrEqual(t, r.Value, 2.0001, "an average above every rate it is made of")
 		}
 
-		// What fired while a person had the ceiling suspended is not forgotten in a unavailable moment.
+		// A rule that fired during a suspension still counts after an unavailable sample.
 		if r.State == policy.StateOK || r.State == policy.StateUnavailable && !w.fired[r.Rule.Name] {
 			w.notOver[r.Rule.Name] = sample.At
 		}
@@ -178,7 +178,7 @@ func (w *watch) check(sample policy.Sample, d policy.Decision) {
 	}
 
 	if sample.Suspended {
-		require.False(t, d.Held, "a ceiling is wanted against a person's word")
+		require.False(t, d.Held, "a ceiling is desired during a suspension")
 		require.Contains(t, []policy.Event{"", policy.EventRelease}, d.Event)
 	} else {
 		w.checkEvent(sample, d)
@@ -207,15 +207,15 @@ func (w *watch) checkEvent(sample policy.Sample, d policy.Decision) {
 		if d.Event == policy.EventTrip {
 			for _, r := range d.Rules {
 				if r.Rule.Name == d.Hold.Rule {
-					require.True(t, r.Value > r.Rule.Limit(), "not above its threshold")
-					require.GreaterOrEqual(t, sample.At-w.notOver[r.Rule.Name], r.Rule.For.Duration, "before `for`")
+					require.True(t, r.Value > r.Rule.Threshold, "not above its threshold")
+					require.GreaterOrEqual(t, sample.At-w.notOver[r.Rule.Name], r.Rule.For, "before `for`")
 				}
 			}
 		} else {
 			require.True(t, w.last.Hold.Probing)
 		}
 
-		if !d.Hold.Observe && !w.people {
+		if !d.Hold.Observe && !w.overrides {
 			w.countTrip(sample.At)
 		}
 
@@ -229,7 +229,7 @@ func (w *watch) checkEvent(sample policy.Sample, d policy.Decision) {
 		require.True(t, w.last.Hold.Probing || sample.At >= w.last.Hold.Until)
 
 		if !w.last.Hold.Probing {
-			require.False(t, !w.last.Hold.Observe && d.Throttled, "released while the workload is throttled")
+			require.False(t, !w.last.Hold.Observe && d.Throttled, "released while throttled")
 			require.Zero(t, d.ReleasesIn)
 		}
 	}
@@ -247,11 +247,11 @@ func (w *watch) countTrip(at time.Duration) {
 		}
 	}
 
-	require.LessOrEqual(w.t, inside, policy.MaxTrips(w.cfg.Ceiling))
+	require.LessOrEqual(w.t, inside, plant.MaxTrips(w.cfg.Policy().Ceiling))
 }
 
-// TestALowerThresholdNeverTripsLater compares two engines over the same samples, for each kind of rule.
-func TestALowerThresholdNeverTripsLater(t *testing.T) {
+// TestEngine_LowerThresholdTripsNoLater compares two engines over the same samples, for each kind of rule.
+func TestEngine_LowerThresholdTripsNoLater(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]string{
 			"signal: cpu, threshold: %dm, for: 20s, window: 5s",
@@ -264,7 +264,7 @@ func TestALowerThresholdNeverTripsLater(t *testing.T) {
 			cfg, err := config.Parse([]byte("interval: 100ms\nrules: [{name: A, " + fmt.Sprintf(kind, millicores) + "}]"))
 			require.NoError(t, err)
 
-			return policy.New(cfg, policy.Options{Seed: 1})
+			return policy.New(cfg.Policy(), policy.Options{Seed: 1})
 		}
 
 		low := rapid.IntRange(100, 900).Draw(t, "low")
@@ -299,8 +299,8 @@ func TestALowerThresholdNeverTripsLater(t *testing.T) {
 	})
 }
 
-// TestDipsAreToleratedAsConfigured: up to the share of the time, and not more.
-func TestDipsAreToleratedAsConfigured(t *testing.T) {
+// TestEngine_ToleratesDips: up to the share of the time, and not more.
+func TestEngine_ToleratesDips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		busy := rapid.IntRange(20, 60).Draw(t, "busy")
 		idle := rapid.IntRange(1, 30).Draw(t, "idle")
@@ -310,7 +310,7 @@ func TestDipsAreToleratedAsConfigured(t *testing.T) {
 			"interval: 100ms\nrules: [{name: A, signal: cpu, threshold: 400m, for: 10m, window: 1s, dip: %d%%}]\n", dip))
 		require.NoError(t, err)
 
-		engine := policy.New(cfg, policy.Options{})
+		engine := policy.New(cfg.Policy(), policy.Options{})
 		below := float64(idle) / float64(idle+busy)
 		tripped := false
 

@@ -2,50 +2,11 @@
 
 package policy
 
-import (
-	"time"
-
-	"github.com/spegel-guard/spegel-guard/pkg/config"
-)
-
-// State of a rule.
-type State string
-
-// States of a rule: ok -> pending -> firing -> releasing -> ok.
-const (
-	// StateOK: the average is at or under the threshold.
-	StateOK State = "ok"
-	// StatePending: above the threshold, but not for long enough, or with credit left.
-	StatePending State = "pending"
-	// StateFiring: above the threshold for the rule's time, and not yet down at the release threshold.
-	StateFiring State = "firing"
-	// StateReleasing: it fired, was at or under the release threshold and not above the threshold since,
-	// but not for long enough.
-	StateReleasing State = "releasing"
-	// StateUnavailable: the signal cannot be read. A unavailable rule never trips and never releases.
-	StateUnavailable State = "unavailable"
-)
-
-// RuleStatus is a rule's outcome for one sample.
-type RuleStatus struct {
-	Rule  *config.Rule
-	State State
-	// Value is the average over the window, in the threshold's unit; 1 or 0 for an expression that is
-	// true or not; 0 while unavailable.
-	Value float64
-	// Since is when the state began.
-	Since time.Duration
-	// TripsIn is the time left until a pending rule fires, if it goes on as it is.
-	TripsIn time.Duration
-	// Credit is what is left in the bucket of a rule with credit, 0..1.
-	Credit float64
-	// Unavailable is why the signal cannot be read.
-	Unavailable string
-}
+import "time"
 
 // rule is a rule's state machine.
 type rule struct {
-	config   config.Rule
+	config   Rule
 	enforced bool
 	meters   []meter
 	credit   credit
@@ -53,7 +14,7 @@ type rule struct {
 
 	state State
 	since time.Duration
-	// reported is the state that the last status had, and reportedSince when it began: unavailable is one, too.
+	// reported is the state of the last status, unavailable included, and reportedSince when it began.
 	reported      State
 	reportedSince time.Duration
 
@@ -63,34 +24,30 @@ type rule struct {
 	last        time.Duration
 }
 
-func newRule(cfg config.Rule, enforced bool, random float64) rule {
-	r := rule{config: cfg, enforced: enforced, state: StateOK, lasting: newEndurance(cfg.For.Duration, cfg.Dip.Value)}
+func newRule(cfg Rule, enforced bool, random float64) *rule {
+	r := &rule{config: cfg, enforced: enforced, state: StateOK, lasting: newEndurance(cfg.For, cfg.Dip), credit: newCredit(cfg, random)}
 
-	signals := []config.Signal{cfg.Signal}
-	if !cfg.Expression.IsZero() {
-		signals = cfg.Expression.Signals()
+	names := []Signal{cfg.Signal}
+	if cfg.Expression != nil {
+		names = cfg.Expression.Signals()
 	}
 
-	for _, signal := range signals {
-		r.meters = append(r.meters, newMeter(signal, cfg.Window.Duration))
-	}
-
-	if !cfg.Credit.IsZero() {
-		r.credit = newCredit(cfg, random)
+	for _, name := range names {
+		r.meters = append(r.meters, newMeter(name, cfg.Window))
 	}
 
 	return r
 }
 
-// reset forgets the counters.
+// reset drops the counters.
 func (r *rule) reset() {
 	for i := range r.meters {
 		r.meters[i].reset()
 	}
 }
 
-// acquit returns the rule to ok, after a release: what it saw before is settled.
-func (r *rule) acquit(at time.Duration) {
+// settle returns the rule to ok after a release: what it measured before does not count any more.
+func (r *rule) settle(at time.Duration) {
 	r.lasting.clear()
 	r.credit.refill()
 	r.above = false
@@ -114,7 +71,7 @@ func (r *rule) step(sample *Sample, releaseAfter time.Duration) {
 	}
 
 	if covered == 0 {
-		// One point is no rate: after a reset or a unavailable spell the state stays as it was.
+		// One point is no rate: after a reset or an unavailable time the state stays as it was.
 		return
 	}
 
@@ -136,11 +93,11 @@ func (r *rule) step(sample *Sample, releaseAfter time.Duration) {
 			r.enter(StateOK, at)
 		}
 	case StateFiring:
-		if r.down() {
+		if r.isDown() {
 			r.enter(StateReleasing, at)
 		}
 	case StateReleasing:
-		// Between the two thresholds it stays what it is, or it would be noise at the edge.
+		// Between the two thresholds the state stays, or it would follow the noise.
 		if above {
 			r.enter(StateFiring, at)
 		} else if at-r.since >= releaseAfter {
@@ -150,10 +107,10 @@ func (r *rule) step(sample *Sample, releaseAfter time.Duration) {
 	}
 }
 
-// measure reads the meters; the time covered is that of the least covered one.
+// measure reads the meters and returns the time that the least covered one covers.
 func (r *rule) measure(sample *Sample) time.Duration {
 	r.unavailable = ""
-	covered := r.config.Window.Duration
+	covered := r.config.Window
 
 	for i := range r.meters {
 		m := &r.meters[i]
@@ -168,20 +125,28 @@ func (r *rule) measure(sample *Sample) time.Duration {
 
 	r.value = r.meters[0].value
 
-	if r.unavailable == "" && !r.config.Expression.IsZero() && covered > 0 {
-		r.value = r.evaluate(overWindow)
+	if r.unavailable == "" && r.config.Expression != nil && covered > 0 {
+		r.value = r.evaluate((*meter).overWindow)
 	}
 
-	if r.unavailable == "" && !r.config.Credit.IsZero() {
+	if r.unavailable == "" && r.hasCredit() {
 		r.credit.step(r.meters[0].spent, r.meters[0].elapsed)
 	}
 
 	return covered
 }
 
-// evaluate is 1 when the expression is true, 0 when not; an expression that fails is unavailable.
-func (r *rule) evaluate(of func(*meter) float64) float64 {
-	result, err := r.config.Expression.Eval(values{meters: r.meters, of: of})
+// evaluate returns 1 when the expression is true, 0 when not; an expression that fails is unavailable.
+func (r *rule) evaluate(average func(*meter) float64) float64 {
+	result, err := r.config.Expression.Eval(func(name Signal) float64 {
+		for i := range r.meters {
+			if r.meters[i].name == name {
+				return average(&r.meters[i])
+			}
+		}
+
+		return 0
+	})
 	if err != nil {
 		r.unavailable = err.Error()
 	}
@@ -193,8 +158,27 @@ func (r *rule) evaluate(of func(*meter) float64) float64 {
 	return 0
 }
 
+// probed reports whether the signal was above the threshold since the probe began, and whether that is unknown. Before
+// the probe is over only an amount that the rest of it cannot make good is a breach. The ceiling was tripped by the
+// named rule.
+func (r *rule) probed(name string, probe time.Duration, over bool) (breach, unknown bool) {
+	value, covered := r.meters[0].sinceMark()
+
+	switch {
+	case r.unavailable != "" || covered <= 0:
+		// A rule that had nothing to do with the ceiling does not keep it.
+		return false, r.state != StateOK || r.config.Name == name
+	case r.config.Expression != nil:
+		breach = over && r.evaluate((*meter).overProbe) > 0
+
+		return breach, r.unavailable != ""
+	default:
+		return value*covered.Seconds() > r.config.Threshold*max(probe, covered).Seconds(), false
+	}
+}
+
 func (r *rule) becomeUnavailable(at time.Duration) {
-	// Unseen time does not count towards tripping.
+	// Time that was not measured does not count towards tripping.
 	r.lasting.clear()
 	r.above, r.value = false, 0
 
@@ -203,15 +187,17 @@ func (r *rule) becomeUnavailable(at time.Duration) {
 	}
 }
 
-func (r *rule) isAbove() bool { return r.value > r.config.Limit() }
+func (r *rule) isAbove() bool { return r.value > r.config.Threshold }
 
-// down tells that the value is as low as it must be after the rule fired.
-func (r *rule) down() bool { return r.value <= r.config.ReleaseAt() }
+// isDown reports whether the value is at or under the release threshold.
+func (r *rule) isDown() bool { return r.value <= r.config.Release }
 
-// endure counts the time above. An average speaks for no more than its window: what lies before it
-// in a gap between samples was not seen.
+func (r *rule) hasCredit() bool { return r.credit.capacity > 0 }
+
+// endure counts the time above. An average covers no more than its window: what lies before it in a gap between
+// samples was not measured.
 func (r *rule) endure(at, passed time.Duration, above bool) {
-	seen := min(passed, r.config.Window.Duration)
+	measured := min(passed, r.config.Window)
 
 	if !above {
 		r.lasting.step(at, 0, passed)
@@ -219,10 +205,10 @@ func (r *rule) endure(at, passed time.Duration, above bool) {
 		return
 	}
 
-	r.lasting.step(at, 0, passed-seen)
+	r.lasting.step(at, 0, passed-measured)
 
 	if r.above {
-		r.lasting.step(at, seen, 0)
+		r.lasting.step(at, measured, 0)
 	}
 }
 
@@ -230,11 +216,11 @@ func (r *rule) endure(at, passed time.Duration, above bool) {
 // after a start would count as a whole window of it.
 func (r *rule) trip(at, covered time.Duration) {
 	due := r.lasting.reached()
-	if !r.config.Credit.IsZero() {
+	if r.hasCredit() {
 		due = r.credit.empty()
 	}
 
-	if due && covered >= r.config.Window.Duration {
+	if due && covered >= r.config.Window {
 		r.enter(StateFiring, at)
 	}
 }
@@ -243,7 +229,7 @@ func (r *rule) enter(state State, at time.Duration) {
 	r.state, r.since = state, at
 }
 
-// quiet tells that the rule gives no reason for a ceiling. A rule that fired and went unavailable is not quiet.
+// quiet reports whether the rule gives no reason for a ceiling. A rule that fired and went unavailable is not quiet.
 func (r *rule) quiet() bool {
 	switch r.state {
 	case StateOK:
@@ -258,7 +244,7 @@ func (r *rule) quiet() bool {
 func (r *rule) status() RuleStatus {
 	status := RuleStatus{Rule: &r.config, State: r.state, Value: r.value, Unavailable: r.unavailable}
 
-	if r.credit.capacity > 0 {
+	if r.hasCredit() {
 		status.Credit = r.credit.level / r.credit.capacity
 	}
 
@@ -280,7 +266,7 @@ func (r *rule) status() RuleStatus {
 }
 
 func (r *rule) tripsIn() time.Duration {
-	if r.config.Credit.IsZero() {
+	if !r.hasCredit() {
 		return r.lasting.left()
 	}
 

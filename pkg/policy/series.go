@@ -4,24 +4,24 @@ package policy
 
 import "time"
 
-// resolution is how finely a window is kept: long windows of short intervals keep every so manieth
-// point. The counters are cumulative, so the average stays exact but for the window's very start.
+// resolution is the number of points of a window that are kept: long windows of short intervals drop points in
+// between. The counters are cumulative, so the average stays exact except at the start of the window.
 const resolution = 128
 
-// point is what a window needs to know of a sample.
+// point is a counter at a time.
 type point struct {
 	at    time.Duration
 	value float64
 }
 
-// series keeps a counter's points as far back as its window looks, in a ring that never grows.
+// series keeps a counter's points over its window, in a ring that never grows.
 type series struct {
 	window  time.Duration
 	ring    []point
 	head, n int
 }
 
-// Any two neighbours but one are at least window/resolution apart, hence twice as many points.
+// Any two neighbours except the newest are at least window/resolution apart, hence twice as many points.
 func newSeries(window time.Duration) series {
 	return series{window: window, ring: make([]point, 2*resolution+4)}
 }
@@ -30,8 +30,8 @@ func (s *series) point(i int) *point { return &s.ring[(s.head+i)%len(s.ring)] }
 
 func (s *series) reset() { s.head, s.n = 0, 0 }
 
-// add appends a point. A counter that went backwards was reset: what it counted before is gone, and
-// so is the history, because a difference across the reset would mean nothing.
+// add appends a point. A counter that went backwards was reset, and so is the series: a difference across the reset
+// would mean nothing.
 func (s *series) add(at time.Duration, value float64) {
 	if s.n > 0 && value < s.point(s.n-1).value {
 		s.reset()
@@ -51,8 +51,8 @@ func (s *series) add(at time.Duration, value float64) {
 	}
 }
 
-// delta is the increase over the window that ends at the newest point, and how much of the window
-// the history covers. It is interpolated at the window's start: samples rarely fall on it.
+// delta returns the increase over the window that ends at the newest point, and how much of the window the points
+// cover. It is interpolated at the start of the window: samples rarely fall on it.
 func (s *series) delta() (float64, time.Duration) {
 	if s.n < 2 {
 		return 0, 0

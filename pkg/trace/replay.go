@@ -20,12 +20,11 @@ type Step struct {
 	Decision policy.Decision
 }
 
-// Replay runs the policy over a trace and hands every step to the caller. A decision's rules are valid
-// until the next step.
+// Replay runs the policy over a trace and calls each with every step. A decision's rules are valid until the next step.
 //
-// With a configuration that one judges; without, the recorded ones do. Note what a replay cannot
-// show: the samples were taken under the ceilings of then.
-func Replay(r io.Reader, with *config.Config, see func(Step)) error {
+// It decides by the configuration, or without one (nil) by those that were recorded. The samples were taken under the
+// ceilings of the recorded decisions; a replay cannot show what the workload would have done under others.
+func Replay(r io.Reader, with *config.Config, each func(Step)) error {
 	p := &player{with: with, workloads: map[string]*played{}}
 
 	for line, err := range Read(r) {
@@ -41,7 +40,7 @@ func Replay(r io.Reader, with *config.Config, see func(Step)) error {
 			continue
 		}
 
-		see(p.step(*line.Sample))
+		each(p.step(*line.Sample))
 	}
 
 	return nil
@@ -49,7 +48,7 @@ func Replay(r io.Reader, with *config.Config, see func(Step)) error {
 
 type player struct {
 	with      *config.Config
-	config    config.Config
+	config    policy.Config
 	seed      uint64
 	document  string
 	workloads map[string]*played
@@ -63,8 +62,8 @@ type played struct {
 	container string
 }
 
-// configure judges by the header from here on. A header that says nothing new stands at the beginning
-// of a file that follows a full one; what was learnt before goes on.
+// configure decides by the header from here on. A header that changes nothing is the first line of a file that follows
+// a full one: the engines go on.
 func (p *player) configure(header Header) error {
 	if header.Config == p.document && header.Seed == p.seed && len(p.workloads) > 0 {
 		return nil
@@ -73,20 +72,20 @@ func (p *player) configure(header Header) error {
 	p.document, p.seed = header.Config, header.Seed
 
 	if p.with != nil {
-		p.config = *p.with
+		p.config = p.with.Policy()
 
 		return nil
 	}
 
 	cfg, err := config.Parse([]byte(header.Config))
 	if err != nil {
-		return fmt.Errorf("error parsing the recorded configuration: %w", err)
+		return fmt.Errorf("failed to parse the recorded configuration: %w", err)
 	}
 
-	p.config = cfg
+	p.config = cfg.Policy()
 
 	for _, w := range p.workloads {
-		w.engine = policy.New(cfg, policy.Options{Seed: p.seed, Memory: w.engine.Memory()})
+		w.engine = policy.New(p.config, policy.Options{Seed: p.seed, Saved: w.engine.SavedState()})
 	}
 
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
+	"github.com/spegel-guard/spegel-guard/test/plant"
 )
 
 // outcome of a replay.
@@ -70,14 +71,14 @@ const (
 	creditor = "interval: 10s\nrules: [{name: Credit, signal: cpu, credit: {earn: 400m, capacity: 10m}}]\n"
 )
 
-func TestIdleAndVictimsAreLeftAlone(t *testing.T) {
+func TestReplay_IdleAndAffectedDoNotTrip(t *testing.T) {
 	assert.Empty(t, replay(t, "idle", "").events)
 
-	// The culprit's peers are dragged to a third of a core. A ceiling on them would help nobody.
-	assert.Empty(t, replay(t, "victim", "").events)
+	// The affected peers use a third of a core. A ceiling on them would not help.
+	assert.Empty(t, replay(t, "affected", "").events)
 }
 
-func TestTheIncidentTrips(t *testing.T) {
+func TestReplay_IncidentTrips(t *testing.T) {
 	o := replay(t, "incident", plainFor)
 	require.NotEmpty(t, o.events)
 	assert.Equal(t, policy.EventTrip, o.events[0])
@@ -92,11 +93,11 @@ func TestTheIncidentTrips(t *testing.T) {
 	assert.Less(t, o.at[0], 20*time.Minute)
 
 	require.Len(t, o.verdicts, 2)
-	assert.False(t, o.verdicts[0].Ended, "the ceiling slowed the spin, it did not end it")
+	assert.False(t, o.verdicts[0].Ended, "the ceiling slowed the load, it did not end it")
 	assert.InDelta(t, 0.5, o.verdicts[0].During.Cores(), 0.02)
 }
 
-func TestTheCulpritTripsOnAllocationFirst(t *testing.T) {
+func TestReplay_CulpritTripsOnAllocationFirst(t *testing.T) {
 	o := replay(t, "culprit", `
 interval: 10s
 rules:
@@ -108,8 +109,8 @@ rules:
 	assert.Less(t, o.at[0], 16*time.Minute+30*time.Second)
 }
 
-// TestBursts: 5 minutes in 9 at 1.6 cores. Plain `for: 10m` never sees it, the credit does in the second burst.
-func TestBursts(t *testing.T) {
+// TestReplay_BurstsUseUpCredit: 5 minutes in 9 at 1.6 cores. Plain `for: 10m` never sees it, the credit does in the second burst.
+func TestReplay_BurstsUseUpCredit(t *testing.T) {
 	assert.Empty(t, replay(t, "bursts", plainFor).events)
 
 	o := replay(t, "bursts", creditor)
@@ -123,8 +124,8 @@ func TestBursts(t *testing.T) {
 	assert.NotEmpty(t, replay(t, "bursts", "interval: 10s\nrules: [{name: Dip, signal: cpu, threshold: 400m, for: 10m, dip: 30%}]").events)
 }
 
-// TestAPullStormDoesNotTrip: three minutes of pulling images is what spegel is for. For every seed, because the bucket's start differs.
-func TestAPullStormDoesNotTrip(t *testing.T) {
+// TestReplay_PullStormDoesNotTrip: three minutes of pulling images is what spegel is for. For every seed, because the bucket's start differs.
+func TestReplay_PullStormDoesNotTrip(t *testing.T) {
 	assert.Empty(t, replay(t, "pull-storm", "").events)
 
 	file, err := os.ReadFile("testdata/pull-storm.jsonl")
@@ -140,11 +141,11 @@ func TestAPullStormDoesNotTrip(t *testing.T) {
 	}
 }
 
-// TestFlappingIsBounded: six hours of a load that comes back as soon as it may.
-func TestFlappingIsBounded(t *testing.T) {
+// TestReplay_FlappingIsBounded: six hours of a load that comes back as soon as it may.
+func TestReplay_FlappingIsBounded(t *testing.T) {
 	o := replay(t, "flapping", "")
 
-	bound := policy.MaxTrips(config.Default().Ceiling)
+	bound := plant.MaxTrips(config.Default().Policy().Ceiling)
 	longest := config.Default().Ceiling.Backoff.Max.Duration
 
 	var trips []time.Duration
@@ -155,7 +156,7 @@ func TestFlappingIsBounded(t *testing.T) {
 		}
 	}
 
-	require.GreaterOrEqual(t, len(trips), 3, "it does flap")
+	require.GreaterOrEqual(t, len(trips), 3, "the load does flap")
 
 	for i := range trips {
 		inside := 0
@@ -174,9 +175,9 @@ func TestFlappingIsBounded(t *testing.T) {
 	t.Logf("%d events in 6 h: %v at %v", len(o.events), o.events, o.at)
 }
 
-// TestCappedButDemanding: under 250m usage is below every threshold, and that is no reason to release.
-func TestCappedButDemanding(t *testing.T) {
-	o := replay(t, "capped", "")
+// TestReplay_ThrottledIsNotReleased: under 250m usage is below every threshold, which is no reason to release.
+func TestReplay_ThrottledIsNotReleased(t *testing.T) {
+	o := replay(t, "throttled", "")
 	require.NotEmpty(t, o.events)
 
 	released := time.Duration(0)
@@ -190,15 +191,15 @@ func TestCappedButDemanding(t *testing.T) {
 		}
 	}
 
-	assert.NotZero(t, released, "but it is not forgotten either")
+	assert.NotZero(t, released, "it is probed")
 
 	last := o.last.Decision
 	assert.True(t, last.Held)
 	assert.True(t, last.Throttled)
 }
 
-// TestAReplayIsWhatHappened: the recorded configuration gives the recorded decisions, every time.
-func TestAReplayIsWhatHappened(t *testing.T) {
+// TestReplay_IsDeterministic: the recorded configuration gives the recorded decisions, every time.
+func TestReplay_IsDeterministic(t *testing.T) {
 	a, b := replay(t, "flapping", ""), replay(t, "flapping", "")
 	assert.Equal(t, a.events, b.events)
 	assert.Equal(t, a.at, b.at)

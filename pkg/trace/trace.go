@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package trace is the record of what the policy saw: JSON, one object per line, of samples and the
-// configuration they were judged by.
+// Package trace is the record of the policy's input: JSON, one object per line, of samples and the configuration that
+// decided on them.
 //
 // A trace replays to the same decisions, or shows what another configuration would have decided. The
-// package opens no file: it reads from and writes to what it is given.
+// package opens no file: it reads from a reader and returns the lines to write.
 package trace
 
 //go:generate go run ../../test/traces -dir testdata
@@ -24,17 +24,17 @@ import (
 // Version of the format; it stands in every header.
 const Version = 1
 
-// maxLine is the longest line that is read. A header holds a configuration document, which Talos bounds too.
+// maxLine is the longest line in bytes. A header holds a configuration document, which Talos bounds, too.
 const maxLine = 1 << 20
 
-// Line is one line: a header or a sample.
+// Line is one line: either a header or a sample.
 type Line struct {
 	Header *Header `json:"header,omitempty"`
 	Sample *Sample `json:"sample,omitempty"`
 }
 
-// Header says how the samples after it were judged. There is one at the beginning, and one wherever
-// that changed.
+// Header is the configuration that decided on the samples after it. A trace begins with one, and has one wherever the
+// configuration changed.
 type Header struct {
 	Version int `json:"version"`
 	// Config is the document (YAML).
@@ -46,27 +46,27 @@ type Header struct {
 // Sample is one reading of one workload.
 type Sample struct {
 	Workload string `json:"workload"`
-	// Container changes when the workload is restarted and its counters begin anew.
+	// Container changes when the workload is restarted and its counters begin at zero.
 	Container string `json:"container,omitempty"`
 	policy.Sample
 }
 
-// Encode writes a line, with its end.
+// Encode returns the JSON of a line, with its line feed.
 func Encode(line Line) ([]byte, error) {
 	data, err := json.Marshal(line)
 	if err != nil {
-		return nil, fmt.Errorf("error encoding trace line: %w", err)
+		return nil, fmt.Errorf("failed to encode a trace line: %w", err)
 	}
 
 	return append(data, '\n'), nil
 }
 
-// ErrNoHeader says that a trace does not begin with a header.
+// ErrNoHeader is returned for a trace that does not begin with a header.
 var ErrNoHeader = errors.New("a trace begins with a header")
 
-// Read reads a trace line by line. An error names the line and is the last thing it yields. What was
-// cut off is left out, because a recorder can be stopped while it writes: a line that does not parse
-// at the very end, or where the next process began anew with a header.
+// Read reads a trace line by line. An error names the line and is the last element. A line that was cut off is left out,
+// because a recorder can be stopped while it writes: one that does not parse at the very end, or before the header of the
+// next process.
 func Read(r io.Reader) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		lines := &lineReader{in: bufio.NewReaderSize(r, 64<<10)}
@@ -78,7 +78,7 @@ func Read(r io.Reader) iter.Seq2[Line, error] {
 			case errors.Is(err, io.EOF):
 				return
 			case err != nil:
-				yield(Line{}, fmt.Errorf("error reading trace line %d: %w", lines.number, err))
+				yield(Line{}, fmt.Errorf("failed to read trace line %d: %w", lines.number, err))
 
 				return
 			case !yield(line, nil):
@@ -94,7 +94,7 @@ type lineReader struct {
 	begun  bool
 }
 
-// next is the next whole line, or io.EOF.
+// next returns the next whole line, or io.EOF.
 func (l *lineReader) next() (Line, error) {
 	for {
 		l.number++
@@ -117,14 +117,14 @@ func (l *lineReader) next() (Line, error) {
 			l.begun = true
 
 			return line, nil
-		case !l.begun || readErr == nil && !l.beginsAnew():
+		case !l.begun || readErr == nil && !l.beginsAgain():
 			return Line{}, err
 		}
 	}
 }
 
-// beginsAnew tells that the next line is a header.
-func (l *lineReader) beginsAnew() bool {
+// beginsAgain reports whether the next line is a header.
+func (l *lineReader) beginsAgain() bool {
 	const begin = `{"header":`
 
 	next, err := l.in.Peek(len(begin))

@@ -42,7 +42,7 @@ func sample(at time.Duration, cores float64) trace.Line {
 	}}
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestRead_ReturnsEncodedLines(t *testing.T) {
 	lines := []trace.Line{header("mode: observe"), sample(time.Second, 1), sample(2*time.Second, 2.5)}
 
 	var read []trace.Line
@@ -56,36 +56,38 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	assert.Equal(t, lines, read)
 }
 
-func TestErrorsNameTheLine(t *testing.T) {
+func TestReplay_ErrorsNameTheLine(t *testing.T) {
 	good := encode(t, header(""))
 
-	for _, test := range []struct{ text, want string }{
-		{"", ""},
-		{encode(t, sample(0, 0)), "line 1: a trace begins with a header"},
-		{`{"header":{"version":9}}` + "\n", "line 1: version 9, this program reads version 1"},
-		{good + "{}\n", "line 2: a line is either a header or a sample"},
-		{good + "nonsense\n" + encode(t, sample(0, 0)), "line 2: invalid character"},
-		{good + `{"sample":{"workload":"a","smell":1}}` + "\n", `line 2: json: unknown field "smell"`},
-		{good + `{"sample":{}}` + "\n", "line 2: sample without a workload"},
-		{good + `{"sample":{"workload":"a"}} {}` + "\n", "line 2: more than one object"},
-		{good + strings.Repeat("x", 2<<20) + "\n", "line 2: longer than"},
-		{encode(t, header("mode: kill")), `error parsing the recorded configuration: line 1: mode: "kill" is not allowed`},
-		{good + `{"sample":{"workload":"a","at":12`, ""},
-		{good + `{"sample":{"workload":"a","at":12` + "\n" + good, ""},
-		{good + `{"sample":{"workload":"a","at":12` + "\n" + encode(t, sample(0, 0)) + good, "line 2: unexpected EOF"},
-		{good + "nonsense\n\n", "line 2: invalid character"},
+	for _, test := range []struct{ name, text, want string }{
+		{"empty", "", ""},
+		{"no header", encode(t, sample(0, 0)), "line 1: a trace begins with a header"},
+		{"unknown version", `{"header":{"version":9}}` + "\n", "line 1: version 9, this program reads version 1"},
+		{"empty object", good + "{}\n", "line 2: a line is either a header or a sample"},
+		{"not JSON", good + "nonsense\n" + encode(t, sample(0, 0)), "line 2: invalid character"},
+		{"unknown field", good + `{"sample":{"workload":"a","smell":1}}` + "\n", `line 2: json: unknown field "smell"`},
+		{"no workload", good + `{"sample":{}}` + "\n", "line 2: sample without a workload"},
+		{"two objects", good + `{"sample":{"workload":"a"}} {}` + "\n", "line 2: more than one object"},
+		{"too long", good + strings.Repeat("x", 2<<20) + "\n", "line 2: longer than"},
+		{"bad configuration", encode(t, header("mode: kill")), `failed to parse the recorded configuration: line 1: invalid mode "kill": must be observe or enforce`},
+		{"cut off at the end", good + `{"sample":{"workload":"a","at":12`, ""},
+		{"cut off before a header", good + `{"sample":{"workload":"a","at":12` + "\n" + good, ""},
+		{"cut off before a sample", good + `{"sample":{"workload":"a","at":12` + "\n" + encode(t, sample(0, 0)) + good, "line 2: unexpected EOF"},
+		{"not JSON at the end", good + "nonsense\n\n", "line 2: invalid character"},
 	} {
-		err := trace.Replay(strings.NewReader(test.text), nil, func(trace.Step) {})
+		t.Run(test.name, func(t *testing.T) {
+			err := trace.Replay(strings.NewReader(test.text), nil, func(trace.Step) {})
 
-		if test.want == "" {
-			assert.NoError(t, err, "an empty trace, or one that was cut off while it was written")
-		} else {
-			assert.ErrorContains(t, err, test.want)
-		}
+			if test.want == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorContains(t, err, test.want)
+			}
+		})
 	}
 }
 
-func TestANewContainerAndANewConfigurationKeepTheHold(t *testing.T) {
+func TestReplay_KeepsHoldOverNewContainerAndConfiguration(t *testing.T) {
 	const document = "rules: [{name: A, signal: cpu, threshold: 400m, for: 2s, window: 2s}]\n"
 
 	lines := []trace.Line{header(document)}
@@ -116,7 +118,7 @@ func FuzzReplay(f *testing.F) {
 	f.Add([]byte(encode(f, header("interval: 100ms"), sample(1, 1), sample(2, 1e300), sample(3, 0))))
 
 	f.Fuzz(func(t *testing.T, data []byte) {
-		// Whatever it says of the input, it must not panic, nor decide nonsense on what it takes.
+		// On any input it must not panic, and its decisions must be within bounds.
 		trace.Replay(bytes.NewReader(data), nil, func(s trace.Step) {
 			d := s.Decision
 

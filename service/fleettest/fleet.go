@@ -138,7 +138,7 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 
 		actions := record.NewActions(g.State, logger)
 
-		overrides, err := override.Open(ctx, g.State, actions, override.File{}, boottime.Now, logger)
+		overrides, err := override.Open(ctx, g.State, actions, nil, override.File{}, boottime.Now, logger)
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ import (
 
 // calibrate does the same work on every machine, so that two of them can be compared.
 func calibrate(_ context.Context, found *result.Guest) error {
-	engine := policy.New(config.Default(), policy.Options{})
+	engine := policy.New(config.Default().Policy(), policy.Options{})
 	sample := policy.Sample{}
 
 	fd, err := unix.Open("/proc/self/stat", unix.O_RDONLY, 0)

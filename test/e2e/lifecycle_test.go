@@ -192,7 +192,7 @@ func TestABrokenDocumentHarmsNobody(t *testing.T) {
 
 	for range 3 {
 		s := serve(t, n, extension.ServicePath, "mode: kill")
-		s.diagnoses(t, `line 1: mode: \"kill\" is not allowed, allowed is observe or enforce`)
+		s.diagnoses(t, `line 1: invalid mode \"kill\": must be observe or enforce`)
 		s.stops(t)
 
 		assert.Equal(t, unlimited, cpuMax(t, pod))

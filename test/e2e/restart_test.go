@@ -229,7 +229,7 @@ func (l *loop) broken(t *testing.T) {
 	t.Helper()
 
 	s := serve(t, l.node, extension.ServicePath, "interval: 5ms")
-	s.diagnoses(t, `line 1: interval: \"5ms\" is not allowed`)
+	s.diagnoses(t, `line 1: invalid interval \"5ms\": must be`)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	noJournals(t)
 	s.stops(t)

@@ -266,10 +266,10 @@ func TestBadConfig_KeepsTheServiceRunning(t *testing.T) {
 	n := theTestNode(t)
 
 	for document, want := range map[string]string{
-		"interval: 5ms":                  `interval: "5ms" is not allowed, allowed is a duration of 100ms..1m0s`,
-		"mode: [":                        `error parsing YAML`,
-		"ceiling: {cpu: 50m}":            `ceiling.cpu: "50m" is not allowed, allowed is a quantity of 100m..1024 cores`,
-		"rules: [{name: X, signal: io}]": `rules[0].signal: "io" is not allowed, allowed is cpu or networkTx`,
+		"interval: 5ms":                  `invalid interval "5ms": must be a duration of 100ms..1m0s`,
+		"mode: [":                        `failed to parse YAML`,
+		"ceiling: {cpu: 50m}":            `invalid ceiling.cpu "50m": must be a number of cores such as 500m (100m..1024)`,
+		"rules: [{name: X, signal: io}]": `invalid rules[0].signal "io": must be cpu, networkTx`,
 	} {
 		t.Run(document, func(t *testing.T) {
 			s := serve(t, n, extension.ServicePath, document)

@@ -71,8 +71,8 @@ type Loop struct {
 	Step time.Duration
 	// Owner is the owner's own limit in cores, 0 for none.
 	Owner float64
-	// Manual is a person's ceiling in cores, 0 for none.
-	Manual float64
+	// Override is the ceiling of an override in cores, 0 for none.
+	Override float64
 
 	quota float64
 }
@@ -82,13 +82,13 @@ func (l *Loop) Run(d time.Duration, demand float64, see func(policy.Sample, poli
 	for end := l.Plant.Sample.At + d; l.Plant.Sample.At < end; {
 		quota := l.quota
 
-		for _, limit := range []float64{l.Owner, l.Manual} {
+		for _, limit := range []float64{l.Owner, l.Override} {
 			if limit > 0 && (quota == 0 || limit < quota) {
 				quota = limit
 			}
 		}
 
-		l.Plant.Sample.Owner, l.Plant.Sample.Manual = l.Owner, l.Manual
+		l.Plant.Sample.Owner, l.Plant.Sample.Override = l.Owner, l.Override
 		sample := l.Plant.Run(l.Step, demand, quota)
 		decision := l.Engine.Step(sample)
 

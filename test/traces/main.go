@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command traces writes the traces that the tests replay (go generate ./pkg/trace): hours of a modelled
-// spegel container, judged by the defaults while they were recorded.
+// Command traces writes the traces that the tests replay (go generate ./pkg/trace): hours of a modelled spegel
+// container, with the decisions of the defaults in force.
 package main
 
 import (
@@ -39,12 +39,12 @@ type scenario struct {
 	phases   []phase
 }
 
-// seed draws every node's own part: the noise and the start of the credits.
+// seed draws what differs between nodes: the noise and the start of the credits.
 const seed = 2
 
 const (
-	// healthy, culprit and victim are a node's cores in the recorded incident (shared/incident-traces).
-	healthy, culprit, victim = 0.006, 0.909, 0.342
+	// healthy, culprit and affected are a node's cores in the recorded incident (shared/incident-traces).
+	healthy, culprit, affected = 0.006, 0.909, 0.342
 
 	observe = "mode: observe\ninterval: 10s\n"
 	enforce = "interval: 10s\n"
@@ -55,13 +55,13 @@ func scenarios() []scenario {
 		{"idle", enforce, []phase{{2 * time.Hour, healthy}}},
 		{"incident", enforce, []phase{{10 * time.Minute, 0.25}, {50 * time.Minute, 1.8}}},
 		{"culprit", enforce, []phase{{10 * time.Minute, healthy}, {20 * time.Minute, culprit}}},
-		{"victim", enforce, []phase{{10 * time.Minute, healthy}, {50 * time.Minute, victim}}},
-		// Spegel up to v0.5.x: every 9 minutes it advertises for 5. Nothing was capped while it was recorded.
+		{"affected", enforce, []phase{{10 * time.Minute, healthy}, {50 * time.Minute, affected}}},
+		// Spegel up to v0.5.x: every 9 minutes it advertises for 5. No ceiling was in force while it was recorded.
 		{"bursts", observe, repeat(8, phase{5 * time.Minute, 1.6}, phase{4 * time.Minute, healthy})},
 		{"pull-storm", enforce, []phase{{10 * time.Minute, healthy}, {3 * time.Minute, 1.8}, {47 * time.Minute, healthy}}},
 		{"flapping", "interval: 15s\n", flapping()},
 		// Demand that goes on under a ceiling below the threshold, where usage alone looks calm.
-		{"capped", enforce + "ceiling: {cpu: 250m}\n", []phase{{10 * time.Minute, healthy}, {80 * time.Minute, 1.8}}},
+		{"throttled", enforce + "ceiling: {cpu: 250m}\n", []phase{{10 * time.Minute, healthy}, {80 * time.Minute, 1.8}}},
 	}
 }
 
@@ -100,7 +100,7 @@ func run() error {
 
 	for _, s := range scenarios() {
 		if err := record(filepath.Join(*dir, s.name+".jsonl"), s); err != nil {
-			return fmt.Errorf("error recording %s: %w", s.name, err)
+			return fmt.Errorf("failed to record %s: %w", s.name, err)
 		}
 	}
 
@@ -133,7 +133,7 @@ func record(path string, s scenario) error {
 
 	write(trace.Line{Header: &trace.Header{Version: trace.Version, Config: s.document, Seed: seed}})
 
-	loop := plant.Loop{Engine: policy.New(cfg, policy.Options{Seed: seed}), Step: cfg.Interval.Duration}
+	loop := plant.Loop{Engine: policy.New(cfg.Policy(), policy.Options{Seed: seed}), Step: cfg.Interval.Duration}
 	random := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // it must come out the same again
 
 	for _, p := range s.phases {

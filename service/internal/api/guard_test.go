@@ -94,7 +94,7 @@ func newGuard(t *testing.T, opts options) *guard {
 
 	actions := record.NewActions(st, logger)
 
-	overrides, err := override.Open(ctx, st, actions, override.File{Path: filepath.Join(t.TempDir(), "overrides.json")}, boottime.Now, logger)
+	overrides, err := override.Open(ctx, st, actions, nil, override.File{Path: filepath.Join(t.TempDir(), "overrides.json")}, boottime.Now, logger)
 	require.NoError(t, err)
 
 	g := &guard{

@@ -38,6 +38,8 @@ type CeilingController struct {
 	Adopted enforce.Adopted
 	// Initial configuration, until the active one is read.
 	Initial config.Config
+	// Active is the configuration in force.
+	Active *config.Active
 	// Evidence is where evidence is kept; nil captures none.
 	Evidence *record.Evidence
 	// Log takes what was done.
@@ -112,7 +114,7 @@ func (c *CeilingController) begin() {
 		return
 	}
 
-	c.config.Config = c.Initial
+	c.config.Config, c.config.Active = c.Initial, c.Active
 	c.enforcer = enforcer{
 		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphaned: c.Adopted.Ceilings},
 		evidence:  evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}},

@@ -6,6 +6,7 @@ package controllers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -20,22 +21,27 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// configInterval: Talos restarts the service when its document changes, so this is for machines that do not.
+// configInterval is the time between two reads of the document. Talos restarts the service when it changes; other
+// machines do not.
 const configInterval = 2 * time.Second
 
 // maxReminder is the longest time between two log lines about the same problem of the document.
 const maxReminder = time.Hour
 
-// ConfigController publishes the configuration in force. A document that cannot be used leaves the last good one in
-// force; before the first good one, the defaults in mode observe.
+// ConfigController publishes the configuration in force. A document with errors leaves the last good one in force;
+// before the first good one, the defaults in mode observe.
 type ConfigController struct {
+	// Path of the document.
 	Path string
-	// Served is the configuration that the API and the metrics are served with, from the service's start.
-	Served config.Config
+	// Initial is the document that the service started with; its API and metrics listeners stay as configured there.
+	Initial LoadedConfig
+	// Active takes the configuration in force.
+	Active *config.Active
+	// Interval between two reads of the document; 0 for the default.
+	Interval time.Duration
 
-	// seen is the file as it was last, when everything has been said about it: it is looked at every few seconds,
-	// and hardly ever changes.
-	seen *[]byte
+	// loaded is the document that was applied last; nil before the first.
+	loaded *LoadedConfig
 	// problem with the document, empty for none, and the time (CLOCK_BOOTTIME) and delay of the next log line about it.
 	problem  string
 	remindAt time.Duration
@@ -58,37 +64,42 @@ func (*ConfigController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *ConfigController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	interval := func() time.Duration { return configInterval }
+	interval := func() time.Duration { return cmp.Or(c.Interval, configInterval) }
 
 	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
 }
 
-func (c *ConfigController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	document, readErr := readDocument(c.Path)
+func (c *ConfigController) reconcile(ctx context.Context, r controller.Writer, logger *zap.Logger) error {
+	if fresh := c.fresh(); fresh != nil {
+		if err := c.apply(ctx, r, *fresh, logger); err != nil {
+			return err
+		}
 
-	if readErr == nil && c.seen != nil && bytes.Equal(*c.seen, document) && (*c.seen == nil) == (document == nil) {
-		c.remind(boottime.Now(), logger)
-
-		return nil
-	}
-
-	if err := c.take(ctx, r, loadDocument(c.Path, document, readErr), logger); err != nil {
-		return err
+		c.loaded = fresh
 	}
 
 	c.remind(boottime.Now(), logger)
 
-	c.seen = nil
-	if readErr == nil {
-		c.seen = &document
-	}
-
 	return nil
 }
 
-// take puts a document in force, or says why not.
-func (c *ConfigController) take(ctx context.Context, r controller.Writer, loaded LoadedConfig, logger *zap.Logger) error {
-	fresh, err := loaded.spec()
+// fresh returns the document when it is not the one that was applied last; nil otherwise.
+func (c *ConfigController) fresh() *LoadedConfig {
+	if c.loaded == nil {
+		return &c.Initial
+	}
+
+	document, err := readDocument(c.Path)
+	if err == nil && !c.loaded.unread && bytes.Equal(c.loaded.document, document) && (c.loaded.document == nil) == (document == nil) {
+		return nil
+	}
+
+	return new(loadDocument(c.Path, document, err))
+}
+
+// apply puts a document in force, or reports why it cannot be used.
+func (c *ConfigController) apply(ctx context.Context, r controller.Writer, loaded LoadedConfig, logger *zap.Logger) error {
+	spec, err := loaded.spec()
 	if err != nil {
 		return err
 	}
@@ -96,28 +107,31 @@ func (c *ConfigController) take(ctx context.Context, r controller.Writer, loaded
 	source := ""
 
 	err = safe.WriterModify(ctx, r, resources.NewGuardConfig(resources.GuardConfigID), func(g *resources.GuardConfig) error {
-		spec := g.TypedSpec()
+		current := g.TypedSpec()
 
 		switch {
-		case loaded.Err != nil && spec.Document != "":
-			spec.LastError = fresh.LastError
-		case spec.Document != fresh.Document:
-			logger.Info("configuration in force", zap.String("mode", fresh.Mode), zap.String("source", fresh.Source))
+		case loaded.Err != nil && current.Document != "":
+			current.LastError = spec.LastError
+		case current.Document != spec.Document:
+			logger.Info("configuration in force", zap.String("mode", spec.Mode), zap.String("source", spec.Source))
 
 			fallthrough
 		default:
-			*spec = fresh
+			// Before the resource, which is the event for those who read it.
+			c.Active.Set(spec.Document, loaded.Config)
+
+			*current = spec
 		}
 
-		source = spec.Source
+		source = current.Source
 
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("error publishing the configuration: %w", err)
+		return fmt.Errorf("failed to publish the configuration: %w", err)
 	}
 
-	reason, message := c.judge(loaded, source)
+	reason, message := c.condition(loaded, source)
 
 	if _, err = setCondition(ctx, r, resources.ConditionConfig, reason, message); err != nil {
 		return err
@@ -130,8 +144,8 @@ func (c *ConfigController) take(ctx context.Context, r controller.Writer, loaded
 	return nil
 }
 
-// judge returns the condition of a document, when the configuration in force is source's.
-func (c *ConfigController) judge(loaded LoadedConfig, source string) (reason, message string) {
+// condition returns the condition of a document while the configuration of the source is in force.
+func (c *ConfigController) condition(loaded LoadedConfig, source string) (reason, message string) {
 	if loaded.Err != nil {
 		inForce := "the last good configuration stays in force"
 		if source == SourceFallback {
@@ -141,15 +155,15 @@ func (c *ConfigController) judge(loaded LoadedConfig, source string) (reason, me
 		return resources.ReasonBadConfig, loaded.Err.Error() + "; " + inForce
 	}
 
-	if fields := restartFields(c.Served, loaded.Config); len(fields) > 0 {
+	if fields := restartFields(c.Initial.Config, loaded.Config); len(fields) > 0 {
 		return resources.ReasonRestartRequired, "restart the service to apply " + strings.Join(fields, ", ") + "; all other fields are in force"
 	}
 
 	return resources.ReasonOK, ""
 }
 
-// remind logs the problem with the document again and again, ever more slowly: the last lines of the log are what
-// Talos shows of a service.
+// remind logs the problem with the document repeatedly, ever more slowly: the last lines of the log are what Talos
+// shows of a service.
 func (c *ConfigController) remind(now time.Duration, logger *zap.Logger) {
 	if c.problem == "" || now < c.remindAt {
 		return

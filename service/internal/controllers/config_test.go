@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,32 +17,114 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// TestTheLastGoodConfigurationStaysInForce goes from no document over a good one to a bad one and back.
-func TestTheLastGoodConfigurationStaysInForce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	s := newSuite(t, newState(t), &ConfigController{Path: path, Served: config.Default()})
+// configured is a ConfigController over a document in a file.
+type configured struct {
+	*suite
 
-	waitFor := func(match func(resources.GuardConfigSpec) bool) resources.GuardConfigSpec {
-		return await(s, resources.NewGuardConfig(resources.GuardConfigID), match)
+	active *config.Active
+	path   string
+}
+
+// newConfigured starts it with a document; an empty one is no file.
+func newConfigured(t *testing.T, document string) *configured {
+	t.Helper()
+
+	c := &configured{active: &config.Active{}, path: filepath.Join(t.TempDir(), "config.yaml")}
+
+	if document != "" {
+		c.write(t, document)
 	}
 
-	spec := waitFor(func(s resources.GuardConfigSpec) bool { return s.Mode == "enforce" })
-	assert.Equal(t, SourceDefaults, spec.Source)
+	c.suite = newSuite(t, newState(t), &ConfigController{Path: c.path, Initial: LoadConfig(c.path), Active: c.active, Interval: time.Millisecond})
 
-	require.NoError(t, os.WriteFile(path, []byte("mode: observe"), 0o600))
+	return c
+}
 
-	good := waitFor(func(s resources.GuardConfigSpec) bool { return s.Mode == "observe" })
-	assert.Equal(t, path, good.Source)
+func (c *configured) write(t *testing.T, document string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(c.path+".new", []byte(document), 0o600))
+	require.NoError(t, os.Rename(c.path+".new", c.path))
+}
 
-	require.NoError(t, os.WriteFile(path, []byte("mode: perhaps"), 0o600))
+// spec waits until the configuration matches.
+func (c *configured) spec(match func(resources.GuardConfigSpec) bool) resources.GuardConfigSpec {
+	return await(c.suite, resources.NewGuardConfig(resources.GuardConfigID), match)
+}
 
-	bad := waitFor(func(s resources.GuardConfigSpec) bool { return s.LastError != "" })
-	assert.Contains(t, bad.LastError, `mode: "perhaps" is not allowed, allowed is observe or enforce`)
+// condition waits until the condition has a reason, and returns its message.
+func (c *configured) condition(reason string) string {
+	return await(c.suite, resources.NewCondition(resources.ConditionConfig), func(c resources.ConditionSpec) bool { return c.Reason == reason }).Message
+}
+
+func TestConfigController_PublishesInitialDocument(t *testing.T) {
+	for _, test := range []struct {
+		name, document string
+		mode, source   string
+		reason, text   string
+	}{
+		{name: "no document", mode: "enforce", source: SourceDefaults, reason: resources.ReasonOK},
+		{name: "good document", document: "mode: observe", mode: "observe", reason: resources.ReasonOK},
+		{
+			name: "bad document", document: "mode: perhaps", mode: "observe", source: SourceFallback,
+			reason: resources.ReasonBadConfig, text: "the defaults are in force in mode observe",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newConfigured(t, test.document)
+
+			spec := c.spec(func(s resources.GuardConfigSpec) bool { return s.Document != "" })
+			assert.Equal(t, test.mode, spec.Mode)
+
+			if test.source == "" {
+				test.source = c.path
+			}
+
+			assert.Equal(t, test.source, spec.Source)
+			assert.Contains(t, c.condition(test.reason), test.text)
+
+			cfg, err := c.active.Parse(spec.Document)
+			require.NoError(t, err)
+			assert.Equal(t, test.mode, string(cfg.Mode))
+		})
+	}
+}
+
+func TestConfigController_KeepsLastGoodDocument(t *testing.T) {
+	c := newConfigured(t, "")
+	c.spec(func(s resources.GuardConfigSpec) bool { return s.Mode == "enforce" })
+
+	c.write(t, "mode: observe")
+
+	good := c.spec(func(s resources.GuardConfigSpec) bool { return s.Mode == "observe" })
+	assert.Equal(t, c.path, good.Source)
+	assert.Contains(t, good.Settings, resources.ConfigSetting{Field: "mode", Value: "observe", Origin: "line 1"})
+
+	c.write(t, "mode: perhaps")
+
+	bad := c.spec(func(s resources.GuardConfigSpec) bool { return s.LastError != "" })
+	assert.Contains(t, bad.LastError, `line 1: invalid mode "perhaps": must be observe or enforce`)
 	assert.Equal(t, good.Document, bad.Document)
+	assert.Contains(t, c.condition(resources.ReasonBadConfig), "the last good configuration stays in force")
 
-	condition := await(s, resources.NewCondition(resources.ConditionConfig), func(c resources.ConditionSpec) bool { return !c.OK })
-	assert.Equal(t, resources.ReasonBadConfig, condition.Reason)
+	require.NoError(t, os.Remove(c.path))
+	c.spec(func(s resources.GuardConfigSpec) bool { return s.LastError == "" && s.Mode == "enforce" })
+	c.condition(resources.ReasonOK)
+}
 
-	require.NoError(t, os.Remove(path))
-	waitFor(func(s resources.GuardConfigSpec) bool { return s.LastError == "" && s.Mode == "enforce" })
+func TestConfigController_NamesFieldsThatNeedRestart(t *testing.T) {
+	for _, test := range []struct{ name, before, after, fields string }{
+		{"port of the API", "", "api: {listen: ':1'}", "api.listen"},
+		{"API off", "", "api: {tls: {source: none}}", "api.tls"},
+		{"forwarding", "", "api: {forward: true}", "api.forward"},
+		{"metrics on", "", "metrics: {listen: ':1'}", "metrics.listen"},
+		{"TLS of metrics", "metrics: {listen: ':1'}", "metrics: {listen: ':1', tls: {source: talos}}", "metrics.tls"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newConfigured(t, test.before)
+			c.condition(resources.ReasonOK)
+
+			c.write(t, test.after)
+			assert.Equal(t, "restart the service to apply "+test.fields+"; all other fields are in force", c.condition(resources.ReasonRestartRequired))
+		})
+	}
 }

@@ -22,14 +22,16 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// activeConfig is the configuration in force. It is parsed when it changes, not at each look.
+// activeConfig is a controller's view of the configuration in force.
 type activeConfig struct {
 	config.Config
 
+	// Active has it parsed.
+	Active   *config.Active
 	document string
 }
 
-// read brings it up to date and tells whether it changed; ok is false before there is one.
+// read brings it up to date and reports whether it changed; ok is false before there is one.
 func (a *activeConfig) read(ctx context.Context, r controller.Reader) (changed, ok bool, err error) {
 	guardConfig, err := safe.ReaderGetByID[*resources.GuardConfig](ctx, r, resources.GuardConfigID)
 	if err != nil {
@@ -37,18 +39,17 @@ func (a *activeConfig) read(ctx context.Context, r controller.Reader) (changed, 
 			return false, false, nil
 		}
 
-		return false, false, fmt.Errorf("error reading the active configuration: %w", err)
+		return false, false, fmt.Errorf("failed to read the active configuration: %w", err)
 	}
 
-	// Before the first good document there is none; ConfigController has said why.
 	document := guardConfig.TypedSpec().Document
 	if document == "" || document == a.document {
 		return false, document != "", nil
 	}
 
-	cfg, err := config.Parse([]byte(document))
+	cfg, err := a.Active.Parse(document)
 	if err != nil {
-		return false, false, fmt.Errorf("error parsing the active configuration: %w", err)
+		return false, false, fmt.Errorf("failed to parse the active configuration: %w", err)
 	}
 
 	a.Config, a.document = cfg, document

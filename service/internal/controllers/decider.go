@@ -26,7 +26,7 @@ type decider struct {
 	seed    uint64
 	history *record.History
 
-	config    config.Config
+	policy    policy.Config
 	settings  decide.Settings
 	recorder  record.Trace
 	workloads workloads
@@ -34,14 +34,14 @@ type decider struct {
 
 // configure starts every history anew under a configuration; a hold in force stays.
 func (d *decider) configure(ctx context.Context, r controller.Writer, cfg config.Config, document string) error {
-	d.config, d.settings = cfg, settingsOf(cfg)
+	d.policy, d.settings = cfg.Policy(), settingsOf(cfg)
 
 	for _, w := range d.workloads.known {
 		if err := w.rules.withdraw(ctx, r); err != nil {
 			return err
 		}
 
-		w.Replace(d.engine(w.Memory()))
+		w.Replace(d.engine(w.SavedState()))
 	}
 
 	d.recorder.Configure(cfg.Trace, trace.Header{Version: trace.Version, Config: document, Seed: d.seed})
@@ -49,8 +49,8 @@ func (d *decider) configure(ctx context.Context, r controller.Writer, cfg config
 	return nil
 }
 
-func (d *decider) engine(memory policy.Memory) *policy.Engine {
-	return policy.New(d.config, policy.Options{Seed: d.seed, Memory: memory})
+func (d *decider) engine(saved policy.SavedState) *policy.Engine {
+	return policy.New(d.policy, policy.Options{Seed: d.seed, Saved: saved})
 }
 
 // decide steps one workload and publishes it. It reports whether its desired ceiling changed, and whether the status of
@@ -67,7 +67,7 @@ func (d *decider) decide(
 		d.history.Add(id, stats.ContainerID, sample)
 
 		if d.recorder.Wanted() {
-			d.recorder.Record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.config.Mode, id))
+			d.recorder.Record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.policy.Mode, id))
 		}
 
 		w.unlogged = w.Step(sample)
@@ -80,16 +80,16 @@ func (d *decider) decide(
 		w.saved = true
 
 		if err := d.workloads.save(d.state); err != nil {
-			targetLogger(logger, d.config.Mode, id).Error("failed to save decisions, a restart starts without them", zap.Error(err))
+			targetLogger(logger, d.policy.Mode, id).Error("failed to save decisions, a restart starts without them", zap.Error(err))
 		}
 	}
 
-	urgent, status, err = w.publish(ctx, r, id, &d.settings, d.config.Mode)
+	urgent, status, err = w.publish(ctx, r, id, &d.settings, d.policy.Mode)
 
 	// After it is published: a ceiling does not wait for the log.
 	if w.unlogged {
 		w.unlogged = false
-		logDecision(targetLogger(logger, d.config.Mode, id), w.Before(), w.Decision(), w.Reason())
+		logDecision(targetLogger(logger, d.policy.Mode, id), w.Before(), w.Decision(), w.Reason())
 	}
 
 	return urgent || w.Decision().Event != "", status, err

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
-	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
@@ -25,7 +24,7 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after *policy.D
 		}
 
 		logger.Info("rule state changed", zap.String("rule", status.Rule.Name), zap.String("state", string(status.State)),
-			zap.String("value", status.Rule.Signal.Format(status.Value)), zap.String("threshold", decide.Threshold(status.Rule)),
+			zap.String("value", status.Rule.Signal.Format(status.Value)), zap.String("threshold", status.Rule.Text),
 			zap.String("reason", status.Unavailable))
 	}
 

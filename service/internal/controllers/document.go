@@ -14,7 +14,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// Sources of a configuration that is no document's.
+// Sources of a configuration without a document.
 const (
 	// SourceDefaults: there is no document.
 	SourceDefaults = "defaults"
@@ -28,21 +28,23 @@ type LoadedConfig struct {
 
 	// Source is the document's path, SourceDefaults or SourceFallback.
 	Source string
-	// Err is why the document cannot be used, with every mistake in it. The defaults apply then, in mode observe: a
-	// guard that nobody could configure decides and reports, and writes nothing.
+	// Err is why the document cannot be used, with every error in it. The defaults apply then in mode observe, so that
+	// nothing is written.
 	Err error
 
+	// document as it was read, nil for none; unread is set when reading it failed.
 	document []byte
+	unread   bool
 }
 
-// LoadConfig reads the document at path. Without a file the defaults apply.
+// LoadConfig reads the document at a path. Without a file the defaults apply.
 func LoadConfig(path string) LoadedConfig {
 	document, err := readDocument(path)
 
 	return loadDocument(path, document, err)
 }
 
-// readDocument reads the file; nil is none.
+// readDocument reads the file; nil for none.
 func readDocument(path string) ([]byte, error) {
 	document, err := regular.ReadFile(path, config.MaxDocument)
 
@@ -50,14 +52,16 @@ func readDocument(path string) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("error reading configuration: %w", err)
+		return nil, fmt.Errorf("failed to read the configuration: %w", err)
 	default:
 		return document, nil
 	}
 }
 
-// loadDocument makes a configuration of a document, or of the error of reading it.
+// loadDocument returns the configuration of a document; err is the error of reading it.
 func loadDocument(path string, document []byte, err error) LoadedConfig {
+	unread := err != nil
+
 	if err == nil && document == nil {
 		return LoadedConfig{Config: config.Default(), Source: SourceDefaults}
 	}
@@ -66,12 +70,12 @@ func loadDocument(path string, document []byte, err error) LoadedConfig {
 
 	if err == nil {
 		if cfg, err = config.Parse(document); err != nil {
-			err = fmt.Errorf("error in configuration %s: %w", path, err)
+			err = fmt.Errorf("failed to load the configuration %s: %w", path, err)
 		}
 	}
 
 	if err != nil {
-		fallback := LoadedConfig{Config: config.Default(), Source: SourceFallback, Err: err}
+		fallback := LoadedConfig{Config: config.Default(), Source: SourceFallback, Err: err, document: document, unread: unread}
 		fallback.Mode = config.ModeObserve
 
 		return fallback
@@ -80,16 +84,11 @@ func loadDocument(path string, document []byte, err error) LoadedConfig {
 	return LoadedConfig{Config: cfg, Source: path, document: document}
 }
 
-// spec is what clients are shown of it.
+// spec returns the resource of the configuration.
 func (c LoadedConfig) spec() (resources.GuardConfigSpec, error) {
 	document, err := config.Marshal(c.Config)
 	if err != nil {
-		return resources.GuardConfigSpec{}, fmt.Errorf("error writing the effective configuration: %w", err)
-	}
-
-	settings, err := config.Settings(c.Config, c.document)
-	if err != nil {
-		return resources.GuardConfigSpec{}, err
+		return resources.GuardConfigSpec{}, fmt.Errorf("failed to write the effective configuration: %w", err)
 	}
 
 	spec := resources.GuardConfigSpec{Mode: string(c.Mode), Source: c.Source, Document: string(document)}
@@ -98,7 +97,13 @@ func (c LoadedConfig) spec() (resources.GuardConfigSpec, error) {
 		spec.LastError = c.Err.Error()
 	}
 
-	for _, setting := range settings {
+	// The defaults of a fallback are written on no line of its document.
+	written := c.document
+	if c.Err != nil {
+		written = nil
+	}
+
+	for _, setting := range config.Settings(c.Config, written) {
 		origin := resources.OriginDefault
 		if setting.Line > 0 {
 			origin = fmt.Sprintf("line %d", setting.Line)
@@ -110,12 +115,12 @@ func (c LoadedConfig) spec() (resources.GuardConfigSpec, error) {
 	return spec, nil
 }
 
-// restartFields are the fields of a configuration that take a restart of the service: its listeners are those that
-// the service started with.
-func restartFields(served, wanted config.Config) []string {
-	// Without a listener its other fields mean nothing.
-	onTCP := served.API.TLS.Source != config.TLSNone && wanted.API.TLS.Source != config.TLSNone
-	exporting := served.Metrics.Listen != "" && wanted.Metrics.Listen != ""
+// restartFields returns the fields of a new configuration that need a restart of the service: its listeners stay as the
+// service started with.
+func restartFields(served, next config.Config) []string {
+	// Without a listener its other fields have no effect.
+	onTCP := served.API.TLS.Source != config.TLSNone && next.API.TLS.Source != config.TLSNone
+	exporting := served.Metrics.Listen != "" && next.Metrics.Listen != ""
 
 	var fields []string
 
@@ -123,11 +128,11 @@ func restartFields(served, wanted config.Config) []string {
 		name    string
 		differs bool
 	}{
-		{"api.listen", onTCP && served.API.Listen != wanted.API.Listen},
-		{"api.tls", served.API.TLS != wanted.API.TLS},
-		{"api.forward", onTCP && served.API.Forward != wanted.API.Forward},
-		{"metrics.listen", served.Metrics.Listen != wanted.Metrics.Listen},
-		{"metrics.tls", exporting && served.Metrics.TLS != wanted.Metrics.TLS},
+		{"api.listen", onTCP && served.API.Listen != next.API.Listen},
+		{"api.tls", served.API.TLS != next.API.TLS},
+		{"api.forward", onTCP && served.API.Forward != next.API.Forward},
+		{"metrics.listen", served.Metrics.Listen != next.Metrics.Listen},
+		{"metrics.tls", exporting && served.Metrics.TLS != next.Metrics.TLS},
 	} {
 		if field.differs {
 			fields = append(fields, field.name)

@@ -141,6 +141,8 @@ type Capturer struct {
 	Store *record.Evidence
 	Host  host.Host
 	State state.State
+	// Active is the configuration in force.
+	Active *config.Active
 }
 
 // Capture keeps a target's evidence under the configuration in force and returns its folder. Of a partial capture both
@@ -150,7 +152,7 @@ func (c Capturer) Capture(ctx context.Context, id string, target resources.Targe
 		return "", errors.New("the service has no folder for evidence: set its flag -evidence")
 	}
 
-	var active activeConfig
+	active := activeConfig{Active: c.Active}
 
 	if _, ok, err := active.read(ctx, c.State); err != nil {
 		return "", err

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
@@ -33,6 +34,8 @@ type PolicyController struct {
 	Seed uint64
 	// History takes the samples, for the API.
 	History *record.History
+	// Active is the configuration in force.
+	Active *config.Active
 
 	config  activeConfig
 	inputs  policyInputs
@@ -94,6 +97,8 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 
 // begin prepares the first Run; a Run after an error continues.
 func (c *PolicyController) begin() {
+	c.config.Active = c.Active
+
 	if c.latest == nil {
 		if c.clock == nil {
 			c.clock = boottime.Now

@@ -31,7 +31,7 @@ func TestPolicySample_MapsCountersAndOverrides(t *testing.T) {
 		At: time.Minute, CPU: policy.Counter{Total: 1.5}, TX: policy.Counter{Total: 2000},
 		RX: policy.Counter{Unavailable: "no link"}, Pressure: policy.Counter{Unavailable: "no PSI"},
 		Allocation: policy.Counter{Total: 4000, At: 50 * time.Second},
-		Periods:    10, Throttled: 4, ThrottledTime: 0.5, Owner: 2, Manual: 0.3,
+		Periods:    10, Throttled: 4, ThrottledTime: 0.5, Owner: 2, Override: 0.3,
 	}, policySample(stats, 2, overrides))
 
 	stats.Application = resources.ApplicationStats{AllocBytesPerSecond: resources.Unavailable("refused"), Clock: time.Second}

@@ -126,7 +126,7 @@ func TestPolicyController_ContinuesASavedHold(t *testing.T) {
 	hold := policy.Hold{Rule: "R", Since: since, Until: since + time.Hour, Millicores: 500}
 
 	d := newDeciding(t, quickRules, func(c *PolicyController) {
-		c.Loaded = map[string]persist.Workload{targetID: {Memory: policy.Memory{Hold: hold, Level: 1}, Yielded: since}, "a/b/c": {Memory: policy.Memory{Level: 2}}}
+		c.Loaded = map[string]persist.Workload{targetID: {SavedState: policy.SavedState{Hold: hold, Level: 1}, Yielded: since}, "a/b/c": {SavedState: policy.SavedState{Level: 2}}}
 	})
 	d.use(1, 0.1)
 
@@ -147,7 +147,7 @@ func TestPolicyController_NotesAYield(t *testing.T) {
 	hold := policy.Hold{Rule: "R", Since: since, Until: since + time.Hour, Millicores: 500}
 
 	d := newDeciding(t, strings.Replace(quickRules, "probe: 2s", "probe: 2s, conflict: yield", 1), func(c *PolicyController) {
-		c.Loaded = map[string]persist.Workload{targetID: {Memory: policy.Memory{Hold: hold, Level: 1}}}
+		c.Loaded = map[string]persist.Workload{targetID: {SavedState: policy.SavedState{Hold: hold, Level: 1}}}
 	})
 	d.use(1, 0.1)
 	put(d.suite, resources.NewCeilingStatus(targetID), func(s *resources.CeilingStatusSpec) {
@@ -181,7 +181,7 @@ func TestPolicyController_AppliesAnotherConfiguration(t *testing.T) {
 
 	d := newDeciding(t, quickRules, func(c *PolicyController) {
 		hold := policy.Hold{Rule: "R", Since: since, Until: since + time.Hour, Millicores: 500}
-		c.Loaded = map[string]persist.Workload{targetID: {Memory: policy.Memory{Hold: hold, Level: 1}}}
+		c.Loaded = map[string]persist.Workload{targetID: {SavedState: policy.SavedState{Hold: hold, Level: 1}}}
 	})
 	d.use(1, 0.1)
 	d.desired(func(s resources.DesiredCeilingSpec) bool { return s.CeilingMillicores == 500 && s.Mode == "enforce" })

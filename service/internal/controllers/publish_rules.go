@@ -80,13 +80,13 @@ func modifyRule(ctx context.Context, r controller.Writer, id resource.ID, next r
 // ruleSpec is a rule's status for clients, without its Since.
 func ruleSpec(status *policy.RuleStatus, mode config.Mode) resources.RuleStatusSpec {
 	signal := string(status.Rule.Signal)
-	if !status.Rule.Expression.IsZero() {
+	if status.Rule.Expression != nil {
 		signal = "expression"
 	}
 
 	return resources.RuleStatusSpec{
-		Signal: signal, State: string(status.State), Value: observe.Round(status.Value), Threshold: status.Rule.Limit(),
-		TripsIn: status.TripsIn, Reason: status.Unavailable, Credit: observe.Round(status.Credit), HasCredit: !status.Rule.Credit.IsZero(),
+		Signal: signal, State: string(status.State), Value: observe.Round(status.Value), Threshold: status.Rule.Threshold,
+		TripsIn: status.TripsIn, Reason: status.Unavailable, Credit: observe.Round(status.Credit), HasCredit: status.Rule.Credit.Capacity > 0,
 		Mode: string(cmp.Or(status.Rule.Mode, mode)),
 	}
 }
@@ -108,7 +108,7 @@ func (p *rulesPublisher) withdraw(ctx context.Context, r controller.Writer) erro
 func ruleChanged(before, after *resources.RuleStatusSpec) bool {
 	return before.Signal != after.Signal || before.HasCredit != after.HasCredit || before.State != after.State || before.Threshold != after.Threshold ||
 		before.Reason != after.Reason || before.Mode != after.Mode ||
-		observe.Changed(before.Value, after.Value, observe.Noise(config.Signal(after.Signal))) ||
-		observe.Changed(before.Credit, after.Credit, observe.NoiseShare) ||
+		observe.Changed(before.Value, after.Value, policy.Signal(after.Signal).Unit().Noise()) ||
+		observe.Changed(before.Credit, after.Credit, policy.Ratio.Noise()) ||
 		before.TripsIn.Truncate(time.Second) != after.TripsIn.Truncate(time.Second)
 }

@@ -28,6 +28,8 @@ type SampleController struct {
 	Feed *observe.Feed
 	// Duration takes the time that each sample took, in seconds.
 	Duration prometheus.Observer
+	// Active is the configuration in force.
+	Active *config.Active
 
 	config   activeConfig
 	samplers map[string]*observe.Sampler
@@ -56,7 +58,7 @@ func (*SampleController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	c.config.Config = config.Default()
+	c.config.Config, c.config.Active = config.Default(), c.Active
 	c.samplers, c.published = map[string]*observe.Sampler{}, map[string]*resources.TargetStatsSpec{}
 
 	if c.fed == nil {

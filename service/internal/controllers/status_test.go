@@ -21,7 +21,7 @@ func decision(states ...policy.State) policy.Decision {
 	var d policy.Decision
 
 	for i, state := range states {
-		d.Rules = append(d.Rules, policy.RuleStatus{Rule: &config.Default().Rules[i], State: state, Value: 1, Unavailable: "why"})
+		d.Rules = append(d.Rules, policy.RuleStatus{Rule: &config.Default().Policy().Rules[i], State: state, Value: 1, Unavailable: "why"})
 	}
 
 	return d

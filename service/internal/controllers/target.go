@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -33,6 +34,8 @@ type TargetController struct {
 	Sources []discover.Source
 	// Events of the container runtime; nil asks at each interval.
 	Events EventSource
+	// Active is the configuration in force.
+	Active *config.Active
 
 	config    activeConfig
 	discovery discovery
@@ -60,6 +63,7 @@ func (*TargetController) Outputs() []controller.Output {
 // Run implements controller.Controller.
 func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
 	c.discovery.node, c.discovery.sources = c.Node, c.Sources
+	c.config.Active = c.Active
 
 	interval := func() time.Duration { return discoverInterval }
 

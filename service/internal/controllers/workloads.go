@@ -34,13 +34,13 @@ type workloads struct {
 const retention = time.Hour
 
 // get returns a workload; a new one continues from its saved state.
-func (w *workloads) get(id resource.ID, engine func(policy.Memory) *policy.Engine) *workload {
+func (w *workloads) get(id resource.ID, engine func(policy.SavedState) *policy.Engine) *workload {
 	found, ok := w.known[id]
 	if !ok {
 		state := w.loaded[id]
 		delete(w.loaded, id)
 
-		found = &workload{Workload: decide.NewWorkload(engine(state.Memory), state.Yielded)}
+		found = &workload{Workload: decide.NewWorkload(engine(state.SavedState), state.Yielded)}
 		w.known[id] = found
 	}
 
@@ -57,7 +57,7 @@ func (w *workloads) save(file persist.File[persist.Workload]) error {
 	}
 
 	for id, known := range w.known {
-		state[id] = persist.Workload{Memory: known.Memory(), Yielded: known.YieldedSince()}
+		state[id] = persist.Workload{SavedState: known.SavedState(), Yielded: known.YieldedSince()}
 	}
 
 	if maps.Equal(state, w.last) {

@@ -152,7 +152,7 @@ func TestOverrides_Mark(t *testing.T) {
 		"none":                    {decide.Overrides{}, policy.Sample{}},
 		"pause":                   {decide.Overrides{Node: decide.Override{Kind: decide.Pause}}, policy.Sample{Suspended: true}},
 		"release":                 {decide.Overrides{Target: decide.Override{Kind: decide.Release}}, policy.Sample{Suspended: true}},
-		"throttle":                {decide.Overrides{Target: throttle}, policy.Sample{Manual: 0.3}},
+		"throttle":                {decide.Overrides{Target: throttle}, policy.Sample{Override: 0.3}},
 		"pause before a throttle": {decide.Overrides{Node: decide.Override{Kind: decide.Pause}, Target: throttle}, policy.Sample{Suspended: true}},
 	} {
 		t.Run(name, func(t *testing.T) {

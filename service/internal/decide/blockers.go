@@ -61,12 +61,12 @@ func blocker(status policy.RuleStatus) string {
 	case status.State == policy.StateUnavailable:
 		return fmt.Sprintf("%s is unavailable: %s", name, status.Unavailable)
 	case status.State == policy.StatePending:
-		return fmt.Sprintf("%s is pending: %s is above %s", name, value, Threshold(status.Rule))
+		return fmt.Sprintf("%s is pending: %s is above %s", name, value, status.Rule.Text)
 	case status.State != policy.StateFiring:
 		return ""
-	case !status.Rule.Expression.IsZero():
-		return fmt.Sprintf("%s is firing: %s", name, status.Rule.Expression)
+	case status.Rule.Expression != nil:
+		return fmt.Sprintf("%s is firing: %s", name, status.Rule.Text)
 	default:
-		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, status.Rule.Signal.Format(status.Rule.ReleaseAt()))
+		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, status.Rule.Signal.Format(status.Rule.Release))
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func TestBlocker(t *testing.T) {
-	rules := config.Default().Rules
+	rules := config.Default().Policy().Rules
 	expression, err := config.Parse([]byte(`rules: [{name: E, expression: "cpu > 0.4", for: 1s}]`))
 	require.NoError(t, err)
 
@@ -27,7 +27,7 @@ func TestBlocker(t *testing.T) {
 		"unavailable": {policy.RuleStatus{Rule: &rules[1], State: policy.StateUnavailable, Unavailable: "why"}, "SpegelHighNetworkTX is unavailable: why"},
 		"pending":     {policy.RuleStatus{Rule: &rules[2], State: policy.StatePending, Value: 1}, "SpegelCPUCredit is pending: 1000m is above 400m"},
 		"firing":      {policy.RuleStatus{Rule: &rules[0], State: policy.StateFiring, Value: 1}, "SpegelHighCPU is firing: 1000m, quiet at 280m"},
-		"expression":  {policy.RuleStatus{Rule: &expression.Rules[0], State: policy.StateFiring, Value: 1}, "E is firing: cpu > 0.4"},
+		"expression":  {policy.RuleStatus{Rule: &expression.Policy().Rules[0], State: policy.StateFiring, Value: 1}, "E is firing: cpu > 0.4"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, blocker(test.status)) })
 	}

@@ -56,6 +56,6 @@ func (o *Overrides) Mark(sample *policy.Sample) {
 	sample.Suspended = override.Suspends()
 
 	if override.Kind == Throttle {
-		sample.Manual = float64(override.Millicores) / 1000
+		sample.Override = float64(override.Millicores) / 1000
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -49,28 +48,16 @@ func tripReason(decision *policy.Decision) string {
 
 		switch {
 		case decision.Event == policy.EventRetrip:
-			return fmt.Sprintf("the probe measured the breach again (%s)", Threshold(status.Rule))
+			return fmt.Sprintf("the probe measured the breach again (%s)", status.Rule.Text)
 		case status.State != policy.StateFiring:
-		case !status.Rule.Credit.IsZero():
-			return fmt.Sprintf("%s %s has used its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Capacity, status.Rule.Credit.Earn)
-		case !status.Rule.Expression.IsZero():
-			return fmt.Sprintf("%s for %s", status.Rule.Expression, status.Rule.For)
+		case status.Rule.Credit.Capacity > 0:
+			return fmt.Sprintf("%s %s has used its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Text, status.Rule.Text)
+		case status.Rule.Expression != nil:
+			return fmt.Sprintf("%s for %s", status.Rule.Text, status.Rule.For)
 		default:
-			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal, value, status.Rule.Threshold, status.Rule.For)
+			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal, value, status.Rule.Text, status.Rule.For)
 		}
 	}
 
 	return "adopted from an earlier process"
-}
-
-// Threshold is what a rule compares with, as the document has it.
-func Threshold(rule *config.Rule) string {
-	switch {
-	case !rule.Credit.IsZero():
-		return rule.Credit.Earn.String()
-	case !rule.Expression.IsZero():
-		return rule.Expression.String()
-	default:
-		return rule.Threshold.String()
-	}
 }

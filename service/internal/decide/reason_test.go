@@ -13,19 +13,19 @@ import (
 )
 
 func TestTripReason(t *testing.T) {
-	rules := config.Default().Rules
+	rules := config.Default().Policy().Rules
 	expression, err := config.Parse([]byte(`rules: [{name: E, expression: "cpu > 0.4", for: 1s}]`))
 	require.NoError(t, err)
 
 	for name, test := range map[string]struct {
 		event policy.Event
-		rule  *config.Rule
+		rule  *policy.Rule
 		want  string
 	}{
 		"threshold":  {policy.EventTrip, &rules[0], "cpu 1000m above 400m for 10m0s"},
 		"credit":     {policy.EventTrip, &rules[2], "cpu 1000m has used its credit of 10m above 400m"},
-		"expression": {policy.EventTrip, &expression.Rules[0], "cpu > 0.4 for 1s"},
-		"retrip":     {policy.EventRetrip, &expression.Rules[0], "the probe measured the breach again (cpu > 0.4)"},
+		"expression": {policy.EventTrip, &expression.Policy().Rules[0], "cpu > 0.4 for 1s"},
+		"retrip":     {policy.EventRetrip, &expression.Policy().Rules[0], "the probe measured the breach again (cpu > 0.4)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, tripReason(&policy.Decision{

@@ -115,8 +115,8 @@ func (w *Workload) Reason() string {
 	return w.reason.released
 }
 
-// Memory is what the next engine of the workload continues from.
-func (w *Workload) Memory() policy.Memory { return w.engine.Memory() }
+// SavedState is what the next engine of the workload continues from.
+func (w *Workload) SavedState() policy.SavedState { return w.engine.SavedState() }
 
 // YieldedSince is the Since of the hold that yielded to an external change; 0 for none.
 func (w *Workload) YieldedSince() time.Duration { return w.yieldedSince }

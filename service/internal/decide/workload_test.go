@@ -30,7 +30,7 @@ func newRunaway(t *testing.T, document string) *runaway {
 	cfg, err := config.Parse([]byte(document))
 	require.NoError(t, err)
 
-	return &runaway{t: t, cfg: cfg, Workload: decide.NewWorkload(policy.New(cfg, policy.Options{}), 0)}
+	return &runaway{t: t, cfg: cfg, Workload: decide.NewWorkload(policy.New(cfg.Policy(), policy.Options{}), 0)}
 }
 
 const document = `
@@ -167,7 +167,7 @@ func TestWorkload_ContinuesFromSavedState(t *testing.T) {
 
 	next := &runaway{
 		t: t, at: r.at, used: r.used,
-		Workload: decide.NewWorkload(policy.New(r.cfg, policy.Options{Memory: r.Memory()}), r.YieldedSince()),
+		Workload: decide.NewWorkload(policy.New(r.cfg.Policy(), policy.Options{Saved: r.SavedState()}), r.YieldedSince()),
 	}
 	next.use(1, 0.1, false, decide.Override{})
 
@@ -186,6 +186,6 @@ func TestWorkload_RestartsCountersWithTheContainer(t *testing.T) {
 	assert.False(t, r.Step(policy.Sample{At: r.at + time.Second}), "one reading of a counter changes nothing")
 	assert.Equal(t, r.Before()[0].State, r.Decision().Rules[0].State)
 
-	r.Replace(policy.New(r.cfg, policy.Options{}))
+	r.Replace(policy.New(r.cfg.Policy(), policy.Options{}))
 	assert.True(t, r.Due(r.at), "after a change of the configuration every sample counts")
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/safe"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -98,15 +98,9 @@ func (d Doctor) cpuMax(id, path string) Check {
 func signals(id string, spec *resources.TargetStatsSpec) Check {
 	var unavailable []string
 
-	for _, signal := range []struct {
-		name    config.Signal
-		reading resources.Reading
-	}{
-		{config.SignalCPU, spec.CPU}, {config.SignalNetworkTX, spec.TXBytesPerSecond}, {config.SignalNetworkRX, spec.RXBytesPerSecond},
-		{config.SignalAllocation, spec.Application.AllocBytesPerSecond}, {config.SignalCPUPressure, spec.CPUPressure},
-	} {
-		if signal.reading.Provenance == resources.ProvenanceUnavailable {
-			unavailable = append(unavailable, fmt.Sprintf("%s (%s)", signal.name, signal.reading.Reason))
+	for _, signal := range policy.Signals() {
+		if reading := spec.Signal(signal); reading.Provenance == resources.ProvenanceUnavailable {
+			unavailable = append(unavailable, fmt.Sprintf("%s (%s)", signal, reading.Reason))
 		}
 	}
 

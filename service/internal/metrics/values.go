@@ -78,18 +78,8 @@ func target(out *sink, workload []string, sample *resources.TargetStatsSpec) {
 		out.put(series.AllocationBytes, application.Allocated, workload...)
 	}
 
-	for _, signal := range []struct {
-		signal  config.Signal
-		reading *resources.Reading
-	}{
-		{config.SignalCPU, &sample.CPU},
-		{config.SignalNetworkTX, &sample.TXBytesPerSecond},
-		{config.SignalNetworkRX, &sample.RXBytesPerSecond},
-		{config.SignalAllocation, &application.AllocBytesPerSecond},
-		{config.SignalThrottled, &sample.ThrottledRatio},
-		{config.SignalCPUPressure, &sample.CPUPressure},
-	} {
-		out.oneHot(series.Provenance, signal.reading.Provenance, provenances, append(workload[:3:3], string(signal.signal))...)
+	for _, signal := range policy.Signals() {
+		out.oneHot(series.Provenance, sample.Signal(signal).Provenance, provenances, append(workload[:3:3], string(signal))...)
 	}
 }
 
@@ -119,32 +109,18 @@ func (c *collector) rules(out *sink) {
 			out.put(series.RuleCredit, spec.Credit, labels...)
 		}
 
-		value, threshold, ok := namesFor(config.Signal(spec.Signal))
-		if !ok {
+		unit := policy.Signal(spec.Signal).Unit()
+		if unit == "" {
 			return // an expression has no value
 		}
 
 		labels = append(labels, spec.Signal)
-		out.put(threshold, spec.Threshold, labels...)
+		out.put(series.RuleThreshold(unit), spec.Threshold, labels...)
 
 		if spec.State != string(policy.StateUnavailable) {
-			out.put(value, spec.Value, labels...)
+			out.put(series.RuleValue(unit), spec.Value, labels...)
 		}
 	})
-}
-
-// namesFor returns the metrics for the value and the threshold of a rule, by the unit of its signal.
-func namesFor(signal config.Signal) (value, threshold string, ok bool) {
-	switch {
-	case signal == config.SignalCPU:
-		return series.ValueCores, series.ThresholdCores, true
-	case signal.Bytes():
-		return series.ValueBytes, series.ThresholdBytes, true
-	case signal == config.SignalThrottled, signal == config.SignalCPUPressure:
-		return series.ValueRatio, series.ThresholdRatio, true
-	default:
-		return "", "", false
-	}
 }
 
 func (c *collector) ceilings(out *sink) {

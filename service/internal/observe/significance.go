@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -18,33 +18,20 @@ const (
 	heartbeat = 10 * time.Second
 )
 
-// Noise of each unit.
+// Noise of what is no signal; the policy has the noise of signals.
 const (
-	noiseCores   = 0.005
-	noiseBytes   = 1000 // per second
-	noisePackets = 5    // per second
-	NoiseShare   = 0.01
+	noisePackets = 5 // per second
 	noiseMemory  = 256 << 10
 	noiseCount   = 2
 )
+
+var noiseCores, noiseBytes, noiseRatio = policy.Cores.Noise(), policy.BytesPerSecond.Noise(), policy.Ratio.Noise()
 
 // Changed reports whether a value differs significantly from the one before; noise is in its unit.
 func Changed(before, after, noise float64) bool {
 	difference := math.Abs(after - before)
 
 	return difference > noise && difference > moved*math.Max(math.Abs(before), math.Abs(after))
-}
-
-// Noise is what does not count as a change of a signal; an expression is 0 or 1.
-func Noise(signal config.Signal) float64 {
-	switch {
-	case signal.Bytes():
-		return noiseBytes
-	case signal == config.SignalCPU:
-		return noiseCores
-	default:
-		return NoiseShare
-	}
 }
 
 func readingChanged(before, after *resources.Reading, noise float64) bool {
@@ -64,9 +51,9 @@ func Significant(before, after *resources.TargetStatsSpec) bool {
 		{&before.CPU, &after.CPU, noiseCores},
 		{&before.CPUUser, &after.CPUUser, noiseCores},
 		{&before.CPUSystem, &after.CPUSystem, noiseCores},
-		{&before.ThrottledRatio, &after.ThrottledRatio, NoiseShare},
-		{&before.ThrottledTime, &after.ThrottledTime, NoiseShare},
-		{&before.CPUPressure, &after.CPUPressure, NoiseShare},
+		{&before.ThrottledRatio, &after.ThrottledRatio, noiseRatio},
+		{&before.ThrottledTime, &after.ThrottledTime, noiseRatio},
+		{&before.CPUPressure, &after.CPUPressure, noiseRatio},
 		{&before.MemoryBytes, &after.MemoryBytes, noiseMemory},
 		{&before.MemoryPeakBytes, &after.MemoryPeakBytes, noiseMemory},
 		{&before.Pids, &after.Pids, noiseCount},
@@ -77,15 +64,15 @@ func Significant(before, after *resources.TargetStatsSpec) bool {
 		{&before.TXDroppedPerSecond, &after.TXDroppedPerSecond, noisePackets},
 		{&before.RXDroppedPerSecond, &after.RXDroppedPerSecond, noisePackets},
 		{&before.Application.AllocBytesPerSecond, &after.Application.AllocBytesPerSecond, noiseBytes},
-		{&before.Application.GCPerSecond, &after.Application.GCPerSecond, NoiseShare},
+		{&before.Application.GCPerSecond, &after.Application.GCPerSecond, noiseRatio},
 		{&before.Application.HeapBytes, &after.Application.HeapBytes, noiseMemory},
 		{&before.Application.Goroutines, &after.Application.Goroutines, noiseCount},
 		{&before.Application.AdvertisedImages, &after.Application.AdvertisedImages, 0},
 		{&before.Application.AdvertisedTags, &after.Application.AdvertisedTags, 0},
 		{&before.Application.AdvertisedDigests, &after.Application.AdvertisedDigests, 0},
 		{&before.Application.AdvertisedKeys, &after.Application.AdvertisedKeys, 0},
-		{&before.Application.MirrorRequestsPerSecond, &after.Application.MirrorRequestsPerSecond, NoiseShare},
-		{&before.Application.MirrorHitRatio, &after.Application.MirrorHitRatio, NoiseShare},
+		{&before.Application.MirrorRequestsPerSecond, &after.Application.MirrorRequestsPerSecond, noiseRatio},
+		{&before.Application.MirrorHitRatio, &after.Application.MirrorHitRatio, noiseRatio},
 	} {
 		if readingChanged(reading.before, reading.after, reading.noise) {
 			return true

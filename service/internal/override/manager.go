@@ -38,6 +38,7 @@ type Override struct {
 type Manager struct {
 	state   state.State
 	actions *record.Actions
+	active  *config.Active
 	file    File
 	now     func() time.Duration
 	logger  *zap.Logger
@@ -50,10 +51,10 @@ type Manager struct {
 // Open returns a manager with the saved overrides that are still in force, and publishes them. now is CLOCK_BOOTTIME.
 // With an error the manager is usable and starts without the saved overrides.
 func Open(
-	ctx context.Context, st state.State, actions *record.Actions, file File, now func() time.Duration, logger *zap.Logger,
+	ctx context.Context, st state.State, actions *record.Actions, active *config.Active, file File, now func() time.Duration, logger *zap.Logger,
 ) (*Manager, error) {
 	m := &Manager{
-		state: st, actions: actions, file: file, now: now, logger: logger,
+		state: st, actions: actions, active: active, file: file, now: now, logger: logger,
 		overrides: map[string]resources.OverrideSpec{}, changed: make(chan struct{}, 1),
 	}
 

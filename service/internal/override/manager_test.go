@@ -78,7 +78,7 @@ func (n *node) open(t *testing.T) error {
 	var err error
 
 	n.Manager, err = override.Open(
-		t.Context(), n.state, record.NewActions(n.state, zap.NewNop()), n.file, func() time.Duration { return time.Since(n.start) }, zap.New(core),
+		t.Context(), n.state, record.NewActions(n.state, zap.NewNop()), nil, n.file, func() time.Duration { return time.Since(n.start) }, zap.New(core),
 	)
 
 	return err
@@ -226,20 +226,20 @@ func TestManager_RefusesInvalidRequests(t *testing.T) {
 		want       string
 		is         error
 	}{
-		"below the floor":   {mode: config.ModeEnforce, request: valid, millicores: 99, want: `ceiling: "99m" is not allowed, allowed is 100m (ceiling.floor) to 1024 cores`},
-		"zero":              {mode: config.ModeEnforce, request: valid, want: `ceiling: "0" is not allowed`},
-		"above the maximum": {mode: config.ModeEnforce, request: valid, millicores: 2_000_000, want: `ceiling: "2k" is not allowed`},
+		"below the floor":   {mode: config.ModeEnforce, request: valid, millicores: 99, want: `invalid ceiling "99m": must be 100m (ceiling.floor) to 1024 cores`},
+		"zero":              {mode: config.ModeEnforce, request: valid, want: `invalid ceiling "0"`},
+		"above the maximum": {mode: config.ModeEnforce, request: valid, millicores: 2_000_000, want: `invalid ceiling "2k"`},
 		"no duration": {
 			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.For = 0 }), millicores: 200,
-			want: `for: "0s" is not allowed, allowed is a duration of 1s..24h0m0s`,
+			want: `invalid for "0s": must be a duration of 1s..24h0m0s`,
 		},
 		"too long": {
 			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.For = 25 * time.Hour }), millicores: 200,
-			want: `for: "25h0m0s" is not allowed`,
+			want: `invalid for "25h0m0s"`,
 		},
 		"long reason": {
 			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Reason = strings.Repeat("x", 257) }), millicores: 200,
-			want: `reason: "xxxx`,
+			want: `invalid reason "xxxx`,
 		},
 		"unknown target": {
 			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Target = "a/b/c" }), millicores: 200,

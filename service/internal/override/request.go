@@ -75,7 +75,7 @@ func (m *Manager) checkCeiling(ctx context.Context, millicores int64) error {
 		return fmt.Errorf("failed to read the configuration in force: %w", err)
 	}
 
-	cfg, err := config.Parse([]byte(active.TypedSpec().Document))
+	cfg, err := m.active.Parse(active.TypedSpec().Document)
 	if err != nil {
 		return fmt.Errorf("failed to parse the configuration in force: %w", err)
 	}

@@ -36,7 +36,7 @@ type Entry interface {
 
 // Workload is the saved state of the rules for one workload.
 type Workload struct {
-	policy.Memory
+	policy.SavedState
 	// Yielded is the Since of the hold that yielded to an external change of cpu.max (conflict: yield).
 	Yielded time.Duration `json:"yielded,omitempty"`
 }

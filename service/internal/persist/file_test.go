@@ -23,8 +23,8 @@ func newFile(t *testing.T) persist.File[persist.Workload] {
 
 func saved() map[string]persist.Workload {
 	return map[string]persist.Workload{"a/b/c": {
-		Memory: policy.Memory{
-			Hold: policy.Hold{Rule: "SpegelHighCPU", Since: time.Minute, Until: time.Hour, Millicores: 500}, Level: 2, Freed: time.Second,
+		SavedState: policy.SavedState{
+			Hold: policy.Hold{Rule: "SpegelHighCPU", Since: time.Minute, Until: time.Hour, Millicores: 500}, Level: 2, Released: time.Second,
 		},
 		Yielded: time.Minute,
 	}}
@@ -107,7 +107,7 @@ func TestWorkload_IsZero(t *testing.T) {
 		want     bool
 	}{
 		"zero":    {persist.Workload{}, true},
-		"level":   {persist.Workload{Memory: policy.Memory{Level: 1}}, false},
+		"level":   {persist.Workload{SavedState: policy.SavedState{Level: 1}}, false},
 		"yielded": {persist.Workload{Yielded: time.Minute}, false},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, test.workload.IsZero()) })

@@ -90,7 +90,7 @@ func enforceUntilKilled(text string) error {
 		}
 
 		hold := policy.Hold{Rule: "r", Since: since, Until: since + v.Hold}
-		if err := file.Save(map[string]persist.Workload{target: {Memory: policy.Memory{Hold: hold, Level: 1}}}); err != nil {
+		if err := file.Save(map[string]persist.Workload{target: {SavedState: policy.SavedState{Hold: hold, Level: 1}}}); err != nil {
 			return err
 		}
 

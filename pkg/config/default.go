@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package config
+
+import (
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+// Default returns the configuration without a document: the incident's alerts on CPU and network, and a credit for
+// bursty load that never stays above a threshold for long. The incident's alert on allocation is left out: in its
+// traces it fires on the affected nodes too, where a ceiling would not help.
+func Default() Config {
+	return Config{
+		APIVersion: APIVersion,
+		Kind:       Kind,
+		Mode:       ModeEnforce,
+		Interval:   Duration{Duration: time.Second},
+		Target: Target{
+			PodLabels: map[string]string{"app.kubernetes.io/name": "spegel"},
+			Container: "registry",
+			Process:   "spegel",
+			Metrics:   Metrics{Port: Port{Number: 9090}, Path: "/metrics", Interval: Duration{Duration: 10 * time.Second}},
+		},
+		Rules: []Rule{
+			{
+				Name: "SpegelHighCPU", Signal: SignalCPU, Threshold: MustThreshold("400m"),
+				For: Duration{Duration: 10 * time.Minute}, Window: Duration{Duration: time.Minute},
+			},
+			{
+				Name: "SpegelHighNetworkTX", Signal: SignalNetworkTX, Threshold: MustThreshold("500k/s"),
+				For: Duration{Duration: 10 * time.Minute}, Window: Duration{Duration: time.Minute},
+			},
+			{
+				Name: "SpegelCPUCredit", Signal: SignalCPU, Window: Duration{Duration: time.Minute},
+				Credit: Credit{Earn: MustThreshold("400m"), Capacity: MustAmount("10m")},
+			},
+		},
+		Ceiling: Ceiling{
+			CPU:          CPU{Millicores: 500},
+			Floor:        CPU{Millicores: 100},
+			Strategy:     policy.StrategyFixed,
+			Step:         Share{Value: 0.75},
+			Hold:         Duration{Duration: 10 * time.Minute},
+			ReleaseAfter: Duration{Duration: 5 * time.Minute},
+			Probe:        Duration{Duration: time.Minute},
+			Backoff:      Backoff{Factor: Share{Value: 2}, Max: Duration{Duration: 2 * time.Hour}},
+			Conflict:     ConflictReassert,
+			OnStop:       StopRelease,
+		},
+		Evidence: Evidence{Limit: MustAmount("4M")},
+		Trace:    Trace{Limit: MustAmount("16M")},
+		API:      API{Listen: ":50321", TLS: TLS{Source: TLSTalos}},
+		Metrics:  Exporter{TLS: TLS{Source: TLSNone}},
+	}
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package config_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+func TestThreshold_ParsesByUnit(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want float64
+		unit policy.Unit
+	}{
+		{"400m", 0.4, policy.Cores},
+		{"1.8", 1.8, policy.Cores},
+		{"500k/s", 500e3, policy.BytesPerSecond},
+		{"1G/min", 1e9 / 60, policy.BytesPerSecond},
+		{"1Mi/s", 1 << 20, policy.BytesPerSecond},
+		{"36M/h", 1e4, policy.BytesPerSecond},
+		{"50%", 0.5, policy.Ratio},
+	} {
+		t.Run(test.text, func(t *testing.T) {
+			threshold := config.MustThreshold(test.text)
+			assert.InDelta(t, test.want, threshold.Value, test.want/1e9)
+			assert.Equal(t, test.unit, threshold.Unit)
+			assert.Equal(t, test.text, threshold.String())
+		})
+	}
+}
+
+func TestThreshold_RejectsOtherTexts(t *testing.T) {
+	for _, text := range []string{"", "much", "500kbps", "1k/day", "0/x", "50%/s"} {
+		t.Run(text, func(t *testing.T) {
+			_, err := config.Parse([]byte("rules: [{name: A, signal: networkTx, threshold: '" + text + "'}]"))
+			require.ErrorContains(t, err, `line 1: invalid rules[0].threshold "`+text+`": must be a byte rate such as 500k/s (1k/s..100G/s)`)
+			assert.Panics(t, func() { config.MustThreshold(text) })
+		})
+	}
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"math"
+	"time"
+)
+
+// backoff makes holds longer the more often a workload trips.
+type backoff struct {
+	hold   time.Duration
+	config Backoff
+	// level is how many trips still count.
+	level int
+	// released is when the last hold ended.
+	released time.Duration
+}
+
+// next returns the hold of a trip now. Each config.Max without a hold has removed one level, so that within any config.Max
+// no level is lost, and each hold that begins in it is longer than the one before.
+func (b *backoff) next(at time.Duration) time.Duration {
+	if b.level > 0 && at > b.released {
+		b.level -= min(b.level, int((at-b.released)/b.config.Max))
+	}
+
+	return b.again()
+}
+
+// again returns the hold after a probe that failed: the level stays.
+func (b *backoff) again() time.Duration {
+	hold := b.length(b.level)
+	if hold < b.config.Max {
+		b.level++
+	}
+
+	return hold
+}
+
+func (b *backoff) length(level int) time.Duration {
+	return time.Duration(min(float64(b.config.Max), float64(b.hold)*math.Pow(b.config.Factor, float64(level))))
+}
+
+// adopt estimates the level from a hold of an earlier process.
+func (b *backoff) adopt(hold time.Duration) {
+	for b.level = 1; b.length(b.level-1) < hold && b.length(b.level) < b.config.Max && b.length(b.level) > b.length(b.level-1); {
+		b.level++
+	}
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import "time"
+
+// odometer adds up a workload's usage over its containers, whose counters each begin at zero.
+type odometer struct {
+	total Usage
+	last  Sample
+	known bool
+}
+
+func (o *odometer) add(sample *Sample) {
+	if o.known {
+		o.total.Over += sample.At - o.last.At
+		o.total.CoreSeconds += increase(o.last.CPU, sample.CPU)
+		o.total.TXBytes += increase(o.last.TX, sample.TX)
+		o.total.RXBytes += increase(o.last.RX, sample.RX)
+		o.total.AllocatedBytes += increase(o.last.Allocation, sample.Allocation)
+		o.total.ThrottledTime += max(0, sample.ThrottledTime-o.last.ThrottledTime)
+	}
+
+	o.last, o.known = *sample, true
+}
+
+func increase(before, after Counter) float64 {
+	if before.checked().Unavailable != "" || after.checked().Unavailable != "" {
+		return 0
+	}
+
+	return max(0, after.Total-before.Total)
+}
+
+// history keeps the totals at a few moments of the last span, to compare with from a trip.
+type history struct {
+	span    time.Duration
+	moments [historyLength]Usage
+	n       int
+}
+
+const historyLength = 16
+
+func (h *history) add(total Usage) {
+	if h.n > 0 && total.Over-h.moments[h.n-1].Over < h.span/(historyLength-1) {
+		return
+	}
+
+	if h.n == historyLength {
+		copy(h.moments[:], h.moments[1:])
+		h.n--
+	}
+
+	h.moments[h.n] = total
+	h.n++
+}
+
+// back returns the usage of about the last span.
+func (h *history) back(total Usage) Usage {
+	if h.n == 0 {
+		return Usage{}
+	}
+
+	return total.minus(h.moments[0])
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+// TestEngine_SuspensionEndsHold: a suspension ends a hold at once and allows none; afterwards the rules, which went on
+// measuring, decide again.
+func TestEngine_SuspensionEndsHold(t *testing.T) {
+	l, r := newLoop(t, cpuRule), &recorder{}
+
+	l.Run(11*time.Minute, 1.8, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip}, r.events())
+
+	l.Plant.Sample.Suspended = true
+	l.Run(time.Second, 1.8, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease}, r.events())
+	assert.Len(t, r.verdicts, 1, "the ceiling is judged")
+
+	l.Run(20*time.Minute, 1.8, r.see)
+	assert.False(t, r.last.Held)
+	assert.Equal(t, policy.StateFiring, r.last.Rules[0].State, "the rule goes on measuring")
+	require.Len(t, r.changes, 2)
+
+	l.Plant.Sample.Suspended = false
+	l.Run(time.Second, 1.8, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease, policy.EventTrip}, r.events())
+	assert.True(t, r.last.Held)
+}
+
+// TestEngine_ShortSuspensionStartsForAgain: the time that a rule needs starts again with the release.
+func TestEngine_ShortSuspensionStartsForAgain(t *testing.T) {
+	l, r := newLoop(t, cpuRule), &recorder{}
+
+	l.Run(11*time.Minute, 1.8, r.see)
+
+	l.Plant.Sample.Suspended = true
+	l.Run(time.Minute, 1.8, r.see)
+
+	l.Plant.Sample.Suspended = false
+	l.Run(8*time.Minute, 1.8, r.see)
+	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease}, r.events())
+
+	l.Run(3*time.Minute, 1.8, r.see)
+	assert.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease, policy.EventTrip}, r.events())
+}
+
+// TestEngine_ProbesOnlyWhatItCanLift: under a limit as low as the hold's ceiling a probe would measure nothing.
+func TestEngine_ProbesOnlyWhatItCanLift(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		override, owner float64
+		probes          bool
+	}{
+		{name: "no other limit", probes: true},
+		{name: "lower override", override: 0.2},
+		{name: "higher override", override: 0.9, probes: true},
+		{name: "owner's limit as low", owner: 0.5},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l, r := newLoop(t, cpuRule), &recorder{}
+
+			l.Run(11*time.Minute, 1.8, r.see)
+
+			l.Override, l.Owner = test.override, test.owner
+			l.Run(30*time.Minute, 1.8, r.see)
+
+			assert.Equal(t, test.probes, slices.Contains(r.events(), policy.EventProbe), "%v", r.events())
+		})
+	}
+}

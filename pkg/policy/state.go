@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import "time"
+
+// SavedState is what outlives an engine: a change of the configuration, or a restart of the guard.
+type SavedState struct {
+	// Hold that goes on; the zero Hold is none.
+	Hold Hold `json:"hold,omitzero"`
+	// Level of the back-off: how many trips still count.
+	Level int `json:"level,omitempty"`
+	// Released is when the last hold ended.
+	Released time.Duration `json:"released,omitempty"`
+}
+
+// At returns the state at a time up to which nothing was sampled: a hold that is over has ended. So has a probe,
+// because it begins at the end of its hold.
+func (s SavedState) At(now time.Duration) SavedState {
+	if s.Hold.Rule != "" && now >= s.Hold.Until {
+		s.Released, s.Hold = s.Hold.Until, Hold{}
+	}
+
+	return s
+}
+
+// IsZero reports whether there is nothing to save.
+func (s SavedState) IsZero() bool { return s == SavedState{} }

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import "time"
+
+// State of a rule.
+type State string
+
+// States of a rule: ok -> pending -> firing -> releasing -> ok.
+const (
+	// StateOK: the average is at or under the threshold.
+	StateOK State = "ok"
+	// StatePending: above the threshold, but not for long enough, or with credit left.
+	StatePending State = "pending"
+	// StateFiring: above the threshold for the rule's time, and not yet at the release threshold.
+	StateFiring State = "firing"
+	// StateReleasing: it fired, was at or under the release threshold and not above the threshold since,
+	// but not for long enough.
+	StateReleasing State = "releasing"
+	// StateUnavailable: the signal cannot be read. An unavailable rule never trips and never releases.
+	StateUnavailable State = "unavailable"
+)
+
+// RuleStatus is a rule's outcome for one sample.
+type RuleStatus struct {
+	Rule  *Rule
+	State State
+	// Value is the average over the window, in the signal's unit; 1 or 0 for an expression that is true or not;
+	// 0 while unavailable.
+	Value float64
+	// Since is when the state began.
+	Since time.Duration
+	// TripsIn is the time left until a pending rule fires if the value stays as it is.
+	TripsIn time.Duration
+	// Credit is the level of the bucket of a rule with credit, 0..1.
+	Credit float64
+	// Unavailable is why the signal cannot be read.
+	Unavailable string
+}
