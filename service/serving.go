@@ -76,7 +76,7 @@ func newServing(f flags, node enforce.Node, cfg config.Config, st state.State, e
 	}
 
 	s := &serving{
-		node: api.Node{State: st, Book: book, History: &record.History{}, Name: &identity.NodeName{}, Capture: capturer.Capture},
+		node: api.Node{State: st, Overrides: book, History: &record.History{}, Name: &identity.NodeName{}, Capture: capturer.Capture},
 		log:  log, options: []api.Options{{Socket: f.socket}}, metrics: exported, certificates: map[config.TLS]certificates{}, logger: logger,
 		conditions: &conditions{state: st, logger: logger}, machined: f.machined,
 	}
@@ -167,7 +167,7 @@ func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 	}
 
 	group.Go(func() error {
-		return s.again(ctx, "ending of orders", nil, func() error { return s.node.Book.Run(ctx) })
+		return s.again(ctx, "ending of orders", nil, func() error { return s.node.Overrides.Run(ctx) })
 	})
 
 	if s.machined != "" {

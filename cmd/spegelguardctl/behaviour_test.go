@@ -96,12 +96,12 @@ func TestWrongOrders(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"throttle", "--ceiling", "lots"}, `--ceiling "lots" is not allowed, allowed is a quantity of cores such as 300m`},
+		{[]string{"throttle", "--ceiling", "lots"}, `invalid --ceiling "lots": must be a quantity of cores such as 300m`},
 		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "1m"}, "InvalidArgument"},
 		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "allowed is a duration of 1s..24h0m0s"},
 		{[]string{"release", "-n", "talos-prod-1", "--target", "a/b/c"}, "NotFound"},
 		{[]string{"top", "-o", "json"}, "top is for a terminal"},
-		{[]string{"rules", "--form", "x"}, `--form "x" is not allowed, allowed is prometheusrule, plain or inhibit`},
+		{[]string{"rules", "--form", "x"}, `invalid --form "x": must be prometheusrule, plain or inhibit`},
 	} {
 		got := c.run(test.args...)
 		assert.Equal(t, 1, got.code)
@@ -204,14 +204,14 @@ func TestSupportHasNoSecrets(t *testing.T) {
 
 	for _, name := range []string{
 		"contents.txt", "talos-prod-1/status.json", "talos-prod-1/explain.json", "talos-prod-1/doctor.json", "talos-prod-1/history.json",
-		"talos-prod-2/events.jsonl", "talos-prod-1/version.json", "talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml",
+		"talos-prod-2/events.json", "talos-prod-1/version.json", "talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml",
 		"talos-prod-1/resources/TargetStats.spegelguard.dev.yaml", "talos-prod-1/resources/NodeStats.spegelguard.dev.yaml", "talos-prod-4/node.error.txt",
 	} {
 		assert.NotEmpty(t, all[name], name)
 	}
 
 	assert.Contains(t, all["talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml"], "SpegelHighCPU")
-	assert.Contains(t, all["talos-prod-2/events.jsonl"], "50001 100000")
+	assert.Contains(t, all["talos-prod-2/events.json"], "50001 100000")
 
 	// Nothing is overwritten.
 	assert.Equal(t, 1, c.run("support", "-O", path).code)

@@ -111,11 +111,6 @@ func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Chec
 
 // checkup of a node: what its guard says, and what can be seen from here alone.
 func (a *app) checkup(node *client.Node, ctx context.Context) (*guardv1alpha1.Checkup, error) {
-	status, err := node.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-
 	guards, err := node.Doctor(ctx)
 	if err != nil {
 		return nil, err
@@ -126,12 +121,13 @@ func (a *app) checkup(node *client.Node, ctx context.Context) (*guardv1alpha1.Ch
 		return nil, err
 	}
 
-	guards.Checks = append([]*guardv1alpha1.Check{versionCheck(status.GetVersion(), talos)}, guards.GetChecks()...)
+	guards.Checks = append([]*guardv1alpha1.Check{versionCheck(talos)}, guards.GetChecks()...)
 
 	return guards, nil
 }
 
-func versionCheck(guard string, talos *machine.Version) *guardv1alpha1.Check {
+func versionCheck(talos *machine.Version) *guardv1alpha1.Check {
+	guard := client.GuardVersion(talos)
 	check := &guardv1alpha1.Check{
 		Name: "version", State: checkOK,
 		Message: fmt.Sprintf("guard %s, Talos API %s, this command %s", guard, talos.GetVersion().GetTag(), version),

@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -68,8 +72,35 @@ func (b bare) run(t *testing.T, call func(context.Context, *grpc.ClientConn) err
 	return time.Since(began)
 }
 
+// bareStatus makes the calls of status.
 func bareStatus(ctx context.Context, conn *grpc.ClientConn) error {
-	_, err := guardv1alpha1.NewGuardServiceClient(conn).Status(ctx, &guardv1alpha1.StatusRequest{})
+	group, ctx := errgroup.WithContext(ctx)
+
+	for _, kind := range []string{
+		resources.GuardStatusType, resources.TargetStatsType, resources.RuleStatusType, resources.CeilingStatusType, resources.OverrideType,
+	} {
+		group.Go(func() error { return bareList(ctx, conn, kind) })
+	}
+
+	group.Go(func() error {
+		_, err := machine.NewMachineServiceClient(conn).Version(ctx, &emptypb.Empty{})
+
+		return err
+	})
+
+	return group.Wait()
+}
+
+func bareList(ctx context.Context, conn *grpc.ClientConn, kind string) error {
+	stream, err := v1alpha1.NewStateClient(conn).List(ctx, &v1alpha1.ListRequest{Namespace: resources.Namespace, Type: kind})
+
+	for err == nil {
+		_, err = stream.Recv()
+	}
+
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
 
 	return err
 }
@@ -84,14 +115,7 @@ func bareFigures(ctx context.Context, conn *grpc.ClientConn) error {
 
 		return err
 	})
-	group.Go(func() error {
-		stream, err := state.List(ctx, &v1alpha1.ListRequest{Namespace: resources.Namespace, Type: resources.TargetStatsType})
-		for err == nil {
-			_, err = stream.Recv()
-		}
-
-		return ignoreEOF(err)
-	})
+	group.Go(func() error { return bareList(ctx, conn, resources.TargetStatsType) })
 	group.Go(func() error {
 		_, err := guardv1alpha1.NewGuardServiceClient(conn).History(ctx, &guardv1alpha1.HistoryRequest{Since: durationpb.New(client.FiguresOver)})
 
@@ -99,14 +123,6 @@ func bareFigures(ctx context.Context, conn *grpc.ClientConn) error {
 	})
 
 	return group.Wait()
-}
-
-func ignoreEOF(err error) error {
-	if err != nil && err.Error() == "EOF" {
-		return nil
-	}
-
-	return err
 }
 
 // big is a fleet of many nodes.

@@ -43,7 +43,7 @@ func TestGolden(t *testing.T) {
 		{"version", []string{"version", "-n", "talos-prod-2"}, 0},
 		{"replay", []string{"replay", traces + "incident.jsonl"}, 0},
 		{"throttle", []string{"throttle", "-n", "talos-prod-3", "--ceiling", "300m", "--for", "1h", "--reason", "drill"}, 0},
-		{"status-ordered", []string{"status", "-n", "talos-prod-3"}, 0},
+		{"status-override", []string{"status", "-n", "talos-prod-3"}, 0},
 		{"resume", []string{"resume", "-n", "talos-prod-3", "--target", "spegel/spegel-3x7k2/registry"}, 0},
 		{"release", []string{"release", "-n", "talos-prod-2", "--reason", "it is needed"}, 0},
 		{"pause", []string{"pause", "-n", "talos-prod-4"}, 0},

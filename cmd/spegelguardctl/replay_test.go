@@ -59,7 +59,7 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		want string
 	}{
 		{[]string{traces + "idle.jsonl", "--config", path}, `line 1: mode: "kill" is not allowed`},
-		{[]string{traces + "idle.jsonl", "-o", "xml"}, `--output "xml" is not allowed, allowed is table, wide, yaml, json or jsonpath=TEMPLATE`},
+		{[]string{traces + "idle.jsonl", "-o", "xml"}, `invalid --output "xml": must be table, wide, yaml, json or jsonpath=TEMPLATE`},
 		{[]string{"nowhere.jsonl"}, "error opening the trace"},
 		{[]string{path}, "error reading trace line 1"},
 	} {

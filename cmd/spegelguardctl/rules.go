@@ -56,7 +56,7 @@ alerts on guards need the guards' own metrics (metrics.listen). The output is YA
 			case "plain":
 				return a.printRules(alerts.RuleFile{Groups: groups}, groups)
 			default:
-				return fmt.Errorf("--form %q is not allowed, allowed is prometheusrule, plain or inhibit", form)
+				return fmt.Errorf("invalid --form %q: must be prometheusrule, plain or inhibit", form)
 			}
 		},
 	}

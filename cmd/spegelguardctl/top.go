@@ -20,7 +20,7 @@ func (a *app) topCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.output != "table" && a.output != "wide" {
-				return fmt.Errorf("--output %q is not allowed, allowed is table: top is for a terminal (use status --watch)", a.output)
+				return fmt.Errorf("invalid --output %q: must be table, because top is for a terminal (use status --watch)", a.output)
 			}
 
 			fleet, err := a.open(a.Options)

@@ -1,16 +1,10 @@
-// Package client asks the guards of many nodes at once, as talosctl asks machines.
+// Package client reads and controls the guards of many nodes at once, as talosctl does with machines.
 //
-// A Fleet is opened from a talosconfig. Each node's guard is asked directly at DefaultPort, or through
-// endpoints that forward (api.forward in the guard's configuration):
+// A Fleet is opened from a talosconfig. Each node's guard is contacted directly at DefaultPort, or through endpoints
+// that forward (api.forward in the guard's configuration). Status, Explain and Events are built from the guard's
+// resources; Node.Resources reads any other.
 //
-//	fleet, err := client.Open(client.Options{Nodes: []string{"10.0.0.1", "10.0.0.2"}})
-//	defer fleet.Close()
-//
-//	for result := range client.Ask(ctx, fleet, (*client.Node).Status) {
-//		fmt.Println(result.Node.Name, result.Value.GetState(), result.Err)
-//	}
-//
-// Answers come in the order in which they arrive: a node that is dead or hangs holds nobody back.
+// Responses come in the order in which they arrive: a node that is down or hangs does not delay the others.
 package client
 
 import (

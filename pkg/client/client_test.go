@@ -24,7 +24,7 @@ import (
 )
 
 // serve serves the incident's four nodes, of which the first forwards, until the test ends.
-func serve(t *testing.T) (*clientconfig.Context, []string, string) {
+func serve(t *testing.T) (*clientconfig.Context, []string, string, []*fleettest.Guard) {
 	t.Helper()
 
 	authority, err := pki.New()
@@ -57,7 +57,7 @@ func serve(t *testing.T) (*clientconfig.Context, []string, string) {
 	pair, err := authority.Client("anna", time.Hour, role.Admin)
 	require.NoError(t, err)
 
-	return pki.Context(pair, "10.0.0.1:50000", authority), hosts, strconv.Itoa(port)
+	return pki.Context(pair, "10.0.0.1:50000", authority), hosts, strconv.Itoa(port), guards
 }
 
 func names(f *client.Fleet) []string {
@@ -70,7 +70,7 @@ func names(f *client.Fleet) []string {
 	return all
 }
 
-func TestNodesThatAreMeant(t *testing.T) {
+func TestOpenContext_SelectsNodes(t *testing.T) {
 	authority, err := pki.New()
 	require.NoError(t, err)
 
@@ -99,7 +99,7 @@ func TestNodesThatAreMeant(t *testing.T) {
 	require.ErrorIs(t, err, client.ErrNoNodes)
 }
 
-func TestTalosconfigsThatCannotBeUsed(t *testing.T) {
+func TestTLS_RefusesContexts(t *testing.T) {
 	for _, test := range []struct {
 		context clientconfig.Context
 		want    string
@@ -116,8 +116,8 @@ func TestTalosconfigsThatCannotBeUsed(t *testing.T) {
 	require.ErrorIs(t, err, client.ErrNoContext)
 }
 
-func TestStatusOfAllNodes(t *testing.T) {
-	context, hosts, port := serve(t)
+func TestAsk_ReadsAllNodes(t *testing.T) {
+	context, hosts, port, _ := serve(t)
 	context.Nodes = nil
 
 	for _, host := range hosts {
@@ -134,7 +134,7 @@ func TestStatusOfAllNodes(t *testing.T) {
 	for result := range client.Ask(t.Context(), f, (*client.Node).Status) {
 		require.NoError(t, result.Err)
 
-		states[result.Node.Name] = result.Value.GetState()
+		states[result.Node.Name] = result.Value.State
 	}
 
 	assert.Equal(t, map[string]string{
@@ -166,7 +166,7 @@ func TestStatusOfAllNodes(t *testing.T) {
 
 // TestThroughEndpoints: whichever endpoint answers forwards to the nodes.
 func TestThroughEndpoints(t *testing.T) {
-	context, hosts, port := serve(t)
+	context, hosts, port, _ := serve(t)
 
 	f, err := client.OpenContext(context, client.Options{
 		Endpoints: []string{"127.0.0.1:1", net.JoinHostPort(hosts[0], port)}, Nodes: []string{hosts[0], hosts[1], "127.200.0.1"},
@@ -177,9 +177,9 @@ func TestThroughEndpoints(t *testing.T) {
 
 	results := client.Gather(t.Context(), f, (*client.Node).Status)
 	require.NoError(t, results[0].Err)
-	assert.Equal(t, "ok", results[0].Value.GetState())
+	assert.Equal(t, "ok", results[0].Value.State)
 	require.NoError(t, results[1].Err)
-	assert.Equal(t, "throttled", results[1].Value.GetState())
+	assert.Equal(t, "throttled", results[1].Value.State)
 	require.Error(t, results[2].Err)
 	assert.True(t, client.IsUnreachableError(results[2].Err), results[2].Err)
 
@@ -189,9 +189,9 @@ func TestThroughEndpoints(t *testing.T) {
 	assert.InDelta(t, 1053, figures.Figures[compare.Blobs], 1e-6)
 }
 
-// TestSlowNodes: with a question that some nodes do not answer.
-func TestSlowNodes(t *testing.T) {
-	talosconfig, hosts, _ := serve(t)
+// TestGather_LeavesOutStragglers: with a question that some nodes do not answer.
+func TestGather_LeavesOutStragglers(t *testing.T) {
+	talosconfig, hosts, _, _ := serve(t)
 	talosconfig.Nodes = hosts
 	talosconfig.Nodes = append(talosconfig.Nodes, "a", "b", "c", "d", "e", "f")
 

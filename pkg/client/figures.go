@@ -81,7 +81,7 @@ func nodeFigures(into map[compare.Metric]float64, spec *resources.NodeStatsSpec)
 }
 
 func add(into map[compare.Metric]float64, metric compare.Metric, reading resources.Reading) {
-	if reading.Provenance != resources.ProvenanceUnavailable {
+	if reading.Known() {
 		into[metric] += reading.Value
 	}
 }

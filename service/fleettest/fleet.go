@@ -141,7 +141,7 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		}
 
 		node := api.Node{
-			State: g.State, Book: book, History: g.History,
+			State: g.State, Overrides: book, History: g.History,
 			Capture: func(context.Context, string, resources.TargetSpec) (string, error) {
 				return "/run/spegel-guard/captures/1", nil
 			},

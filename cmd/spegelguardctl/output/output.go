@@ -74,6 +74,6 @@ func newPrinter(format string, w io.Writer, columns []Column, nodes bool) (Print
 	case "jsonpath":
 		return newJSONPath(w, template)
 	default:
-		return nil, fmt.Errorf("--output %q is not allowed, allowed is %s", format, Formats)
+		return nil, fmt.Errorf("invalid --output %q: must be %s", format, Formats)
 	}
 }

@@ -36,7 +36,7 @@ type node struct {
 	client *client.Node
 	name   string
 	order  int
-	status *guardv1alpha1.Status
+	status *client.Status
 	err    error
 	seeded bool
 	points []point
@@ -70,7 +70,7 @@ type (
 	statusMsg struct {
 		node   *node
 		at     time.Time
-		status *guardv1alpha1.Status
+		status *client.Status
 		err    error
 	}
 	historyMsg struct {

@@ -10,34 +10,33 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 var began = time.Date(2026, 1, 5, 3, 4, 5, 0, time.UTC)
 
-func status(state string, cores float64) *guardv1alpha1.Status {
-	measured := func(v float64) *guardv1alpha1.Reading {
-		return &guardv1alpha1.Reading{Value: v, Provenance: resources.ProvenanceMeasured}
-	}
-
-	target := &guardv1alpha1.TargetStatus{
-		Id: "spegel/spegel-1/registry", CpuCores: measured(cores), TxBytesPerSecond: measured(cores * 1e6),
-		AllocBytesPerSecond: &guardv1alpha1.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "refused"},
-		Rules: []*guardv1alpha1.RuleStatus{{
-			Name: "SpegelHighCPU", Signal: "cpu", State: "pending", Value: cores, Threshold: 0.4, TripsIn: durationpb.New(time.Minute),
-		}},
+func status(state string, cores float64) *client.Status {
+	target := client.TargetStatus{
+		ID: "spegel/spegel-1/registry",
+		TargetStatsSpec: resources.TargetStatsSpec{
+			CPU: resources.Measured(cores), TXBytesPerSecond: resources.Measured(cores * 1e6),
+			Application: resources.ApplicationStats{AllocBytesPerSecond: resources.Warming()},
+		},
+		Rules: []client.Rule{{Name: "SpegelHighCPU", RuleStatusSpec: resources.RuleStatusSpec{
+			Signal: "cpu", State: "pending", Value: cores, Threshold: 0.4, TripsIn: time.Minute,
+		}}},
 	}
 
 	if state == resources.StateThrottled {
-		target.Ceiling = &guardv1alpha1.CeilingStatus{State: resources.CeilingApplied, ReadBack: "50001 100000", Cores: 0.50001, Rule: "SpegelHighCPU"}
+		target.Ceiling = &resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50001 100000", Rule: "SpegelHighCPU"}
 	}
 
-	return &guardv1alpha1.Status{State: state, Message: "why", Targets: []*guardv1alpha1.TargetStatus{target}}
+	return &client.Status{Guard: client.Guard{State: state, Message: "why"}, Targets: []client.TargetStatus{target}}
 }
 
 // shown is a model of some nodes that have been asked a few times.

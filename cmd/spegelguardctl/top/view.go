@@ -3,15 +3,16 @@ package top
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/NimbleMarkets/ntcharts/sparkline"
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 // The terminal's own colours; without any the text says it all.
@@ -108,12 +109,13 @@ func (m Model) row(n *node, selected bool) string {
 	target := n.target()
 	cells := []string{name, n.state(), "-", "-", "-", "", "-", ""}
 
-	if target != nil {
-		cells[2] = value(0, target.GetCpuCores())
-		cells[3] = value(1, target.GetTxBytesPerSecond())
-		cells[6] = value(2, target.GetAllocBytesPerSecond())
-		cells[7] = target.GetCeiling().GetRule()
+	if target.ID != "" {
+		cells[2], cells[3], cells[6] = value(0, target), value(1, target), value(2, target)
 		cells[5] = m.spark(n)
+
+		if target.Ceiling != nil {
+			cells[7] = target.Ceiling.Rule
+		}
 
 		if ceiling := n.ceiling(); ceiling > 0 {
 			cells[4] = config.SignalCPU.Format(ceiling)
@@ -142,12 +144,13 @@ func styleOf(state string) lipgloss.Style {
 	}
 }
 
-func value(signal int, r *guardv1alpha1.Reading) string {
-	if r == nil || r.GetProvenance() == resources.ProvenanceUnavailable {
+func value(signal int, target client.TargetStatus) string {
+	r := signals[signal].now(target)
+	if !r.Known() {
 		return "-"
 	}
 
-	return formatted(signal, r.GetValue())
+	return formatted(signal, r.Value)
 }
 
 func formatted(signal int, v float64) string {
@@ -210,20 +213,24 @@ func why(n *node) string {
 
 	var parts []string
 
-	for _, rule := range n.target().GetRules() {
-		if rule.GetState() == "ok" {
+	for _, rule := range n.target().Rules {
+		if rule.State == "ok" {
 			continue
 		}
 
-		part := rule.GetName() + " " + rule.GetState()
+		part := rule.Name + " " + rule.State
 
-		if d := rule.GetTripsIn().AsDuration(); d > 0 {
-			part += " (trips in " + d.Round(1e9).String() + ")"
+		if rule.TripsIn > 0 {
+			part += " (trips in " + rule.TripsIn.Round(time.Second).String() + ")"
 		}
 
 		parts = append(parts, part)
 	}
 
-	// What a node says does not control the terminal.
-	return ansi.Strip(strings.Join(append(parts, strings.Fields(n.status.GetMessage())...), " "))
+	if n.status != nil {
+		parts = append(parts, strings.Fields(n.status.Message)...)
+	}
+
+	// A node's texts must not control the terminal.
+	return ansi.Strip(strings.Join(parts, " "))
 }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
@@ -77,15 +78,18 @@ func TestTwoNodesThroughOneEndpoint(t *testing.T) {
 
 	guards := guardv1alpha1.NewGuardServiceClient(c.Conn())
 
-	response, err := guards.Status(both, &guardv1alpha1.StatusRequest{})
+	worker.history.Add(workload, "c", sample(boottime.Now()-time.Minute, 0.5))
+	worker.history.Add(workload, "c", sample(boottime.Now(), 0.5))
+
+	response, err := guards.History(both, &guardv1alpha1.HistoryRequest{})
 	require.NoError(t, err)
 
-	states := map[string]string{}
+	points := map[string]int{}
 	for _, message := range response.GetMessages() {
-		states[message.GetMetadata().GetHostname()] = message.GetState()
+		points[message.GetMetadata().GetHostname()] = len(message.GetSeries()[0].GetPoints())
 	}
 
-	assert.Equal(t, map[string]string{controlPlane.host: resources.StateThrottled, worker.host: resources.StatePending}, states)
+	assert.Equal(t, map[string]int{controlPlane.host: 0, worker.host: 1}, points)
 
 	// talosctl version -n NODE names one node in nodes.
 	version, err = c.Version(client.WithNodes(t.Context(), worker.host))
@@ -97,26 +101,6 @@ func TestTwoNodesThroughOneEndpoint(t *testing.T) {
 	hostname, err := os.Hostname()
 	require.NoError(t, err)
 	assert.Equal(t, resources.StateThrottled, stateOf(t, client.WithNode(t.Context(), hostname), c))
-}
-
-// TestStreamsOfSeveralNodes: each event says whose it is.
-func TestStreamsOfSeveralNodes(t *testing.T) {
-	controlPlane, worker := fleet(t)
-	guards := guardv1alpha1.NewGuardServiceClient(controlPlane.client(t, role.Reader).Conn())
-
-	stream, err := guards.Events(client.WithNodes(t.Context(), controlPlane.host, worker.host), &guardv1alpha1.EventsRequest{Tail: -1, Once: true})
-	require.NoError(t, err)
-
-	seen := map[string]int{}
-
-	for range 2 {
-		event, err := stream.Recv()
-		require.NoError(t, err)
-
-		seen[event.GetMetadata().GetHostname()]++
-	}
-
-	assert.Equal(t, map[string]int{controlPlane.host: 1, worker.host: 1}, seen)
 }
 
 // TestANodeThatIsDownIsOneErrorAmongAnswers: the others' answers arrive.

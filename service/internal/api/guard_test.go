@@ -108,7 +108,7 @@ func newGuard(t *testing.T, opts options) *guard {
 	}
 
 	node := api.Node{
-		State: st, Book: book, History: g.history, Name: opts.name,
+		State: st, Overrides: book, History: g.history, Name: opts.name,
 		Capture: func(context.Context, string, resources.TargetSpec) (string, error) { return opts.capture() },
 		Doctor:  doctor.Doctor{State: st, Identities: g.identities}.Checks,
 	}

@@ -238,10 +238,10 @@ func oversized(t *testing.T, c *child) {
 	guards := guardv1alpha1.NewGuardServiceClient(c.dial(t, "large"))
 	large := string(bytes.Repeat([]byte("x"), api.MaxRequest+1))
 
-	_, err := guards.Explain(t.Context(), &guardv1alpha1.ExplainRequest{Target: large})
+	_, err := guards.History(t.Context(), &guardv1alpha1.HistoryRequest{Target: large})
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
 
-	_, err = guards.Status(metadata.AppendToOutgoingContext(t.Context(), "node", large), &guardv1alpha1.StatusRequest{})
+	_, err = guards.Doctor(metadata.AppendToOutgoingContext(t.Context(), "node", large), &guardv1alpha1.DoctorRequest{})
 	assert.Error(t, err)
 }
 

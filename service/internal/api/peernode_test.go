@@ -21,7 +21,7 @@ func FuzzAppendInfo(f *testing.F) {
 	for _, response := range []proto.Message{
 		&machine.VersionResponse{},
 		&machine.VersionResponse{Messages: []*machine.Version{{Metadata: Node{}.metadata(), Platform: &machine.PlatformInfo{Name: "x"}}, {}}},
-		&guardv1alpha1.StatusResponse{Messages: []*guardv1alpha1.Status{{State: "ok", Targets: []*guardv1alpha1.TargetStatus{{Id: "a/b/c"}}}}},
+		&guardv1alpha1.HistoryResponse{Messages: []*guardv1alpha1.History{{Series: []*guardv1alpha1.Series{{Target: "a/b/c"}}}}},
 	} {
 		data, err := proto.Marshal(response)
 		require.NoError(f, err)
@@ -29,7 +29,7 @@ func FuzzAppendInfo(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, response []byte) {
-		var before, after guardv1alpha1.StatusResponse
+		var before, after guardv1alpha1.HistoryResponse
 
 		named, err := (&peerNode{target: "10.0.0.2"}).AppendInfo(false, response)
 		if proto.Unmarshal(response, &before) != nil || len(before.ProtoReflect().GetUnknown()) > 0 {
@@ -62,7 +62,7 @@ func TestErrorsAreMessages(t *testing.T) {
 	data, err := node.BuildError(false, failure)
 	require.NoError(t, err)
 
-	var response guardv1alpha1.StatusResponse
+	var response guardv1alpha1.HistoryResponse
 
 	require.NoError(t, proto.Unmarshal(data, &response))
 	require.Len(t, response.GetMessages(), 1)
@@ -75,8 +75,8 @@ func TestErrorsAreMessages(t *testing.T) {
 	data, err = node.BuildError(true, errors.New("plain"))
 	require.NoError(t, err)
 
-	var event guardv1alpha1.EventsResponse
+	var message guardv1alpha1.History
 
-	require.NoError(t, proto.Unmarshal(data, &event))
-	assert.Equal(t, "plain", event.GetMetadata().GetError())
+	require.NoError(t, proto.Unmarshal(data, &message))
+	assert.Equal(t, "plain", message.GetMetadata().GetError())
 }

@@ -33,9 +33,6 @@ var methodRoles = map[string]role.Set{
 
 	"/machine.MachineService/Version": anyone,
 
-	"/spegelguard.v1alpha1.GuardService/Status":  readers,
-	"/spegelguard.v1alpha1.GuardService/Explain": readers,
-	"/spegelguard.v1alpha1.GuardService/Events":  readers,
 	"/spegelguard.v1alpha1.GuardService/History": readers,
 	"/spegelguard.v1alpha1.GuardService/Doctor":  readers,
 

@@ -28,8 +28,8 @@ import (
 type Node struct {
 	// State holds the guard's resources.
 	State state.State
-	// Book takes people's orders.
-	Book *override.Book
+	// Overrides are people's time-limited instructions.
+	Overrides *override.Book
 	// History has the targets' last hour.
 	History *record.History
 	// Capture keeps a target's evidence and returns the folder; when it got a part of it alone, both are set.

@@ -4,7 +4,6 @@ package api_test
 
 import (
 	"errors"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -51,9 +50,9 @@ func TestOrdersOverTheAPI(t *testing.T) {
 	_, err = c.Pause(t.Context(), &guardv1alpha1.PauseRequest{For: minute})
 	require.NoError(t, err)
 
-	response, err := c.Status(t.Context(), &guardv1alpha1.StatusRequest{})
+	inForce, err := safe.StateListAll[*resources.Override](t.Context(), g.state)
 	require.NoError(t, err)
-	assert.Len(t, response.GetMessages()[0].GetOverrides(), 2)
+	assert.Equal(t, 2, inForce.Len())
 
 	resumed, err := c.Resume(t.Context(), &guardv1alpha1.ResumeRequest{})
 	require.NoError(t, err)
@@ -102,19 +101,13 @@ func TestWrongRequestsNameTheFieldAndWhatIsAllowed(t *testing.T) {
 		"below the floor": {answer(c.Throttle(ctx, &guardv1alpha1.ThrottleRequest{For: minute, CeilingMillicores: 1})), codes.InvalidArgument, "ceiling.floor"},
 		"no such target":  {answer(c.Release(ctx, &guardv1alpha1.ReleaseRequest{For: minute, Target: "a/b/c"})), codes.NotFound, workload},
 		"a long reason":   {answer(c.Capture(ctx, &guardv1alpha1.CaptureRequest{Reason: strings.Repeat("x", 300)})), codes.InvalidArgument, "256 bytes"},
-		"explain nobody":  {answer(c.Explain(ctx, &guardv1alpha1.ExplainRequest{Target: "a/b/c"})), codes.NotFound, "a/b/c"},
+		"history nobody":  {answer(c.History(ctx, &guardv1alpha1.HistoryRequest{Target: "a/b/c"})), codes.NotFound, "a/b/c"},
 		"capture nobody":  {answer(c.Capture(ctx, &guardv1alpha1.CaptureRequest{Target: "a/b/c"})), codes.NotFound, "a/b/c"},
 		"no past":         {answer(c.History(ctx, &guardv1alpha1.HistoryRequest{Since: durationpb.New(-1)})), codes.InvalidArgument, "since"},
 	} {
 		assert.Equal(t, test.code, status.Code(test.err), "%s: %v", name, test.err)
 		assert.ErrorContains(t, test.err, test.text, name)
 	}
-
-	stream, err := c.Events(ctx, &guardv1alpha1.EventsRequest{Tail: 51})
-	require.NoError(t, err)
-
-	_, err = stream.Recv()
-	assert.Equal(t, codes.InvalidArgument, status.Code(err), "%v", err)
 }
 
 // TestEvidenceThatCannotBeHad is said, and on record, too; and whatever becomes of a request, the API goes on.
@@ -138,26 +131,6 @@ func TestEvidenceThatCannotBeHad(t *testing.T) {
 
 	_, err = c.Capture(t.Context(), &guardv1alpha1.CaptureRequest{})
 	require.NoError(t, err)
-}
-
-func TestExplainSaysWhy(t *testing.T) {
-	g := newGuard(t, options{})
-
-	response, err := g.service(t, role.Reader).Explain(t.Context(), &guardv1alpha1.ExplainRequest{Target: workload})
-	require.NoError(t, err)
-
-	message := response.GetMessages()[0]
-	assert.Equal(t, resources.StateThrottled, message.GetState())
-	assert.Equal(t, resources.ConditionDiscovery, message.GetConditions()[0].GetName())
-	require.Len(t, message.GetTargets(), 1)
-
-	target := message.GetTargets()[0]
-	assert.Equal(t, workload, target.GetId())
-	assert.Equal(t, "SpegelHighCPU", target.GetRules()[0].GetName())
-	assert.Equal(t, 90*time.Second, target.GetHold().GetReleasesIn().AsDuration())
-	assert.Equal(t, []string{"text", "text"}, target.GetHold().GetBlockers())
-	assert.Equal(t, "max 100000", target.GetCeiling().GetOwnerLimit())
-	assert.InDelta(t, 0.5, target.GetVerdict().GetAfter().GetCoreSeconds(), 1e-9)
 }
 
 func TestHistoryHasWhatIsKnown(t *testing.T) {
@@ -185,70 +158,4 @@ func TestHistoryHasWhatIsKnown(t *testing.T) {
 	response, err = c.History(t.Context(), &guardv1alpha1.HistoryRequest{Since: durationpb.New(20 * time.Minute)})
 	require.NoError(t, err)
 	assert.Len(t, response.GetMessages()[0].GetSeries()[0].GetPoints(), 2)
-}
-
-func TestEvents(t *testing.T) {
-	g := newGuard(t, options{})
-	c := g.service(t, role.Operator)
-
-	once, err := c.Events(t.Context(), &guardv1alpha1.EventsRequest{Tail: 5, Once: true})
-	require.NoError(t, err)
-
-	event, err := once.Recv()
-	require.NoError(t, err)
-	assert.Equal(t, "action", event.GetKind())
-	assert.Equal(t, "000000", event.GetAction().GetId())
-
-	_, err = once.Recv()
-	require.ErrorIs(t, err, io.EOF)
-
-	stream, err := c.Events(t.Context(), &guardv1alpha1.EventsRequest{Tail: -1})
-	require.NoError(t, err)
-
-	_, err = stream.Recv()
-	require.NoError(t, err, "the tail says that it watches")
-
-	// New figures are no event, another state is.
-	poke(t, g)
-
-	_, err = safe.StateUpdateWithConflicts(t.Context(), g.state, resources.NewRuleStatus(workload+"/SpegelHighCPU").Metadata(), func(r *resources.RuleStatus) error {
-		r.TypedSpec().State = "firing"
-
-		return nil
-	})
-	require.NoError(t, err)
-
-	event, err = stream.Recv()
-	require.NoError(t, err)
-	assert.Equal(t, []string{"rule", workload, "SpegelHighCPU", "firing", "text"},
-		[]string{event.GetKind(), event.GetTarget(), event.GetName(), event.GetState(), event.GetBefore()})
-
-	_, err = c.Pause(t.Context(), &guardv1alpha1.PauseRequest{For: durationpb.New(time.Minute), Reason: "why"})
-	require.NoError(t, err)
-
-	kinds := map[string]*guardv1alpha1.EventsResponse{}
-
-	for range 2 {
-		event, err := stream.Recv()
-		require.NoError(t, err)
-
-		kinds[event.GetKind()] = event
-	}
-
-	assert.Equal(t, resources.ActionPause, kinds["action"].GetAction().GetAction())
-	assert.Contains(t, kinds["action"].GetAction().GetBy().GetSubject(), "CN=anna")
-	assert.Equal(t, "in force", kinds["override"].GetState())
-
-	_, err = c.Resume(t.Context(), &guardv1alpha1.ResumeRequest{})
-	require.NoError(t, err)
-
-	for range 2 {
-		event, err := stream.Recv()
-		require.NoError(t, err)
-
-		kinds[event.GetKind()] = event
-	}
-
-	assert.Equal(t, resources.ActionResume, kinds["action"].GetName())
-	assert.Equal(t, "ended", kinds["override"].GetState())
 }
