@@ -1,0 +1,6 @@
+//go:build linux
+
+package auth
+
+// MethodRoles is the table of who may call which method.
+var MethodRoles = methodRoles

@@ -1,0 +1,69 @@
+//go:build linux
+
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/spegel-guard/spegel-guard/internal/peercred"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
+)
+
+// unixInfo describes a process on the node.
+type unixInfo struct {
+	credentials.CommonAuthInfo
+	unix.Ucred
+
+	conn net.Conn
+}
+
+// AuthType implements credentials.AuthInfo.
+func (unixInfo) AuthType() string { return "unix" }
+
+type unixCredentials struct{}
+
+// Unix returns the transport credentials of a unix socket that only root can open.
+func Unix() credentials.TransportCredentials { return unixCredentials{} }
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (unixCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	c, ok := raw.(*limits.Conn)
+	if !ok {
+		return nil, nil, fmt.Errorf("unexpected connection %T on the unix socket", raw)
+	}
+
+	cred, err := peercred.Of(c.Conn)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	if err := c.Established("", nil); err != nil {
+		return nil, nil, err
+	}
+
+	return raw, unixInfo{
+		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, Ucred: cred, conn: raw,
+	}, nil
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (unixCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("the credentials are for a server")
+}
+
+// Info implements credentials.TransportCredentials.
+func (unixCredentials) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "unix"}
+}
+
+// Clone implements credentials.TransportCredentials.
+func (u unixCredentials) Clone() credentials.TransportCredentials { return u }
+
+// OverrideServerName implements credentials.TransportCredentials.
+func (unixCredentials) OverrideServerName(string) error { return nil }

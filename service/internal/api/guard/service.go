@@ -1,0 +1,80 @@
+//go:build linux
+
+// Package guard is the guard's own gRPC service: what reading its resources cannot do.
+package guard
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/service/internal/override"
+)
+
+// Service implements guardv1alpha1.GuardServiceServer.
+type Service struct {
+	guardv1alpha1.UnimplementedGuardServiceServer
+
+	node      Node
+	capturing sync.Mutex
+}
+
+// NewService returns the service of a node.
+func NewService(node Node) *Service { return &Service{node: node} }
+
+// errNoTargets is the error of a request about targets on a node that has none.
+var errNoTargets = fmt.Errorf("%w: the node has none", override.ErrNoTarget)
+
+// targets returns the target with the id, or all of them for an empty one, in the order of their ids.
+func (s *Service) targets(ctx context.Context, id string) ([]*resources.Target, error) {
+	if id != "" {
+		target, err := safe.StateGetByID[*resources.Target](ctx, s.node.State, id)
+		if state.IsNotFoundError(err) {
+			return nil, override.NoTarget(id)
+		}
+
+		return []*resources.Target{target}, err
+	}
+
+	list, err := safe.StateListAll[*resources.Target](ctx, s.node.State)
+	if err != nil {
+		return nil, fmt.Errorf("failed to list the targets: %w", err)
+	}
+
+	targets := slices.Collect(list.All())
+
+	slices.SortFunc(targets, func(a, b *resources.Target) int { return cmp.Compare(a.Metadata().ID(), b.Metadata().ID()) })
+
+	return targets, nil
+}
+
+// statusOf returns the error with the gRPC code that clients distinguish.
+func statusOf(err error) error {
+	var field config.FieldError
+
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &field):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, override.ErrNoTarget):
+		return status.Error(codes.NotFound, err.Error())
+	case errors.Is(err, override.ErrObserving), errors.Is(err, override.ErrNoConfig):
+		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	default:
+		return status.Error(codes.Internal, err.Error())
+	}
+}
