@@ -23,7 +23,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-func TestExitCodes(t *testing.T) {
+func TestStatus_SetsExitCodes(t *testing.T) {
 	c := newCluster(t)
 
 	assert.Equal(t, 0, c.run("status", "-n", "talos-prod-1,talos-prod-3").code)
@@ -52,7 +52,7 @@ func TestExitCodes(t *testing.T) {
 	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: Unavailable")
 }
 
-func TestContextsAndNodes(t *testing.T) {
+func TestStatus_SelectsContextsAndNodes(t *testing.T) {
 	c := newCluster(t)
 
 	nodes := func(args ...string) string {
@@ -68,8 +68,8 @@ func TestContextsAndNodes(t *testing.T) {
 	assert.Contains(t, got.stderr, `no such context in the talosconfig: "none"`)
 }
 
-// TestThroughAnEndpoint: the guard that is asked answers for itself, and says why it does not for others.
-func TestThroughAnEndpoint(t *testing.T) {
+// TestStatus_UsesEndpoints: the guard that is asked answers for itself, and says why it does not for others.
+func TestStatus_UsesEndpoints(t *testing.T) {
 	c := newCluster(t)
 	host, _, _ := strings.Cut(c.addresses["talos-prod-1"], ":")
 
@@ -79,7 +79,7 @@ func TestThroughAnEndpoint(t *testing.T) {
 	assert.Contains(t, got.stderr, "api.forward")
 }
 
-func TestReadersMayNotGiveOrders(t *testing.T) {
+func TestThrottle_NeedsOperator(t *testing.T) {
 	c := newCluster(t, role.Reader)
 
 	got := c.run("throttle", "-n", "talos-prod-1")
@@ -89,7 +89,7 @@ func TestReadersMayNotGiveOrders(t *testing.T) {
 	assert.Equal(t, 0, c.run("status", "-n", "talos-prod-1").code)
 }
 
-func TestWrongOrders(t *testing.T) {
+func TestCommand_ReportsMistakes(t *testing.T) {
 	c := newCluster(t)
 
 	for _, test := range []struct {
@@ -129,7 +129,7 @@ func eventually(t *testing.T, c *cluster, want func(stdout string) bool, then fu
 	return stdout.String()
 }
 
-func TestStatusWatch(t *testing.T) {
+func TestStatus_Watches(t *testing.T) {
 	c := newCluster(t)
 
 	change := func() {
@@ -145,7 +145,7 @@ func TestStatusWatch(t *testing.T) {
 	assert.Contains(t, out, "talos-prod-2   throttled")
 }
 
-func TestEventsFollow(t *testing.T) {
+func TestEvents_Follow(t *testing.T) {
 	c := newCluster(t)
 
 	order := func() {
@@ -157,8 +157,8 @@ func TestEventsFollow(t *testing.T) {
 	assert.Contains(t, out, "throttle")
 }
 
-// TestSupportHasNoSecrets: an archive of everything, with secrets planted where a careless guard could show them.
-func TestSupportHasNoSecrets(t *testing.T) {
+// TestSupport_HasNoSecrets: an archive of everything, with secrets planted where a careless guard could show them.
+func TestSupport_HasNoSecrets(t *testing.T) {
 	c := newCluster(t)
 	path := filepath.Join(t.TempDir(), "support.zip")
 
@@ -217,7 +217,7 @@ func TestSupportHasNoSecrets(t *testing.T) {
 	assert.Equal(t, 1, c.run("support", "-O", path).code)
 }
 
-func TestRulesOfDifferentNodes(t *testing.T) {
+func TestRules_RefuseDifferentConfigurations(t *testing.T) {
 	c := newCluster(t)
 
 	require.NoError(t, safe.StateModify(t.Context(), c.guards[3].State, resources.NewGuardConfig(resources.GuardConfigID), func(r *resources.GuardConfig) error {
@@ -232,7 +232,7 @@ func TestRulesOfDifferentNodes(t *testing.T) {
 	assert.Empty(t, got.stdout)
 }
 
-func TestValidate(t *testing.T) {
+func TestConfigValidate_FindsMistakes(t *testing.T) {
 	c := &cluster{}
 
 	write := func(text string) string {
@@ -281,7 +281,7 @@ func TestValidate(t *testing.T) {
 	assert.Contains(t, got.stderr, `mode: "kill" is not allowed, allowed is observe or enforce; rules[0].threshold: "much"`)
 }
 
-func TestCompletion(t *testing.T) {
+func TestCommand_Completes(t *testing.T) {
 	c := newCluster(t)
 
 	for _, test := range []struct {
@@ -311,8 +311,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestNoColour: nothing but a terminal gets colours, and one that is told not to does not.
-func TestNoColour(t *testing.T) {
+// TestTable_HasColourOnTerminals: nothing but a terminal gets colours, and one that is told not to does not.
+func TestTable_HasColourOnTerminals(t *testing.T) {
 	c := newCluster(t)
 	assert.NotContains(t, c.run("status").stdout, "\x1b")
 

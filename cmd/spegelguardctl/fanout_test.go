@@ -182,9 +182,9 @@ func howMany(t *testing.T) int {
 	return count
 }
 
-// TestAThousandGuards: a command takes hardly longer than its bare calls. What it takes is printed here, and
+// TestStatus_AsksThousandGuards: a command takes hardly longer than its bare calls. What it takes is printed here, and
 // asserted by make bench alone: the ratio of the best of some rounds, in turns.
-func TestAThousandGuards(t *testing.T) {
+func TestStatus_AsksThousandGuards(t *testing.T) {
 	count := howMany(t)
 	b := newBig(t, count)
 	plain := bare{tls: b.tls, addresses: b.addresses}
@@ -246,8 +246,8 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestDeadAndHangingNodesHoldNobodyBack: one in ten is dead, one in twenty hangs.
-func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
+// TestStatus_DeadAndHangingNodesHoldNobodyBack: one in ten is dead, one in twenty hangs.
+func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	count := howMany(t)
 	dead, hanging := count/10, count/20
 	alive := count - dead - hanging

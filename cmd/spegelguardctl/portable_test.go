@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestItRunsOnLaptops: the command line is for people's own machines, whichever these are, so nothing in it
+// TestCommand_NeedsNoLinux: the command line is for people's own machines, whichever these are, so nothing in it
 // may need the node's kernel.
-func TestItRunsOnLaptops(t *testing.T) {
+func TestCommand_NeedsNoLinux(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").CombinedOutput()
 	require.NoError(t, err, string(out))
 

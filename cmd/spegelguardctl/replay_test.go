@@ -28,7 +28,7 @@ func runReplay(t *testing.T, args ...string) (stdout, stderr string, err error) 
 	return out.String(), notes.String(), err
 }
 
-func TestReplayPrintsTheDecisions(t *testing.T) {
+func TestReplay_PrintsDecisions(t *testing.T) {
 	out, notes, err := runReplay(t, traces+"incident.jsonl")
 	require.NoError(t, err)
 	assert.Regexp(t, `trip +spegel/spegel-x7k2p/registry +SpegelCPUCredit +500m +10m0s`, out)
@@ -41,7 +41,7 @@ func TestReplayPrintsTheDecisions(t *testing.T) {
 	assert.Equal(t, "0 events in 720 samples over 1h59m50s\n", notes)
 }
 
-func TestReplayUnderAnotherConfiguration(t *testing.T) {
+func TestReplay_UsesAnotherConfiguration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("interval: 10s\nrules: [{name: Tight, signal: cpu, threshold: 200m, for: 1m}]"), 0o600))
 
@@ -50,7 +50,7 @@ func TestReplayUnderAnotherConfiguration(t *testing.T) {
 	assert.Contains(t, out, "trip Tight\n")
 }
 
-func TestReplaySaysWhatIsWrong(t *testing.T) {
+func TestReplay_ReportsMistakes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "broken.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("mode: kill"), 0o600))
 

@@ -119,7 +119,7 @@ func (term *terminal) shows(texts ...string) string {
 // screenshot is what docs show.
 const screenshot = "../../docs/top.txt"
 
-func TestTopInTmux(t *testing.T) {
+func TestTop_InTmux(t *testing.T) {
 	c := newCluster(t)
 	term := newTerminal(t, c, "top")
 
@@ -164,8 +164,8 @@ func TestTopInTmux(t *testing.T) {
 	term.shows("exit code 0")
 }
 
-// TestTopWithALostNode: one that does not answer is said to be lost, and the others go on.
-func TestTopWithALostNode(t *testing.T) {
+// TestTop_ShowsLostNode: one that does not answer is said to be lost, and the others go on.
+func TestTop_ShowsLostNode(t *testing.T) {
 	c := newCluster(t)
 	c.addresses["talos-prod-3"] = "127.0.0.1:1"
 

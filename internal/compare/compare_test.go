@@ -41,7 +41,7 @@ func roles(report compare.Report) map[string]compare.Role {
 	return found
 }
 
-func TestTheIncidentNamesItsNodeAndWhy(t *testing.T) {
+func TestCompare_NamesTheCulpritOfTheIncident(t *testing.T) {
 	report := compare.Compare(incident(), compare.Limits{})
 
 	assert.Equal(t, map[string]compare.Role{
@@ -55,8 +55,8 @@ func TestTheIncidentNamesItsNodeAndWhy(t *testing.T) {
 	assert.False(t, report.Nodes[1].Cells[compare.NFS].Odd, "all alike")
 }
 
-// TestTheTraces are the averages of the recordings of the real program (shared/incident-traces).
-func TestTheTraces(t *testing.T) {
+// TestCompare_NamesTheCulpritOfTraces are the averages of the recordings of the real program (shared/incident-traces).
+func TestCompare_NamesTheCulpritOfTraces(t *testing.T) {
 	node := func(name string, cpu, tx, alloc, gc float64) compare.Node {
 		return compare.Node{Name: name, Figures: figures{compare.CPU: cpu, compare.TX: tx, compare.Alloc: alloc * perMinute, compare.GC: gc * perMinute}}
 	}
@@ -74,7 +74,7 @@ func TestTheTraces(t *testing.T) {
 	assert.Equal(t, "no node stands out among 3", compare.Compare(healthy, compare.Limits{}).Verdict)
 }
 
-func TestWithoutAllocationTheProcessorDecides(t *testing.T) {
+func TestCompare_DecidesByCPUWithoutAllocation(t *testing.T) {
 	nodes := incident()
 
 	for _, node := range nodes {
@@ -88,7 +88,7 @@ func TestWithoutAllocationTheProcessorDecides(t *testing.T) {
 	assert.Equal(t, compare.Normal, compare.Compare(nodes, compare.Limits{}).Nodes[1].Role)
 }
 
-func TestNobodyIsNamedWhenAllAreAlike(t *testing.T) {
+func TestCompare_NamesNobodyAmongEqualNodes(t *testing.T) {
 	nodes := incident()
 
 	for i := range nodes {
@@ -99,7 +99,7 @@ func TestNobodyIsNamedWhenAllAreAlike(t *testing.T) {
 		compare.Compare(nodes, compare.Limits{}).Verdict)
 }
 
-func TestTooFewToCompare(t *testing.T) {
+func TestCompare_NeedsTwoNodes(t *testing.T) {
 	assert.Equal(t, "0 of 0 nodes know their figures: there is nothing to compare", compare.Compare(nil, compare.Limits{}).Verdict)
 	assert.Equal(t, "1 of 1 nodes know their figures: there is nothing to compare", compare.Compare(incident()[1:2], compare.Limits{}).Verdict)
 }
@@ -133,8 +133,8 @@ func healthy(r *rand.Rand) []compare.Node {
 	return nodes
 }
 
-// TestHealthyFleetsNameNobody prints how often a random one does, and how often a culprit among them is found.
-func TestHealthyFleetsNameNobody(t *testing.T) {
+// TestCompare_NamesNobodyInHealthyFleets prints how often a random one does, and how often a culprit among them is found.
+func TestCompare_NamesNobodyInHealthyFleets(t *testing.T) {
 	const fleets = 5000
 
 	r := rand.New(rand.NewPCG(1, 2)) // the same fleets every time

@@ -164,8 +164,8 @@ func TestAsk_ReadsAllNodes(t *testing.T) {
 	assert.NotContains(t, nodes[1].Figures, compare.NFSRTT, "unavailable")
 }
 
-// TestThroughEndpoints: whichever endpoint answers forwards to the nodes.
-func TestThroughEndpoints(t *testing.T) {
+// TestOpen_UsesEndpoints: whichever endpoint answers forwards to the nodes.
+func TestOpen_UsesEndpoints(t *testing.T) {
 	context, hosts, port, _ := serve(t)
 
 	f, err := client.OpenContext(context, client.Options{

@@ -86,7 +86,7 @@ func press(m Model, keys ...string) Model {
 	return m
 }
 
-func TestKeys(t *testing.T) {
+func TestModel_HandlesKeys(t *testing.T) {
 	m := shown("a", "b", "c")
 
 	assert.Contains(t, m.View(), "CPU of a 100m  ┄ threshold 400m")
@@ -111,7 +111,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-func TestALostNodeKeepsWhatWasKnown(t *testing.T) {
+func TestModel_KeepsTheStatusOfALostNode(t *testing.T) {
 	m := shown("a", "b")
 	m = updated(m, statusMsg{node: m.nodes[0], at: began.Add(time.Minute), err: errors.New("refused")})
 
@@ -120,7 +120,7 @@ func TestALostNodeKeepsWhatWasKnown(t *testing.T) {
 	assert.Contains(t, m.View(), "refused")
 }
 
-func TestThePastComesBeforeWhatWasSeen(t *testing.T) {
+func TestModel_PutsHistoryFirst(t *testing.T) {
 	m := shown("a")
 	cores := 0.7
 	at := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(began.Add(d)) }
@@ -140,8 +140,8 @@ func TestThePastComesBeforeWhatWasSeen(t *testing.T) {
 	assert.Len(t, m.nodes[0].points, 21)
 }
 
-// TestEverySizeFits: whatever the terminal, nothing is wider or higher than it.
-func TestEverySizeFits(t *testing.T) {
+// TestModel_FitsEverySize: whatever the terminal, nothing is wider or higher than it.
+func TestModel_FitsEverySize(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfN(rapid.StringMatching(`[a-zäß日.:-]{0,40}`), 1, 40).Draw(t, "names")
 		m := shown(names...)

@@ -38,8 +38,8 @@ var aliases = map[resource.Type][]string{
 	resources.OverrideType:       {"override", "overrides"},
 }
 
-// TestGetAndListByEveryAlias does what talosctl get does: alias to type, then the resource, with every field in its YAML.
-func TestGetAndListByEveryAlias(t *testing.T) {
+// TestServe_ListsByEveryAlias does what talosctl get does: alias to type, then the resource, with every field in its YAML.
+func TestServe_ListsByEveryAlias(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	c := g.Client(t, role.Reader)
 
@@ -98,8 +98,8 @@ func yamlFields(kind reflect.Type) []string {
 	return names
 }
 
-// TestWatchWithBootstrap is talosctl get -w: what is there, a mark, and every change from then on.
-func TestWatchWithBootstrap(t *testing.T) {
+// TestServe_WatchesWithBootstrap is talosctl get -w: what is there, a mark, and every change from then on.
+func TestServe_WatchesWithBootstrap(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	c := g.Client(t, role.Reader)
 
@@ -128,9 +128,9 @@ func TestWatchWithBootstrap(t *testing.T) {
 	assert.Equal(t, state.Destroyed, apitest.Next(t, events).Type)
 }
 
-// TestClientVersionCheck does what talosctl does before a command (cmd/talosctl/pkg/talos/helpers/checks.go):
+// TestServe_PassesTalosctlsVersionCheck does what talosctl does before a command (cmd/talosctl/pkg/talos/helpers/checks.go):
 // the server's tag must parse and not be older than the client's, or every command begins with a warning.
-func TestClientVersionCheck(t *testing.T) {
+func TestServe_PassesTalosctlsVersionCheck(t *testing.T) {
 	c := apitest.New(t, apitest.Options{}).Client(t, role.Reader)
 
 	response, err := c.Version(t.Context())
@@ -149,7 +149,7 @@ func TestClientVersionCheck(t *testing.T) {
 	assert.GreaterOrEqual(t, server.Compare(own), 0)
 }
 
-func TestNobodyWritesResources(t *testing.T) {
+func TestServe_RefusesWrites(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	c := g.Client(t, role.Admin)
 

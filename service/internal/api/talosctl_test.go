@@ -83,8 +83,8 @@ func (c talosctl) fails(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// TestRealTalosctl runs the program itself, unmodified, as README says.
-func TestRealTalosctl(t *testing.T) {
+// TestTalosctl_ReadsResources runs the program itself, unmodified, as README says.
+func TestTalosctl_ReadsResources(t *testing.T) {
 	controlPlane, worker := apitest.NewFleet(t)
 	c := newTalosctl(t, controlPlane, role.Reader)
 	here, there := []string{"-n", controlPlane.Host}, []string{"-n", worker.Host}
@@ -131,8 +131,8 @@ func TestRealTalosctl(t *testing.T) {
 	assert.Contains(t, c.fails(t, "reboot", "-n", controlPlane.Host, "--wait=false"), "needs one of the roles")
 }
 
-// TestRealTalosctlWatches is talosctl get -w.
-func TestRealTalosctlWatches(t *testing.T) {
+// TestTalosctl_Watches is talosctl get -w.
+func TestTalosctl_Watches(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	c := newTalosctl(t, g, role.Reader)
 
@@ -162,9 +162,9 @@ func TestRealTalosctlWatches(t *testing.T) {
 	cmd.Wait()
 }
 
-// TestWhatTheDocsSay: what documents have talosctl get is there, under that name; of commands that only a Talos node
+// TestTalosctl_RunsAsDocumented: what documents have talosctl get is there, under that name; of commands that only a Talos node
 // could answer, the program knows each flag.
-func TestWhatTheDocsSay(t *testing.T) {
+func TestTalosctl_RunsAsDocumented(t *testing.T) {
 	g, _ := apitest.NewFleet(t)
 	c := newTalosctl(t, g, role.Reader)
 

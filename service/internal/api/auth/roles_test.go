@@ -73,8 +73,8 @@ var needs = map[string]string{
 	"/no.such.Service/Method":        adminish,
 }
 
-// TestEveryMethodAgainstEveryIdentity calls every method as everybody, over real TLS.
-func TestEveryMethodAgainstEveryIdentity(t *testing.T) {
+// TestAuthorize_ChecksEveryMethodForEveryIdentity calls every method as everybody, over real TLS.
+func TestAuthorize_ChecksEveryMethodForEveryIdentity(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	other := apitest.NewPKI(t)
 
@@ -210,7 +210,7 @@ func guardMethods() []string {
 	return names
 }
 
-func TestUnixSocketIsForRootAlone(t *testing.T) {
+func TestUnix_IdentifiesRoot(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 
 	conn, err := grpc.NewClient("unix://"+g.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -232,12 +232,12 @@ func TestUnixSocketIsForRootAlone(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-func TestTCPWithoutTLSDoesNotExist(t *testing.T) {
+func TestServe_RefusesTCPWithoutTLS(t *testing.T) {
 	err := api.Serve(t.Context(), api.Node{}, api.Options{Listen: "127.0.0.1:0"}, nil)
 	assert.ErrorContains(t, err, "needs TLS")
 }
 
-func TestOnlyTLS13(t *testing.T) {
+func TestTLS_Needs13(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 
 	_, err := g.Client(t, role.Reader).Version(t.Context())

@@ -172,9 +172,9 @@ func clientOf(t *testing.T, endpoint string, pair *pki.Pair, authorities ...*pki
 	}
 }
 
-// TestRotationUnderLoad goes through Talos' rotation of the API's CA: the new one is accepted, then the
+// TestTLS_FollowsRotationUnderLoad goes through Talos' rotation of the API's CA: the new one is accepted, then the
 // certificates are of it, then the old one is not accepted any more.
-func TestRotationUnderLoad(t *testing.T) {
+func TestTLS_FollowsRotationUnderLoad(t *testing.T) {
 	oldCA, newCA := apitest.NewPKI(t), apitest.NewPKI(t)
 	tt := newTalos(t, oldCA)
 
@@ -291,8 +291,8 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 }
 
-// TestACertificateExpiresOnAnOpenConnection: what was good at the handshake is not good for ever.
-func TestACertificateExpiresOnAnOpenConnection(t *testing.T) {
+// TestIdentify_RefusesExpiredCertificates: what was good at the handshake is not good for ever.
+func TestIdentify_RefusesExpiredCertificates(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 
 	var c *client.Client

@@ -26,8 +26,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/api/apitest"
 )
 
-// TestTwoNodesThroughOneEndpoint is talosctl -e cp -n worker get spegel, and with both nodes.
-func TestTwoNodesThroughOneEndpoint(t *testing.T) {
+// TestRouter_ForwardsToOneNodeAndToSeveral is talosctl -e cp -n worker get spegel, and with both nodes.
+func TestRouter_ForwardsToOneNodeAndToSeveral(t *testing.T) {
 	controlPlane, worker := apitest.NewFleet(t)
 	c := controlPlane.Client(t, role.Reader)
 
@@ -76,8 +76,8 @@ func TestTwoNodesThroughOneEndpoint(t *testing.T) {
 	assert.Equal(t, resources.StateThrottled, apitest.StateOf(client.WithNode(t.Context(), hostname), t, c))
 }
 
-// TestANodeThatIsDownIsOneErrorAmongAnswers: the others' answers arrive.
-func TestANodeThatIsDownIsOneErrorAmongAnswers(t *testing.T) {
+// TestRouter_ReturnsAnErrorForANodeThatIsDown: the others' answers arrive.
+func TestRouter_ReturnsAnErrorForANodeThatIsDown(t *testing.T) {
 	controlPlane, worker := apitest.NewFleet(t)
 	c := controlPlane.Client(t, role.Reader)
 
@@ -88,8 +88,8 @@ func TestANodeThatIsDownIsOneErrorAmongAnswers(t *testing.T) {
 	assert.ErrorContains(t, err, "127.0.0.3")
 }
 
-// TestOrdersAreOnRecordWithWhoGaveThem, also through another node.
-func TestOrdersAreOnRecordWithWhoGaveThem(t *testing.T) {
+// TestRouter_NamesTheCaller, also through another node.
+func TestRouter_NamesTheCaller(t *testing.T) {
 	controlPlane, worker := apitest.NewFleet(t)
 	guards := guardv1alpha1.NewGuardServiceClient(controlPlane.Client(t, role.Operator).Conn())
 
@@ -114,7 +114,7 @@ func TestOrdersAreOnRecordWithWhoGaveThem(t *testing.T) {
 	assert.Equal(t, codes.PermissionDenied, status.Code(err), "%v", err)
 }
 
-func TestWhatIsNotForwarded(t *testing.T) {
+func TestRouter_RefusesRequests(t *testing.T) {
 	controlPlane, worker := apitest.NewFleet(t)
 	c := controlPlane.Client(t, role.Admin)
 
@@ -165,8 +165,8 @@ func TestWhatIsNotForwarded(t *testing.T) {
 	assert.NoError(t, get(client.WithNodes(t.Context(), off.Host), off.Client(t, role.Reader)))
 }
 
-// TestTheClientsOwnMetadataIsNotForwarded: it could claim to be somebody else.
-func TestTheClientsOwnMetadataIsNotForwarded(t *testing.T) {
+// TestRouter_DropsTheClientsMetadata: it could claim to be somebody else.
+func TestRouter_DropsTheClientsMetadata(t *testing.T) {
 	controlPlane, worker := apitest.NewFleet(t)
 	guards := guardv1alpha1.NewGuardServiceClient(controlPlane.Client(t, role.Reader).Conn())
 

@@ -56,7 +56,7 @@ func FuzzAppendInfo(f *testing.F) {
 	})
 }
 
-func TestErrorsAreMessages(t *testing.T) {
+func TestPeerNode_BuildsErrors(t *testing.T) {
 	node := &peerNode{target: "10.0.0.2"}
 	failure := status.Error(codes.Unavailable, "gone")
 

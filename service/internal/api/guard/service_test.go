@@ -22,7 +22,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/api/apitest"
 )
 
-func TestOrdersOverTheAPI(t *testing.T) {
+func TestService_RecordsOverrides(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	c := g.Service(t, role.Operator)
 	minute := durationpb.New(time.Minute)
@@ -79,7 +79,7 @@ func TestOrdersOverTheAPI(t *testing.T) {
 	assert.Equal(t, []string{"throttle", "release", "pause", "resume", "resume", "capture"}, recorded)
 }
 
-func TestWrongRequestsNameTheFieldAndWhatIsAllowed(t *testing.T) {
+func TestService_NamesTheFieldOfWrongRequests(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	c := g.Service(t, role.Operator)
 	ctx, minute := t.Context(), durationpb.New(time.Minute)
@@ -107,8 +107,8 @@ func TestWrongRequestsNameTheFieldAndWhatIsAllowed(t *testing.T) {
 	}
 }
 
-// TestEvidenceThatCannotBeHad is said, and on record, too; and whatever becomes of a request, the API goes on.
-func TestEvidenceThatCannotBeHad(t *testing.T) {
+// TestService_ReportsFailedCaptures is said, and on record, too; and whatever becomes of a request, the API goes on.
+func TestService_ReportsFailedCaptures(t *testing.T) {
 	capture := func() (string, error) { return "", errors.New("no answer") }
 	g := apitest.New(t, apitest.Options{Capture: func() (string, error) { return capture() }})
 	c := g.Service(t, role.Admin)
@@ -130,7 +130,7 @@ func TestEvidenceThatCannotBeHad(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestHistoryHasWhatIsKnown(t *testing.T) {
+func TestService_ReturnsHistory(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 
 	// Minutes apart: the test may take its time.

@@ -160,9 +160,9 @@ func (c *child) steadyClient(t *testing.T) (stop func() (calls, failed int64)) {
 	}
 }
 
-// TestHostileLoad has the API in a process of its own take, at once, what clients could do to it, and looks
+// TestLimits_HoldUnderHostileLoad has the API in a process of its own take, at once, what clients could do to it, and looks
 // at what it costs and at who suffers.
-func TestHostileLoad(t *testing.T) {
+func TestLimits_HoldUnderHostileLoad(t *testing.T) {
 	c := startChild(t)
 
 	require.Eventually(t, func() bool {
@@ -245,8 +245,8 @@ func oversized(t *testing.T, c *child) {
 	assert.Error(t, err)
 }
 
-// TestOneClientCannotHaveAllStreams: what is too much is refused, and what it has goes on.
-func TestOneClientCannotHaveAllStreams(t *testing.T) {
+// TestWatches_BoundOneClient: what is too much is refused, and what it has goes on.
+func TestWatches_BoundOneClient(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	cfg, err := g.PKI.ClientTLS("greedy", role.Reader)
 	require.NoError(t, err)
@@ -277,8 +277,8 @@ func TestOneClientCannotHaveAllStreams(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestTooManyConnections: the ones that are there go on, and when some go, others come.
-func TestTooManyConnections(t *testing.T) {
+// TestConnections_RefuseTooMany: the ones that are there go on, and when some go, others come.
+func TestConnections_RefuseTooMany(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 
 	_, err := g.Client(t, role.Reader).Version(t.Context())
@@ -319,8 +319,8 @@ func TestTooManyConnections(t *testing.T) {
 	assert.NotZero(t, g.Logs.FilterMessageSnippet("refused").Len())
 }
 
-// TestPingsWithoutEnd are a cheap way to keep a server busy.
-func TestPingsWithoutEnd(t *testing.T) {
+// TestServerOptions_DisconnectPingFloods are a cheap way to keep a server busy.
+func TestServerOptions_DisconnectPingFloods(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 
 	_, err := g.Client(t, role.Reader).Version(t.Context())
@@ -339,8 +339,8 @@ func TestPingsWithoutEnd(t *testing.T) {
 	}
 }
 
-// TestOneClientCannotHaveAllConnections: the others are served.
-func TestOneClientCannotHaveAllConnections(t *testing.T) {
+// TestConnections_BoundOneClient: the others are served.
+func TestConnections_BoundOneClient(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 
 	_, err := g.Client(t, role.Reader).Version(t.Context())
