@@ -68,7 +68,7 @@ func TestStatus_SelectsContextsAndNodes(t *testing.T) {
 	assert.Contains(t, got.stderr, `no such context in the talosconfig: "none"`)
 }
 
-// TestStatus_UsesEndpoints: the guard that is asked answers for itself, and says why it does not for others.
+// TestStatus_UsesEndpoints: an endpoint that does not forward serves itself and names the setting.
 func TestStatus_UsesEndpoints(t *testing.T) {
 	c := newCluster(t)
 	host, _, _ := strings.Cut(c.addresses["talos-prod-1"], ":")
@@ -148,12 +148,12 @@ func TestStatus_Watches(t *testing.T) {
 func TestEvents_Follow(t *testing.T) {
 	c := newCluster(t)
 
-	order := func() {
+	throttle := func() {
 		// The stream is open when the past has been shown; what comes now is news.
 		require.Equal(t, 0, c.run("throttle", "-n", "talos-prod-4", "--ceiling", "200m").code)
 	}
 
-	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-4") }, order, "events", "-f")
+	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-4") }, throttle, "events", "-f")
 	assert.Contains(t, out, "throttle")
 }
 
@@ -179,7 +179,7 @@ func TestSupport_HasNoSecrets(t *testing.T) {
 
 	got := c.run("support", "-O", path)
 	assert.Equal(t, exitUnavailable, got.code)
-	assert.Contains(t, got.stderr, "has what 3 of 4 nodes know")
+	assert.Contains(t, got.stderr, "has the data of 3 of 4 nodes")
 
 	archive, err := zip.OpenReader(path)
 	require.NoError(t, err)
@@ -311,7 +311,6 @@ func TestCommand_Completes(t *testing.T) {
 	}
 }
 
-// TestTable_HasColourOnTerminals: nothing but a terminal gets colours, and one that is told not to does not.
 func TestTable_HasColourOnTerminals(t *testing.T) {
 	c := newCluster(t)
 	assert.NotContains(t, c.run("status").stdout, "\x1b")

@@ -22,7 +22,7 @@ func (a *app) configCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Show the configuration in force, and where each value is from",
+		Short: "Show the configuration in force and the origin of each value",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := query[effective]{
@@ -33,13 +33,13 @@ func (a *app) configCommand() *cobra.Command {
 		},
 	}
 
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show each change")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print each change")
 	cmd.AddCommand(a.validateCommand(), a.generateCommand())
 
 	return cmd
 }
 
-// effective is what is in force on a node.
+// effective is the configuration in force on a node.
 type effective struct {
 	Mode      string    `json:"mode"`
 	Source    string    `json:"source"`
@@ -74,7 +74,7 @@ func effectiveRows(e effective) []output.Row {
 	var rows []output.Row
 
 	if e.LastError != "" {
-		rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"(newest document)", "not taken", e.LastError}})
+		rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"(newest document)", "not applied", e.LastError}})
 	}
 
 	for _, s := range e.Settings {
@@ -92,14 +92,14 @@ func effectiveRows(e effective) []output.Row {
 func (a *app) validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE",
-		Short: "Find every mistake in a configuration, without a node",
-		Long: `Find every mistake in a configuration, without a node. FILE is the guard's document, or a Talos machine
-configuration (or patch) with an ExtensionServiceConfig for the guard in it. Lines are those of the file.`,
+		Short: "Find every mistake in a configuration file",
+		Long: `Find every mistake in a configuration file, without contacting a node. FILE is the guard's document, or a Talos
+machine configuration (or patch) that contains an ExtensionServiceConfig for the guard. Lines are those of the file.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file, err := os.ReadFile(args[0])
 			if err != nil {
-				return fmt.Errorf("error reading the configuration: %w", err)
+				return fmt.Errorf("failed to read the configuration: %w", err)
 			}
 
 			mistakes, err := mistakesIn(file)
@@ -120,7 +120,7 @@ type mistake struct {
 	Allowed string `json:"allowed"`
 }
 
-// mistakesIn finds all of them; an error is a file in which no field could be found at all.
+// mistakesIn returns every mistake. The error is about a file that cannot be parsed.
 func mistakesIn(file []byte) ([]mistake, error) {
 	documents, err := config.Find(file)
 	if err != nil {
@@ -129,7 +129,7 @@ func mistakesIn(file []byte) ([]mistake, error) {
 
 	var found []mistake
 
-	// What Talos would say of its own documents.
+	// Mistakes in Talos' own documents.
 	if len(documents) != 1 || documents[0].Offset > 0 {
 		if _, err := configloader.NewFromBytes(file); err != nil {
 			found = append(found, mistake{Field: "(Talos' documents)", Allowed: strings.Join(strings.Fields(err.Error()), " ")})

@@ -15,7 +15,7 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// States of a check, as service/doctor has them.
+// States of a check.
 const (
 	checkOK      = "ok"
 	checkWarning = "warning"
@@ -25,9 +25,9 @@ const (
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Look at what guards need, and say how to mend what is not as it should be",
-		Long: `Look at what guards need, and say how to mend what is not as it should be: the client's certificate, and on each node
-the kernel, cgroups, SELinux, sockets, certificates, signals and the target. Nothing is changed.`,
+		Short: "Check what guards need and show how to fix what fails",
+		Long: `Check what guards need and show how to fix what fails: the client's certificate, and on each node the kernel, cgroups,
+SELinux, sockets, certificates, signals and the target. Nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			columns := output.Titles("CHECK", "STATE", "FOUND", "FIX")
@@ -75,19 +75,19 @@ func checkRows(c *guardv1alpha1.Checkup) []output.Row {
 	return rows
 }
 
-// ownCheckup is the client's: before any node is asked, since a bad certificate makes all of them look bad.
+// ownCheckup checks the client. It comes first, because a wrong certificate makes every node fail.
 func (a *app) ownCheckup() (*guardv1alpha1.Checkup, error) {
 	fleet, err := a.open(a.Options)
 	if err != nil {
 		return nil, err
 	}
 
-	defer fleet.Close() //nolint:errcheck // nothing was asked
+	defer fleet.Close() //nolint:errcheck // nothing was sent
 
 	return &guardv1alpha1.Checkup{Checks: []*guardv1alpha1.Check{certificateCheck(fleet.Certificate().Leaf, a.now())}}, nil
 }
 
-// expiresSoon is when an administrator's certificate is worth a word.
+// expiresSoon is the remaining time below which a certificate is a warning.
 const expiresSoon = 14 * 24 * time.Hour
 
 func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Check {
@@ -99,17 +99,17 @@ func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Chec
 
 	switch left := leaf.NotAfter.Sub(now); {
 	case left <= 0:
-		check.State, check.Fix = checkFailed, "it has expired: talosctl config new --roles os:admin makes another one"
+		check.State, check.Fix = checkFailed, "it has expired: create a new one with talosctl config new --roles os:admin"
 	case left < expiresSoon:
-		check.State, check.Fix = checkWarning, "it expires in "+rounded(left)+": talosctl config new --roles os:admin makes another one"
+		check.State, check.Fix = checkWarning, "it expires in "+rounded(left)+": create a new one with talosctl config new --roles os:admin"
 	case !strings.Contains(roles, "os:"):
-		check.State, check.Fix = checkFailed, "it has none of Talos' roles; reading needs os:reader, orders os:operator"
+		check.State, check.Fix = checkFailed, "it has none of Talos' roles: reading needs os:reader, overrides need os:operator"
 	}
 
 	return check
 }
 
-// checkup of a node: what its guard says, and what can be seen from here alone.
+// checkup returns the checks of a node's guard, and those that the client makes.
 func (a *app) checkup(node *client.Node, ctx context.Context) (*guardv1alpha1.Checkup, error) {
 	guards, err := node.Doctor(ctx)
 	if err != nil {

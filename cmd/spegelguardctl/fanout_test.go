@@ -296,10 +296,10 @@ func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	assert.Equal(t, hanging, strings.Count(err.Error(), "deadline exceeded"), err)
 
 	shown := rows.at.Sub(began)
-	t.Logf("status: the %d that answer were shown after %s (the bare calls to them took %s), the last of the others was given up after %s",
+	t.Logf("status: the %d that answer were shown after %s (the bare calls to them took %s), the last of the others failed after %s",
 		alive, shown.Round(time.Millisecond), plain.Round(time.Millisecond), whole.Round(time.Millisecond))
 	assert.Equal(t, alive+1, rows.seen)
-	assert.Less(t, shown, timeout, "before the first of those that hang was given up")
+	assert.Less(t, shown, timeout, "before the first of the hanging nodes failed")
 
 	began = time.Now()
 	got := b.run("--timeout", timeout.String(), "compare")
@@ -307,6 +307,6 @@ func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	t.Logf("compare: %s", time.Since(began).Round(time.Millisecond))
 	assert.Equal(t, exitUnavailable, got.code)
 	assert.Equal(t, alive+4, strings.Count(got.stdout, "\n"))
-	assert.Equal(t, hanging, strings.Count(got.stderr, "no answer yet, when most others had answered"))
+	assert.Equal(t, hanging, strings.Count(got.stderr, "no response yet, when most other nodes had responded"))
 	assert.Less(t, time.Since(began), timeout)
 }

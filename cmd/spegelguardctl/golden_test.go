@@ -55,7 +55,7 @@ func TestGolden(t *testing.T) {
 			args := command.args
 			shown := format
 
-			// The default is the table, but for rules.
+			// The default is the table, except for rules.
 			switch {
 			case format != "":
 				args = append([]string{"-o", format}, args...)
@@ -67,7 +67,7 @@ func TestGolden(t *testing.T) {
 
 			name, _, _ := strings.Cut(command.name+"."+shown, "=")
 
-			// What takes effect once is given again for each format.
+			// Each format needs an override to end.
 			if command.name == "resume" {
 				c.run("throttle", "-n", "talos-prod-3", "--ceiling", "300m", "--for", "1h", "--reason", "drill")
 			}

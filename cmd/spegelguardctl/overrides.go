@@ -14,13 +14,13 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// override is what the flags of an override say.
+// override has the flags of an override.
 type override struct {
 	target, reason string
 	lasting        time.Duration
 }
 
-// request requests an override of one node.
+// request sends an override to one node.
 type request = func(*client.Node, context.Context, override) (*guardv1alpha1.OverrideResult, error)
 
 // overrideCommands need the role os:operator or os:admin.

@@ -60,7 +60,7 @@ func TestReplay_ReportsMistakes(t *testing.T) {
 	}{
 		{[]string{traces + "idle.jsonl", "--config", path}, `line 1: mode: "kill" is not allowed`},
 		{[]string{traces + "idle.jsonl", "-o", "xml"}, `invalid --output "xml": must be table, wide, yaml, json or jsonpath=TEMPLATE`},
-		{[]string{"nowhere.jsonl"}, "error opening the trace"},
+		{[]string{"nowhere.jsonl"}, "failed to open the trace"},
 		{[]string{path}, "error reading trace line 1"},
 	} {
 		_, _, err := runReplay(t, test.args...)

@@ -24,11 +24,11 @@ func (a *app) rulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Print Prometheus alerting rules for the thresholds in force",
-		Long: `Print Prometheus alerting rules for the thresholds in force: the incident's alerts, alerts on the guards themselves, and
-with --form inhibit the part of Alertmanager's configuration that keeps CPUThrottlingHigh quiet under a ceiling.
+		Long: `Print Prometheus alerting rules for the thresholds in force: the incident's alerts and alerts on the guards themselves.
+With --form inhibit, print the part of Alertmanager's configuration that silences CPUThrottlingHigh under a ceiling.
 
-The thresholds are those of all nodes, which must be the same, or those of a document given with --config. The
-alerts on guards need the guards' own metrics (metrics.listen). The output is YAML unless --output says otherwise.`,
+The thresholds are those of all nodes, which must be the same, or those of the document of --config. The alerts on
+guards need the guards' own metrics (metrics.listen). The output is YAML unless --output is set.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("output") {
@@ -114,7 +114,7 @@ func (a *app) printRules(form any, groups []monitoringv1.RuleGroup) error {
 	return printer.Print(item)
 }
 
-// inForce is the configuration of a file, or of all nodes.
+// inForce returns the configuration of a file, or the one that all nodes have.
 func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 	if path != "" {
 		return readDocument(path)
@@ -125,7 +125,7 @@ func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 		return config.Config{}, err
 	}
 
-	defer fleet.Close() //nolint:errcheck // all is said
+	defer fleet.Close() //nolint:errcheck // the command ends
 
 	outcome := outcome{of: len(fleet.Nodes()), judging: true}
 	document, from := "", ""
@@ -138,11 +138,11 @@ func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 		case from == "":
 			document, from = result.Value.Document, result.Node.Name
 		case document != result.Value.Document:
-			return config.Config{}, fmt.Errorf("%s and %s have different configurations: compare them with 'config', or choose nodes with --nodes", from, result.Node.Name)
+			return config.Config{}, fmt.Errorf("%s and %s have different configurations: compare them with the command config, or select nodes with --nodes", from, result.Node.Name)
 		}
 	}
 
-	// Rules that leave nodes out would say that all is well there.
+	// Rules without a node's thresholds would never fire for it.
 	if err := outcome.err(); err != nil {
 		return config.Config{}, err
 	}
@@ -154,7 +154,7 @@ func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 func readDocument(path string) (config.Config, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {
-		return config.Config{}, fmt.Errorf("error reading the configuration: %w", err)
+		return config.Config{}, fmt.Errorf("failed to read the configuration: %w", err)
 	}
 
 	documents, err := config.Find(file)

@@ -16,7 +16,7 @@ func (a *app) topCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "top",
-		Short: "Watch all nodes live on the terminal",
+		Short: "Show all nodes live on the terminal",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.output != "table" && a.output != "wide" {
@@ -28,7 +28,7 @@ func (a *app) topCommand() *cobra.Command {
 				return err
 			}
 
-			defer fleet.Close() //nolint:errcheck // all is said
+			defer fleet.Close() //nolint:errcheck // the command ends
 
 			program := tea.NewProgram(top.New(cmd.Context(), fleet, interval, a.Timeout, a.now()), tea.WithAltScreen(), tea.WithContext(cmd.Context()))
 
@@ -40,7 +40,7 @@ func (a *app) topCommand() *cobra.Command {
 		},
 	}
 
-	cmd.Flags().DurationVar(&interval, "interval", time.Second, "how often to ask each node")
+	cmd.Flags().DurationVar(&interval, "interval", time.Second, "time between two requests to a node")
 
 	return cmd
 }

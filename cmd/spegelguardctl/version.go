@@ -8,7 +8,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 )
 
-// version is set when the command is built.
+// version of this command, set by the linker.
 var version = "dev"
 
 func (a *app) versionCommand() *cobra.Command {

@@ -78,7 +78,7 @@ func TestOpenContext_SelectsNodes(t *testing.T) {
 	require.NoError(t, err)
 
 	for _, test := range []struct {
-		nodes, endpoints, wanted, want []string
+		nodes, endpoints, selected, want []string
 	}{
 		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}},
 		{[]string{"a", "b"}, nil, []string{"all"}, []string{"a", "b"}},
@@ -89,7 +89,7 @@ func TestOpenContext_SelectsNodes(t *testing.T) {
 		context := pki.Context(pair, "", authority)
 		context.Nodes, context.Endpoints = test.nodes, test.endpoints
 
-		f, err := client.OpenContext(context, client.Options{Nodes: test.wanted})
+		f, err := client.OpenContext(context, client.Options{Nodes: test.selected})
 		require.NoError(t, err)
 		assert.Equal(t, test.want, names(f))
 		require.NoError(t, f.Close())
@@ -106,7 +106,7 @@ func TestTLS_RefusesContexts(t *testing.T) {
 	}{
 		{clientconfig.Context{}, "no client certificate (crt and key)"},
 		{clientconfig.Context{Auth: clientconfig.Auth{SideroV1: &clientconfig.SideroV1{Identity: "a"}}}, "SideroV1 (Omni)"},
-		{clientconfig.Context{Crt: "!", Key: "!"}, "error reading the talosconfig's certificate"},
+		{clientconfig.Context{Crt: "!", Key: "!"}, "failed to read the certificate of the talosconfig"},
 	} {
 		_, err := client.TLS(&test.context)
 		require.ErrorContains(t, err, test.want)
@@ -141,7 +141,7 @@ func TestAsk_ReadsAllNodes(t *testing.T) {
 		context.Nodes[0]: "ok", context.Nodes[1]: "throttled", context.Nodes[2]: "ok", context.Nodes[3]: "ok",
 	}, states)
 
-	// A loop that ends early leaves nothing behind (goleak would tell), and figures come in the fleet's order.
+	// A loop that ends early leaves nothing behind , and figures come in the fleet's order.
 	for range client.Ask(t.Context(), f, (*client.Node).Status) {
 		break
 	}

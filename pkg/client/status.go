@@ -68,14 +68,14 @@ func CeilingCores(ceiling *resources.CeilingStatusSpec) float64 {
 		return 0
 	}
 
-	var quota, period float64
+	var allowed, period float64
 
-	// "max 100000" has no quota.
-	if _, err := fmt.Sscan(ceiling.ReadBack, &quota, &period); err != nil || period == 0 {
+	// "max 100000" is no ceiling.
+	if _, err := fmt.Sscan(ceiling.ReadBack, &allowed, &period); err != nil || period == 0 {
 		return 0
 	}
 
-	return quota / period
+	return allowed / period
 }
 
 // Status reads the state of the guard and of every target.

@@ -13,7 +13,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// Now is the moment of all fixed times.
+// Now is the time of all fixed times.
 var Now = time.Date(2026, 1, 5, 3, 4, 5, 0, time.UTC)
 
 // Figures of one node.
@@ -23,11 +23,11 @@ type Figures struct {
 	CPU, TX, Alloc, GC float64
 	Blobs, Disk, Pods  float64
 	NodeTX, NFS        float64
-	// Throttled puts a ceiling of 500m in force, from a minute ago on.
+	// Throttled applies a ceiling of 500m, a minute ago.
 	Throttled bool
 }
 
-// IncidentFigures are the table of the incident, before the fix.
+// IncidentFigures returns the figures of the incident, before the fix.
 func IncidentFigures() []Figures {
 	return []Figures{
 		{"talos-prod-1", 0.25, 265e3, 330e6, 1.4, 772, 0.55, 31, 700e3, 2e6, false},
@@ -37,7 +37,7 @@ func IncidentFigures() []Figures {
 	}
 }
 
-// HealthyFigures are those of a node of a fleet at rest; no two are quite alike.
+// HealthyFigures returns the figures of a node at rest; those of two nodes differ.
 func HealthyFigures(i int) Figures {
 	vary := 1 + float64(i*7919%100)/250
 
@@ -47,20 +47,20 @@ func HealthyFigures(i int) Figures {
 	}
 }
 
-// TargetOf is the target on a node.
+// TargetOf returns the target on a node.
 func TargetOf(node string) string { return "spegel/spegel-" + node[len(node)-1:] + "x7k2/registry" }
 
 // pastSteps are ten minutes.
 const pastSteps = 60
 
-// NewWith makes a guard that reads figures, with a past.
+// NewWith returns a guard with figures and a history of ten minutes.
 func NewWith(ctx context.Context, f Figures, host string, port int) (*Guard, error) {
 	guard, err := New(ctx, f.Name, host, port, f.resources()...)
 	if err != nil {
 		return nil, err
 	}
 
-	// What runs away now was at rest at first.
+	// The throttled node was at rest in the first third.
 	past := func(value float64) func(int) float64 {
 		return func(step int) float64 {
 			if f.Throttled && step < pastSteps/3 {
@@ -76,14 +76,9 @@ func NewWith(ctx context.Context, f Figures, host string, port int) (*Guard, err
 	return guard, nil
 }
 
-func measured(value float64) resources.Reading {
-	return resources.Reading{Value: value, Provenance: resources.ProvenanceMeasured}
-}
-
 func (f Figures) resources() []resource.Resource {
 	id := TargetOf(f.Name)
 	seconds := time.Second
-	unavailable := resources.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "not in this test"}
 
 	status := resources.NewGuardStatus(resources.GuardStatusID)
 	*status.TypedSpec() = resources.GuardStatusSpec{
@@ -95,15 +90,15 @@ func (f Figures) resources() []resource.Resource {
 
 	stats := resources.NewTargetStats(id)
 	*stats.TypedSpec() = resources.TargetStatsSpec{
-		ContainerID: "5f2a", At: Now, CPU: measured(f.CPU), TXBytesPerSecond: measured(f.TX), RXBytesPerSecond: measured(f.TX * 0.9),
-		MemoryBytes: measured(52e6), ThrottledRatio: measured(0), CPUPressure: measured(0),
-		Application: resources.ApplicationStats{AllocBytesPerSecond: measured(f.Alloc / 60), GCPerSecond: measured(f.GC)},
+		ContainerID: "5f2a", At: Now, CPU: resources.Measured(f.CPU), TXBytesPerSecond: resources.Measured(f.TX), RXBytesPerSecond: resources.Measured(f.TX * 0.9),
+		MemoryBytes: resources.Measured(52e6), ThrottledRatio: resources.Measured(0), CPUPressure: resources.Measured(0),
+		Application: resources.ApplicationStats{AllocBytesPerSecond: resources.Measured(f.Alloc / 60), GCPerSecond: resources.Measured(f.GC)},
 	}
 
 	node := resources.NewNodeStats()
 	*node.TypedSpec() = resources.NodeStatsSpec{
-		At: Now, ContentBlobs: measured(f.Blobs), DiskUsedRatio: measured(f.Disk), Pods: measured(f.Pods), TXBytesPerSecond: measured(f.NodeTX),
-		NFSReadBytesPerSecond: measured(f.NFS / 2), NFSWriteBytesPerSecond: measured(f.NFS / 2), NFSRoundTripSeconds: unavailable,
+		At: Now, ContentBlobs: resources.Measured(f.Blobs), DiskUsedRatio: resources.Measured(f.Disk), Pods: resources.Measured(f.Pods), TXBytesPerSecond: resources.Measured(f.NodeTX),
+		NFSReadBytesPerSecond: resources.Measured(f.NFS / 2), NFSWriteBytesPerSecond: resources.Measured(f.NFS / 2), NFSRoundTripSeconds: resources.Unavailable("not in this test"),
 	}
 
 	cpu := resources.NewRuleStatus(id + "/SpegelHighCPU")
@@ -129,7 +124,7 @@ func (f Figures) resources() []resource.Resource {
 	status.TypedSpec().Since, status.TypedSpec().Message = Now.Add(-time.Minute), "SpegelHighCPU was above 400m for 10m0s"
 	cpu.TypedSpec().State, cpu.TypedSpec().Since = "firing", Now.Add(-time.Minute)
 	tx.TypedSpec().State, tx.TypedSpec().Since, tx.TypedSpec().TripsIn = "pending", Now.Add(-4*time.Minute), 6*time.Minute
-	stats.TypedSpec().ThrottledRatio = measured(0.94)
+	stats.TypedSpec().ThrottledRatio = resources.Measured(0.94)
 
 	hold := resources.NewDesiredCeiling(id)
 	*hold.TypedSpec() = resources.DesiredDesiredCeiling{

@@ -1,4 +1,4 @@
-// Package output prints what nodes answer in the forms that talosctl has: table, wide, yaml, json, jsonpath.
+// Package output prints responses of nodes in the formats of talosctl: table, wide, yaml, json, jsonpath.
 package output
 
 import (
@@ -9,17 +9,17 @@ import (
 	"github.com/muesli/termenv"
 )
 
-// Formats are those that --output takes.
+// Formats of --output.
 const Formats = "table, wide, yaml, json or jsonpath=TEMPLATE"
 
 // Column of a table.
 type Column struct {
 	Title string
-	// Wide columns are shown with -o wide alone.
+	// Wide columns are shown with -o wide only.
 	Wide bool
 }
 
-// Severity of a row, by which it is coloured on a terminal.
+// Severity of a row, which sets its colour on a terminal.
 type Severity int
 
 // Severities.
@@ -36,7 +36,7 @@ type Row struct {
 	Severity Severity
 }
 
-// Item is what one node answered.
+// Item is the response of one node.
 type Item struct {
 	// Node is the first column, and the first field.
 	Node string
@@ -50,13 +50,13 @@ type Printer interface {
 	Print(items ...Item) error
 }
 
-// New returns the printer for a format, with the node's name as the first column; a terminal that wants it
-// gets colours.
+// New returns the printer of a format, with the node's name as the first column. Terminals get colours, unless NO_COLOR
+// is set.
 func New(format string, w io.Writer, columns []Column) (Printer, error) {
 	return newPrinter(format, w, columns, true)
 }
 
-// NewLocal is New for what is about no node.
+// NewLocal is New for items without a node.
 func NewLocal(format string, w io.Writer, columns []Column) (Printer, error) {
 	return newPrinter(format, w, columns, false)
 }

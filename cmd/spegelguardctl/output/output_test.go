@@ -43,7 +43,7 @@ func TestNew_PrintsTables(t *testing.T) {
 	assert.Equal(t, ""+
 		"NODE           STATE       MESSAGE\n"+
 		"talos-prod-2   throttled   a b[31m\n"+
-		"n              ok          x\n", printed(t, "table"), "rows that come later stay in line, and nothing that a node says reaches the terminal's control")
+		"n              ok          x\n", printed(t, "table"), "later rows are aligned, and control characters are removed")
 	assert.Equal(t, ""+
 		"NODE           STATE       MORE   MESSAGE\n"+
 		"talos-prod-2   throttled   -      a b[31m\n"+

@@ -44,7 +44,7 @@ func shown(names ...string) Model {
 	m := Model{ctx: nil, interval: time.Second, width: 100, height: 30, now: began}
 
 	for i, name := range names {
-		m.nodes = append(m.nodes, &node{name: name, order: i})
+		m.nodes = append(m.nodes, &node{name: name, place: i})
 	}
 
 	for second := range 20 {

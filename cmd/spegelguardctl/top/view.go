@@ -15,7 +15,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// The terminal's own colours; without any the text says it all.
+// The terminal's own colours.
 var (
 	bold      = lipgloss.NewStyle().Bold(true)
 	faint     = lipgloss.NewStyle().Faint(true)
@@ -27,11 +27,11 @@ var (
 )
 
 const (
-	// fixed lines: title, header of the nodes, what the chart shows, why, and keys.
+	// fixed lines: title, header of the nodes, caption of the chart, reasons, and keys.
 	fixed = 5
-	// minChart is the least height at which a chart tells anything.
+	// minChart is the least height of a chart.
 	minChart = 4
-	// sparkWidth of a node's past in its row.
+	// sparkWidth of a node's history in its row.
 	sparkWidth = 12
 	help       = "↑↓ node  tab signal  s sort  q quit"
 )
@@ -75,7 +75,7 @@ func (m Model) View() string {
 	return strings.Join(append(lines[:m.height-1], faint.Render(m.cut(help))), "\n")
 }
 
-// cut keeps a line on one row of the terminal.
+// cut cuts a line to the width of the terminal.
 func (m Model) cut(line string) string { return ansi.Truncate(line, m.width, "…") }
 
 func (m Model) title() string {
@@ -161,11 +161,11 @@ func formatted(signal int, v float64) string {
 	return signals[signal].signal.Format(v)
 }
 
-// spark is a node's past in its row, up to now; plain text, since rows have colours of their own.
+// spark returns a node's history as plain text, because its row has a colour of its own.
 func (m Model) spark(n *node) string {
 	latest := n.points[max(0, len(n.points)-sparkWidth):]
 
-	// Full is the threshold, or what is above it.
+	// The full height is the threshold, or a higher value.
 	full := max(n.threshold(m.signal), 1e-9)
 
 	for _, p := range latest {
@@ -183,7 +183,7 @@ func (m Model) spark(n *node) string {
 	return ansi.Strip(line.View())
 }
 
-// caption says what the chart shows.
+// caption returns the title of the chart.
 func (m Model) caption(n *node) string {
 	s := signals[m.signal]
 	text := fmt.Sprintf("%s of %s", s.title, n.name)
@@ -205,7 +205,7 @@ func (m Model) caption(n *node) string {
 	return text
 }
 
-// why is what a node waits for, or what is wrong with it.
+// why returns what a node waits for, or its error.
 func why(n *node) string {
 	if n.err != nil {
 		return bad.Render(n.err.Error())

@@ -44,7 +44,7 @@ func TestServe_ListsByEveryAlias(t *testing.T) {
 	c := g.Client(t, role.Reader)
 
 	specimens := apitest.Specimens()
-	require.Len(t, aliases, len(specimens)+1, "overrides are the one type of which nobody has ordered any")
+	require.Len(t, aliases, len(specimens)+1, "no override is in force")
 
 	for _, want := range specimens {
 		kind := want.Metadata().Type()

@@ -73,7 +73,7 @@ func (c talosctl) run(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// fails returns what the program says when it does not succeed.
+// fails returns the output of a command that must fail.
 func (c talosctl) fails(t *testing.T, args ...string) string {
 	t.Helper()
 
@@ -83,7 +83,7 @@ func (c talosctl) fails(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// TestTalosctl_ReadsResources runs the program itself, unmodified, as README says.
+// TestTalosctl_ReadsResources runs the program itself, unmodified, as in README.
 func TestTalosctl_ReadsResources(t *testing.T) {
 	controlPlane, worker := apitest.NewFleet(t)
 	c := newTalosctl(t, controlPlane, role.Reader)
@@ -100,7 +100,7 @@ func TestTalosctl_ReadsResources(t *testing.T) {
 
 	for kind, names := range aliases {
 		if kind == resources.OverrideType {
-			continue // nobody ordered anything
+			continue // no override is in force
 		}
 
 		for _, name := range names {
@@ -124,7 +124,7 @@ func TestTalosctl_ReadsResources(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(version, "NODE:"), version)
 	assert.Contains(t, version, worker.Host)
 
-	// -e with a port, as README says.
+	// -e with a port, as in README.
 	assert.Contains(t, c.run(t, "-e", controlPlane.Endpoint, "-n", controlPlane.Host, "get", "ceilings"), "max 100000")
 
 	assert.Contains(t, newTalosctl(t, controlPlane, role.EtcdBackup).fails(t, "get", "spegel", "-n", controlPlane.Host), "PermissionDenied")

@@ -36,7 +36,7 @@ func Watch(t *testing.T, c *client.Client) Watched {
 	require.NoError(t, err)
 
 	_, err = stream.Recv()
-	require.NoError(t, err, "the first one says that the stream is there")
+	require.NoError(t, err, "the first message comes when the stream is open")
 
 	go func() {
 		defer c.Close()

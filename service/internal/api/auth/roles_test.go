@@ -33,13 +33,13 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
-// What a method needs, as the design and Talos have it, written down once more and by hand.
+// Role that a method needs, independent of the table under test.
 const (
-	anyRole  = "any"
-	readRole = "read"
-	actRole  = "act"
-	adminish = "admin"
-	never    = "never"
+	anyRole      = "any"
+	readRole     = "read"
+	overrideRole = "override"
+	adminish     = "admin"
+	never        = "never"
 )
 
 var needs = map[string]string{
@@ -51,11 +51,11 @@ var needs = map[string]string{
 
 	"/spegelguard.v1alpha1.GuardService/History":  readRole,
 	"/spegelguard.v1alpha1.GuardService/Doctor":   readRole,
-	"/spegelguard.v1alpha1.GuardService/Release":  actRole,
-	"/spegelguard.v1alpha1.GuardService/Throttle": actRole,
-	"/spegelguard.v1alpha1.GuardService/Pause":    actRole,
-	"/spegelguard.v1alpha1.GuardService/Resume":   actRole,
-	"/spegelguard.v1alpha1.GuardService/Capture":  actRole,
+	"/spegelguard.v1alpha1.GuardService/Release":  overrideRole,
+	"/spegelguard.v1alpha1.GuardService/Throttle": overrideRole,
+	"/spegelguard.v1alpha1.GuardService/Pause":    overrideRole,
+	"/spegelguard.v1alpha1.GuardService/Resume":   overrideRole,
+	"/spegelguard.v1alpha1.GuardService/Capture":  overrideRole,
 
 	"/grpc.health.v1.Health/Check": anyRole,
 	"/grpc.health.v1.Health/List":  anyRole,
@@ -97,11 +97,11 @@ func TestAuthorize_ChecksEveryMethodForEveryIdentity(t *testing.T) {
 	require.NoError(t, err)
 
 	identities := []struct {
-		name    string
-		pair    *pki.Pair
-		claims  []role.Role
-		may     []string
-		refused bool // by the handshake
+		name     string
+		pair     *pki.Pair
+		metadata []role.Role
+		may      []string
+		refused  bool // by the handshake
 	}{
 		{name: "no certificate", refused: true},
 		{name: "other CA", pair: pair(other, time.Hour, role.Admin), refused: true},
@@ -110,29 +110,29 @@ func TestAuthorize_ChecksEveryMethodForEveryIdentity(t *testing.T) {
 		{name: "no role", pair: pair(g.PKI, time.Hour)},
 		{name: "a role that is none of Talos'", pair: pair(g.PKI, time.Hour, "acme")},
 		{name: "os:reader", pair: pair(g.PKI, time.Hour, role.Reader), may: []string{anyRole, readRole}},
-		{name: "os:operator", pair: pair(g.PKI, time.Hour, role.Operator), may: []string{anyRole, readRole, actRole}},
-		{name: "os:admin", pair: pair(g.PKI, time.Hour, role.Admin), may: []string{anyRole, readRole, actRole, adminish}},
+		{name: "os:operator", pair: pair(g.PKI, time.Hour, role.Operator), may: []string{anyRole, readRole, overrideRole}},
+		{name: "os:admin", pair: pair(g.PKI, time.Hour, role.Admin), may: []string{anyRole, readRole, overrideRole, adminish}},
 		{name: "os:etcd:backup", pair: pair(g.PKI, time.Hour, role.EtcdBackup), may: []string{anyRole}},
 		{name: "impersonator without metadata", pair: pair(g.PKI, time.Hour, role.Impersonator), may: []string{anyRole}},
 		{
 			name: "impersonator for os:reader", pair: pair(g.PKI, time.Hour, role.Impersonator),
-			claims: []role.Role{role.Reader}, may: []string{anyRole, readRole},
+			metadata: []role.Role{role.Reader}, may: []string{anyRole, readRole},
 		},
 		{
 			name: "impersonator for os:operator", pair: pair(g.PKI, time.Hour, role.Impersonator),
-			claims: []role.Role{role.Operator}, may: []string{anyRole, readRole, actRole},
+			metadata: []role.Role{role.Operator}, may: []string{anyRole, readRole, overrideRole},
 		},
 		{
 			name: "impersonator for os:admin", pair: pair(g.PKI, time.Hour, role.Impersonator),
-			claims: []role.Role{role.Admin}, may: []string{anyRole, readRole, actRole, adminish},
+			metadata: []role.Role{role.Admin}, may: []string{anyRole, readRole, overrideRole, adminish},
 		},
 		{
 			name: "impersonator for nobody of Talos'", pair: pair(g.PKI, time.Hour, role.Impersonator),
-			claims: []role.Role{"acme"},
+			metadata: []role.Role{"acme"},
 		},
 		{
-			name: "os:reader who claims os:admin", pair: pair(g.PKI, time.Hour, role.Reader),
-			claims: []role.Role{role.Admin}, may: []string{anyRole, readRole},
+			name: "os:reader with the metadata of os:admin", pair: pair(g.PKI, time.Hour, role.Reader),
+			metadata: []role.Role{role.Admin}, may: []string{anyRole, readRole},
 		},
 	}
 
@@ -144,7 +144,7 @@ func TestAuthorize_ChecksEveryMethodForEveryIdentity(t *testing.T) {
 		require.NoError(t, err)
 
 		for method, needed := range needs {
-			code := status.Code(call(t, conn, method, identity.claims...))
+			code := status.Code(call(t, conn, method, identity.metadata...))
 
 			switch {
 			case identity.refused:
@@ -164,14 +164,14 @@ func TestAuthorize_ChecksEveryMethodForEveryIdentity(t *testing.T) {
 }
 
 // call makes an empty request and reads the first answer.
-func call(t *testing.T, conn *grpc.ClientConn, method string, claims ...role.Role) error {
+func call(t *testing.T, conn *grpc.ClientConn, method string, impersonated ...role.Role) error {
 	t.Helper()
 
 	ctx, cancel := context.WithTimeout(t.Context(), apitest.Patience)
 	defer cancel()
 
-	for _, claim := range claims {
-		ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(claim))
+	for _, role := range impersonated {
+		ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(role))
 	}
 
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodecV2(proxy.Codec()))

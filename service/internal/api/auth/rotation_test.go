@@ -102,7 +102,7 @@ func (tt *talos) change(t *testing.T, authority *pki.PKI, accepted ...*pki.PKI) 
 	}
 }
 
-// caller calls without a pause until it is told to end.
+// caller calls without a pause until its end.
 type caller struct {
 	calls, failed atomic.Int64
 	last          atomic.Value

@@ -107,7 +107,7 @@ func TestService_NamesTheFieldOfWrongRequests(t *testing.T) {
 	}
 }
 
-// TestService_ReportsFailedCaptures is said, and on record, too; and whatever becomes of a request, the API goes on.
+// TestService_ReportsFailedCaptures: the API serves the next request after a failure and after a panic.
 func TestService_ReportsFailedCaptures(t *testing.T) {
 	capture := func() (string, error) { return "", errors.New("no answer") }
 	g := apitest.New(t, apitest.Options{Capture: func() (string, error) { return capture() }})

@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// runChild serves until its input ends, and does what its lines say.
+// runChild serves until its input ends; each line of it is a command.
 func runChild(dir, listen string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -106,7 +106,7 @@ func (c *child) idleWatchers(t *testing.T, count int) *atomic.Int64 {
 	return heard
 }
 
-// steadyClient calls over one connection and over new ones, until it is told to end and has called often enough.
+// steadyClient calls over one connection and over new ones until stop, which waits for enough calls.
 func (c *child) steadyClient(t *testing.T) (stop func() (calls, failed int64)) {
 	t.Helper()
 
