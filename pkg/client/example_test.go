@@ -18,7 +18,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	defer fleet.Close() //nolint:errcheck // the program ends
+	defer fleet.Close()
 
 	rules, err := safe.StateListAll[*resources.RuleStatus](context.Background(), fleet.Nodes()[0].Resources)
 	if err != nil {
@@ -38,7 +38,7 @@ func ExampleAsk() {
 		log.Fatal(err)
 	}
 
-	defer fleet.Close() //nolint:errcheck // the program ends
+	defer fleet.Close()
 
 	for result := range client.Ask(context.Background(), fleet, (*client.Node).Status) {
 		if result.Err != nil {

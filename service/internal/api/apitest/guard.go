@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/service/fleettest"
 	"github.com/spegel-guard/spegel-guard/service/internal/api"
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
@@ -165,15 +167,10 @@ func newIdentity(t *testing.T, authority *pki.PKI, controlPlane bool, host strin
 func FreePort(t *testing.T) string {
 	t.Helper()
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := fleettest.FreePort()
 	require.NoError(t, err)
 
-	defer listener.Close()
-
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-
-	return port
+	return strconv.Itoa(port)
 }
 
 // Client returns the client that talosctl makes of a talosconfig with a certificate of the roles.
@@ -200,7 +197,7 @@ func Dial(t *testing.T, clientContext *clientconfig.Context) *client.Client {
 	c, err := client.New(t.Context(), client.WithConfigContext(clientContext), client.WithGRPCDialOptions(
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true))))
 	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { c.Close() }) //nolint:errcheck // the test ends
 
 	return c
 }

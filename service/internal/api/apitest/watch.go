@@ -39,7 +39,7 @@ func Watch(t *testing.T, c *client.Client) Watched {
 	require.NoError(t, err, "the first message comes when the stream is open")
 
 	go func() {
-		defer c.Close()
+		defer c.Close() //nolint:errcheck // the stream ended
 
 		for {
 			event, err := stream.Recv()
