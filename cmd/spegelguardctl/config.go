@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
-	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/spf13/cobra"
 
@@ -25,8 +23,8 @@ func (a *app) configCommand() *cobra.Command {
 		Short: "Show the configuration in force and the origin of each value",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := query[effective]{
-				columns: output.Titles("FIELD", "VALUE", "ORIGIN"), question: effectiveConfig, rows: effectiveRows,
+			q := query[*client.Config]{
+				columns: output.Titles("FIELD", "VALUE", "ORIGIN"), question: (*client.Node).Config, rows: configRows,
 			}
 
 			return q.run(cmd.Context(), a, watch, resources.GuardConfigType)
@@ -39,48 +37,17 @@ func (a *app) configCommand() *cobra.Command {
 	return cmd
 }
 
-// effective is the configuration in force on a node.
-type effective struct {
-	Mode      string    `json:"mode"`
-	Source    string    `json:"source"`
-	LastError string    `json:"lastError"`
-	Settings  []setting `json:"settings"`
-	Document  string    `json:"document"`
-}
-
-type setting struct {
-	Field  string `json:"field"`
-	Value  string `json:"value"`
-	Origin string `json:"origin"`
-}
-
-func effectiveConfig(node *client.Node, ctx context.Context) (effective, error) {
-	active, err := safe.StateGetByID[*resources.GuardConfig](ctx, node.Resources, resources.GuardConfigID)
-	if err != nil {
-		return effective{}, err
-	}
-
-	spec := active.TypedSpec()
-	found := effective{Mode: spec.Mode, Source: spec.Source, LastError: spec.LastError, Document: spec.Document}
-
-	for _, s := range spec.Settings {
-		found.Settings = append(found.Settings, setting(s))
-	}
-
-	return found, nil
-}
-
-func effectiveRows(e effective) []output.Row {
+func configRows(c *client.Config) []output.Row {
 	var rows []output.Row
 
-	if e.LastError != "" {
-		rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"(newest document)", "not applied", e.LastError}})
+	if c.LastError != "" {
+		rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"(newest document)", "not applied", c.LastError}})
 	}
 
-	for _, s := range e.Settings {
+	for _, s := range c.Settings {
 		origin := s.Origin
 		if origin != resources.OriginDefault {
-			origin = e.Source + ", " + origin
+			origin = c.Source + ", " + origin
 		}
 
 		rows = append(rows, output.Row{Cells: []string{s.Field, s.Value, origin}})

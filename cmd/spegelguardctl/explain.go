@@ -42,7 +42,7 @@ func (a *app) explainCommand() *cobra.Command {
 }
 
 func (a *app) explainRows(e *client.Explanation) []output.Row {
-	rows := []output.Row{{Severity: severityOf(e.State), Cells: []string{"", "guard", e.State, "", "", "", e.Message, e.Mode}}}
+	rows := []output.Row{{Severity: output.SeverityOf(e.State), Cells: []string{"", "guard", e.State, "", "", "", e.Message, e.Mode}}}
 
 	for _, c := range e.Conditions {
 		if !c.OK {

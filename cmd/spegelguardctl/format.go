@@ -6,7 +6,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -83,18 +82,6 @@ func millicores(value int64) string {
 	}
 
 	return fmt.Sprintf("%dm", value)
-}
-
-// severityOf returns the severity of a guard's state.
-func severityOf(state string) output.Severity {
-	switch state {
-	case resources.StateOK:
-		return output.Good
-	case resources.StatePending, resources.StateFiring, resources.StateThrottled, resources.StateReleasing, resources.StateProbing, resources.StatePaused:
-		return output.Warning
-	default:
-		return output.Bad
-	}
 }
 
 // codeOf returns the exit code for a guard's state.

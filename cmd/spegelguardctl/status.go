@@ -54,7 +54,7 @@ func (a *app) statusRows(s *client.Status) []output.Row {
 		rule = cmp.Or(target.Ceiling.Rule, rule)
 	}
 
-	return []output.Row{{Severity: severityOf(s.State), Cells: []string{
+	return []output.Row{{Severity: output.SeverityOf(s.State), Cells: []string{
 		s.State, target.ID, reading(config.SignalCPU, target.CPU), reading(config.SignalNetworkTX, target.TXBytesPerSecond),
 		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ceilingInForce(target.Ceiling), rule,
 		a.ago(s.Since), s.Mode, reading(config.SignalNetworkRX, target.RXBytesPerSecond), bytesOf(target.MemoryBytes),

@@ -19,17 +19,6 @@ type Column struct {
 	Wide bool
 }
 
-// Severity of a row, which sets its colour on a terminal.
-type Severity int
-
-// Severities.
-const (
-	Plain Severity = iota
-	Good
-	Warning
-	Bad
-)
-
 // Row of a table: a cell per column.
 type Row struct {
 	Cells    []string

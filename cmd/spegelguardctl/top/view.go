@@ -9,6 +9,7 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -132,16 +133,11 @@ func (m Model) row(n *node, selected bool) string {
 }
 
 func styleOf(state string) lipgloss.Style {
-	switch state {
-	case resources.StateOK:
-		return good
-	case resources.StateThrottled, resources.StateReleasing, resources.StateProbing, resources.StatePending, resources.StateFiring, resources.StatePaused:
-		return warning
-	case "asking":
+	if state == "asking" {
 		return faint
-	default:
-		return bad
 	}
+
+	return []lipgloss.Style{output.Good: good, output.Warning: warning, output.Bad: bad}[output.SeverityOf(state)]
 }
 
 func value(signal int, target client.TargetStatus) string {

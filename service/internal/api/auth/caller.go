@@ -1,5 +1,3 @@
-//go:build linux
-
 // Package auth identifies the caller of a request and checks its roles.
 package auth
 

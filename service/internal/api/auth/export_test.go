@@ -1,5 +1,3 @@
-//go:build linux
-
 package auth
 
 // MethodRoles is the table of who may call which method.

@@ -1,5 +1,3 @@
-//go:build linux
-
 package auth
 
 import (
@@ -7,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"fmt"
 	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/constants"
@@ -31,10 +28,7 @@ func Identify(ctx context.Context, store *identity.Store) (Caller, error) {
 
 	switch info := p.AuthInfo.(type) {
 	case unixInfo:
-		return Caller{
-			Person: resources.Person{Subject: fmt.Sprintf("uid %d", info.Uid), From: fmt.Sprintf("the node's unix socket, pid %d", info.Pid)},
-			Roles:  admins,
-		}, nil
+		return Caller{Person: info.person, Roles: admins}, nil
 	case tlsInfo:
 		if err := check(info, store); err != nil {
 			return Caller{}, status.Error(codes.Unauthenticated, err.Error())

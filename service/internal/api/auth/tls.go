@@ -1,5 +1,3 @@
-//go:build linux
-
 package auth
 
 import (
@@ -20,15 +18,6 @@ var (
 
 	errNotVerified = errors.New("no verified client certificate")
 )
-
-// tlsInfo describes a client over TCP.
-type tlsInfo struct {
-	credentials.TLSInfo
-
-	// identity that was in force when the client's certificate was verified.
-	identity *identity.Identity
-	conn     net.Conn
-}
 
 // tlsCredentials follow a store.
 type tlsCredentials struct {

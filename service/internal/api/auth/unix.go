@@ -8,23 +8,12 @@ import (
 	"fmt"
 	"net"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/spegel-guard/spegel-guard/internal/peercred"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
 )
-
-// unixInfo describes a process on the node.
-type unixInfo struct {
-	credentials.CommonAuthInfo
-	unix.Ucred
-
-	conn net.Conn
-}
-
-// AuthType implements credentials.AuthInfo.
-func (unixInfo) AuthType() string { return "unix" }
 
 type unixCredentials struct{}
 
@@ -48,7 +37,8 @@ func (unixCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.Auth
 	}
 
 	return raw, unixInfo{
-		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, Ucred: cred, conn: raw,
+		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, conn: raw,
+		person: resources.Person{Subject: fmt.Sprintf("uid %d", cred.Uid), From: fmt.Sprintf("the node's unix socket, pid %d", cred.Pid)},
 	}, nil
 }
 

@@ -1,5 +1,3 @@
-//go:build linux
-
 // Package forward forwards requests to the guards of other nodes, as apid does.
 package forward
 

@@ -1,5 +1,3 @@
-//go:build linux
-
 // Package limits bounds what clients of the API can make the guard hold: connections, handshakes, streams, and data
 // that a client does not read.
 package limits
