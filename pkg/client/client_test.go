@@ -77,22 +77,24 @@ func TestOpenContext_SelectsNodes(t *testing.T) {
 	pair, err := authority.Client("anna", time.Hour, role.Reader)
 	require.NoError(t, err)
 
-	for _, test := range []struct {
+	for name, test := range map[string]struct {
 		nodes, endpoints, selected, want []string
 	}{
-		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}},
-		{[]string{"a", "b"}, nil, []string{"all"}, []string{"a", "b"}},
-		{[]string{"a", "b"}, nil, []string{"c", "all", "c", "a"}, []string{"c", "a", "b"}},
-		// apid's port is not the guard's; any other is somebody's choice.
-		{nil, []string{"10.0.0.1", "10.0.0.2:50000", "10.0.0.3:6443", "[fd00::1]:50000"}, nil, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3:6443", "fd00::1"}},
+		"default":  {[]string{"a", "b"}, nil, nil, []string{"a", "b"}},
+		"all":      {[]string{"a", "b"}, nil, []string{"all"}, []string{"a", "b"}},
+		"repeated": {[]string{"a", "b"}, nil, []string{"c", "all", "c", "a"}, []string{"c", "a", "b"}},
+		// apid's port is not the guard's; any other port is kept.
+		"endpoints": {nil, []string{"10.0.0.1", "10.0.0.2:50000", "10.0.0.3:6443", "[fd00::1]:50000"}, nil, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3:6443", "fd00::1"}},
 	} {
-		context := pki.Context(pair, "", authority)
-		context.Nodes, context.Endpoints = test.nodes, test.endpoints
+		t.Run(name, func(t *testing.T) {
+			context := pki.Context(pair, "", authority)
+			context.Nodes, context.Endpoints = test.nodes, test.endpoints
 
-		f, err := client.OpenContext(context, client.Options{Nodes: test.selected})
-		require.NoError(t, err)
-		assert.Equal(t, test.want, names(f))
-		require.NoError(t, f.Close())
+			f, err := client.OpenContext(context, client.Options{Nodes: test.selected})
+			require.NoError(t, err)
+			assert.Equal(t, test.want, names(f))
+			require.NoError(t, f.Close())
+		})
 	}
 
 	_, err = client.OpenContext(&clientconfig.Context{CA: "", Crt: pki.Context(pair, "", authority).Crt, Key: pki.Context(pair, "", authority).Key}, client.Options{})
@@ -108,8 +110,10 @@ func TestTLS_RefusesContexts(t *testing.T) {
 		{clientconfig.Context{Auth: clientconfig.Auth{SideroV1: &clientconfig.SideroV1{Identity: "a"}}}, "SideroV1 (Omni)"},
 		{clientconfig.Context{Crt: "!", Key: "!"}, "failed to read the certificate of the talosconfig"},
 	} {
-		_, err := client.TLS(&test.context)
-		require.ErrorContains(t, err, test.want)
+		t.Run(test.want, func(t *testing.T) {
+			_, err := client.TLS(&test.context)
+			require.ErrorContains(t, err, test.want)
+		})
 	}
 
 	_, err := client.ReadContext(t.TempDir()+"/new", "prod")

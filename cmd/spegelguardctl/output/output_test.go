@@ -85,7 +85,9 @@ func TestNew_RefusesUnknownFormats(t *testing.T) {
 		"xml":         `invalid --output "xml": must be table, wide, yaml, json or jsonpath=TEMPLATE`,
 		"jsonpath={.": `invalid --output jsonpath={.: unclosed action`,
 	} {
-		_, err := output.New(format, &strings.Builder{}, nil)
-		require.EqualError(t, err, want)
+		t.Run(format, func(t *testing.T) {
+			_, err := output.New(format, &strings.Builder{}, nil)
+			require.EqualError(t, err, want)
+		})
 	}
 }

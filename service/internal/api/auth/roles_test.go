@@ -137,27 +137,28 @@ func TestAuthorize_ChecksEveryMethodForEveryIdentity(t *testing.T) {
 	}
 
 	for _, identity := range identities {
-		cfg, err := pki.ClientTLS(identity.pair, g.PKI)
-		require.NoError(t, err)
+		t.Run(identity.name, func(t *testing.T) {
+			cfg, err := pki.ClientTLS(identity.pair, g.PKI)
+			require.NoError(t, err)
 
-		conn, err := grpc.NewClient(g.Endpoint, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
-		require.NoError(t, err)
+			conn, err := grpc.NewClient(g.Endpoint, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
+			require.NoError(t, err)
 
-		for method, needed := range needs {
-			code := status.Code(call(t, conn, method, identity.metadata...))
+			for method, needed := range needs {
+				code := status.Code(call(t, conn, method, identity.metadata...))
 
-			switch {
-			case identity.refused:
-				assert.Equal(t, codes.Unavailable, code, "%s as %s", method, identity.name)
-			case slices.Contains(identity.may, needed):
-				assert.NotContains(t, []codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.Unavailable, codes.Internal, codes.Unknown}, code,
-					"%s as %s", method, identity.name)
-			default:
-				assert.Equal(t, codes.PermissionDenied, code, "%s as %s", method, identity.name)
+				switch {
+				case identity.refused:
+					assert.Equal(t, codes.Unavailable, code, method)
+				case slices.Contains(identity.may, needed):
+					assert.NotContains(t, []codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.Unavailable, codes.Internal, codes.Unknown}, code, method)
+				default:
+					assert.Equal(t, codes.PermissionDenied, code, method)
+				}
 			}
-		}
 
-		require.NoError(t, conn.Close())
+			require.NoError(t, conn.Close())
+		})
 	}
 
 	t.Logf("%d methods x %d identities", len(needs), len(identities))

@@ -20,13 +20,13 @@ func (s *Service) Capture(ctx context.Context, request *guardv1alpha1.CaptureReq
 
 	defer s.capturing.Unlock()
 
-	if err := overrideOf(ctx, "", request.GetReason(), 0).CheckReason(); err != nil {
+	if err := s.checkReason(request.GetReason()); err != nil {
 		return nil, statusOf(err)
 	}
 
 	targets, err := s.targets(ctx, request.GetTarget())
 	if err == nil && len(targets) == 0 {
-		err = errNoTargets
+		err = status.Error(codes.NotFound, "the node has no target")
 	}
 
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Service) Capture(ctx context.Context, request *guardv1alpha1.CaptureReq
 			evidence.Error = failure.Error()
 		}
 
-		if err := s.node.Overrides.Captured(ctx, overrideOf(ctx, id, request.GetReason(), 0), path, failure); err != nil {
+		if err := s.captured(ctx, id, request.GetReason(), path, failure); err != nil {
 			return nil, statusOf(err)
 		}
 

@@ -4,10 +4,14 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
@@ -41,6 +45,16 @@ func (s *Service) Resume(ctx context.Context, r *guardv1alpha1.ResumeRequest) (*
 	return &guardv1alpha1.ResumeResponse{Messages: result}, err
 }
 
+// checkReason checks the reason of a capture, which is recorded as that of an override is.
+func (s *Service) checkReason(reason string) error {
+	return override.Order{Reason: reason}.CheckReason()
+}
+
+// captured records a capture.
+func (s *Service) captured(ctx context.Context, target, reason, path string, failure error) error {
+	return s.node.Overrides.Captured(ctx, overrideOf(ctx, target, reason, 0), path, failure)
+}
+
 // overrideOf returns the caller's request.
 func overrideOf(ctx context.Context, target, reason string, duration time.Duration) override.Order {
 	return override.Order{By: auth.FromContext(ctx).Person, Target: target, Reason: reason, For: duration}
@@ -63,4 +77,24 @@ func (s *Service) result(overrides []override.Given, err error) ([]*guardv1alpha
 	}
 
 	return []*guardv1alpha1.OverrideResult{result}, nil
+}
+
+// statusOf returns the error with the gRPC code that clients distinguish.
+func statusOf(err error) error {
+	var field config.FieldError
+
+	switch {
+	case err == nil || status.Code(err) != codes.Unknown:
+		return err
+	case errors.As(err, &field):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, override.ErrNoTarget):
+		return status.Error(codes.NotFound, err.Error())
+	case errors.Is(err, override.ErrObserving), errors.Is(err, override.ErrNoConfig):
+		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	default:
+		return status.Error(codes.Internal, err.Error())
+	}
 }

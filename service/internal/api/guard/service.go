@@ -6,7 +6,6 @@ package guard
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,10 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
-	"github.com/spegel-guard/spegel-guard/service/internal/override"
 )
 
 // Service implements guardv1alpha1.GuardServiceServer.
@@ -33,15 +30,13 @@ type Service struct {
 // NewService returns the service of a node.
 func NewService(node Node) *Service { return &Service{node: node} }
 
-// errNoTargets is the error of a request about targets on a node that has none.
-var errNoTargets = fmt.Errorf("%w: the node has none", override.ErrNoTarget)
-
-// targets returns the target with the id, or all of them for an empty one, in the order of their ids.
+// targets returns the target with the id, or all of them for an empty one, in the order of their ids. The error for an
+// unknown target has the code NotFound.
 func (s *Service) targets(ctx context.Context, id string) ([]*resources.Target, error) {
 	if id != "" {
 		target, err := safe.StateGetByID[*resources.Target](ctx, s.node.State, id)
 		if state.IsNotFoundError(err) {
-			return nil, override.NoTarget(id)
+			return nil, status.Errorf(codes.NotFound, "unknown target %q", id)
 		}
 
 		return []*resources.Target{target}, err
@@ -57,24 +52,4 @@ func (s *Service) targets(ctx context.Context, id string) ([]*resources.Target, 
 	slices.SortFunc(targets, func(a, b *resources.Target) int { return cmp.Compare(a.Metadata().ID(), b.Metadata().ID()) })
 
 	return targets, nil
-}
-
-// statusOf returns the error with the gRPC code that clients distinguish.
-func statusOf(err error) error {
-	var field config.FieldError
-
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &field):
-		return status.Error(codes.InvalidArgument, err.Error())
-	case errors.Is(err, override.ErrNoTarget):
-		return status.Error(codes.NotFound, err.Error())
-	case errors.Is(err, override.ErrObserving), errors.Is(err, override.ErrNoConfig):
-		return status.Error(codes.FailedPrecondition, err.Error())
-	case errors.Is(err, context.Canceled):
-		return status.Error(codes.Canceled, err.Error())
-	default:
-		return status.Error(codes.Internal, err.Error())
-	}
 }

@@ -91,8 +91,8 @@ func TestService_NamesTheFieldOfWrongRequests(t *testing.T) {
 		code codes.Code
 		text string
 	}{
-		"no time":         {answer(c.Pause(ctx, &guardv1alpha1.PauseRequest{})), codes.InvalidArgument, "for: \"0s\""},
-		"negative time":   {answer(c.Release(ctx, &guardv1alpha1.ReleaseRequest{For: durationpb.New(-time.Hour)})), codes.InvalidArgument, "for: \"-1h0m0s\""},
+		"no time":         {answer(c.Pause(ctx, &guardv1alpha1.PauseRequest{})), codes.InvalidArgument, "\"0s\""},
+		"negative time":   {answer(c.Release(ctx, &guardv1alpha1.ReleaseRequest{For: durationpb.New(-time.Hour)})), codes.InvalidArgument, "\"-1h0m0s\""},
 		"below the floor": {answer(c.Throttle(ctx, &guardv1alpha1.ThrottleRequest{For: minute, CeilingMillicores: 1})), codes.InvalidArgument, "ceiling.floor"},
 		"no such target":  {answer(c.Release(ctx, &guardv1alpha1.ReleaseRequest{For: minute, Target: "a/b/c"})), codes.NotFound, apitest.Workload},
 		"a long reason":   {answer(c.Capture(ctx, &guardv1alpha1.CaptureRequest{Reason: strings.Repeat("x", 300)})), codes.InvalidArgument, "256 bytes"},
