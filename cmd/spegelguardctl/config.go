@@ -71,7 +71,7 @@ machine configuration (or patch) that contains an ExtensionServiceConfig for the
 
 			mistakes, err := mistakesIn(file)
 			if err != nil {
-				return fmt.Errorf("error in %s: %w", args[0], err)
+				return fmt.Errorf("invalid configuration %s: %w", args[0], err)
 			}
 
 			return a.report(args[0], mistakes)

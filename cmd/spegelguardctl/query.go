@@ -19,7 +19,7 @@ type query[T any] struct {
 	question func(*client.Node, context.Context) (T, error)
 	// rows of a response; or items, where a response is several documents.
 	rows  func(T) []output.Row
-	items func(node string, answer T) []output.Item
+	items func(node string, response T) []output.Item
 	// arrange sorts the items of several nodes; nil sorts by node.
 	arrange func([]output.Item)
 	// judge returns the exit code of a response; nil is 0.
@@ -29,12 +29,12 @@ type query[T any] struct {
 }
 
 // shown returns the items to print of a response.
-func (q query[T]) shown(node *client.Node, answer T) []output.Item {
+func (q query[T]) shown(node *client.Node, response T) []output.Item {
 	if q.items != nil {
-		return q.items(node.Name, answer)
+		return q.items(node.Name, response)
 	}
 
-	return []output.Item{{Node: node.Name, Value: answer, Rows: q.rows(answer)}}
+	return []output.Item{{Node: node.Name, Value: response, Rows: q.rows(response)}}
 }
 
 // quiet is how long no response must come before the batch is printed: most nodes respond together and are printed in

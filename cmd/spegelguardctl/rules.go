@@ -61,7 +61,7 @@ guards need the guards' own metrics (metrics.listen). The output is YAML unless 
 		},
 	}
 
-	cmd.Flags().StringVar(&path, "config", "", "document to take the thresholds from, or a machine configuration; no node is asked")
+	cmd.Flags().StringVar(&path, "config", "", "document or machine configuration with the thresholds; no node is contacted")
 	cmd.Flags().StringVar(&form, "form", "prometheusrule", "prometheusrule, plain (for rule_files) or inhibit (for Alertmanager)")
 	cmd.Flags().StringVar(&namespace, "namespace", "", "namespace of the PrometheusRule")
 	cmd.Flags().StringVar(&options.Pods, "pods", alerts.DefaultPods, "regular expression of the names of spegel's pods")
@@ -159,13 +159,13 @@ func readDocument(path string) (config.Config, error) {
 
 	documents, err := config.Find(file)
 	if err != nil {
-		return config.Config{}, fmt.Errorf("error in %s: %w", path, err)
+		return config.Config{}, fmt.Errorf("invalid configuration %s: %w", path, err)
 	}
 
 	// A later document of a machine configuration replaces an earlier one.
 	cfg, err := config.Parse(documents[len(documents)-1].Document)
 	if err != nil {
-		return config.Config{}, fmt.Errorf("error in %s: %w", path, err)
+		return config.Config{}, fmt.Errorf("invalid configuration %s: %w", path, err)
 	}
 
 	return cfg, nil

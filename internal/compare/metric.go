@@ -28,7 +28,7 @@ const (
 	Pods Metric = "pods"
 	// NodeTX is what the node's physical links send in bytes per second.
 	NodeTX Metric = "nodeTx"
-	// NFS is bytes to and from NFS servers per second, NFSRTT the mean time of their answers in seconds.
+	// NFS is bytes to and from NFS servers per second, NFSRTT the mean round trip time in seconds.
 	NFS    Metric = "nfs"
 	NFSRTT Metric = "nfsRtt"
 )

@@ -23,7 +23,7 @@ type File struct {
 }
 
 // Collect reads everything that a node serves. A part that fails becomes a file with the error, so that the rest is
-// kept. The error is about a node that does not answer at all.
+// kept. The error is about a node that does not respond at all.
 func Collect(node *client.Node, ctx context.Context) ([]File, error) {
 	status, err := node.Status(ctx)
 	if err != nil {

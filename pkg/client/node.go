@@ -39,7 +39,7 @@ func newNode(name string, conn grpc.ClientConnInterface) *Node {
 // errEmpty is the error for a server that is no guard.
 var errEmpty = errors.New("the response has no message")
 
-// first returns the node's own message: there is one when a single node was asked.
+// first returns the message of the node: the response of one node has one.
 func first[T any](messages []T, err error) (T, error) {
 	var none T
 

@@ -35,7 +35,7 @@ const (
 // GuardService does what reading resources cannot: it takes overrides, captures evidence, runs checks and serves the
 // history. Everything else is a COSI resource of the namespace spegelguard (cosi.resource.State: Get, List, Watch).
 // Responses have the shape of Talos' machine API: repeated messages, each with common.Metadata naming the node, so
-// that the answers of several nodes can be combined.
+// that the responses of several nodes can be combined.
 //
 // History and Doctor need one of the roles os:reader, os:operator and os:admin; the other methods need os:operator or
 // os:admin.
@@ -142,7 +142,7 @@ func (c *guardServiceClient) Capture(ctx context.Context, in *CaptureRequest, op
 // GuardService does what reading resources cannot: it takes overrides, captures evidence, runs checks and serves the
 // history. Everything else is a COSI resource of the namespace spegelguard (cosi.resource.State: Get, List, Watch).
 // Responses have the shape of Talos' machine API: repeated messages, each with common.Metadata naming the node, so
-// that the answers of several nodes can be combined.
+// that the responses of several nodes can be combined.
 //
 // History and Doctor need one of the roles os:reader, os:operator and os:admin; the other methods need os:operator or
 // os:admin.

@@ -88,6 +88,6 @@ func setAll(value reflect.Value) {
 func Sample(at time.Duration, cores float64) policy.Sample {
 	return policy.Sample{
 		At: at, CPU: policy.Counter{Total: cores * at.Seconds()}, TX: policy.Counter{Total: 1e6 * at.Seconds()},
-		RX: policy.Counter{Total: 1e6 * at.Seconds()}, Allocation: policy.Counter{Unavailable: "not asked"},
+		RX: policy.Counter{Total: 1e6 * at.Seconds()}, Allocation: policy.Counter{Unavailable: "not scraped"},
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// VersionService answers the one call of Talos' machine API that talosctl makes before any other.
+// VersionService implements the one call of Talos' machine API that talosctl makes before any other.
 //
 // The tag is the version of the Talos API that the guard implements: talosctl compares it with its own and warns when
 // it is older. The guard's version is in the platform's name.
