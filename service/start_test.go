@@ -189,7 +189,7 @@ func TestGuard_StaysUpWithoutItsFolder(t *testing.T) {
 	d.flags.socket, d.flags.memory, d.flags.evidence = run+"guard.sock", run+"memory.json", run+"evidence"
 	d.start(t)
 
-	d.logged(t, "error making the folder of the API's socket")
+	d.logged(t, "failed to create the directory of the API's socket")
 	d.logged(t, "earlier decisions are forgotten")
 	d.logged(t, resources.ReasonNoCgroup2)
 	d.up(t)
