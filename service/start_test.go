@@ -191,7 +191,7 @@ func TestGuard_StaysUpWithoutItsDirectory(t *testing.T) {
 	d.flags.socket, d.flags.state, d.flags.evidence = run+"guard.sock", run+"state.json", run+"evidence"
 	d.start(t)
 
-	d.logged(t, "error making the folder of the API's socket")
+	d.logged(t, "failed to create the directory of the API's socket")
 	d.logged(t, "failed to load the saved decisions")
 	d.logged(t, resources.ReasonNoCgroup2)
 	d.up(t)

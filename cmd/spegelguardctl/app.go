@@ -21,11 +21,11 @@ import (
 const (
 	// exitThrottled: a ceiling is in force somewhere.
 	exitThrottled = 2
-	// exitUnavailable: a guard cannot do its work, or a node does not answer.
+	// exitUnavailable: a guard is unavailable, or a node cannot be reached.
 	exitUnavailable = 3
 )
 
-// exitError is an exit code of its own; without an error nothing is printed.
+// exitError is an error with an exit code; without an error nothing is printed.
 type exitError struct {
 	code int
 	err  error
@@ -43,7 +43,7 @@ func (e *exitError) Error() string {
 // Unwrap returns the error itself.
 func (e *exitError) Unwrap() error { return e.err }
 
-// exitCode of an error.
+// exitCode returns the exit code of an error.
 func exitCode(err error) int {
 	var exit *exitError
 
@@ -64,7 +64,7 @@ type app struct {
 	output         string
 	stdout, stderr io.Writer
 	now            func() time.Time
-	// open connects to the nodes; tests come in here.
+	// open connects to the nodes; tests replace it.
 	open func(client.Options) (*client.Fleet, error)
 }
 
@@ -72,18 +72,18 @@ func newApp() *app {
 	return &app{stdout: os.Stdout, stderr: os.Stderr, now: time.Now, open: client.Open}
 }
 
-// root is the command line.
+// root returns the root command.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "spegelguardctl",
-		Short: "Look after the guards of spegel",
-		Long: `Look after the guards of spegel on the nodes of a Talos cluster.
+		Short: "Inspect and control spegel-guard on Talos nodes",
+		Long: `Inspect and control spegel-guard on the nodes of a Talos cluster.
 
-Credentials and nodes come from the talosconfig, as with talosctl. Each node's guard is asked directly, at port
-50321; with --endpoints requests go through these, which must forward (api.forward in their configuration).
+Credentials and nodes come from the talosconfig, as with talosctl. Each node's guard is contacted directly at port
+50321. With --endpoints, requests go through these guards, which must forward (api.forward in their configuration).
 
-Exit codes: 0 all is well, 1 the command failed, 2 a ceiling is in force, 3 a guard is unavailable or not reachable.`,
-		// A failing command says what failed; how commands are written is not the answer to that.
+Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard is unavailable or cannot be reached.`,
+		// An error of a command names the mistake; the usage would hide it.
 		SilenceUsage: true, SilenceErrors: true,
 	}
 
@@ -93,9 +93,9 @@ Exit codes: 0 all is well, 1 the command failed, 2 a ceiling is in force, 3 a gu
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.Talosconfig, "talosconfig", "", "path of the talosconfig (default $TALOSCONFIG, or ~/.talos/config)")
 	flags.StringVar(&a.Context, "context", "", "context of the talosconfig (default its current one)")
-	flags.StringSliceVarP(&a.Endpoints, "endpoints", "e", nil, "guards that forward requests to the nodes (default: each node is asked directly)")
-	flags.StringSliceVarP(&a.Nodes, "nodes", "n", nil, "nodes to ask; all is those of the context (default all)")
-	flags.DurationVar(&a.Timeout, "timeout", client.DefaultTimeout, "how long a node may take for its answer")
+	flags.StringSliceVarP(&a.Endpoints, "endpoints", "e", nil, "guards that forward requests to the nodes (default none: each node is contacted directly)")
+	flags.StringSliceVarP(&a.Nodes, "nodes", "n", nil, "nodes to contact; all selects those of the context (default all)")
+	flags.DurationVar(&a.Timeout, "timeout", client.DefaultTimeout, "time limit for the response of a node")
 	flags.StringVarP(&a.output, "output", "o", "table", output.Formats)
 
 	a.complete(root, "context", contexts)
@@ -105,14 +105,14 @@ Exit codes: 0 all is well, 1 the command failed, 2 a ceiling is in force, 3 a gu
 
 	root.AddCommand(
 		a.statusCommand(), a.explainCommand(), a.historyCommand(), a.eventsCommand(), a.compareCommand(), a.topCommand(),
-		a.configCommand(), a.rulesCommand(), a.dashboardCommand(), a.doctorCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
+		a.configCommand(), a.rulesCommand(), a.dashboardCommand(), a.doctorCommand(), a.captureCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
 	)
-	root.AddCommand(a.orderCommands()...)
+	root.AddCommand(a.overrideCommands()...)
 
 	return root
 }
 
-// complete completes a flag with words from the talosconfig.
+// complete registers the completion of a flag with words from the talosconfig.
 func (a *app) complete(cmd *cobra.Command, flag string, words func(*app) []string) {
 	// The only error is a flag that is not there.
 	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
@@ -161,7 +161,7 @@ func endpoints(a *app) []string {
 	return context.Endpoints
 }
 
-// start makes what a command on nodes needs; mistakes in how it is written come before any connection.
+// start returns what a command on nodes needs. Mistakes in flags are reported before any connection is made.
 func (a *app) start(columns []output.Column) (output.Printer, *client.Fleet, error) {
 	printer, err := output.New(a.output, a.stdout, columns)
 	if err != nil {
@@ -173,7 +173,7 @@ func (a *app) start(columns []output.Column) (output.Printer, *client.Fleet, err
 	return printer, fleet, err
 }
 
-// note says something beside the output.
+// note prints a line to stderr.
 func (a *app) note(format string, args ...any) {
-	fmt.Fprintf(a.stderr, format+"\n", args...) //nolint:errcheck // nowhere left to say it
+	fmt.Fprintf(a.stderr, format+"\n", args...) //nolint:errcheck // there is no other place to report it
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-func TestExitCodes(t *testing.T) {
+func TestStatus_SetsExitCodes(t *testing.T) {
 	c := newCluster(t)
 
 	assert.Equal(t, 0, c.run("status", "-n", "talos-prod-1,talos-prod-3").code)
@@ -54,7 +54,7 @@ func TestExitCodes(t *testing.T) {
 	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: Unavailable")
 }
 
-func TestContextsAndNodes(t *testing.T) {
+func TestStatus_SelectsContextsAndNodes(t *testing.T) {
 	c := newCluster(t)
 
 	nodes := func(args ...string) string {
@@ -70,8 +70,8 @@ func TestContextsAndNodes(t *testing.T) {
 	assert.Contains(t, got.stderr, `no such context in the talosconfig: "none"`)
 }
 
-// TestThroughAnEndpoint: the guard that is asked answers for itself, and says why it does not for others.
-func TestThroughAnEndpoint(t *testing.T) {
+// TestStatus_UsesEndpoints: an endpoint that does not forward serves itself and names the setting.
+func TestStatus_UsesEndpoints(t *testing.T) {
 	c := newCluster(t)
 	host, _, _ := strings.Cut(c.addresses["talos-prod-1"], ":")
 
@@ -81,7 +81,7 @@ func TestThroughAnEndpoint(t *testing.T) {
 	assert.Contains(t, got.stderr, "api.forward")
 }
 
-func TestReadersMayNotGiveOrders(t *testing.T) {
+func TestThrottle_NeedsOperator(t *testing.T) {
 	c := newCluster(t, role.Reader)
 
 	got := c.run("throttle", "-n", "talos-prod-1")
@@ -91,24 +91,26 @@ func TestReadersMayNotGiveOrders(t *testing.T) {
 	assert.Equal(t, 0, c.run("status", "-n", "talos-prod-1").code)
 }
 
-func TestWrongOrders(t *testing.T) {
+func TestCommand_ReportsMistakes(t *testing.T) {
 	c := newCluster(t)
 
 	for _, test := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"throttle", "--ceiling", "lots"}, `--ceiling "lots" is not allowed, allowed is a quantity of cores such as 300m`},
+		{[]string{"throttle", "--ceiling", "lots"}, `invalid --ceiling "lots": must be a quantity of cores such as 300m`},
 		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "1m"}, "InvalidArgument"},
-		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "must be a duration of 1s..24h0m0s"},
+		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "1s..24h0m0s"},
 		{[]string{"release", "-n", "talos-prod-1", "--target", "a/b/c"}, "NotFound"},
 		{[]string{"top", "-o", "json"}, "top is for a terminal"},
-		{[]string{"rules", "--form", "x"}, `--form "x" is not allowed, allowed is prometheusrule, plain or inhibit`},
+		{[]string{"rules", "--form", "x"}, `invalid --form "x": must be prometheusrule, plain or inhibit`},
 	} {
-		got := c.run(test.args...)
-		assert.Equal(t, 1, got.code)
-		assert.Contains(t, got.stderr, test.want)
-		assert.NotContains(t, got.stdout, "throttle")
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			got := c.run(test.args...)
+			assert.Equal(t, 1, got.code)
+			assert.Contains(t, got.stderr, test.want)
+			assert.NotContains(t, got.stdout, "throttle")
+		})
 	}
 }
 
@@ -131,7 +133,7 @@ func eventually(t *testing.T, c *cluster, want func(stdout string) bool, then fu
 	return stdout.String()
 }
 
-func TestStatusWatch(t *testing.T) {
+func TestStatus_Watches(t *testing.T) {
 	c := newCluster(t)
 
 	change := func() {
@@ -147,20 +149,20 @@ func TestStatusWatch(t *testing.T) {
 	assert.Contains(t, out, "talos-prod-2   throttled")
 }
 
-func TestEventsFollow(t *testing.T) {
+func TestEvents_Follow(t *testing.T) {
 	c := newCluster(t)
 
-	order := func() {
+	throttle := func() {
 		// The stream is open when the past has been shown; what comes now is news.
 		require.Equal(t, 0, c.run("throttle", "-n", "talos-prod-4", "--ceiling", "200m").code)
 	}
 
-	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-4") }, order, "events", "-f")
+	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-4") }, throttle, "events", "-f")
 	assert.Contains(t, out, "throttle")
 }
 
-// TestSupportHasNoSecrets: an archive of everything, with secrets planted where a careless guard could show them.
-func TestSupportHasNoSecrets(t *testing.T) {
+// TestSupport_HasNoSecrets: an archive of everything, with secrets planted where a careless guard could show them.
+func TestSupport_HasNoSecrets(t *testing.T) {
 	c := newCluster(t)
 	path := filepath.Join(t.TempDir(), "support.zip")
 
@@ -181,7 +183,7 @@ func TestSupportHasNoSecrets(t *testing.T) {
 
 	got := c.run("support", "-O", path)
 	assert.Equal(t, exitUnavailable, got.code)
-	assert.Contains(t, got.stderr, "has what 3 of 4 nodes know")
+	assert.Contains(t, got.stderr, "has the data of 3 of 4 nodes")
 
 	archive, err := zip.OpenReader(path)
 	require.NoError(t, err)
@@ -206,20 +208,20 @@ func TestSupportHasNoSecrets(t *testing.T) {
 
 	for _, name := range []string{
 		"contents.txt", "talos-prod-1/status.json", "talos-prod-1/explain.json", "talos-prod-1/doctor.json", "talos-prod-1/history.json",
-		"talos-prod-2/events.jsonl", "talos-prod-1/version.json", "talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml",
+		"talos-prod-2/events.json", "talos-prod-1/version.json", "talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml",
 		"talos-prod-1/resources/TargetStats.spegelguard.dev.yaml", "talos-prod-1/resources/NodeStats.spegelguard.dev.yaml", "talos-prod-4/node.error.txt",
 	} {
 		assert.NotEmpty(t, all[name], name)
 	}
 
 	assert.Contains(t, all["talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml"], "SpegelHighCPU")
-	assert.Contains(t, all["talos-prod-2/events.jsonl"], "50001 100000")
+	assert.Contains(t, all["talos-prod-2/events.json"], "50001 100000")
 
 	// Nothing is overwritten.
 	assert.Equal(t, 1, c.run("support", "-O", path).code)
 }
 
-func TestRulesOfDifferentNodes(t *testing.T) {
+func TestRules_RefuseDifferentConfigurations(t *testing.T) {
 	c := newCluster(t)
 
 	require.NoError(t, safe.StateModify(t.Context(), c.guards[3].State, resources.NewGuardConfig(resources.GuardConfigID), func(r *resources.GuardConfig) error {
@@ -234,7 +236,7 @@ func TestRulesOfDifferentNodes(t *testing.T) {
 	assert.Empty(t, got.stdout)
 }
 
-func TestValidate(t *testing.T) {
+func TestConfigValidate_FindsMistakes(t *testing.T) {
 	c := &cluster{}
 
 	write := func(text string) string {
@@ -280,10 +282,10 @@ func TestValidate(t *testing.T) {
 
 	got = c.run("config", "generate", "--mode", "kill", "--cpu", "much")
 	assert.Equal(t, 1, got.code)
-	assert.Contains(t, got.stderr, `invalid mode "kill": must be observe or enforce; invalid rules[0].threshold "much"`)
+	assert.Regexp(t, `mode.*"kill".*observe or enforce.*rules\[0\]\.threshold.*"much"`, got.stderr)
 }
 
-func TestCompletion(t *testing.T) {
+func TestCommand_Completes(t *testing.T) {
 	c := newCluster(t)
 
 	for _, test := range []struct {
@@ -291,21 +293,18 @@ func TestCompletion(t *testing.T) {
 		want string
 	}{
 		{[]string{"status", "--context", ""}, "other\nprod\n"},
-		{[]string{"status", "-n", "talos-prod-1,"}, ""},
 		{[]string{"status", "-n", "talos-prod-2"}, "talos-prod-2\n"},
 		{[]string{"status", "-o", "j"}, "json\njsonpath=\n"},
 		{[]string{"comp"}, "compare\t"},
 	} {
-		got := c.run(append([]string{"__complete"}, test.args...)...)
-		words := strings.Split(got.stdout, ":")[0]
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			words := strings.Split(c.run(append([]string{"__complete"}, test.args...)...).stdout, ":")[0]
 
-		if test.args[1%len(test.args)] == "--context" {
-			assert.ElementsMatch(t, strings.Fields(test.want), strings.Fields(words))
-
-			continue
-		}
-
-		assert.Contains(t, words, test.want, "%v", test.args)
+			// Contexts come in any order.
+			for _, word := range strings.SplitAfter(test.want, "\n") {
+				assert.Contains(t, words, word)
+			}
+		})
 	}
 
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
@@ -313,8 +312,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestNoColour: nothing but a terminal gets colours, and one that is told not to does not.
-func TestNoColour(t *testing.T) {
+func TestTable_HasColourOnTerminals(t *testing.T) {
 	c := newCluster(t)
 	assert.NotContains(t, c.run("status").stdout, "\x1b")
 

@@ -173,11 +173,12 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z`), "<TIME>"},
 	{regexp.MustCompile(`\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}`), "<TIME>"},
 	{regexp.MustCompile(`"created: .*|created: .*|updated: .*`), "<TIME>"},
+	{regexp.MustCompile(`((?:since|until)Clock"?: "?)[0-9hms.]+`), "${1}<CLOCK>"},
 	{regexp.MustCompile(`go1\.\d+[.\w]*`), "<GO>"},
 	{regexp.MustCompile(`[0-9a-f]{64}`), "<FINGERPRINT>"},
 	{regexp.MustCompile(`127\.\d+\.\d+\.\d+:\d+`), "<ADDRESS>"},
 	{regexp.MustCompile(`(-?\d+h)?(-?\d+m)?-?\d+s by`), "<LEFT> by"},
-	{regexp.MustCompile(`ORDERS +`), "ORDERS   "},
+	{regexp.MustCompile(`OVERRIDES +`), "OVERRIDES   "},
 }
 
 // sums of many floats differ in the last digits.

@@ -22,14 +22,14 @@ func (a *app) compareCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "compare",
-		Short: "Compare all nodes with each other, and name the one that runs away",
-		Long: `Compare all nodes with each other, and name the one that runs away.
+		Short: "Compare all nodes and name the culprit",
+		Long: `Compare all nodes and name the culprit, whose spegel raises the load of its peers.
 
-A figure marked with * is far from the other nodes' median: at least 3.5 times their spread (1.4826 times the median
-absolute deviation), and by enough to matter. A culprit allocates by the gigabyte beside that; nodes that are only
-flooded by it do not, and are dragged: a ceiling on them would not help.
+A figure marked with * is far above the median of the other nodes: by at least 3.5 times their spread (1.4826 times the
+median absolute deviation), and by an amount that matters. A culprit also allocates gigabytes per minute. Nodes that it
+affects do not; a ceiling on them would not help.
 
-Processor, network and allocation are averages over a minute.`,
+CPU, network and allocation are averages over a minute.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fleet, err := a.open(a.Options)
@@ -37,7 +37,7 @@ Processor, network and allocation are averages over a minute.`,
 				return err
 			}
 
-			defer fleet.Close() //nolint:errcheck // all is said
+			defer fleet.Close() //nolint:errcheck // the command ends
 
 			for {
 				err := a.compare(cmd.Context(), fleet)
@@ -58,8 +58,8 @@ Processor, network and allocation are averages over a minute.`,
 		},
 	}
 
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and compare again and again")
-	cmd.Flags().DurationVar(&interval, "interval", 10*time.Second, "how long between two comparisons with --watch")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and compare again after each interval")
+	cmd.Flags().DurationVar(&interval, "interval", 10*time.Second, "time between two comparisons with --watch")
 
 	return cmd
 }
@@ -115,7 +115,7 @@ func compareRow(node compare.Assessment) output.Row {
 	switch node.Role {
 	case compare.Culprit:
 		row.Severity = output.Bad
-	case compare.Dragged:
+	case compare.Affected:
 		row.Severity = output.Warning
 	}
 

@@ -3,13 +3,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
-	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/spf13/cobra"
 
@@ -24,65 +22,34 @@ func (a *app) configCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Show the configuration in force, and where each value is from",
+		Short: "Show the configuration in force and the origin of each value",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := query[effective]{
-				columns: output.Titles("FIELD", "VALUE", "ORIGIN"), question: effectiveConfig, rows: effectiveRows,
+			q := query[*client.Config]{
+				columns: output.Titles("FIELD", "VALUE", "ORIGIN"), question: (*client.Node).Config, rows: configRows,
 			}
 
 			return q.run(cmd.Context(), a, watch, resources.GuardConfigType)
 		},
 	}
 
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show each change")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print each change")
 	cmd.AddCommand(a.validateCommand(), a.generateCommand())
 
 	return cmd
 }
 
-// effective is what is in force on a node.
-type effective struct {
-	Mode      string    `json:"mode"`
-	Source    string    `json:"source"`
-	LastError string    `json:"lastError"`
-	Settings  []setting `json:"settings"`
-	Document  string    `json:"document"`
-}
-
-type setting struct {
-	Field  string `json:"field"`
-	Value  string `json:"value"`
-	Origin string `json:"origin"`
-}
-
-func effectiveConfig(node *client.Node, ctx context.Context) (effective, error) {
-	active, err := safe.StateGetByID[*resources.GuardConfig](ctx, node.Resources, resources.GuardConfigID)
-	if err != nil {
-		return effective{}, err
-	}
-
-	spec := active.TypedSpec()
-	found := effective{Mode: spec.Mode, Source: spec.Source, LastError: spec.LastError, Document: spec.Document}
-
-	for _, s := range spec.Settings {
-		found.Settings = append(found.Settings, setting(s))
-	}
-
-	return found, nil
-}
-
-func effectiveRows(e effective) []output.Row {
+func configRows(c *client.Config) []output.Row {
 	var rows []output.Row
 
-	if e.LastError != "" {
-		rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"(newest document)", "not taken", e.LastError}})
+	if c.LastError != "" {
+		rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"(newest document)", "not applied", c.LastError}})
 	}
 
-	for _, s := range e.Settings {
+	for _, s := range c.Settings {
 		origin := s.Origin
 		if origin != resources.OriginDefault {
-			origin = e.Source + ", " + origin
+			origin = c.Source + ", " + origin
 		}
 
 		rows = append(rows, output.Row{Cells: []string{s.Field, s.Value, origin}})
@@ -94,19 +61,19 @@ func effectiveRows(e effective) []output.Row {
 func (a *app) validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE",
-		Short: "Find every mistake in a configuration, without a node",
-		Long: `Find every mistake in a configuration, without a node. FILE is the guard's document, or a Talos machine
-configuration (or patch) with an ExtensionServiceConfig for the guard in it. Lines are those of the file.`,
+		Short: "Find every mistake in a configuration file",
+		Long: `Find every mistake in a configuration file, without contacting a node. FILE is the guard's document, or a Talos
+machine configuration (or patch) that contains an ExtensionServiceConfig for the guard. Lines are those of the file.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file, err := os.ReadFile(args[0])
 			if err != nil {
-				return fmt.Errorf("error reading the configuration: %w", err)
+				return fmt.Errorf("failed to read the configuration: %w", err)
 			}
 
 			mistakes, err := mistakesIn(file)
 			if err != nil {
-				return fmt.Errorf("error in %s: %w", args[0], err)
+				return fmt.Errorf("invalid configuration %s: %w", args[0], err)
 			}
 
 			return a.report(args[0], mistakes)
@@ -122,7 +89,7 @@ type mistake struct {
 	Allowed string `json:"allowed"`
 }
 
-// mistakesIn finds all of them; an error is a file in which no field could be found at all.
+// mistakesIn returns every mistake. The error is about a file that cannot be parsed.
 func mistakesIn(file []byte) ([]mistake, error) {
 	documents, err := config.Find(file)
 	if err != nil {
@@ -131,7 +98,7 @@ func mistakesIn(file []byte) ([]mistake, error) {
 
 	var found []mistake
 
-	// What Talos would say of its own documents.
+	// Mistakes in Talos' own documents.
 	if len(documents) != 1 || documents[0].Offset > 0 {
 		if _, err := configloader.NewFromBytes(file); err != nil {
 			found = append(found, mistake{Field: "(Talos' documents)", Allowed: strings.Join(strings.Fields(err.Error()), " ")})

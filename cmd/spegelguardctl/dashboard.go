@@ -11,7 +11,7 @@ import (
 func (a *app) dashboardCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "dashboard",
-		Short: "Print the Grafana dashboard of the guards' metrics",
+		Short: "Print a Grafana dashboard of the guards' metrics",
 		Long: `Print the Grafana dashboard of the guards' metrics as JSON, for Grafana's import or for a ConfigMap that its sidecar
 reads. It needs the guards' own metrics (metrics.listen) in Prometheus.`,
 		Args: cobra.NoArgs,

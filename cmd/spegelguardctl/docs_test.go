@@ -17,8 +17,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/doc"
 )
 
-// TestWhatTheDocsSay: each command of ours in a document does what it is there for, on a fleet.
-func TestWhatTheDocsSay(t *testing.T) {
+// TestCommand_RunsAsDocumented: each command of ours in a document does what it is there for, on a fleet.
+func TestCommand_RunsAsDocumented(t *testing.T) {
 	documents, err := doc.All("../..")
 	require.NoError(t, err)
 
@@ -47,7 +47,7 @@ func TestWhatTheDocsSay(t *testing.T) {
 			args := doc.Words(fill.Replace(line))[1:]
 			count++
 
-			// A terminal is needed for it (TestTopInTmux), and this one prints how to be completed.
+			// A terminal is needed for it (TestTop_InTmux), and this one prints how to be completed.
 			if args[0] == "top" || args[0] == "completion" {
 				continue
 			}

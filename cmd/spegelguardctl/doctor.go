@@ -21,9 +21,9 @@ import (
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Look at what guards need, and say how to mend what is not as it should be",
-		Long: `Look at what guards need, and say how to mend what is not as it should be: the client's certificate, and on each node
-the kernel, cgroups, SELinux, sockets, certificates, signals and the target. Nothing is changed.`,
+		Short: "Check what guards need and show how to fix what fails",
+		Long: `Check what guards need and show how to fix what fails: the client's certificate, and on each node the kernel, cgroups,
+SELinux, sockets, certificates, signals and the target. Nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			columns := output.Titles("CHECK", "STATE", "FOUND", "FIX")
@@ -71,19 +71,19 @@ func checkRows(c *guardv1alpha1.Checkup) []output.Row {
 	return rows
 }
 
-// ownCheckup is the client's: before any node is asked, since a bad certificate makes all of them look bad.
+// ownCheckup checks the client. It comes first, because a wrong certificate makes every node fail.
 func (a *app) ownCheckup() (*guardv1alpha1.Checkup, error) {
 	fleet, err := a.open(a.Options)
 	if err != nil {
 		return nil, err
 	}
 
-	defer fleet.Close() //nolint:errcheck // nothing was asked
+	defer fleet.Close() //nolint:errcheck // nothing was sent
 
 	return &guardv1alpha1.Checkup{Checks: []*guardv1alpha1.Check{certificateCheck(fleet.Certificate().Leaf, a.now())}}, nil
 }
 
-// expiresSoon is when an administrator's certificate is worth a word.
+// expiresSoon is the remaining time below which a certificate is a warning.
 const expiresSoon = 14 * 24 * time.Hour
 
 func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Check {
@@ -95,23 +95,18 @@ func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Chec
 
 	switch left := leaf.NotAfter.Sub(now); {
 	case left <= 0:
-		check.State, check.Fix = resources.CheckFailed, "it has expired: talosctl config new --roles os:admin makes another one"
+		check.State, check.Fix = resources.CheckFailed, "it has expired: create a new one with talosctl config new --roles os:admin"
 	case left < expiresSoon:
-		check.State, check.Fix = resources.CheckWarning, "it expires in "+rounded(left)+": talosctl config new --roles os:admin makes another one"
+		check.State, check.Fix = resources.CheckWarning, "it expires in "+rounded(left)+": create a new one with talosctl config new --roles os:admin"
 	case !strings.Contains(roles, "os:"):
-		check.State, check.Fix = resources.CheckFailed, "it has none of Talos' roles; reading needs os:reader, orders os:operator"
+		check.State, check.Fix = resources.CheckFailed, "it has none of Talos' roles: reading needs os:reader, overrides need os:operator"
 	}
 
 	return check
 }
 
-// checkup of a node: what its guard says, and what can be seen from here alone.
+// checkup returns the checks of a node's guard, and those that the client makes.
 func (a *app) checkup(node *client.Node, ctx context.Context) (*guardv1alpha1.Checkup, error) {
-	status, err := node.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-
 	guards, err := node.Doctor(ctx)
 	if err != nil {
 		return nil, err
@@ -122,12 +117,13 @@ func (a *app) checkup(node *client.Node, ctx context.Context) (*guardv1alpha1.Ch
 		return nil, err
 	}
 
-	guards.Checks = append([]*guardv1alpha1.Check{versionCheck(status.GetVersion(), talos)}, guards.GetChecks()...)
+	guards.Checks = append([]*guardv1alpha1.Check{versionCheck(talos)}, guards.GetChecks()...)
 
 	return guards, nil
 }
 
-func versionCheck(guard string, talos *machine.Version) *guardv1alpha1.Check {
+func versionCheck(talos *machine.Version) *guardv1alpha1.Check {
+	guard := client.GuardVersion(talos)
 	check := &guardv1alpha1.Check{
 		Name: "version", State: resources.CheckOK,
 		Message: fmt.Sprintf("guard %s, Talos API %s, this command %s", guard, talos.GetVersion().GetTag(), version),

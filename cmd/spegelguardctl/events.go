@@ -5,7 +5,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 var eventColumns = output.Titles("AT", "KIND", "TARGET", "NAME", "STATE", "BEFORE", "MESSAGE", "+CPU.MAX", "+BY", "+EVIDENCE")
@@ -23,12 +21,12 @@ var eventColumns = output.Titles("AT", "KIND", "TARGET", "NAME", "STATE", "BEFOR
 func (a *app) eventsCommand() *cobra.Command {
 	var (
 		follow bool
-		tail   int32
+		tail   int
 	)
 
 	cmd := &cobra.Command{
 		Use:   "events",
-		Short: "Show what was done, and with --follow what happens from now on",
+		Short: "Show the last actions, and with --follow every change from now on",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if follow {
@@ -39,26 +37,18 @@ func (a *app) eventsCommand() *cobra.Command {
 		},
 	}
 
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on, and show what happens")
-	cmd.Flags().Int32Var(&tail, "tail", -1, "how many of the last actions to show; -1: all that are known (50)")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "continue and print each event")
+	cmd.Flags().IntVar(&tail, "tail", -1, "number of past actions to show; -1 shows all that are kept (50)")
 
 	return cmd
 }
 
-// pastEvents are the last actions of all nodes in the order of time: what happened is one story.
-func (a *app) pastEvents(ctx context.Context, tail int32) error {
-	return query[[]*guardv1alpha1.EventsResponse]{
-		columns: eventColumns,
-		question: func(n *client.Node, ctx context.Context) (events []*guardv1alpha1.EventsResponse, err error) {
-			err = n.Events(ctx, &guardv1alpha1.EventsRequest{Tail: tail, Once: true}, func(e *guardv1alpha1.EventsResponse) error {
-				events = append(events, e)
-
-				return nil
-			})
-
-			return events, err
-		},
-		items: func(node string, events []*guardv1alpha1.EventsResponse) []output.Item {
+// pastEvents prints the last actions of all nodes in the order of time.
+func (a *app) pastEvents(ctx context.Context, tail int) error {
+	return query[[]client.Event]{
+		columns:  eventColumns,
+		question: func(n *client.Node, ctx context.Context) ([]client.Event, error) { return n.PastEvents(ctx, tail) },
+		items: func(node string, events []client.Event) []output.Item {
 			items := make([]output.Item, len(events))
 
 			for i, event := range events {
@@ -73,51 +63,38 @@ func (a *app) pastEvents(ctx context.Context, tail int32) error {
 	}.ask(ctx, a)
 }
 
-// followEvents shows what happens until the context ends; a node that is lost is asked again, for what
-// happens from then on.
-func (a *app) followEvents(ctx context.Context, tail int32) error {
-	var asked sync.Map
+// followEvents prints events until the context ends. A node whose connection failed is watched again, without its
+// past.
+func (a *app) followEvents(ctx context.Context, tail int) error {
+	var shown sync.Map
 
 	return a.follow(ctx, eventColumns, func(ctx context.Context, node *client.Node, show func(...output.Item) error) error {
-		request := &guardv1alpha1.EventsRequest{Tail: tail}
-		if _, again := asked.Load(node); again {
-			request.Tail = 0
+		tail := tail
+		if _, again := shown.Load(node); again {
+			tail = 0
 		}
 
-		err := node.Events(ctx, request, func(e *guardv1alpha1.EventsResponse) error {
-			asked.Store(node, true)
+		return node.Events(ctx, tail, func(e client.Event) error {
+			shown.Store(node, true)
 
 			return show(eventItem(node.Name, e))
 		})
-		if err == nil {
-			err = errors.New("the stream of events ended; it is opened again")
-		}
-
-		return err
 	})
 }
 
-func eventItem(node string, e *guardv1alpha1.EventsResponse) output.Item {
-	action := e.GetAction()
+func eventItem(node string, e client.Event) output.Item {
+	row := output.Row{Cells: []string{clock(e.At), e.Kind, e.Target, e.Name, e.State, e.Before, e.Message, "", "", ""}}
 
-	row := output.Row{Cells: []string{
-		clock(e.GetAt()), e.GetKind(), e.GetTarget(), e.GetName(), e.GetState(), e.GetBefore(), e.GetMessage(), "", "", action.GetEvidence(),
-	}}
+	if action := e.Action; action != nil {
+		row.Cells[4], row.Cells[8], row.Cells[9] = action.Mode, action.By.Subject, action.Evidence
 
-	if action != nil {
-		row.Cells[4] = action.GetMode()
-
-		if action.GetError() != "" {
+		if action.Error != "" {
 			row.Severity = output.Bad
-			row.Cells[6] = strings.Join([]string{action.GetReason(), "error: " + action.GetError()}, "; ")
+			row.Cells[6] = strings.Join([]string{action.Reason, "error: " + action.Error}, "; ")
 		}
 
-		if action.GetBefore() != "" || action.GetAfter() != "" {
-			row.Cells[7] = fmt.Sprintf("%s -> %s", action.GetBefore(), action.GetAfter())
-		}
-
-		if action.GetBy() != nil {
-			row.Cells[8] = action.GetBy().GetSubject()
+		if action.Before != "" || action.After != "" {
+			row.Cells[7] = fmt.Sprintf("%s -> %s", action.Before, action.After)
 		}
 	}
 

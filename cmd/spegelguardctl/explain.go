@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -13,7 +14,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -21,14 +21,14 @@ func (a *app) explainCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "explain [TARGET]",
-		Short: "Show why: rules, what they wait for, and what stands against a release",
+		Short: "Show the state of each rule, what it waits for, and what prevents the release of a ceiling",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target := strings.Join(args, "")
 
-			q := query[*guardv1alpha1.Explanation]{
+			q := query[*client.Explanation]{
 				columns: output.Titles("TARGET", "WHAT", "STATE", "VALUE", "THRESHOLD", "SINCE", "NEXT", "+MODE", "+SIGNAL"),
-				question: func(n *client.Node, ctx context.Context) (*guardv1alpha1.Explanation, error) {
+				question: func(n *client.Node, ctx context.Context) (*client.Explanation, error) {
 					return n.Explain(ctx, target)
 				},
 				rows: a.explainRows,
@@ -38,42 +38,43 @@ func (a *app) explainCommand() *cobra.Command {
 		},
 	}
 
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show each change")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print each change")
 
 	return cmd
 }
 
-func (a *app) explainRows(e *guardv1alpha1.Explanation) []output.Row {
-	rows := []output.Row{{Severity: severityOf(e.GetState()), Cells: []string{"", "guard", e.GetState(), "", "", "", e.GetMessage(), e.GetMode()}}}
+func (a *app) explainRows(e *client.Explanation) []output.Row {
+	rows := []output.Row{{Severity: output.SeverityOf(e.State), Cells: []string{"", "guard", e.State, "", "", "", e.Message, e.Mode}}}
 
-	for _, condition := range e.GetConditions() {
-		if !condition.GetOk() {
-			rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{
-				"", "condition " + condition.GetName(), condition.GetReason(), "", "", a.ago(condition.GetSince()), condition.GetMessage(),
-			}})
+	for _, c := range e.Conditions {
+		if !c.OK {
+			rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"", "condition " + c.Name, c.Reason, "", "", a.ago(c.Since), c.Message}})
 		}
 	}
 
-	for _, order := range e.GetOverrides() {
+	for _, o := range e.Overrides {
 		rows = append(rows, output.Row{Severity: output.Warning, Cells: []string{
-			order.GetTarget(), "order", order.GetKind(), millicores(order.GetCeilingMillicores()), "", a.ago(order.GetSince()),
-			"ends in " + a.left(order.GetUntil()) + ", given by " + order.GetBy().GetSubject() + because(order.GetReason()),
+			o.Target, "override", o.Kind, millicores(o.CeilingMillicores), "", a.ago(o.Since),
+			"ends in " + a.left(o.Until) + ", requested by " + o.By.Subject + because(o.Reason),
 		}})
 	}
 
-	for _, target := range e.GetTargets() {
-		for _, rule := range target.GetRules() {
-			rows = append(rows, a.ruleRow(target.GetId(), rule))
+	for _, target := range e.Targets {
+		for _, rule := range target.Rules {
+			rows = append(rows, a.ruleRow(target.ID, rule))
 		}
 
-		if target.GetHold() != nil {
-			rows = append(rows, a.holdRow(target.GetId(), target.GetHold(), target.GetCeiling()))
-		}
-
-		if verdict := target.GetVerdict(); verdict != nil {
-			rows = append(rows, output.Row{Cells: []string{
-				target.GetId(), "last ceiling", verdict.GetOutcome(), "", "", a.ago(verdict.GetAt()), verdict.GetReason(), "", verdict.GetRule(),
+		switch {
+		case !target.Desired.None():
+			rows = append(rows, a.ceilingRow(target))
+		case target.Desired != nil:
+			rows = append(rows, output.Row{Severity: output.Good, Cells: []string{
+				target.ID, "ceiling", "none", "", "", "", target.Desired.Reason,
 			}})
+		}
+
+		if v := target.Verdict; v != nil {
+			rows = append(rows, output.Row{Cells: []string{target.ID, "last ceiling", v.Outcome, "", "", a.ago(v.At), v.Reason, "", v.Rule}})
 		}
 	}
 
@@ -88,17 +89,17 @@ func because(reason string) string {
 	return ": " + reason
 }
 
-func (a *app) ruleRow(target string, rule *guardv1alpha1.RuleStatus) output.Row {
-	signal := config.Signal(rule.GetSignal())
+func (a *app) ruleRow(target string, rule client.Rule) output.Row {
+	signal := config.Signal(rule.Signal)
 	row := output.Row{Severity: output.Good}
 
-	if rule.GetState() != "ok" {
+	if rule.State != "ok" {
 		row.Severity = output.Warning
 	}
 
 	row.Cells = []string{
-		target, rule.GetName(), rule.GetState(), signal.Format(rule.GetValue()), threshold(signal, rule.GetThreshold()), a.ago(rule.GetSince()),
-		nextOf(rule), rule.GetMode(), rule.GetSignal(),
+		target, rule.Name, rule.State, signal.Format(rule.Value), threshold(signal, rule.Threshold), a.ago(rule.Since),
+		nextOf(rule), rule.Mode, rule.Signal,
 	}
 
 	return row
@@ -112,53 +113,56 @@ func threshold(signal config.Signal, value float64) string {
 	return signal.Format(value)
 }
 
-// nextOf is what a rule waits for.
-func nextOf(rule *guardv1alpha1.RuleStatus) string {
+// nextOf returns what a rule waits for.
+func nextOf(rule client.Rule) string {
 	var parts []string
 
-	if trips := in(rule.GetTripsIn()); trips != "" {
-		parts = append(parts, "trips in "+trips)
+	if rule.TripsIn != 0 {
+		parts = append(parts, "trips in "+rounded(rule.TripsIn))
 	}
 
-	if rule.GetCredit() > 0 {
-		parts = append(parts, fmt.Sprintf("%.0f %% of its credit left", rule.GetCredit()*100))
+	if rule.HasCredit {
+		parts = append(parts, fmt.Sprintf("%.0f %% of its credit left", rule.Credit*100))
 	}
 
-	if rule.GetReason() != "" {
-		parts = append(parts, rule.GetReason())
+	if rule.Reason != "" {
+		parts = append(parts, rule.Reason)
 	}
 
 	return strings.Join(parts, ", ")
 }
 
-func (a *app) holdRow(target string, hold *guardv1alpha1.Hold, ceiling *guardv1alpha1.CeilingStatus) output.Row {
-	var parts []string
+func (a *app) ceilingRow(target client.TargetExplanation) output.Row {
+	var (
+		parts   []string
+		desired = target.Desired
+		ceiling resources.CeilingStatusSpec
+	)
 
-	if releases := in(hold.GetReleasesIn()); releases != "" {
-		parts = append(parts, "released in "+releases+" if all stays quiet")
+	if target.Ceiling != nil {
+		ceiling = *target.Ceiling
 	}
 
-	if left := hold.GetUntil(); left.IsValid() && left.AsTime().After(a.now()) {
-		parts = append(parts, "held for "+a.left(left)+" at least")
+	if desired.ReleasesIn != 0 {
+		parts = append(parts, "released in "+rounded(desired.ReleasesIn)+" if all rules stay quiet")
 	}
 
-	if hold.GetProbing() {
-		parts = append(parts, "lifted for a moment, to see what demand is like")
+	if desired.HoldUntil.After(a.now()) {
+		parts = append(parts, "held for at least "+a.left(desired.HoldUntil))
 	}
 
-	parts = append(parts, hold.GetBlockers()...)
-
-	if ceiling.GetLastError() != "" {
-		parts = append(parts, ceiling.GetLastError())
+	if desired.Probing {
+		parts = append(parts, "lifted briefly to measure real demand")
 	}
 
-	state := ceiling.GetState()
-	if state == "" {
-		state = "wanted"
+	parts = append(parts, desired.Blockers...)
+
+	if ceiling.LastError != "" {
+		parts = append(parts, ceiling.LastError)
 	}
 
 	return output.Row{Severity: output.Warning, Cells: []string{
-		target, "ceiling", state, ceilingInForce(ceiling), millicores(hold.GetCeilingMillicores()), a.ago(hold.GetSince()),
-		strings.Join(parts, "; "), hold.GetMode(), hold.GetRule(),
+		target.ID, "ceiling", cmp.Or(ceiling.State, "desired"), ceilingInForce(&ceiling), millicores(desired.CeilingMillicores), a.ago(desired.Since),
+		strings.Join(parts, "; "), desired.Mode, desired.Rule,
 	}}
 }

@@ -7,7 +7,9 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,6 +26,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -70,8 +74,35 @@ func (b bare) run(t *testing.T, call func(context.Context, *grpc.ClientConn) err
 	return time.Since(began)
 }
 
+// bareStatus makes the calls of status.
 func bareStatus(ctx context.Context, conn *grpc.ClientConn) error {
-	_, err := guardv1alpha1.NewGuardServiceClient(conn).Status(ctx, &guardv1alpha1.StatusRequest{})
+	group, ctx := errgroup.WithContext(ctx)
+
+	for _, kind := range []string{
+		resources.GuardStatusType, resources.TargetStatsType, resources.RuleStatusType, resources.CeilingStatusType, resources.OverrideType,
+	} {
+		group.Go(func() error { return bareList(ctx, conn, kind) })
+	}
+
+	group.Go(func() error {
+		_, err := machine.NewMachineServiceClient(conn).Version(ctx, &emptypb.Empty{})
+
+		return err
+	})
+
+	return group.Wait()
+}
+
+func bareList(ctx context.Context, conn *grpc.ClientConn, kind string) error {
+	stream, err := v1alpha1.NewStateClient(conn).List(ctx, &v1alpha1.ListRequest{Namespace: resources.Namespace, Type: kind})
+
+	for err == nil {
+		_, err = stream.Recv()
+	}
+
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
 
 	return err
 }
@@ -86,14 +117,7 @@ func bareFigures(ctx context.Context, conn *grpc.ClientConn) error {
 
 		return err
 	})
-	group.Go(func() error {
-		stream, err := state.List(ctx, &v1alpha1.ListRequest{Namespace: resources.Namespace, Type: resources.TargetStatsType})
-		for err == nil {
-			_, err = stream.Recv()
-		}
-
-		return ignoreEOF(err)
-	})
+	group.Go(func() error { return bareList(ctx, conn, resources.TargetStatsType) })
 	group.Go(func() error {
 		_, err := guardv1alpha1.NewGuardServiceClient(conn).History(ctx, &guardv1alpha1.HistoryRequest{Since: durationpb.New(client.FiguresOver)})
 
@@ -101,14 +125,6 @@ func bareFigures(ctx context.Context, conn *grpc.ClientConn) error {
 	})
 
 	return group.Wait()
-}
-
-func ignoreEOF(err error) error {
-	if err != nil && err.Error() == "EOF" {
-		return nil
-	}
-
-	return err
 }
 
 // big is a fleet of many nodes.
@@ -168,9 +184,9 @@ func howMany(t *testing.T) int {
 	return count
 }
 
-// TestAThousandGuards: a command takes hardly longer than its bare calls. What it takes is printed here, and
+// TestStatus_AsksThousandGuards: a command takes hardly longer than its bare calls. What it takes is printed here, and
 // asserted by make bench alone: the ratio of the best of some rounds, in turns.
-func TestAThousandGuards(t *testing.T) {
+func TestStatus_AsksThousandGuards(t *testing.T) {
 	count := howMany(t)
 	b := newBig(t, count)
 	plain := bare{tls: b.tls, addresses: b.addresses}
@@ -232,8 +248,8 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestDeadAndHangingNodesHoldNobodyBack: one in ten is dead, one in twenty hangs.
-func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
+// TestStatus_DeadAndHangingNodesHoldNobodyBack: one in ten is dead, one in twenty hangs.
+func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	count := howMany(t)
 	dead, hanging := count/10, count/20
 	alive := count - dead - hanging
@@ -282,10 +298,10 @@ func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	assert.Equal(t, hanging, strings.Count(err.Error(), "deadline exceeded"), err)
 
 	shown := rows.at.Sub(began)
-	t.Logf("status: the %d that answer were shown after %s (the bare calls to them took %s), the last of the others was given up after %s",
+	t.Logf("status: the %d that answer were shown after %s (the bare calls to them took %s), the last of the others failed after %s",
 		alive, shown.Round(time.Millisecond), plain.Round(time.Millisecond), whole.Round(time.Millisecond))
 	assert.Equal(t, alive+1, rows.seen)
-	assert.Less(t, shown, timeout, "before the first of those that hang was given up")
+	assert.Less(t, shown, timeout, "before the first of the hanging nodes failed")
 
 	began = time.Now()
 	got := b.run("--timeout", timeout.String(), "compare")
@@ -293,6 +309,6 @@ func TestDeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	t.Logf("compare: %s", time.Since(began).Round(time.Millisecond))
 	assert.Equal(t, exitUnavailable, got.code)
 	assert.Equal(t, alive+4, strings.Count(got.stdout, "\n"))
-	assert.Equal(t, hanging, strings.Count(got.stderr, "no answer yet, when most others had answered"))
+	assert.Equal(t, hanging, strings.Count(got.stderr, "no response yet, when most other nodes had responded"))
 	assert.Less(t, time.Since(began), timeout)
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +21,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// generated are the flags of config generate: fields of the document by their names, and the thresholds of
-// the rules.
+// generated has the flags of config generate: fields of the document by name, and values of the rules.
 type generated struct {
 	fields                          map[string]*string
 	cpu, tx, alloc, lasting, window string
@@ -30,14 +30,14 @@ type generated struct {
 // generateFields are the fields that have a flag.
 var generateFields = []struct{ flag, field, help string }{
 	{"mode", "mode", "observe or enforce"},
-	{"interval", "interval", "how often to sample, 100ms to 1m"},
-	{"namespace", "target.namespace", "namespace of the pods to guard; empty is any"},
-	{"ceiling", "ceiling.cpu", "quota of a ceiling, such as 500m"},
-	{"floor", "ceiling.floor", "the least that is ever written"},
-	{"hold", "ceiling.hold", "how long a ceiling stays at least"},
-	{"release-after", "ceiling.releaseAfter", "how long all must be quiet until a ceiling goes"},
-	{"on-stop", "ceiling.onStop", "release or keep a ceiling when the service stops"},
-	{"metrics", "metrics.listen", "where the guard's own metrics are served, such as :9470; not encrypted unless metrics.tls says so"},
+	{"interval", "interval", "sampling interval, 100ms to 1m"},
+	{"namespace", "target.namespace", "namespace of the target pods (default any)"},
+	{"ceiling", "ceiling.cpu", "ceiling in cores, such as 500m"},
+	{"floor", "ceiling.floor", "lowest ceiling that is written"},
+	{"hold", "ceiling.hold", "minimum time that a ceiling stays"},
+	{"release-after", "ceiling.releaseAfter", "how long all rules must be quiet before a ceiling is released"},
+	{"on-stop", "ceiling.onStop", "what to do with a ceiling when the service stops: release or keep"},
+	{"metrics", "metrics.listen", "address of the guard's own metrics, such as :9470; not encrypted without metrics.tls"},
 }
 
 func (a *app) generateCommand() *cobra.Command {
@@ -45,8 +45,8 @@ func (a *app) generateCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "generate",
-		Short: "Print the ExtensionServiceConfig document for given thresholds",
-		Long: `Print the ExtensionServiceConfig document for given thresholds, for talosctl patch mc -p @FILE. What is not given keeps
+		Short: "Print an ExtensionServiceConfig document for thresholds",
+		Long: `Print an ExtensionServiceConfig document for thresholds, for talosctl patch mc -p @FILE. A field without a flag keeps
 its default and is not in the document.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return g.write(cmd.Flags(), a.stdout) },
@@ -56,11 +56,11 @@ its default and is not in the document.`,
 		g.fields[f.field] = cmd.Flags().String(f.flag, "", f.help)
 	}
 
-	cmd.Flags().StringVar(&g.cpu, "cpu", "", "threshold of "+alerts.HighCPU+", and what its credit earns, such as 400m")
+	cmd.Flags().StringVar(&g.cpu, "cpu", "", "threshold of "+alerts.HighCPU+" and the CPU that its credit earns, such as 400m")
 	cmd.Flags().StringVar(&g.tx, "tx", "", "threshold of "+alerts.HighTX+", such as 500k/s")
 	cmd.Flags().StringVar(&g.alloc, "alloc", "", "threshold of "+alerts.HighAllocation+", such as 1G/min; that rule is in mode observe")
 	cmd.Flags().StringVar(&g.lasting, "for", "", "how long a threshold must be exceeded, such as 10m")
-	cmd.Flags().StringVar(&g.window, "window", "", "what an average is made over, such as 1m")
+	cmd.Flags().StringVar(&g.window, "window", "", "period of the average, such as 1m")
 
 	return cmd
 }
@@ -77,12 +77,12 @@ func (g generated) write(flags *pflag.FlagSet, w io.Writer) error {
 
 	machine, err := container.New(service)
 	if err != nil {
-		return fmt.Errorf("error making the machine configuration: %w", err)
+		return fmt.Errorf("failed to create the machine configuration: %w", err)
 	}
 
 	text, err := machine.EncodeBytes(encoder.WithComments(encoder.CommentsDisabled))
 	if err != nil {
-		return fmt.Errorf("error writing the machine configuration: %w", err)
+		return fmt.Errorf("failed to write the machine configuration: %w", err)
 	}
 
 	_, err = w.Write(text)
@@ -90,7 +90,7 @@ func (g generated) write(flags *pflag.FlagSet, w io.Writer) error {
 	return err
 }
 
-// document has what was given; wrong values are named by their flags.
+// document returns the document of the flags that are set. The error names each wrong field.
 func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
 	root := mapping("apiVersion", config.APIVersion, "kind", config.Kind)
 
@@ -106,7 +106,7 @@ func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
 
 	text, err := yaml.Marshal(root)
 	if err != nil {
-		return nil, fmt.Errorf("error writing the document: %w", err)
+		return nil, fmt.Errorf("failed to write the document: %w", err)
 	}
 
 	_, err = config.Parse(text)
@@ -114,7 +114,7 @@ func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
 	var wrong config.Errors
 
 	if errors.As(err, &wrong) {
-		// There is no file yet whose lines could be looked at.
+		// The document is no file of the user's, so that its lines mean nothing.
 		for i := range wrong {
 			wrong[i].Line = 0
 		}
@@ -125,29 +125,21 @@ func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
 	return text, err
 }
 
-// rules are the defaults with other thresholds; nil when none is given.
+// rules returns the default rules with the flags' values; nil without such a flag.
 func (g generated) rules() *yaml.Node {
 	if g.cpu+g.tx+g.alloc+g.lasting+g.window == "" {
 		return nil
 	}
 
 	list := &yaml.Node{Kind: yaml.SequenceNode}
-	given := func(text, otherwise string) string {
-		if text != "" {
-			return text
-		}
-
-		return otherwise
-	}
-
 	for _, rule := range config.Default().Rules {
-		limit := map[config.Signal]string{config.SignalCPU: g.cpu, config.SignalNetworkTX: g.tx}[rule.Signal]
+		threshold := map[config.Signal]string{config.SignalCPU: g.cpu, config.SignalNetworkTX: g.tx}[rule.Signal]
 		node := mapping("name", rule.Name, "signal", string(rule.Signal))
 
 		if rule.Credit.IsZero() {
-			node.Content = append(node.Content, mapping("threshold", given(limit, rule.Threshold.String()), "for", given(g.lasting, rule.For.String())).Content...)
+			node.Content = append(node.Content, mapping("threshold", cmp.Or(threshold, rule.Threshold.String()), "for", cmp.Or(g.lasting, rule.For.String())).Content...)
 		} else {
-			node.Content = append(node.Content, scalar("credit"), mapping("earn", given(limit, rule.Credit.Earn.String()), "capacity", rule.Credit.Capacity.String()))
+			node.Content = append(node.Content, scalar("credit"), mapping("earn", cmp.Or(threshold, rule.Credit.Earn.String()), "capacity", rule.Credit.Capacity.String()))
 		}
 
 		list.Content = append(list.Content, node)
@@ -155,7 +147,7 @@ func (g generated) rules() *yaml.Node {
 
 	if g.alloc != "" {
 		list.Content = append(list.Content, mapping("name", alerts.HighAllocation, "mode", string(config.ModeObserve),
-			"signal", string(config.SignalAllocation), "threshold", g.alloc, "for", given(g.lasting, "10m")))
+			"signal", string(config.SignalAllocation), "threshold", g.alloc, "for", cmp.Or(g.lasting, "10m")))
 	}
 
 	for _, node := range list.Content {
@@ -179,7 +171,7 @@ func mapping(pairs ...string) *yaml.Node {
 	return node
 }
 
-// set puts a value at a path of one or two names.
+// set sets the value at a path of one or two names.
 func set(root *yaml.Node, field, value string) {
 	names := strings.Split(field, ".")
 	node := root

@@ -45,7 +45,7 @@ func TestGolden(t *testing.T) {
 		{"version", []string{"version", "-n", "talos-prod-2"}, 0},
 		{"replay", []string{"replay", traces + "incident.jsonl"}, 0},
 		{"throttle", []string{"throttle", "-n", "talos-prod-3", "--ceiling", "300m", "--for", "1h", "--reason", "drill"}, 0},
-		{"status-ordered", []string{"status", "-n", "talos-prod-3"}, 0},
+		{"status-override", []string{"status", "-n", "talos-prod-3"}, 0},
 		{"resume", []string{"resume", "-n", "talos-prod-3", "--target", "spegel/spegel-3x7k2/registry"}, 0},
 		{"release", []string{"release", "-n", "talos-prod-2", "--reason", "it is needed"}, 0},
 		{"pause", []string{"pause", "-n", "talos-prod-4"}, 0},
@@ -57,7 +57,7 @@ func TestGolden(t *testing.T) {
 			args := command.args
 			shown := format
 
-			// The default is the table, but for rules.
+			// The default is the table, except for rules.
 			switch {
 			case format != "":
 				args = append([]string{"-o", format}, args...)
@@ -69,7 +69,7 @@ func TestGolden(t *testing.T) {
 
 			name, _, _ := strings.Cut(command.name+"."+shown, "=")
 
-			// What takes effect once is given again for each format.
+			// Each format needs an override to end.
 			if command.name == "resume" {
 				c.run("throttle", "-n", "talos-prod-3", "--ceiling", "300m", "--for", "1h", "--reason", "drill")
 			}

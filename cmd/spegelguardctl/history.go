@@ -22,7 +22,7 @@ func (a *app) historyCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "history",
-		Short: "Show what targets did in the last hour, in steps of 10 s",
+		Short: "Show what targets used in the last hour, in steps of 10 s",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return query[*guardv1alpha1.History]{
@@ -35,8 +35,8 @@ func (a *app) historyCommand() *cobra.Command {
 		},
 	}
 
-	cmd.Flags().DurationVar(&since, "since", 5*time.Minute, "how far back, at most an hour")
-	cmd.Flags().StringVar(&target, "target", "", "id of a target; empty: all of them")
+	cmd.Flags().DurationVar(&since, "since", 5*time.Minute, "how far back to show, at most an hour")
+	cmd.Flags().StringVar(&target, "target", "", "id of a target (default all targets)")
 
 	return cmd
 }
@@ -47,9 +47,9 @@ func historyRows(h *guardv1alpha1.History) []output.Row {
 	for _, series := range h.GetSeries() {
 		for _, p := range series.GetPoints() {
 			rows = append(rows, output.Row{Cells: []string{
-				series.GetTarget(), clock(p.GetAt()), known(config.SignalCPU, p.CpuCores), known(config.SignalNetworkTX, p.TxBytesPerSecond),
+				series.GetTarget(), clock(p.GetAt().AsTime()), known(config.SignalCPU, p.CpuCores), known(config.SignalNetworkTX, p.TxBytesPerSecond),
 				known(config.SignalAllocation, p.AllocBytesPerSecond), known(config.SignalThrottled, p.ThrottledRatio),
-				known(config.SignalNetworkRX, p.RxBytesPerSecond), in(p.GetOver()),
+				known(config.SignalNetworkRX, p.RxBytesPerSecond), rounded(p.GetOver().AsDuration()),
 			}})
 		}
 	}

@@ -15,42 +15,42 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 )
 
-// query is a question to every node, and how its answer is shown.
+// query is a request to every node, and how to print the responses.
 type query[T any] struct {
 	columns  []output.Column
 	question func(*client.Node, context.Context) (T, error)
-	// rows of an answer; or items, where one answer is several documents.
+	// rows of a response; or items, where a response is several documents.
 	rows  func(T) []output.Row
-	items func(node string, answer T) []output.Item
-	// arrange puts the items of several nodes in order; nil is by node.
+	items func(node string, response T) []output.Item
+	// arrange sorts the items of several nodes; nil sorts by node.
 	arrange func([]output.Item)
-	// judge tells the exit code that an answer stands for; nil is 0.
+	// judge returns the exit code of a response; nil is 0.
 	judge func(T) int
-	// first is printed before any answer.
+	// first is printed before any response.
 	first []output.Item
 }
 
-// shown is what is printed of an answer.
-func (q query[T]) shown(node *client.Node, answer T) []output.Item {
+// shown returns the items to print of a response.
+func (q query[T]) shown(node *client.Node, response T) []output.Item {
 	if q.items != nil {
-		return q.items(node.Name, answer)
+		return q.items(node.Name, response)
 	}
 
-	return []output.Item{{Node: node.Name, Value: answer, Rows: q.rows(answer)}}
+	return []output.Item{{Node: node.Name, Value: response, Rows: q.rows(response)}}
 }
 
-// quiet is how long nothing must come before what there is gets printed: most nodes answer together and
-// are shown in order, and a few that hang do not hold them back.
+// quiet is how long no response must come before the batch is printed: most nodes respond together and are printed in
+// order, without waiting for a few that hang.
 const quiet = 250 * time.Millisecond
 
-// ask asks all nodes once, prints the answers and returns the errors of those that have none, together.
+// ask sends the request to all nodes, prints the responses and returns the errors of all nodes in one.
 func (q query[T]) ask(ctx context.Context, a *app) error {
 	printer, fleet, err := a.start(q.columns)
 	if err != nil {
 		return err
 	}
 
-	defer fleet.Close() //nolint:errcheck // all is said
+	defer fleet.Close() //nolint:errcheck // the command ends
 
 	outcome := outcome{of: len(fleet.Nodes()), judging: q.judge != nil}
 
@@ -85,7 +85,7 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 	return outcome.err()
 }
 
-// batches puts results that come together into the order of the nodes.
+// batches sorts results that come together by node.
 func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node) iter.Seq[[]client.Result[T]] {
 	place := map[*client.Node]int{}
 
@@ -121,7 +121,7 @@ func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node) it
 	}
 }
 
-// nextBatch collects results until nothing comes for a while; more tells that others may.
+// nextBatch collects results until none came for a while; more reports whether others may follow.
 func nextBatch[T any](arriving <-chan T) (batch []T, more bool) {
 	var silence <-chan time.Time
 
@@ -143,7 +143,7 @@ func nextBatch[T any](arriving <-chan T) (batch []T, more bool) {
 // outcome of a command on several nodes.
 type outcome struct {
 	of int
-	// judging: what is not known of a node counts as unavailable, whatever the reason.
+	// judging: a node without a response counts as unavailable, whatever the reason.
 	judging bool
 	code    int
 	failed  []error
@@ -163,7 +163,7 @@ func (o *outcome) add(err error) {
 	}
 }
 
-// err is nil when all is well; else it has the exit code, and what went wrong with which nodes.
+// err returns the exit code and the errors of all nodes; nil without any.
 func (o *outcome) err() error {
 	switch {
 	case len(o.failed) == 0 && o.code == 0:

@@ -24,9 +24,9 @@ func (a *app) replayCommand() *cobra.Command {
 		Short: "Show what the policy decides on a recorded trace",
 		Long: `Show what the policy decides on a trace that a guard recorded (trace.path in its configuration).
 
-Without --config the recorded configuration judges, and the decisions are the ones of then. With it, the
-given one judges the same samples. They were taken under the ceilings of then: what the workload would
-have done under others, no replay can tell.`,
+Without --config the recorded configuration is used, and the decisions are those of the recording. With it, that
+configuration decides on the same samples. They were taken under the recorded ceilings: a replay cannot show what the
+workload would have done under others.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var with *config.Config
@@ -42,7 +42,7 @@ have done under others, no replay can tell.`,
 
 			file, err := os.Open(args[0])
 			if err != nil {
-				return fmt.Errorf("error opening the trace: %w", err)
+				return fmt.Errorf("failed to open the trace: %w", err)
 			}
 
 			defer file.Close() //nolint:errcheck // read only
@@ -51,12 +51,12 @@ have done under others, no replay can tell.`,
 		},
 	}
 
-	cmd.Flags().StringVar(&configPath, "config", "", "document (or machine configuration) to judge by, instead of the recorded one")
+	cmd.Flags().StringVar(&configPath, "config", "", "document or machine configuration to use instead of the recorded one")
 
 	return cmd
 }
 
-// record is one line of the output: an event, or a verdict on a ceiling that was lifted.
+// record is one line of the output: an event, or the verdict on a ceiling that ended.
 type record struct {
 	Elapsed  string          `json:"elapsed"`
 	Workload string          `json:"workload"`
@@ -110,7 +110,7 @@ func (a *app) replay(r io.Reader, with *config.Config) error {
 		}
 	}
 
-	// Beside the output: what reads that counts for itself.
+	// On stderr, because programs that read the output count for themselves.
 	a.note("%d events in %d samples over %s", events, samples, last)
 
 	return nil

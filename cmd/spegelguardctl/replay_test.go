@@ -30,7 +30,7 @@ func runReplay(t *testing.T, args ...string) (stdout, stderr string, err error) 
 	return out.String(), notes.String(), err
 }
 
-func TestReplayPrintsTheDecisions(t *testing.T) {
+func TestReplay_PrintsDecisions(t *testing.T) {
 	out, notes, err := runReplay(t, traces+"incident.jsonl")
 	require.NoError(t, err)
 	assert.Regexp(t, `trip +spegel/spegel-x7k2p/registry +SpegelCPUCredit +500m +10m0s`, out)
@@ -43,7 +43,7 @@ func TestReplayPrintsTheDecisions(t *testing.T) {
 	assert.Equal(t, "0 events in 720 samples over 1h59m50s\n", notes)
 }
 
-func TestReplayUnderAnotherConfiguration(t *testing.T) {
+func TestReplay_UsesAnotherConfiguration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("interval: 10s\nrules: [{name: Tight, signal: cpu, threshold: 200m, for: 1m}]"), 0o600))
 
@@ -52,7 +52,7 @@ func TestReplayUnderAnotherConfiguration(t *testing.T) {
 	assert.Contains(t, out, "trip Tight\n")
 }
 
-func TestReplaySaysWhatIsWrong(t *testing.T) {
+func TestReplay_ReportsMistakes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "broken.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("mode: kill"), 0o600))
 
@@ -60,12 +60,14 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{traces + "idle.jsonl", "--config", path}, `line 1: invalid mode "kill": must be`},
-		{[]string{traces + "idle.jsonl", "-o", "xml"}, `--output "xml" is not allowed, allowed is table, wide, yaml, json or jsonpath=TEMPLATE`},
-		{[]string{"nowhere.jsonl"}, "error opening the trace"},
-		{[]string{path}, "failed to read trace line 1"},
+		{[]string{traces + "idle.jsonl", "--config", path}, `"kill"`},
+		{[]string{traces + "idle.jsonl", "-o", "xml"}, `invalid --output "xml": must be table, wide, yaml, json or jsonpath=TEMPLATE`},
+		{[]string{"nowhere.jsonl"}, "failed to open the trace"},
+		{[]string{path}, "trace line 1"},
 	} {
-		_, _, err := runReplay(t, test.args...)
-		assert.ErrorContains(t, err, test.want)
+		t.Run(test.want, func(t *testing.T) {
+			_, _, err := runReplay(t, test.args...)
+			assert.ErrorContains(t, err, test.want)
+		})
 	}
 }

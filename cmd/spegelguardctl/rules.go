@@ -26,11 +26,11 @@ func (a *app) rulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Print Prometheus alerting rules for the thresholds in force",
-		Long: `Print Prometheus alerting rules for the thresholds in force: the incident's alerts, alerts on the guards themselves, and
-with --form inhibit the part of Alertmanager's configuration that keeps CPUThrottlingHigh quiet under a ceiling.
+		Long: `Print Prometheus alerting rules for the thresholds in force: the incident's alerts and alerts on the guards themselves.
+With --form inhibit, print the part of Alertmanager's configuration that silences CPUThrottlingHigh under a ceiling.
 
-The thresholds are those of all nodes, which must be the same, or those of a document given with --config. The
-alerts on guards need the guards' own metrics (metrics.listen). The output is YAML unless --output says otherwise.`,
+The thresholds are those of all nodes, which must be the same, or those of the document of --config. The alerts on
+guards need the guards' own metrics (metrics.listen). The output is YAML unless --output is set.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("output") {
@@ -58,12 +58,12 @@ alerts on guards need the guards' own metrics (metrics.listen). The output is YA
 			case "plain":
 				return a.printRules(alerts.RuleFile{Groups: groups}, groups)
 			default:
-				return fmt.Errorf("--form %q is not allowed, allowed is prometheusrule, plain or inhibit", form)
+				return fmt.Errorf("invalid --form %q: must be prometheusrule, plain or inhibit", form)
 			}
 		},
 	}
 
-	cmd.Flags().StringVar(&path, "config", "", "document to take the thresholds from, or a machine configuration; no node is asked")
+	cmd.Flags().StringVar(&path, "config", "", "document or machine configuration with the thresholds; no node is contacted")
 	cmd.Flags().StringVar(&form, "form", "prometheusrule", "prometheusrule, plain (for rule_files) or inhibit (for Alertmanager)")
 	cmd.Flags().StringVar(&namespace, "namespace", "", "namespace of the PrometheusRule")
 	cmd.Flags().StringVar(&options.Pods, "pods", alerts.DefaultPods, "regular expression of the names of spegel's pods")
@@ -116,7 +116,7 @@ func (a *app) printRules(form any, groups []monitoringv1.RuleGroup) error {
 	return printer.Print(item)
 }
 
-// inForce is the configuration of a file, or of all nodes.
+// inForce returns the configuration of a file, or the one that all nodes have.
 func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 	if path != "" {
 		return readDocument(path)
@@ -127,12 +127,12 @@ func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 		return config.Config{}, err
 	}
 
-	defer fleet.Close() //nolint:errcheck // all is said
+	defer fleet.Close() //nolint:errcheck // the command ends
 
 	outcome := outcome{of: len(fleet.Nodes()), judging: true}
 	document, from := "", ""
 
-	for _, result := range client.Gather(ctx, fleet, effectiveConfig) {
+	for _, result := range client.Gather(ctx, fleet, (*client.Node).Config) {
 		outcome.add(result.Err)
 
 		switch {
@@ -140,11 +140,11 @@ func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 		case from == "":
 			document, from = result.Value.Document, result.Node.Name
 		case document != result.Value.Document:
-			return config.Config{}, fmt.Errorf("%s and %s have different configurations: compare them with 'config', or choose nodes with --nodes", from, result.Node.Name)
+			return config.Config{}, fmt.Errorf("%s and %s have different configurations: compare them with the command config, or select nodes with --nodes", from, result.Node.Name)
 		}
 	}
 
-	// Rules that leave nodes out would say that all is well there.
+	// Rules without a node's thresholds would never fire for it.
 	if err := outcome.err(); err != nil {
 		return config.Config{}, err
 	}
@@ -156,18 +156,18 @@ func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 func readDocument(path string) (config.Config, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {
-		return config.Config{}, fmt.Errorf("error reading the configuration: %w", err)
+		return config.Config{}, fmt.Errorf("failed to read the configuration: %w", err)
 	}
 
 	documents, err := config.Find(file)
 	if err != nil {
-		return config.Config{}, fmt.Errorf("error in %s: %w", path, err)
+		return config.Config{}, fmt.Errorf("invalid configuration %s: %w", path, err)
 	}
 
 	// A later document of a machine configuration replaces an earlier one.
 	cfg, err := config.Parse(documents[len(documents)-1].Document)
 	if err != nil {
-		return config.Config{}, fmt.Errorf("error in %s: %w", path, err)
+		return config.Config{}, fmt.Errorf("invalid configuration %s: %w", path, err)
 	}
 
 	return cfg, nil

@@ -12,7 +12,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -21,79 +20,85 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the state of every node's guard",
-		Long: `Show the state of every node's guard, one row per node; with several targets on a node it is the worst one's.
+		Long: `Show the state of every node's guard, one row per node. On a node with several targets the row shows the target under
+a ceiling, or the one that uses the most CPU.
 
-Exit codes: 0 no ceiling is in force, 2 one is, 3 a guard is unavailable, without a target or not reachable.`,
+Exit codes: 0 no ceiling is in force, 2 a ceiling is in force, 3 a guard is unavailable, has no target or cannot be reached.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := query[*guardv1alpha1.Status]{
+			q := query[*client.Status]{
 				columns: output.Titles("STATE", "TARGET", "CPU", "TX", "ALLOC", "CEILING", "RULE", "SINCE", "MODE",
-					"+RX", "+MEMORY", "+THROTTLED", "+ORDERS", "+VERSION", "+MESSAGE"),
+					"+RX", "+MEMORY", "+THROTTLED", "+OVERRIDES", "+VERSION", "+MESSAGE"),
 				question: (*client.Node).Status,
 				rows:     a.statusRows,
-				judge:    func(s *guardv1alpha1.Status) int { return codeOf(s.GetState()) },
+				judge:    func(s *client.Status) int { return codeOf(s.State) },
 			}
 
 			return q.run(cmd.Context(), a, watch, resources.GuardStatusType)
 		},
 	}
 
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show each change")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print each change")
 
 	return cmd
 }
 
-func (a *app) statusRows(s *guardv1alpha1.Status) []output.Row {
-	target := worst(s.GetTargets())
-	ceiling := target.GetCeiling()
+func (a *app) statusRows(s *client.Status) []output.Row {
+	target := worst(s.Targets)
 
-	orders := ""
-	for _, order := range s.GetOverrides() {
-		orders = order.GetKind() + " for " + a.left(order.GetUntil()) + " by " + order.GetBy().GetSubject()
+	overrides := ""
+	for _, o := range s.Overrides {
+		overrides = o.Kind + " for " + a.left(o.Until) + " by " + o.By.Subject
 	}
 
-	return []output.Row{{Severity: severityOf(s.GetState()), Cells: []string{
-		s.GetState(), target.GetId(), reading(config.SignalCPU, target.GetCpuCores()), reading(config.SignalNetworkTX, target.GetTxBytesPerSecond()),
-		reading(config.SignalAllocation, target.GetAllocBytesPerSecond()), ceilingInForce(ceiling), cmp.Or(ceiling.GetRule(), loudest(target.GetRules())),
-		a.ago(s.GetSince()), s.GetMode(), reading(config.SignalNetworkRX, target.GetRxBytesPerSecond()), bytesOf(target.GetMemoryBytes()),
-		reading(config.SignalThrottled, target.GetThrottledRatio()), orders, s.GetVersion(), s.GetMessage(),
+	rule := loudest(target.Rules)
+	if target.Ceiling != nil {
+		rule = cmp.Or(target.Ceiling.Rule, rule)
+	}
+
+	return []output.Row{{Severity: output.SeverityOf(s.State), Cells: []string{
+		s.State, target.ID, reading(config.SignalCPU, target.CPU), reading(config.SignalNetworkTX, target.TXBytesPerSecond),
+		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ceilingInForce(target.Ceiling), rule,
+		a.ago(s.Since), s.Mode, reading(config.SignalNetworkRX, target.RXBytesPerSecond), bytesOf(target.MemoryBytes),
+		reading(config.SignalThrottled, target.ThrottledRatio), overrides, s.Version, s.Message,
 	}}}
 }
 
-// ceilingInForce is the limit that the kernel shows; one that is only observed is not in force.
-func ceilingInForce(c *guardv1alpha1.CeilingStatus) string {
-	if c.GetCores() == 0 || c.GetState() != resources.CeilingApplied {
+// ceilingInForce formats the ceiling that the kernel has; a ceiling that is only observed is not in force.
+func ceilingInForce(c *resources.CeilingStatusSpec) string {
+	cores := client.CeilingCores(c)
+	if cores == 0 {
 		return ""
 	}
 
-	return config.SignalCPU.Format(c.GetCores())
+	return config.SignalCPU.Format(cores)
 }
 
-// ruleOrder is from what matters least.
+// ruleOrder is from the least to the most important state.
 var ruleOrder = []string{"ok", "unavailable", "releasing", "pending", "firing"}
 
-// loudest is the name of the rule that is furthest from well; empty when all are.
-func loudest(rules []*guardv1alpha1.RuleStatus) string {
+// loudest returns the name of the rule with the most important state; empty when all are ok.
+func loudest(rules []client.Rule) string {
 	name, rank := "", 0
 
 	for _, rule := range rules {
-		if r := slices.Index(ruleOrder, rule.GetState()); r > rank {
-			name, rank = rule.GetName(), r
+		if r := slices.Index(ruleOrder, rule.State); r > rank {
+			name, rank = rule.Name, r
 		}
 	}
 
 	return name
 }
 
-// worst is the target to show of a node: one under a ceiling, or the one that uses most.
-func worst(targets []*guardv1alpha1.TargetStatus) *guardv1alpha1.TargetStatus {
+// worst returns the target to show: one under a ceiling, or the one that uses the most CPU.
+func worst(targets []client.TargetStatus) client.TargetStatus {
 	if len(targets) == 0 {
-		return nil
+		return client.TargetStatus{}
 	}
 
-	return slices.MaxFunc(targets, func(a, b *guardv1alpha1.TargetStatus) int {
-		held := func(t *guardv1alpha1.TargetStatus) int { return len(ceilingInForce(t.GetCeiling())) }
+	return slices.MaxFunc(targets, func(a, b client.TargetStatus) int {
+		throttled := func(t client.TargetStatus) int { return min(1, len(ceilingInForce(t.Ceiling))) }
 
-		return cmp.Or(cmp.Compare(min(1, held(a)), min(1, held(b))), cmp.Compare(a.GetCpuCores().GetValue(), b.GetCpuCores().GetValue()))
+		return cmp.Or(cmp.Compare(throttled(a), throttled(b)), cmp.Compare(a.CPU.Value, b.CPU.Value))
 	})
 }

@@ -18,9 +18,9 @@ func (a *app) supportCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "support",
-		Short: "Write what all guards know into one archive, without secrets",
-		Long: `Write what all guards know into one archive, to be sent to somebody who helps: status, explanation, checks, history,
-events and every resource of every node. Keys, tokens and passwords are left out, wherever they stand.`,
+		Short: "Write an archive of everything that guards serve, without secrets",
+		Long: `Write an archive of everything that guards serve: status, explanation, checks, history, events and every resource of
+every node. Keys, tokens and passwords are removed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.support(cmd.Context(), path) },
 	}
@@ -36,12 +36,12 @@ func (a *app) support(ctx context.Context, path string) error {
 		return err
 	}
 
-	defer fleet.Close() //nolint:errcheck // all is said
+	defer fleet.Close() //nolint:errcheck // the command ends
 
-	// What an earlier one found is not overwritten.
+	// An earlier archive is kept.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("error making the archive (choose another one with --archive): %w", err)
+		return fmt.Errorf("failed to create the archive (choose another path with --archive): %w", err)
 	}
 
 	bundle := support.NewBundle(file, a.now())
@@ -60,10 +60,10 @@ func (a *app) support(ctx context.Context, path string) error {
 	}
 
 	if err := file.Close(); err != nil {
-		return fmt.Errorf("error writing the archive: %w", err)
+		return fmt.Errorf("failed to write the archive: %w", err)
 	}
 
-	a.note("%s has what %d of %d nodes know", path, len(fleet.Nodes())-len(outcome.failed), len(fleet.Nodes()))
+	a.note("%s has the data of %d of %d nodes", path, len(fleet.Nodes())-len(outcome.failed), len(fleet.Nodes()))
 
 	return outcome.err()
 }

@@ -18,11 +18,11 @@ func (a *app) topCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "top",
-		Short: "Watch all nodes live on the terminal",
+		Short: "Show all nodes live on the terminal",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.output != "table" && a.output != "wide" {
-				return fmt.Errorf("--output %q is not allowed, allowed is table: top is for a terminal (use status --watch)", a.output)
+				return fmt.Errorf("invalid --output %q: must be table, because top is for a terminal (use status --watch)", a.output)
 			}
 
 			fleet, err := a.open(a.Options)
@@ -30,7 +30,7 @@ func (a *app) topCommand() *cobra.Command {
 				return err
 			}
 
-			defer fleet.Close() //nolint:errcheck // all is said
+			defer fleet.Close() //nolint:errcheck // the command ends
 
 			program := tea.NewProgram(top.New(cmd.Context(), fleet, interval, a.Timeout, a.now()), tea.WithAltScreen(), tea.WithContext(cmd.Context()))
 
@@ -42,7 +42,7 @@ func (a *app) topCommand() *cobra.Command {
 		},
 	}
 
-	cmd.Flags().DurationVar(&interval, "interval", time.Second, "how often to ask each node")
+	cmd.Flags().DurationVar(&interval, "interval", time.Second, "time between two requests to a node")
 
 	return cmd
 }

@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// tmuxEnv tells that tmux is there: make test-cli sees to it.
+	// tmuxEnv is set when tmux is installed (make test-cli).
 	tmuxEnv = "SPEGEL_GUARD_TMUX"
-	// childEnv makes the test binary the command itself, with these addresses of nodes.
+	// childEnv makes the test binary run the command, with these addresses of nodes.
 	childEnv = "SPEGEL_GUARD_CTL_NODES"
 )
 
@@ -58,7 +58,7 @@ func newTerminal(t *testing.T, c *cluster, args ...string) *terminal {
 	t.Helper()
 
 	if os.Getenv(tmuxEnv) == "" {
-		t.Skip("make test-cli sees to tmux and runs this")
+		t.Skip("needs tmux: run make test-cli")
 	}
 
 	// The path of a unix socket is short.
@@ -121,7 +121,7 @@ func (term *terminal) shows(texts ...string) string {
 // screenshot is what docs show.
 const screenshot = "../../docs/top.txt"
 
-func TestTopInTmux(t *testing.T) {
+func TestTop_InTmux(t *testing.T) {
 	c := newCluster(t)
 	term := newTerminal(t, c, "top")
 
@@ -129,7 +129,7 @@ func TestTopInTmux(t *testing.T) {
 
 	term.tmux("send-keys", "Down")
 
-	// The past has come, and every node has been asked.
+	// The history and the status of every node are there.
 	screen := term.shows("CPU of talos-prod-2", "threshold 400m", "━ ceiling 500m", "talos-prod-4    ok", "SpegelHighCPU firing", "q quit", "⣀")
 	lines := strings.Split(strings.TrimRight(screen, "\n"), "\n")
 	assert.Len(t, lines, 30)
@@ -138,7 +138,7 @@ func TestTopInTmux(t *testing.T) {
 		require.NoError(t, os.WriteFile(screenshot, []byte(screen), 0o644))
 	}
 
-	// What the docs show is how it looks: the same but for the time of day and what moves.
+	// The first lines of the documented screen have no times.
 	documented, err := os.ReadFile(screenshot)
 	require.NoError(t, err)
 
@@ -166,8 +166,7 @@ func TestTopInTmux(t *testing.T) {
 	term.shows("exit code 0")
 }
 
-// TestTopWithALostNode: one that does not answer is said to be lost, and the others go on.
-func TestTopWithALostNode(t *testing.T) {
+func TestTop_ShowsLostNode(t *testing.T) {
 	c := newCluster(t)
 	c.addresses["talos-prod-3"] = "127.0.0.1:1"
 

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"strings"
-
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/spf13/cobra"
 
@@ -12,7 +10,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 )
 
-// version is set when the command is built.
+// version of this command, set by the linker.
 var version = "dev"
 
 func (a *app) versionCommand() *cobra.Command {
@@ -39,13 +37,13 @@ func (a *app) versionCommand() *cobra.Command {
 			return query[*machine.Version]{
 				columns: columns, first: []output.Item{own}, question: (*client.Node).Version,
 				rows: func(v *machine.Version) []output.Row {
-					return []output.Row{{Cells: []string{strings.TrimPrefix(v.GetPlatform().GetName(), "spegel-guard "), v.GetVersion().GetTag(), v.GetVersion().GetArch()}}}
+					return []output.Row{{Cells: []string{client.GuardVersion(v), v.GetVersion().GetTag(), v.GetVersion().GetArch()}}}
 				},
 			}.ask(cmd.Context(), a)
 		},
 	}
 
-	cmd.Flags().BoolVar(&local, "client", false, "this command's alone")
+	cmd.Flags().BoolVar(&local, "client", false, "show the version of this command only")
 
 	return cmd
 }

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// watchPace is how often a node is asked at most, however fast its resources change.
+	// watchPace is the least time between two requests to a node, however fast its resources change.
 	watchPace = time.Second
-	// watchRetry is how long a node that is lost is left alone.
+	// watchRetry is the time before a node that failed is contacted again.
 	watchRetry = 3 * time.Second
 )
 
-// run asks once, or with --watch again whenever resources of a type change.
+// run sends the request once, or with --watch again whenever resources of a type change.
 func (q query[T]) run(ctx context.Context, a *app, watch bool, kind resource.Type) error {
 	if watch {
 		return q.watch(ctx, a, kind)
@@ -31,16 +31,16 @@ func (q query[T]) run(ctx context.Context, a *app, watch bool, kind resource.Typ
 	return q.ask(ctx, a)
 }
 
-// watch asks each node again whenever its resources of a type change, until the context ends. What is lost
-// comes back when the node does.
+// watch sends the request to each node again whenever its resources of a type change, until the context ends. A node
+// that failed is contacted again.
 func (q query[T]) watch(ctx context.Context, a *app, kind resource.Type) error {
 	return a.follow(ctx, q.columns, func(ctx context.Context, node *client.Node, show func(...output.Item) error) error {
 		return q.follow(ctx, a.Timeout, node, kind, show)
 	})
 }
 
-// follow does something with every node until the context ends, and again when it failed. What it shows is
-// printed as it comes; an error of the printing ends all of it.
+// follow calls do for every node until the context ends, and again after it failed. Items that do shows are printed at
+// once; an error of the printer ends everything.
 func (a *app) follow(
 	ctx context.Context, columns []output.Column, do func(ctx context.Context, node *client.Node, show func(...output.Item) error) error,
 ) error {
@@ -49,7 +49,7 @@ func (a *app) follow(
 		return err
 	}
 
-	defer fleet.Close() //nolint:errcheck // all is said
+	defer fleet.Close() //nolint:errcheck // the command ends
 
 	var (
 		printing sync.Mutex
@@ -82,18 +82,18 @@ func (a *app) follow(
 	return writeErr
 }
 
-// again does something with a node until the context ends, and says once that it failed.
+// again calls do until the context ends, and prints each new error once.
 func again(ctx context.Context, a *app, node *client.Node, do func() error) {
-	said := ""
+	printed := ""
 
 	for ctx.Err() == nil {
 		err := do()
 		if err == nil || ctx.Err() != nil {
-			said = ""
-		} else if text := (&client.NodeError{Node: node.Name, Err: err}).Error(); text != said {
+			printed = ""
+		} else if text := (&client.NodeError{Node: node.Name, Err: err}).Error(); text != printed {
 			a.note("%s", text)
 
-			said = text
+			printed = text
 		}
 
 		select {
@@ -136,7 +136,7 @@ func within[T any](ctx context.Context, timeout time.Duration, node *client.Node
 	return question(node, ctx)
 }
 
-// next waits for a change, and takes those that come soon after it for the same.
+// next waits for a change, and for those that follow within watchPace.
 func next(ctx context.Context, changes <-chan state.Event) error {
 	var pace <-chan time.Time
 

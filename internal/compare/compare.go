@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package compare finds the odd one out among nodes: which spegel runs away, which are only flooded by it, and
-// what is different about its node. It is pure: figures in, a report out.
+// Package compare compares the figures of nodes: it names the node whose spegel raises the load of its peers, the nodes
+// that are affected, and what is different about the culprit.
 package compare
 
 import "math"
 
-// Node is one node's figures. Those that are not known are absent.
+// Node is one node's figures. A figure that is unavailable is absent.
 type Node struct {
 	Name    string             `json:"name"`
 	Figures map[Metric]float64 `json:"figures"`
 }
 
-// Limits are what rules compare the targets with; the zero value is the incident's alerts.
+// Limits are the thresholds of the alerts; the zero value stands for IncidentLimits.
 type Limits struct {
 	// CPU in cores, TX and Alloc in bytes per second.
 	CPU   float64 `json:"cpu"`
@@ -20,31 +20,31 @@ type Limits struct {
 	Alloc float64 `json:"alloc"`
 }
 
-// IncidentLimits are those of the alerts that were added after the incident.
+// IncidentLimits are the thresholds of the alerts that were added after the incident.
 var IncidentLimits = Limits{CPU: 0.4, TX: 500e3, Alloc: 1e9 / 60}
 
-// Role of a node in what goes on.
+// Role of a node.
 type Role string
 
 // Roles.
 const (
-	// Normal: as the others.
+	// Normal: like the other nodes.
 	Normal Role = "normal"
-	// Culprit runs away.
+	// Culprit raises the load of its peers.
 	Culprit Role = "culprit"
-	// Dragged has more to do because of a culprit; a ceiling on it would not help.
-	Dragged Role = "dragged"
+	// Affected: a culprit raises its load; a ceiling on it would not help.
+	Affected Role = "affected"
 )
 
-// Cell is one figure among the others.
+// Cell is one figure of a node.
 type Cell struct {
 	Value float64 `json:"value"`
-	// Median of the other nodes, Ratio to it (0 when it is 0), and Score: by how many robust standard
-	// deviations (1.4826 times the median absolute deviation) the value is above it.
+	// Median of the other nodes, Ratio of the value to it (0 when it is 0), and Score: the number of robust standard
+	// deviations (1.4826 times the median absolute deviation) that the value is above it.
 	Median float64 `json:"median"`
 	Ratio  float64 `json:"ratio"`
 	Score  float64 `json:"score"`
-	// Odd marks a figure that is far from the others', and by enough to matter.
+	// Odd marks a figure that is far above those of the other nodes, by an amount that matters.
 	Odd bool `json:"odd"`
 }
 
@@ -53,7 +53,7 @@ type Assessment struct {
 	Name  string          `json:"name"`
 	Role  Role            `json:"role"`
 	Cells map[Metric]Cell `json:"figures"`
-	// Diagnosis of a culprit, with the figures it is grounded in.
+	// Diagnosis of a culprit with its figures.
 	Diagnosis string `json:"diagnosis,omitempty"`
 }
 
@@ -63,7 +63,7 @@ type Summary struct {
 	Median float64 `json:"median"`
 	// MAD is the median absolute deviation.
 	MAD float64 `json:"mad"`
-	// Nodes that know it.
+	// Nodes that have the metric.
 	Nodes int `json:"nodes"`
 }
 
@@ -75,13 +75,13 @@ type Report struct {
 	Verdict string `json:"verdict"`
 }
 
-// What makes a culprit, as shares of the limits. Half of a limit that is far from everybody else's value
-// is seen before the alert; the victims of the incident's traces stay under a third of the allocation limit.
+// Shares of the limits. At half of a limit a culprit is named before the alert fires; the affected nodes of the incident's
+// traces stay under a third of the allocation limit.
 const (
 	culpritShare = 0.5
 	culpritRatio = 2
-	draggedCPU   = 0.25
-	draggedTX    = 0.2
+	affectedCPU  = 0.25
+	affectedTX   = 0.2
 )
 
 // Compare compares nodes with each other.
@@ -109,19 +109,19 @@ func Compare(nodes []Node, limits Limits) Report {
 		}
 	}
 
-	dragged := 0
+	affected := 0
 
 	for i := range report.Nodes {
 		if n := &report.Nodes[i]; culprits > 0 && n.Role == Normal &&
-			n.Cells[CPU].Value >= draggedCPU*limits.CPU && n.Cells[TX].Value >= draggedTX*limits.TX {
-			n.Role = Dragged
-			dragged++
+			n.Cells[CPU].Value >= affectedCPU*limits.CPU && n.Cells[TX].Value >= affectedTX*limits.TX {
+			n.Role = Affected
+			affected++
 		}
 	}
 
 	for i := range report.Nodes {
 		if n := &report.Nodes[i]; n.Role == Culprit {
-			n.Diagnosis = diagnosis(*n, dragged)
+			n.Diagnosis = diagnosis(*n, affected)
 		}
 	}
 
@@ -130,7 +130,7 @@ func Compare(nodes []Node, limits Limits) Report {
 	return report
 }
 
-// fill sets one metric's cells.
+// fill sets the cells of one metric.
 func fill(into []Assessment, nodes []Node, metric Metric) Summary {
 	var values []float64
 
@@ -140,17 +140,17 @@ func fill(into []Assessment, nodes []Node, metric Metric) Summary {
 		}
 	}
 
-	ordered := rank(values)
-	median := ordered.median(-1)
+	sorted := rank(values)
+	median := sorted.median(-1)
 
 	for i, node := range nodes {
 		if value, ok := known(node, metric); ok {
-			s := ordered.standing(value, metric)
+			s := sorted.standing(value, metric)
 			into[i].Cells[metric] = Cell{Value: value, Median: s.median, Ratio: s.ratio, Score: s.score, Odd: s.odd}
 		}
 	}
 
-	return Summary{Metric: metric, Median: median, MAD: ordered.deviation(median, -1), Nodes: len(values)}
+	return Summary{Metric: metric, Median: median, MAD: sorted.deviation(median, -1), Nodes: len(values)}
 }
 
 func known(node Node, metric Metric) (float64, bool) {
@@ -159,9 +159,9 @@ func known(node Node, metric Metric) (float64, bool) {
 	return value, ok && !math.IsNaN(value) && !math.IsInf(value, 0)
 }
 
-// culprit tells a node that runs away from one that is only flooded: a spegel that spins allocates by the
-// gigabyte, its victims do not. Where the allocation is not known, or only of too few to be compared, the
-// processor must be far from the others', and all that is known above its limit.
+// culprit reports whether a node raises the load of its peers: such a spegel allocates gigabytes, an affected one does
+// not. Without allocation figures, or with too few to compare, CPU must be far above the other nodes' and every figure
+// above its limit.
 func culprit(cells map[Metric]Cell, limits Limits) bool {
 	cpu, alloc := cells[CPU], cells[Alloc]
 
@@ -169,9 +169,9 @@ func culprit(cells map[Metric]Cell, limits Limits) bool {
 		return true
 	}
 
-	_, told := cells[Alloc]
+	_, hasAlloc := cells[Alloc]
 
-	return cpu.Odd && far(cpu) && cpu.Value >= limits.CPU && (!told || alloc.Value >= limits.Alloc)
+	return cpu.Odd && far(cpu) && cpu.Value >= limits.CPU && (!hasAlloc || alloc.Value >= limits.Alloc)
 }
 
 func far(c Cell) bool { return c.Value >= culpritRatio*c.Median }

@@ -43,40 +43,40 @@ func roles(report compare.Report) map[string]compare.Role {
 	return found
 }
 
-func TestTheIncidentNamesItsNodeAndWhy(t *testing.T) {
+func TestCompare_NamesTheCulpritOfTheIncident(t *testing.T) {
 	report := compare.Compare(incident(), compare.Limits{})
 
 	assert.Equal(t, map[string]compare.Role{
-		"talos-prod-1": compare.Dragged, "talos-prod-2": compare.Culprit, "talos-prod-3": compare.Dragged, "talos-prod-4": compare.Dragged,
+		"talos-prod-1": compare.Affected, "talos-prod-2": compare.Culprit, "talos-prod-3": compare.Affected, "talos-prod-4": compare.Affected,
 	}, roles(report))
 	assert.Equal(t, "talos-prod-2: CPU 6.8x median (1800m, median 265m); TX 5.3x median (1.4 MB/s, median 265 kB/s); "+
 		"allocation 29.1x median (9.6 GB/min, median 330 MB/min); GC 6.8x median (9.5, median 1.4); blobs 1.3x median (1053, median 790); "+
-		"/var 74 % full, median 58 %; 59 pods, median 33; node TX 2.7x median (1.8 MB/s, median 665 kB/s); TX drags 3 peers", report.Verdict)
+		"/var 74 % full, median 58 %; 59 pods, median 33; node TX 2.7x median (1.8 MB/s, median 665 kB/s); TX affects 3 peers", report.Verdict)
 	assert.Equal(t, report.Verdict, report.Nodes[1].Diagnosis)
 	assert.InDelta(t, 6.8, report.Nodes[1].Cells[compare.CPU].Ratio, 0.05)
 	assert.False(t, report.Nodes[1].Cells[compare.NFS].Odd, "all alike")
 }
 
-// TestTheTraces are the averages of the recordings of the real program (shared/incident-traces).
-func TestTheTraces(t *testing.T) {
+// TestCompare_NamesTheCulpritOfTraces are the averages of the recordings of the real program (shared/incident-traces).
+func TestCompare_NamesTheCulpritOfTraces(t *testing.T) {
 	node := func(name string, cpu, tx, alloc, gc float64) compare.Node {
 		return compare.Node{Name: name, Figures: figures{compare.CPU: cpu, compare.TX: tx, compare.Alloc: alloc * perMinute, compare.GC: gc * perMinute}}
 	}
 
 	spinning := []compare.Node{node("node1", 0.3412, 265.6e3, 328.2e6, 85.9), node("node2", 0.9084, 471.07e3, 3800.9e6, 558.6), node("node3", 0.3421, 265.6e3, 328.2e6, 83.4)}
 
-	assert.Equal(t, map[string]compare.Role{"node1": compare.Dragged, "node2": compare.Culprit, "node3": compare.Dragged},
+	assert.Equal(t, map[string]compare.Role{"node1": compare.Affected, "node2": compare.Culprit, "node3": compare.Affected},
 		roles(compare.Compare(spinning, compare.Limits{})))
 
 	// Two of them: each is compared with the other alone.
-	assert.Equal(t, map[string]compare.Role{"node1": compare.Dragged, "node2": compare.Culprit},
+	assert.Equal(t, map[string]compare.Role{"node1": compare.Affected, "node2": compare.Culprit},
 		roles(compare.Compare(spinning[:2], compare.Limits{})))
 
 	healthy := []compare.Node{node("node1", 0.026, 900, 40e6, 3), node("node2", 0.004, 100, 3e6, 1), node("node3", 0.004, 120, 3e6, 1)}
 	assert.Equal(t, "no node stands out among 3", compare.Compare(healthy, compare.Limits{}).Verdict)
 }
 
-func TestWithoutAllocationTheProcessorDecides(t *testing.T) {
+func TestCompare_DecidesByCPUWithoutAllocation(t *testing.T) {
 	nodes := incident()
 
 	for _, node := range nodes {
@@ -85,25 +85,25 @@ func TestWithoutAllocationTheProcessorDecides(t *testing.T) {
 
 	assert.Equal(t, compare.Culprit, compare.Compare(nodes, compare.Limits{}).Nodes[1].Role)
 
-	// High, but below the limit, and nothing to tell a victim by.
+	// High, but below the limit, and without allocation an affected node looks the same.
 	nodes[1].Figures[compare.CPU] = 0.39
 	assert.Equal(t, compare.Normal, compare.Compare(nodes, compare.Limits{}).Nodes[1].Role)
 }
 
-func TestNobodyIsNamedWhenAllAreAlike(t *testing.T) {
+func TestCompare_NamesNobodyAmongEqualNodes(t *testing.T) {
 	nodes := incident()
 
 	for i := range nodes {
 		nodes[i].Figures = incident()[1].Figures
 	}
 
-	assert.Equal(t, "no node stands out, but 4 of 4 are above 400m: what they have in common is to blame, such as a new release or what all of them pull",
+	assert.Equal(t, "no node stands out, but 4 of 4 are above 400m: look for a common cause, such as a new release or an image that all nodes pull",
 		compare.Compare(nodes, compare.Limits{}).Verdict)
 }
 
-func TestTooFewToCompare(t *testing.T) {
-	assert.Equal(t, "0 of 0 nodes know their figures: there is nothing to compare", compare.Compare(nil, compare.Limits{}).Verdict)
-	assert.Equal(t, "1 of 1 nodes know their figures: there is nothing to compare", compare.Compare(incident()[1:2], compare.Limits{}).Verdict)
+func TestCompare_NeedsTwoNodes(t *testing.T) {
+	assert.Equal(t, "0 of 0 nodes have figures: at least 2 are needed to compare", compare.Compare(nil, compare.Limits{}).Verdict)
+	assert.Equal(t, "1 of 1 nodes have figures: at least 2 are needed to compare", compare.Compare(incident()[1:2], compare.Limits{}).Verdict)
 }
 
 // healthy is a fleet that does its daily work: nodes of all sizes, and among them some that start pods, pull
@@ -135,8 +135,8 @@ func healthy(r *rand.Rand) []compare.Node {
 	return nodes
 }
 
-// TestHealthyFleetsNameNobody prints how often a random one does, and how often a culprit among them is found.
-func TestHealthyFleetsNameNobody(t *testing.T) {
+// TestCompare_NamesNobodyInHealthyFleets prints how often a random one does, and how often a culprit among them is found.
+func TestCompare_NamesNobodyInHealthyFleets(t *testing.T) {
 	const fleets = 5000
 
 	r := rand.New(rand.NewPCG(1, 2)) // the same fleets every time
@@ -152,7 +152,7 @@ func TestHealthyFleetsNameNobody(t *testing.T) {
 			}
 		}
 
-		// The same fleet with a runaway of the traces' size or worse, and some of the others flooded by it.
+		// The same fleet with a runaway of the traces' size or worse, and some affected nodes.
 		culprit := r.IntN(len(fleet))
 		for i := range fleet {
 			if f := fleet[i].Figures; i == culprit {

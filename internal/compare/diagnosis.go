@@ -12,11 +12,11 @@ var names = map[Metric]string{
 	CPU: "CPU", TX: "TX", Alloc: "allocation", GC: "GC", Blobs: "blobs", NodeTX: "node TX", NFS: "NFS", NFSRTT: "NFS round trip",
 }
 
-// ratioCeiling is where "times the median" stops telling anything.
-const ratioCeiling = 100
+// ratioMax is the highest ratio that is printed.
+const ratioMax = 100
 
-// diagnosis of a culprit: what is odd about it, each with its figures.
-func diagnosis(node Assessment, dragged int) string {
+// diagnosis lists the odd figures of a culprit.
+func diagnosis(node Assessment, affected int) string {
 	var parts []string
 
 	for _, metric := range Metrics() {
@@ -35,12 +35,12 @@ func diagnosis(node Assessment, dragged int) string {
 		}
 	}
 
-	switch dragged {
+	switch affected {
 	case 0:
 	case 1:
-		parts = append(parts, "TX drags 1 peer")
+		parts = append(parts, "TX affects 1 peer")
 	default:
-		parts = append(parts, fmt.Sprintf("TX drags %d peers", dragged))
+		parts = append(parts, fmt.Sprintf("TX affects %d peers", affected))
 	}
 
 	return node.Name + ": " + strings.Join(parts, "; ")
@@ -48,14 +48,14 @@ func diagnosis(node Assessment, dragged int) string {
 
 func times(cell Cell) string {
 	switch {
-	case cell.Ratio == 0 || cell.Ratio > ratioCeiling:
-		return fmt.Sprintf("over %dx median", ratioCeiling)
+	case cell.Ratio == 0 || cell.Ratio > ratioMax:
+		return fmt.Sprintf("over %dx median", ratioMax)
 	default:
 		return fmt.Sprintf("%.1fx median", cell.Ratio)
 	}
 }
 
-// verdict says who, or why nobody.
+// verdict names the culprits, or why there is none.
 func verdict(report Report, limits Limits) string {
 	var culprits []string
 
@@ -79,9 +79,9 @@ func verdict(report Report, limits Limits) string {
 	case len(culprits) > 0:
 		return strings.Join(culprits, ". ")
 	case known < 2:
-		return fmt.Sprintf("%d of %d nodes know their figures: there is nothing to compare", known, len(report.Nodes))
+		return fmt.Sprintf("%d of %d nodes have figures: at least 2 are needed to compare", known, len(report.Nodes))
 	case above*2 > known:
-		return fmt.Sprintf("no node stands out, but %d of %d are above %s: what they have in common is to blame, such as a new release or what all of them pull",
+		return fmt.Sprintf("no node stands out, but %d of %d are above %s: look for a common cause, such as a new release or an image that all nodes pull",
 			above, known, CPU.Format(limits.CPU))
 	default:
 		return fmt.Sprintf("no node stands out among %d", known)

@@ -30,22 +30,22 @@ const (
 	Pods Metric = "pods"
 	// NodeTX is what the node's physical links send in bytes per second.
 	NodeTX Metric = "nodeTx"
-	// NFS is bytes to and from NFS servers per second, NFSRTT the mean time of their answers in seconds.
+	// NFS is bytes to and from NFS servers per second, NFSRTT the mean round trip time in seconds.
 	NFS    Metric = "nfs"
 	NFSRTT Metric = "nfsRtt"
 )
 
-// Metrics are all of them in the order of the table.
+// Metrics returns all metrics in the order of the table.
 func Metrics() []Metric {
 	return []Metric{CPU, TX, Alloc, GC, Blobs, Disk, Pods, NodeTX, NFS, NFSRTT}
 }
 
-// material is by how much a figure must be above the others' median to be worth a mark, however little they vary.
+// material is the least difference to the median of the other nodes that marks a figure as odd.
 var material = map[Metric]float64{
 	CPU: 0.05, TX: 50e3, Alloc: 100e6 / 60, GC: 0.5, Blobs: 100, Disk: 0.1, Pods: 10, NodeTX: 1e6, NFS: 1e6, NFSRTT: 0.02,
 }
 
-// Format writes a figure for people.
+// Format formats a figure for people.
 func (m Metric) Format(value float64) string {
 	switch m {
 	case CPU:

@@ -9,19 +9,19 @@ const (
 	consistency = 1.4826
 	// cut is the score from which on a value is odd (Iglewicz and Hoaglin, 1993).
 	cut = 3.5
-	// leastSpread is the least spread of the others, as a share of their median: nodes that agree to the byte
-	// would make any other one odd.
+	// leastSpread is the least spread of the other nodes, as a share of their median. Without it any difference to
+	// equal nodes would be odd.
 	leastSpread = 0.05
 	// leastRatio to the others' median, below which nothing is odd.
 	leastRatio = 1.25
 )
 
-// ranked are values in order.
+// ranked are sorted values.
 type ranked []float64
 
 func rank(values []float64) ranked { return slices.Sorted(slices.Values(values)) }
 
-// median of the values, without the one at an index; -1 leaves none out.
+// median returns the median without the value at an index; -1 includes all values.
 func (r ranked) median(without int) float64 {
 	count := len(r)
 	if without >= 0 {
@@ -46,9 +46,9 @@ func (r ranked) median(without int) float64 {
 	}
 }
 
-// deviation is the median absolute deviation from a center, without the value at an index.
+// deviation returns the median absolute deviation from a center without the value at an index.
 func (r ranked) deviation(center float64, without int) float64 {
-	// The values are in order, so the distances from the center are two lists in order: merged as far as their middle.
+	// The values are sorted, so that the distances from the center are two sorted lists, which are merged up to their middle.
 	above, _ := slices.BinarySearch(r, center)
 	below := above - 1
 
@@ -94,8 +94,7 @@ func (r ranked) deviation(center float64, without int) float64 {
 	return (before + last) / 2
 }
 
-// standing is how a value stands among the others: a node is compared with those that it is not, or in a
-// small fleet it would hide itself.
+// standing compares a value with those of the other nodes. In a small fleet its own value would raise the median.
 type standing struct {
 	median, score, ratio float64
 	odd                  bool

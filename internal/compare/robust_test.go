@@ -37,7 +37,7 @@ func naive(values []float64) (median, mad float64) {
 	return median, middle(distances)
 }
 
-func TestMedianAndDeviationAreWhatTheyAreDefinedAs(t *testing.T) {
+func TestRanked_MedianAndDeviation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		// Few different values: ties are what goes wrong.
 		values := rapid.SliceOfN(rapid.Map(rapid.IntRange(-8, 8), func(i int) float64 { return float64(i) / 2 }), 0, 12).Draw(t, "values")
@@ -55,8 +55,8 @@ func TestMedianAndDeviationAreWhatTheyAreDefinedAs(t *testing.T) {
 	})
 }
 
-// TestThePlaceInTheListDoesNotMatter, nor do figures that are not known.
-func TestThePlaceInTheListDoesNotMatter(t *testing.T) {
+// TestCompare_IgnoresTheOrderOfNodes, nor do figures that are not known.
+func TestCompare_IgnoresTheOrderOfNodes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.OneOf(rapid.Float64Range(0, 5), rapid.Just(math.NaN()), rapid.Just(math.Inf(1)))
 

@@ -18,10 +18,10 @@ type Bundle struct {
 	text strings.Builder
 }
 
-// NewBundle writes a ZIP archive.
+// NewBundle returns a bundle that is written to w as a ZIP archive.
 func NewBundle(w io.Writer, now time.Time) *Bundle { return &Bundle{zip: zip.NewWriter(w), now: now} }
 
-// Add puts a node's files into a folder of its name, or why there are none.
+// Add writes a node's files into a directory with its name, or err when there are none.
 func (b *Bundle) Add(node string, files []File, err error) error {
 	if err != nil {
 		files = []File{failed("node", err)}
@@ -38,7 +38,7 @@ func (b *Bundle) Add(node string, files []File, err error) error {
 	return nil
 }
 
-// Close ends the archive with a table of contents.
+// Close completes the archive with a table of contents.
 func (b *Bundle) Close(version string) error {
 	head := fmt.Sprintf("spegelguardctl %s, %s\n", version, b.now.UTC().Format(time.RFC3339))
 
@@ -47,7 +47,7 @@ func (b *Bundle) Close(version string) error {
 	}
 
 	if err := b.zip.Close(); err != nil {
-		return fmt.Errorf("error writing the archive: %w", err)
+		return fmt.Errorf("failed to write the archive: %w", err)
 	}
 
 	return nil
@@ -60,13 +60,13 @@ func (b *Bundle) write(path string, data []byte) error {
 	}
 
 	if err != nil {
-		return fmt.Errorf("error writing %s into the archive: %w", path, err)
+		return fmt.Errorf("failed to write %s to the archive: %w", path, err)
 	}
 
 	return nil
 }
 
-// folder is a node's name without what is special in paths.
+// folder returns a node's name without characters that are special in paths.
 func folder(node string) string {
 	name := regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(node, "_")
 
@@ -86,7 +86,7 @@ var secrets = []struct {
 	{regexp.MustCompile(`(?i)((?:password|passwd|token|secret|api[_-]?key)"?\s*[:=]\s*"?)[^\s",}]+`), "$1[left out]"},
 }
 
-// Redact leaves secrets out of a text.
+// Redact replaces secrets in a text.
 func Redact(text []byte) []byte {
 	for _, secret := range secrets {
 		text = secret.form.ReplaceAll(text, []byte(secret.with))

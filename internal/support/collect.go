@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package support puts what guards know into one archive, without secrets.
+// Package support writes what guards serve into one archive, without secrets.
 package support
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -15,46 +16,51 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// File of a node's, with a path of its own.
+// File is one document of a node.
 type File struct {
 	Path string
 	Data []byte
 }
 
-// Collect asks a node for all it knows. What cannot be had is a file that says why: the rest is worth sending.
-// An error is a node that answers nothing at all.
+// Collect reads everything that a node serves. A part that fails becomes a file with the error, so that the rest is
+// kept. The error is about a node that does not respond at all.
 func Collect(node *client.Node, ctx context.Context) ([]File, error) {
 	status, err := node.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	files := []File{message("status.json", status, nil)}
+	files := []File{document("status.json", status, nil)}
 
 	explanation, err := node.Explain(ctx, "")
-	files = append(files, message("explain.json", explanation, err))
+	files = append(files, document("explain.json", explanation, err))
 
 	checkup, err := node.Doctor(ctx)
-	files = append(files, message("doctor.json", checkup, err))
+	files = append(files, document("doctor.json", checkup, err))
 
 	history, err := node.History(ctx, "", 0)
-	files = append(files, message("history.json", history, err))
+	files = append(files, document("history.json", history, err))
 
 	version, err := node.Version(ctx)
-	files = append(files, message("version.json", version, err), events(ctx, node))
+	files = append(files, document("version.json", version, err))
+
+	events, err := node.PastEvents(ctx, -1)
+	files = append(files, document("events.json", events, err))
 
 	return append(files, resources(ctx, node)...), nil
 }
 
-func message(path string, value proto.Message, err error) File {
-	if err != nil {
-		return failed(path, err)
+func document(path string, value any, err error) File {
+	var text []byte
+
+	if message, ok := value.(proto.Message); ok && err == nil {
+		text, err = protojson.MarshalOptions{Multiline: true}.Marshal(message)
+	} else if err == nil {
+		text, err = json.MarshalIndent(value, "", "  ")
 	}
 
-	text, err := protojson.MarshalOptions{Multiline: true}.Marshal(value)
 	if err != nil {
 		return failed(path, err)
 	}
@@ -66,23 +72,7 @@ func failed(path string, err error) File {
 	return File{Path: path + ".error.txt", Data: []byte(err.Error() + "\n")}
 }
 
-func events(ctx context.Context, node *client.Node) File {
-	file := File{Path: "events.jsonl"}
-
-	err := node.Events(ctx, &guardv1alpha1.EventsRequest{Tail: -1, Once: true}, func(event *guardv1alpha1.EventsResponse) error {
-		line, err := protojson.Marshal(event)
-		file.Data = append(append(file.Data, line...), '\n')
-
-		return err
-	})
-	if err != nil {
-		return failed(file.Path, err)
-	}
-
-	return file
-}
-
-// resources are all of every type that the guard defines, sensitive ones excepted (it has none today).
+// resources lists every type that the guard defines, except sensitive ones.
 func resources(ctx context.Context, node *client.Node) []File {
 	definitions, err := safe.StateListAll[*meta.ResourceDefinition](ctx, node.Resources)
 	if err != nil {
@@ -126,7 +116,7 @@ func resources(ctx context.Context, node *client.Node) []File {
 func encode(item resource.Resource) ([]byte, error) {
 	form, err := resource.MarshalYAML(item)
 	if err != nil {
-		return nil, fmt.Errorf("error encoding: %w", err)
+		return nil, fmt.Errorf("failed to encode: %w", err)
 	}
 
 	return yaml.Marshal(form)

@@ -13,15 +13,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Result is one node's answer.
+// Result is one node's response.
 type Result[T any] struct {
 	Node  *Node
 	Value T
-	// Err is why there is none: a NodeError.
+	// Err is a NodeError; nil on success.
 	Err error
 }
 
-// NodeError is what went wrong with a node.
+// NodeError is the error of one node.
 type NodeError struct {
 	Node string
 	Err  error
@@ -36,10 +36,10 @@ func (e *NodeError) Error() string {
 	return e.Node + ": " + e.Err.Error()
 }
 
-// Unwrap returns the error itself.
+// Unwrap returns the error without the node.
 func (e *NodeError) Unwrap() error { return e.Err }
 
-// IsUnreachableError tells that a node did not answer, rather than refuse.
+// IsUnreachableError reports whether a node did not respond; false for a node that refused.
 func IsUnreachableError(err error) bool {
 	var node *NodeError
 
@@ -52,14 +52,14 @@ func IsUnreachableError(err error) bool {
 	return code == codes.Unavailable || code == codes.DeadlineExceeded || errors.Is(err, ErrStraggler)
 }
 
-// Ask asks all nodes at once and yields what they answer, in the order in which it comes. Each has the
-// fleet's timeout. Questions that are not answered when the loop ends are given up.
-func Ask[T any](ctx context.Context, fleet *Fleet, question func(*Node, context.Context) (T, error)) iter.Seq[Result[T]] {
+// Ask sends a request to all nodes at once and yields the results in the order in which they arrive. Each request has the
+// fleet's timeout. Requests in progress are cancelled when the loop ends.
+func Ask[T any](ctx context.Context, fleet *Fleet, request func(*Node, context.Context) (T, error)) iter.Seq[Result[T]] {
 	return func(yield func(Result[T]) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 
-		results := askAll(ctx, fleet, question)
+		results := askAll(ctx, fleet, request)
 
 		for range fleet.nodes {
 			if !yield(<-results) {
@@ -69,34 +69,34 @@ func Ask[T any](ctx context.Context, fleet *Fleet, question func(*Node, context.
 	}
 }
 
-// askAll begins to ask all nodes. There is room for all answers: none waits for a reader that has gone.
-func askAll[T any](ctx context.Context, fleet *Fleet, question func(*Node, context.Context) (T, error)) <-chan Result[T] {
+// askAll sends the request to all nodes. The channel has room for all results: none waits for a reader that is gone.
+func askAll[T any](ctx context.Context, fleet *Fleet, request func(*Node, context.Context) (T, error)) <-chan Result[T] {
 	results := make(chan Result[T], len(fleet.nodes))
 
 	for _, node := range fleet.nodes {
-		go func() { results <- ask(ctx, fleet.timeout, node, question) }()
+		go func() { results <- ask(ctx, fleet.timeout, node, request) }()
 	}
 
 	return results
 }
 
-func ask[T any](ctx context.Context, timeout time.Duration, node *Node, question func(*Node, context.Context) (T, error)) Result[T] {
+func ask[T any](ctx context.Context, timeout time.Duration, node *Node, request func(*Node, context.Context) (T, error)) Result[T] {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	value, err := question(node, ctx)
+	value, err := request(node, ctx)
 
 	switch {
 	case err == nil:
 		return Result[T]{Node: node, Value: value}
 	case status.Code(err) == codes.DeadlineExceeded:
-		err = status.Errorf(codes.DeadlineExceeded, "no answer within %s", timeout)
+		err = status.Errorf(codes.DeadlineExceeded, "no response within %s", timeout)
 	}
 
 	return Result[T]{Node: node, Err: &NodeError{Node: node.Name, Err: err}}
 }
 
-// straggler is how much longer than most of them the last nodes may take, where all answers are wanted together.
+// Bounds of how much longer than most nodes the last ones may take in Gather.
 const (
 	stragglerShare = 0.8
 	stragglerGrace = time.Second
@@ -104,18 +104,18 @@ const (
 )
 
 // ErrStraggler is the error of a node that Gather did not wait for.
-var ErrStraggler = errors.New("no answer yet, when most others had answered long ago")
+var ErrStraggler = errors.New("no response yet, when most other nodes had responded long ago")
 
-// Gather asks all nodes at once and returns their results in the fleet's order. When four fifths have
-// answered (or failed), the others have twice as long as those took, and at least a second more: what is
-// compared must be of one time, and a few nodes that hang must not hold back the rest.
-func Gather[T any](ctx context.Context, fleet *Fleet, question func(*Node, context.Context) (T, error)) []Result[T] {
+// Gather sends a request to all nodes at once and returns their results in the fleet's order. When four fifths have
+// responded or failed, the others get as much time again, and at least a second: figures that are compared must be of one
+// time, and a few nodes that hang must not delay the rest.
+func Gather[T any](ctx context.Context, fleet *Fleet, request func(*Node, context.Context) (T, error)) []Result[T] {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
 	var (
 		began   = time.Now()
-		arrived = askAll(ctx, fleet, question)
+		arrived = askAll(ctx, fleet, request)
 		found   = map[*Node]Result[T]{}
 		late    <-chan time.Time
 	)

@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package client asks the guards of many nodes at once, as talosctl asks machines.
+// Package client reads and controls the guards of many nodes at once, as talosctl does with machines.
 //
-// A Fleet is opened from a talosconfig. Each node's guard is asked directly at DefaultPort, or through
-// endpoints that forward (api.forward in the guard's configuration):
+// A Fleet is opened from a talosconfig. Each node's guard is contacted directly at DefaultPort, or through endpoints
+// that forward (api.forward in the guard's configuration). Status, Explain and Events are built from the guard's
+// resources; Node.Resources reads any other.
 //
-//	fleet, err := client.Open(client.Options{Nodes: []string{"10.0.0.1", "10.0.0.2"}})
-//	defer fleet.Close()
-//
-//	for result := range client.Ask(ctx, fleet, (*client.Node).Status) {
-//		fmt.Println(result.Node.Name, result.Value.GetState(), result.Err)
-//	}
-//
-// Answers come in the order in which they arrive: a node that is dead or hangs holds nobody back.
+// Responses come in the order in which they arrive: a node that is down or hangs does not delay the others.
 package client
 
 import (
@@ -35,36 +29,36 @@ import (
 const (
 	// DefaultPort is the guard's (api.listen).
 	DefaultPort = 50321
-	// DefaultTimeout is how long a node may take for an answer.
+	// DefaultTimeout is the time limit for the response of a node.
 	DefaultTimeout = 10 * time.Second
-	// AllNodes in the place of a node's name stands for those of the talosconfig's context.
+	// AllNodes as a node's name selects the nodes of the talosconfig's context.
 	AllNodes = "all"
 )
 
-// Errors of what is missing in a talosconfig.
+// Errors of a talosconfig.
 var (
 	ErrNoContext = errors.New("no such context in the talosconfig")
-	ErrNoNodes   = errors.New("no nodes: give them with --nodes, or set nodes or endpoints in the talosconfig")
+	ErrNoNodes   = errors.New("no nodes selected: set --nodes, or nodes or endpoints in the talosconfig")
 )
 
-// Options of a fleet. The zero value is what the talosconfig's current context says.
+// Options of a fleet. The zero value uses the talosconfig's current context.
 type Options struct {
-	// Talosconfig is a path; empty is where talosctl looks ($TALOSCONFIG, ~/.talos/config, ...).
+	// Talosconfig is a path; empty selects talosctl's default ($TALOSCONFIG, ~/.talos/config, ...).
 	Talosconfig string
 	// Context in it; empty is the current one.
 	Context string
-	// Endpoints forward requests to the nodes, as talosctl's; without any each node is asked directly.
+	// Endpoints forward requests to the nodes, as talosctl's do; without any each node is contacted directly.
 	Endpoints []string
-	// Nodes are host or host:port; AllNodes among them, or none at all, is those of the context, and where it
-	// has none its endpoints.
+	// Nodes are host or host:port. AllNodes, or an empty list, selects those of the context, or its endpoints if it has no
+	// nodes.
 	Nodes []string
-	// Timeout of one node's answer; 0 is DefaultTimeout. Streams have none.
+	// Timeout of one node's response; 0 is DefaultTimeout. Streams have none.
 	Timeout time.Duration
-	// DialOptions come behind the client's own: another way to find nodes, for instance.
+	// DialOptions are applied after the client's own, for instance another dialer.
 	DialOptions []grpc.DialOption
 }
 
-// Open reads a talosconfig and makes a fleet of its nodes. Nothing is connected yet.
+// Open reads a talosconfig and returns a fleet of its nodes. It makes no connection yet.
 func Open(options Options) (*Fleet, error) {
 	context, err := ReadContext(options.Talosconfig, options.Context)
 	if err != nil {
@@ -78,7 +72,7 @@ func Open(options Options) (*Fleet, error) {
 func ReadContext(path, name string) (*clientconfig.Context, error) {
 	config, err := clientconfig.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("error reading the talosconfig: %w", err)
+		return nil, fmt.Errorf("failed to read the talosconfig: %w", err)
 	}
 
 	if name == "" {
@@ -93,7 +87,7 @@ func ReadContext(path, name string) (*clientconfig.Context, error) {
 	return context, nil
 }
 
-// OpenContext makes a fleet with the credentials of a context. Of the options, Talosconfig and Context are not used.
+// OpenContext returns a fleet with the credentials of a context. It ignores the options Talosconfig and Context.
 func OpenContext(context *clientconfig.Context, options Options) (*Fleet, error) {
 	credentials, err := TLS(context)
 	if err != nil {
@@ -113,15 +107,15 @@ func OpenContext(context *clientconfig.Context, options Options) (*Fleet, error)
 	return newFleet(credentials, options.Endpoints, nodes, timeout, options.DialOptions)
 }
 
-// nodesOf are the nodes that are meant, each once, in their order.
-func nodesOf(context *clientconfig.Context, wanted []string) ([]string, error) {
+// nodesOf returns the selected nodes, each once.
+func nodesOf(context *clientconfig.Context, selected []string) ([]string, error) {
 	var nodes []string
 
-	if len(wanted) == 0 {
-		wanted = []string{AllNodes}
+	if len(selected) == 0 {
+		selected = []string{AllNodes}
 	}
 
-	for _, node := range wanted {
+	for _, node := range selected {
 		if node != AllNodes {
 			nodes = append(nodes, node)
 
@@ -151,7 +145,7 @@ func nodesOf(context *clientconfig.Context, wanted []string) ([]string, error) {
 	return nodes, nil
 }
 
-// guards are endpoints of a talosconfig without apid's port, which is not the guard's.
+// guards returns the endpoints of a talosconfig without apid's port, which is not the guard's.
 func guards(endpoints []string) []string {
 	nodes := make([]string, len(endpoints))
 
@@ -166,19 +160,19 @@ func guards(endpoints []string) []string {
 	return nodes
 }
 
-// TLS are the credentials of a talosconfig's context, for the guards' version of TLS, 1.3.
+// TLS returns the credentials of a talosconfig's context, for TLS 1.3.
 func TLS(context *clientconfig.Context) (*tls.Config, error) {
 	if context.Auth.SideroV1 != nil {
-		return nil, errors.New("error in the talosconfig: the context authenticates with SideroV1 (Omni), the guard wants a client certificate (talosctl config new)")
+		return nil, errors.New("invalid talosconfig: the context authenticates with SideroV1 (Omni), but the guard needs a client certificate (talosctl config new)")
 	}
 
 	pair, err := machineryclient.CertificateFromConfigContext(context)
 	if err != nil {
-		return nil, fmt.Errorf("error reading the talosconfig's certificate: %w", err)
+		return nil, fmt.Errorf("failed to read the certificate of the talosconfig: %w", err)
 	}
 
 	if pair == nil {
-		return nil, errors.New("error in the talosconfig: the context has no client certificate (crt and key)")
+		return nil, errors.New("invalid talosconfig: the context has no client certificate (crt and key)")
 	}
 
 	config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*pair}}
@@ -186,20 +180,20 @@ func TLS(context *clientconfig.Context) (*tls.Config, error) {
 	if context.CA != "" {
 		ca, err := base64.StdEncoding.DecodeString(context.CA)
 		if err != nil {
-			return nil, fmt.Errorf("error reading the talosconfig's ca: %w", err)
+			return nil, fmt.Errorf("failed to read the ca of the talosconfig: %w", err)
 		}
 
 		config.RootCAs = x509.NewCertPool()
 
 		if !config.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, errors.New("error reading the talosconfig's ca: it holds no PEM certificate")
+			return nil, errors.New("invalid ca in the talosconfig: must be a PEM certificate in base64")
 		}
 	}
 
 	return config, nil
 }
 
-// withPort adds the guard's port where there is none.
+// withPort adds the guard's port to an address without one.
 func withPort(address string) string {
 	if _, _, err := net.SplitHostPort(address); err == nil {
 		return address
@@ -208,7 +202,7 @@ func withPort(address string) string {
 	return net.JoinHostPort(trimBrackets(address), strconv.Itoa(DefaultPort))
 }
 
-// trimBrackets takes an IPv6 address out of them.
+// trimBrackets removes the brackets of an IPv6 address.
 func trimBrackets(address string) string {
 	if len(address) > 1 && address[0] == '[' && address[len(address)-1] == ']' {
 		return address[1 : len(address)-1]

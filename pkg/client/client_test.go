@@ -26,7 +26,7 @@ import (
 )
 
 // serve serves the incident's four nodes, of which the first forwards, until the test ends.
-func serve(t *testing.T) (*clientconfig.Context, []string, string) {
+func serve(t *testing.T) (*clientconfig.Context, []string, string, []*fleettest.Guard) {
 	t.Helper()
 
 	authority, err := pki.New()
@@ -59,7 +59,7 @@ func serve(t *testing.T) (*clientconfig.Context, []string, string) {
 	pair, err := authority.Client("anna", time.Hour, role.Admin)
 	require.NoError(t, err)
 
-	return pki.Context(pair, "10.0.0.1:50000", authority), hosts, strconv.Itoa(port)
+	return pki.Context(pair, "10.0.0.1:50000", authority), hosts, strconv.Itoa(port), guards
 }
 
 func names(f *client.Fleet) []string {
@@ -72,54 +72,58 @@ func names(f *client.Fleet) []string {
 	return all
 }
 
-func TestNodesThatAreMeant(t *testing.T) {
+func TestOpenContext_SelectsNodes(t *testing.T) {
 	authority, err := pki.New()
 	require.NoError(t, err)
 
 	pair, err := authority.Client("anna", time.Hour, role.Reader)
 	require.NoError(t, err)
 
-	for _, test := range []struct {
-		nodes, endpoints, wanted, want []string
+	for name, test := range map[string]struct {
+		nodes, endpoints, selected, want []string
 	}{
-		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}},
-		{[]string{"a", "b"}, nil, []string{"all"}, []string{"a", "b"}},
-		{[]string{"a", "b"}, nil, []string{"c", "all", "c", "a"}, []string{"c", "a", "b"}},
-		// apid's port is not the guard's; any other is somebody's choice.
-		{nil, []string{"10.0.0.1", "10.0.0.2:50000", "10.0.0.3:6443", "[fd00::1]:50000"}, nil, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3:6443", "fd00::1"}},
+		"default":  {[]string{"a", "b"}, nil, nil, []string{"a", "b"}},
+		"all":      {[]string{"a", "b"}, nil, []string{"all"}, []string{"a", "b"}},
+		"repeated": {[]string{"a", "b"}, nil, []string{"c", "all", "c", "a"}, []string{"c", "a", "b"}},
+		// apid's port is not the guard's; any other port is kept.
+		"endpoints": {nil, []string{"10.0.0.1", "10.0.0.2:50000", "10.0.0.3:6443", "[fd00::1]:50000"}, nil, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3:6443", "fd00::1"}},
 	} {
-		context := pki.Context(pair, "", authority)
-		context.Nodes, context.Endpoints = test.nodes, test.endpoints
+		t.Run(name, func(t *testing.T) {
+			context := pki.Context(pair, "", authority)
+			context.Nodes, context.Endpoints = test.nodes, test.endpoints
 
-		f, err := client.OpenContext(context, client.Options{Nodes: test.wanted})
-		require.NoError(t, err)
-		assert.Equal(t, test.want, names(f))
-		require.NoError(t, f.Close())
+			f, err := client.OpenContext(context, client.Options{Nodes: test.selected})
+			require.NoError(t, err)
+			assert.Equal(t, test.want, names(f))
+			require.NoError(t, f.Close())
+		})
 	}
 
 	_, err = client.OpenContext(&clientconfig.Context{CA: "", Crt: pki.Context(pair, "", authority).Crt, Key: pki.Context(pair, "", authority).Key}, client.Options{})
 	require.ErrorIs(t, err, client.ErrNoNodes)
 }
 
-func TestTalosconfigsThatCannotBeUsed(t *testing.T) {
+func TestTLS_RefusesContexts(t *testing.T) {
 	for _, test := range []struct {
 		context clientconfig.Context
 		want    string
 	}{
 		{clientconfig.Context{}, "no client certificate (crt and key)"},
 		{clientconfig.Context{Auth: clientconfig.Auth{SideroV1: &clientconfig.SideroV1{Identity: "a"}}}, "SideroV1 (Omni)"},
-		{clientconfig.Context{Crt: "!", Key: "!"}, "error reading the talosconfig's certificate"},
+		{clientconfig.Context{Crt: "!", Key: "!"}, "failed to read the certificate of the talosconfig"},
 	} {
-		_, err := client.TLS(&test.context)
-		require.ErrorContains(t, err, test.want)
+		t.Run(test.want, func(t *testing.T) {
+			_, err := client.TLS(&test.context)
+			require.ErrorContains(t, err, test.want)
+		})
 	}
 
 	_, err := client.ReadContext(t.TempDir()+"/new", "prod")
 	require.ErrorIs(t, err, client.ErrNoContext)
 }
 
-func TestStatusOfAllNodes(t *testing.T) {
-	context, hosts, port := serve(t)
+func TestAsk_ReadsAllNodes(t *testing.T) {
+	context, hosts, port, _ := serve(t)
 	context.Nodes = nil
 
 	for _, host := range hosts {
@@ -136,14 +140,14 @@ func TestStatusOfAllNodes(t *testing.T) {
 	for result := range client.Ask(t.Context(), f, (*client.Node).Status) {
 		require.NoError(t, result.Err)
 
-		states[result.Node.Name] = result.Value.GetState()
+		states[result.Node.Name] = result.Value.State
 	}
 
 	assert.Equal(t, map[string]string{
 		context.Nodes[0]: "ok", context.Nodes[1]: "throttled", context.Nodes[2]: "ok", context.Nodes[3]: "ok",
 	}, states)
 
-	// A loop that ends early leaves nothing behind (goleak would tell), and figures come in the fleet's order.
+	// A loop that ends early leaves nothing behind , and figures come in the fleet's order.
 	for range client.Ask(t.Context(), f, (*client.Node).Status) {
 		break
 	}
@@ -166,9 +170,9 @@ func TestStatusOfAllNodes(t *testing.T) {
 	assert.NotContains(t, nodes[1].Figures, compare.NFSRTT, "unavailable")
 }
 
-// TestThroughEndpoints: whichever endpoint answers forwards to the nodes.
-func TestThroughEndpoints(t *testing.T) {
-	context, hosts, port := serve(t)
+// TestOpen_UsesEndpoints: whichever endpoint answers forwards to the nodes.
+func TestOpen_UsesEndpoints(t *testing.T) {
+	context, hosts, port, _ := serve(t)
 
 	f, err := client.OpenContext(context, client.Options{
 		Endpoints: []string{"127.0.0.1:1", net.JoinHostPort(hosts[0], port)}, Nodes: []string{hosts[0], hosts[1], "127.200.0.1"},
@@ -179,9 +183,9 @@ func TestThroughEndpoints(t *testing.T) {
 
 	results := client.Gather(t.Context(), f, (*client.Node).Status)
 	require.NoError(t, results[0].Err)
-	assert.Equal(t, "ok", results[0].Value.GetState())
+	assert.Equal(t, "ok", results[0].Value.State)
 	require.NoError(t, results[1].Err)
-	assert.Equal(t, "throttled", results[1].Value.GetState())
+	assert.Equal(t, "throttled", results[1].Value.State)
 	require.Error(t, results[2].Err)
 	assert.True(t, client.IsUnreachableError(results[2].Err), results[2].Err)
 
@@ -191,9 +195,9 @@ func TestThroughEndpoints(t *testing.T) {
 	assert.InDelta(t, 1053, figures.Figures[compare.Blobs], 1e-6)
 }
 
-// TestSlowNodes: with a question that some nodes do not answer.
-func TestSlowNodes(t *testing.T) {
-	talosconfig, hosts, _ := serve(t)
+// TestGather_LeavesOutStragglers: with a question that some nodes do not answer.
+func TestGather_LeavesOutStragglers(t *testing.T) {
+	talosconfig, hosts, _, _ := serve(t)
 	talosconfig.Nodes = hosts
 	talosconfig.Nodes = append(talosconfig.Nodes, "a", "b", "c", "d", "e", "f")
 

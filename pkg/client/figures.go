@@ -16,11 +16,10 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// FiguresOver is the time that Figures averages processor, network and allocation over: what is compared
-// must not hang on a moment.
+// FiguresOver is the period that Figures averages CPU, network and allocation over.
 const FiguresOver = time.Minute
 
-// Figures are what Compare compares: those of all targets together, and of the node.
+// Figures reads the figures that internal/compare compares: the sums over all targets, and those of the node.
 func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 	var (
 		stats   *resources.NodeStats
@@ -33,7 +32,7 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 	group.Go(func() (err error) {
 		stats, err = safe.StateGetByID[*resources.NodeStats](ctx, n.Resources, resources.NodeStatsID)
 		if state.IsNotFoundError(err) {
-			return nil // not read yet
+			return nil // the first sample is missing
 		}
 
 		return err
@@ -50,7 +49,7 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 	})
 
 	if err := group.Wait(); err != nil {
-		return compare.Node{}, fmt.Errorf("error reading the figures: %w", err)
+		return compare.Node{}, fmt.Errorf("failed to read the figures: %w", err)
 	}
 
 	figures := compare.Node{Name: n.Name, Figures: map[compare.Metric]float64{}}

@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	// maxAnswer is the most that a node may answer at once.
-	maxAnswer = 32 << 20
+	// maxResponse bounds a response, in bytes.
+	maxResponse = 32 << 20
 	// connectTimeout of one attempt.
 	connectTimeout = 5 * time.Second
-	// nodeKey names the node that a request is for, as talosctl does.
+	// nodeKey is talosctl's metadata for the node of a request.
 	nodeKey = "node"
 )
 
@@ -35,7 +35,7 @@ type Fleet struct {
 	tls     *tls.Config
 }
 
-// newFleet makes the connections, lazy ones: one to each node, or one to all of the endpoints.
+// newFleet returns a fleet that connects with the first request: to each node, or to one of the endpoints.
 func newFleet(config *tls.Config, endpoints, names []string, timeout time.Duration, extra []grpc.DialOption) (*Fleet, error) {
 	fleet := &Fleet{timeout: timeout, tls: config}
 
@@ -67,7 +67,7 @@ func newFleet(config *tls.Config, endpoints, names []string, timeout time.Durati
 	return fleet, nil
 }
 
-// dialAny connects to whichever endpoint answers.
+// dialAny connects to the first endpoint that responds.
 func dialAny(endpoints []string, options []grpc.DialOption) (*grpc.ClientConn, error) {
 	found := manual.NewBuilderWithScheme("guards")
 
@@ -96,19 +96,19 @@ func dialOptions(config *tls.Config) []grpc.DialOption {
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: connectTimeout,
 		}),
-		// Streams find out that a node is gone.
+		// A stream notices when its node is gone.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
 	}
 }
 
-// Nodes of the fleet in the order they were given.
+// Nodes returns the nodes in the order of the options.
 func (f *Fleet) Nodes() []*Node { return f.nodes }
 
-// Certificate is the client certificate in use.
+// Certificate returns the client certificate in use.
 func (f *Fleet) Certificate() tls.Certificate { return f.tls.Certificates[0] }
 
-// Close ends all connections.
+// Close closes all connections.
 func (f *Fleet) Close() error {
 	var errs []error
 

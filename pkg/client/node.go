@@ -5,7 +5,7 @@ package client
 import (
 	"context"
 	"errors"
-	"io"
+	"strings"
 	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
@@ -21,11 +21,11 @@ import (
 
 // Node is one node's guard.
 type Node struct {
-	// Name as it was given.
+	// Name as it was passed to Open.
 	Name string
-	// Guard is the guard's own service, in full.
+	// Guard is the guard's own service.
 	Guard guardv1alpha1.GuardServiceClient
-	// Resources are the guard's, read-only: the types of pkg/resources.
+	// Resources are the guard's, read-only: the types of pkg/resources. A watch that fails ends with an error.
 	Resources state.State
 
 	machine machine.MachineServiceClient
@@ -34,14 +34,14 @@ type Node struct {
 func newNode(name string, conn grpc.ClientConnInterface) *Node {
 	return &Node{
 		Name: name, Guard: guardv1alpha1.NewGuardServiceClient(conn), machine: machine.NewMachineServiceClient(conn),
-		Resources: state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn))),
+		Resources: state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn), cosiclient.WithDisableWatchRetry())),
 	}
 }
 
-// errEmpty is the answer of something that is no guard.
-var errEmpty = errors.New("the answer has no message in it")
+// errEmpty is the error for a server that is no guard.
+var errEmpty = errors.New("the response has no message")
 
-// first is the node's own message: there is one when a single node was asked.
+// first returns the message of the node: the response of one node has one.
 func first[T any](messages []T, err error) (T, error) {
 	var none T
 
@@ -55,21 +55,7 @@ func first[T any](messages []T, err error) (T, error) {
 	}
 }
 
-// Status is the state of the guard and of every target.
-func (n *Node) Status(ctx context.Context) (*guardv1alpha1.Status, error) {
-	response, err := n.Guard.Status(ctx, &guardv1alpha1.StatusRequest{})
-
-	return first(response.GetMessages(), err)
-}
-
-// Explain is why: rules, what a ceiling waits for, orders, conditions. An empty target is all of them.
-func (n *Node) Explain(ctx context.Context, target string) (*guardv1alpha1.Explanation, error) {
-	response, err := n.Guard.Explain(ctx, &guardv1alpha1.ExplainRequest{Target: target})
-
-	return first(response.GetMessages(), err)
-}
-
-// History is what targets did, back to an hour ago; since 0 is all there is.
+// History returns what targets used, back to an hour ago; since 0 selects everything that is kept.
 func (n *Node) History(ctx context.Context, target string, since time.Duration) (*guardv1alpha1.History, error) {
 	request := &guardv1alpha1.HistoryRequest{Target: target}
 
@@ -82,78 +68,56 @@ func (n *Node) History(ctx context.Context, target string, since time.Duration) 
 	return first(response.GetMessages(), err)
 }
 
-// Doctor is what the guard needs of its node, and how to mend it.
+// Doctor checks what the guard needs of its node.
 func (n *Node) Doctor(ctx context.Context) (*guardv1alpha1.Checkup, error) {
 	response, err := n.Guard.Doctor(ctx, &guardv1alpha1.DoctorRequest{})
 
 	return first(response.GetMessages(), err)
 }
 
-// Version is the guard's, in the shape of Talos' own.
+// Version returns the guard's version in the shape of Talos' own; GuardVersion reads it.
 func (n *Node) Version(ctx context.Context) (*machine.Version, error) {
 	response, err := n.machine.Version(ctx, &emptypb.Empty{})
 
 	return first(response.GetMessages(), err)
 }
 
-// Release takes ceilings back and lets none be written for a while.
-func (n *Node) Release(ctx context.Context, request *guardv1alpha1.ReleaseRequest) (*guardv1alpha1.Act, error) {
+// GuardVersion returns the version of the guard: the tag beside it is the version of Talos' API.
+func GuardVersion(version *machine.Version) string {
+	return strings.TrimPrefix(version.GetPlatform().GetName(), "spegel-guard ")
+}
+
+// Release removes ceilings and suspends enforcement for targets for a limited time.
+func (n *Node) Release(ctx context.Context, request *guardv1alpha1.ReleaseRequest) (*guardv1alpha1.OverrideResult, error) {
 	response, err := n.Guard.Release(ctx, request)
 
 	return first(response.GetMessages(), err)
 }
 
-// Throttle puts a ceiling on targets for a while.
-func (n *Node) Throttle(ctx context.Context, request *guardv1alpha1.ThrottleRequest) (*guardv1alpha1.Act, error) {
+// Throttle applies a ceiling to targets for a limited time.
+func (n *Node) Throttle(ctx context.Context, request *guardv1alpha1.ThrottleRequest) (*guardv1alpha1.OverrideResult, error) {
 	response, err := n.Guard.Throttle(ctx, request)
 
 	return first(response.GetMessages(), err)
 }
 
-// Pause lets nothing be written on the node for a while.
-func (n *Node) Pause(ctx context.Context, request *guardv1alpha1.PauseRequest) (*guardv1alpha1.Act, error) {
+// Pause suspends enforcement on the node for a limited time.
+func (n *Node) Pause(ctx context.Context, request *guardv1alpha1.PauseRequest) (*guardv1alpha1.OverrideResult, error) {
 	response, err := n.Guard.Pause(ctx, request)
 
 	return first(response.GetMessages(), err)
 }
 
-// Resume ends what people ordered before its time.
-func (n *Node) Resume(ctx context.Context, request *guardv1alpha1.ResumeRequest) (*guardv1alpha1.Act, error) {
+// Resume ends overrides before their time.
+func (n *Node) Resume(ctx context.Context, request *guardv1alpha1.ResumeRequest) (*guardv1alpha1.OverrideResult, error) {
 	response, err := n.Guard.Resume(ctx, request)
 
 	return first(response.GetMessages(), err)
 }
 
-// Capture keeps what targets say of themselves now, on the node.
-func (n *Node) Capture(ctx context.Context, request *guardv1alpha1.CaptureRequest) (*guardv1alpha1.Act, error) {
+// Capture writes evidence of targets to the node.
+func (n *Node) Capture(ctx context.Context, request *guardv1alpha1.CaptureRequest) (*guardv1alpha1.CaptureResult, error) {
 	response, err := n.Guard.Capture(ctx, request)
 
 	return first(response.GetMessages(), err)
-}
-
-// Events hands on what the node streams, until it ends, an error or the function's own. With Once that is
-// behind the tail; else it goes on until the context ends.
-func (n *Node) Events(ctx context.Context, request *guardv1alpha1.EventsRequest, each func(*guardv1alpha1.EventsResponse) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
-	stream, err := n.Guard.Events(ctx, request)
-	if err != nil {
-		return err
-	}
-
-	for {
-		event, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-
-		if err == nil {
-			err = each(event)
-		}
-
-		if err != nil {
-			return err
-		}
-	}
 }

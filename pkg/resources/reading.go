@@ -39,9 +39,6 @@ func Unavailable(reason string) Reading {
 }
 
 // Known reports whether the value was measured or derived.
-func (r Reading) Known() bool { return KnownProvenance(r.Provenance) }
-
-// KnownProvenance reports whether a reading of this provenance has a value.
-func KnownProvenance(provenance string) bool {
-	return provenance == ProvenanceMeasured || provenance == ProvenanceDerived
+func (r Reading) Known() bool {
+	return r.Provenance == ProvenanceMeasured || r.Provenance == ProvenanceDerived
 }

@@ -2,9 +2,9 @@
 
 // Command generate writes the Go code of the project's protobuf files (make generate).
 //
-// It compiles in Go, with protocompile, and runs the plugins pinned in go.mod, so that neither protoc
-// nor a copy of Talos' proto files is needed: imports are answered from the descriptors that the
-// machinery module already carries. With -image it writes what buf checks instead.
+// It compiles with protocompile and runs the plugins pinned in go.mod, so that neither protoc nor a
+// copy of Talos' proto files is needed: imports are resolved from the descriptors that the
+// machinery module has. With -image it writes an image for buf instead.
 package main
 
 import (
@@ -38,7 +38,7 @@ const root = "proto"
 var plugins = []string{"protoc-gen-go", "protoc-gen-go-grpc"}
 
 func main() {
-	image := flag.String("image", "", "write the compiled files here, for buf, and generate nothing")
+	image := flag.String("image", "", "path of an image for buf; generates no code")
 	flag.Parse()
 
 	if err := run(context.Background(), []string{"spegelguard/v1alpha1/guard.proto"}, *image); err != nil {
@@ -58,7 +58,7 @@ func run(ctx context.Context, files []string, image string) error {
 
 	compiled, err := compiler.Compile(ctx, files...)
 	if err != nil {
-		return fmt.Errorf("error compiling: %w", err)
+		return fmt.Errorf("failed to compile: %w", err)
 	}
 
 	request := pluginRequest(files, compiled)
@@ -74,7 +74,7 @@ func run(ctx context.Context, files []string, image string) error {
 
 	for _, plugin := range plugins {
 		if err := runPlugin(ctx, plugin, data); err != nil {
-			return fmt.Errorf("error running %s: %w", plugin, err)
+			return fmt.Errorf("failed to run %s: %w", plugin, err)
 		}
 	}
 
@@ -96,7 +96,7 @@ func pluginRequest(files []string, compiled linker.Files) *pluginpb.CodeGenerato
 
 	var add func(file protoreflect.FileDescriptor)
 
-	// Plugins want each file behind its imports.
+	// Plugins need each file after its imports.
 	add = func(file protoreflect.FileDescriptor) {
 		if done[file.Path()] {
 			return
@@ -118,7 +118,7 @@ func pluginRequest(files []string, compiled linker.Files) *pluginpb.CodeGenerato
 	return request
 }
 
-// writeImage writes a FileDescriptorSet: what buf takes in the place of source files, some of which are not here.
+// writeImage writes a FileDescriptorSet, which buf reads instead of source files, because some of those are not here.
 func writeImage(path string, files []*descriptorpb.FileDescriptorProto) error {
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(&descriptorpb.FileDescriptorSet{File: files})
 	if err != nil {

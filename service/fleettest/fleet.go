@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Package fleettest serves the guards of a whole cluster in one process, on loopback addresses: the service's own
-// API over states that tests make, without a kernel's work behind them.
+// Package fleettest serves the guards of a whole cluster in one process, on loopback addresses: the service's own API over
+// states that tests create.
 package fleettest
 
 import (
@@ -33,9 +33,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
-// Guard is one node's.
+// Guard is the guard of one node.
 type Guard struct {
-	// Name is in its certificate beside its address.
+	// Name is in the certificate, with the address.
 	Name string
 	// Address is host:port.
 	Address string
@@ -45,7 +45,7 @@ type Guard struct {
 	Forward bool
 }
 
-// Addresses are so many on the loopback, each a node's; they differ from 127.0.0.1.
+// Addresses returns loopback addresses other than 127.0.0.1, one for each node.
 func Addresses(count int) []string {
 	hosts := make([]string, count)
 
@@ -56,19 +56,19 @@ func Addresses(count int) []string {
 	return hosts
 }
 
-// FreePort is a port that nobody had a moment ago.
+// FreePort returns a port that is free at the time.
 func FreePort() (int, error) {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, fmt.Errorf("error looking for a free port: %w", err)
+		return 0, fmt.Errorf("failed to find a free port: %w", err)
 	}
 
-	defer listener.Close() //nolint:errcheck // nothing was on it
+	defer listener.Close() //nolint:errcheck // unused
 
-	return listener.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // it is one
+	return listener.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // of a TCP listener
 }
 
-// New makes a guard that is not served yet, with resources in its state.
+// New returns a guard with resources in its state. Serve serves it.
 func New(ctx context.Context, name, host string, port int, specs ...resource.Resource) (*Guard, error) {
 	st := state.WrapCore(namespaced.NewState(inmem.Build))
 
@@ -78,14 +78,14 @@ func New(ctx context.Context, name, host string, port int, specs ...resource.Res
 
 	for _, spec := range specs {
 		if err := st.Create(ctx, spec); err != nil {
-			return nil, fmt.Errorf("error filling the state: %w", err)
+			return nil, fmt.Errorf("failed to create a resource: %w", err)
 		}
 	}
 
 	return &Guard{Name: name, Address: net.JoinHostPort(host, strconv.Itoa(port)), State: st, History: &record.History{}}, nil
 }
 
-// Past gives a target a history of so many steps of 10 s until now.
+// Past adds a history of a number of steps of 10 s until now to a target.
 func (g *Guard) Past(target string, steps int, cores, tx, alloc func(step int) float64) {
 	total := policy.Sample{At: boottime.Now() - time.Duration(steps)*record.HistoryStep}
 
@@ -102,8 +102,8 @@ func (g *Guard) Past(target string, steps int, cores, tx, alloc func(step int) f
 	}
 }
 
-// Serve serves guards with certificates of an authority until the context ends, and returns when they listen.
-// The function it returns waits for their end.
+// Serve serves guards with certificates of an authority until the context ends, and returns when they listen. Wait waits
+// for their end.
 func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func() error, err error) {
 	logger := zap.NewNop()
 
@@ -151,7 +151,7 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 			Doctor: func(ctx context.Context) ([]doctor.Check, error) {
 				checks, err := doctor.Doctor{Cgroup: "/nowhere", SELinux: "/nowhere", State: g.State, Identities: store}.Checks(ctx)
 
-				// The kernel is this machine's, whichever that is.
+				// The kernel is this machine's.
 				return slices.DeleteFunc(checks, func(c doctor.Check) bool { return c.Name == "kernel" }), err
 			},
 		}
@@ -171,7 +171,7 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 	return group.Wait, nil
 }
 
-// listening waits until somebody listens.
+// listening waits until the address accepts a connection.
 func listening(ctx context.Context, address string) error {
 	for {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -181,7 +181,7 @@ func listening(ctx context.Context, address string) error {
 
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("error waiting for %s: %w", address, ctx.Err())
+			return fmt.Errorf("failed to wait for %s: %w", address, ctx.Err())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

@@ -107,8 +107,8 @@ func (d Document) Commands() []Command {
 var Programs = map[string]string{
 	"make":           "docs: the target exists",
 	"go":             "docs: the package exists, and the tests that are named",
-	"spegelguardctl": "cmd/spegelguardctl, TestWhatTheDocsSay: run against a fleet",
-	"talosctl":       "service/internal/api, TestWhatTheDocsSay: gets are run, of others the flags are compared with its help; README's in the test machine",
+	"spegelguardctl": "cmd/spegelguardctl, TestCommand_RunsAsDocumented: run against a fleet",
+	"talosctl":       "service/internal/api, TestTalosctl_RunsAsDocumented: gets are run, of others the flags are compared with its help; README's in the test machine",
 	"spegel-guard":   "docs: restore and config validate, which tests of their own run",
 	"docker":         "nothing: no image can be pulled where this is tested",
 	"crane":          "nothing: there is no registry where this is tested",

@@ -155,17 +155,16 @@ func TestStatusFromAnotherNetwork(t *testing.T) {
 
 	guards := guardv1alpha1.NewGuardServiceClient(c.Conn())
 
-	response, err := guards.Status(t.Context(), &guardv1alpha1.StatusRequest{})
-	require.NoError(t, err)
+	const target = "spegel/spegel-x7k2p/registry"
 
-	target := response.GetMessages()[0].GetTargets()[0]
-	assert.Equal(t, "spegel/spegel-x7k2p/registry", target.GetId())
-	assert.Equal(t, capped, target.GetCeiling().GetReadBack())
-	assert.Equal(t, unlimited, target.GetCeiling().GetOwnerLimit())
-
-	explained, err := guards.Explain(t.Context(), &guardv1alpha1.ExplainRequest{})
+	ceiling, err := safe.StateGetByID[*resources.CeilingStatus](t.Context(), c.COSI, target)
 	require.NoError(t, err)
-	assert.NotEmpty(t, explained.GetMessages()[0].GetTargets()[0].GetHold().GetBlockers(), "what it waits for")
+	assert.Equal(t, capped, ceiling.TypedSpec().ReadBack)
+	assert.Equal(t, unlimited, ceiling.TypedSpec().OwnerLimit)
+
+	desired, err := safe.StateGetByID[*resources.DesiredCeiling](t.Context(), c.COSI, target)
+	require.NoError(t, err)
+	assert.NotEmpty(t, desired.TypedSpec().Blockers)
 
 	// An order says where it came from.
 	released, err := guards.Release(t.Context(), &guardv1alpha1.ReleaseRequest{For: durationpb.New(patience)})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package output prints what nodes answer in the forms that talosctl has: table, wide, yaml, json, jsonpath.
+// Package output prints responses of nodes in the formats of talosctl: table, wide, yaml, json, jsonpath.
 package output
 
 import (
@@ -11,26 +11,15 @@ import (
 	"github.com/muesli/termenv"
 )
 
-// Formats are those that --output takes.
+// Formats of --output.
 const Formats = "table, wide, yaml, json or jsonpath=TEMPLATE"
 
 // Column of a table.
 type Column struct {
 	Title string
-	// Wide columns are shown with -o wide alone.
+	// Wide columns are shown with -o wide only.
 	Wide bool
 }
-
-// Severity of a row, by which it is coloured on a terminal.
-type Severity int
-
-// Severities.
-const (
-	Plain Severity = iota
-	Good
-	Warning
-	Bad
-)
 
 // Row of a table: a cell per column.
 type Row struct {
@@ -38,7 +27,7 @@ type Row struct {
 	Severity Severity
 }
 
-// Item is what one node answered.
+// Item is the response of one node.
 type Item struct {
 	// Node is the first column, and the first field.
 	Node string
@@ -52,13 +41,13 @@ type Printer interface {
 	Print(items ...Item) error
 }
 
-// New returns the printer for a format, with the node's name as the first column; a terminal that wants it
-// gets colours.
+// New returns the printer of a format, with the node's name as the first column. Terminals get colours, unless NO_COLOR
+// is set.
 func New(format string, w io.Writer, columns []Column) (Printer, error) {
 	return newPrinter(format, w, columns, true)
 }
 
-// NewLocal is New for what is about no node.
+// NewLocal is New for items without a node.
 func NewLocal(format string, w io.Writer, columns []Column) (Printer, error) {
 	return newPrinter(format, w, columns, false)
 }
@@ -76,6 +65,6 @@ func newPrinter(format string, w io.Writer, columns []Column, nodes bool) (Print
 	case "jsonpath":
 		return newJSONPath(w, template)
 	default:
-		return nil, fmt.Errorf("--output %q is not allowed, allowed is %s", format, Formats)
+		return nil, fmt.Errorf("invalid --output %q: must be %s", format, Formats)
 	}
 }

@@ -17,9 +17,11 @@ import (
 
 var items = []output.Item{
 	{
-		Node:  "talos-prod-2",
-		Value: &guardv1alpha1.Status{Metadata: &common.Metadata{Hostname: "hidden"}, State: "throttled", Message: "yes: \"no\"\nand more", Version: "1.0"},
-		Rows:  []output.Row{{Cells: []string{"throttled", "", "a\nb\x1b[31m"}, Severity: output.Warning}},
+		Node: "talos-prod-2",
+		Value: &guardv1alpha1.Checkup{Metadata: &common.Metadata{Hostname: "hidden"}, Checks: []*guardv1alpha1.Check{
+			{Name: "1.0", State: "ok", Message: "yes: \"no\"\nand more"},
+		}},
+		Rows: []output.Row{{Cells: []string{"throttled", "", "a\nb\x1b[31m"}, Severity: output.Warning}},
 	},
 	{Node: "n", Value: map[string]any{}, Rows: []output.Row{{Cells: []string{"ok", "1", "x"}}}},
 }
@@ -39,52 +41,55 @@ func printed(t *testing.T, format string) string {
 	return out.String()
 }
 
-func TestTables(t *testing.T) {
+func TestNew_PrintsTables(t *testing.T) {
 	assert.Equal(t, ""+
 		"NODE           STATE       MESSAGE\n"+
 		"talos-prod-2   throttled   a b[31m\n"+
-		"n              ok          x\n", printed(t, "table"), "rows that come later stay in line, and nothing that a node says reaches the terminal's control")
+		"n              ok          x\n", printed(t, "table"), "later rows are aligned, and control characters are removed")
 	assert.Equal(t, ""+
 		"NODE           STATE       MORE   MESSAGE\n"+
 		"talos-prod-2   throttled   -      a b[31m\n"+
 		"n              ok          1      x\n", printed(t, "wide"))
 }
 
-func TestStructuredForms(t *testing.T) {
+func TestNew_PrintsDocuments(t *testing.T) {
 	assert.Equal(t, `{
     "node": "talos-prod-2",
-    "state": "throttled",
-    "mode": "",
-    "message": "yes: \"no\"\nand more",
-    "targets": [],
-    "version": "1.0",
-    "overrides": []
+    "checks": [
+        {
+            "name": "1.0",
+            "state": "ok",
+            "message": "yes: \"no\"\nand more",
+            "fix": ""
+        }
+    ]
 }
 {
     "node": "n"
 }
 `, printed(t, "json"))
 	assert.Equal(t, `node: talos-prod-2
-state: throttled
-mode: ""
-message: |-
-    yes: "no"
-    and more
-targets: []
-version: "1.0"
-overrides: []
+checks:
+    - name: "1.0"
+      state: ok
+      message: |-
+        yes: "no"
+        and more
+      fix: ""
 ---
 node: n
 `, printed(t, "yaml"))
-	assert.Equal(t, "talos-prod-2 throttled\nn \n", printed(t, "jsonpath={.node} {.state}"))
+	assert.Equal(t, "talos-prod-2 ok\nn \n", printed(t, "jsonpath={.node} {.checks[*].state}"))
 }
 
-func TestWrongFormats(t *testing.T) {
+func TestNew_RefusesUnknownFormats(t *testing.T) {
 	for format, want := range map[string]string{
-		"xml":         `--output "xml" is not allowed, allowed is table, wide, yaml, json or jsonpath=TEMPLATE`,
-		"jsonpath={.": `--output jsonpath={. is not allowed: unclosed action`,
+		"xml":         `invalid --output "xml": must be table, wide, yaml, json or jsonpath=TEMPLATE`,
+		"jsonpath={.": `invalid --output jsonpath={.: unclosed action`,
 	} {
-		_, err := output.New(format, &strings.Builder{}, nil)
-		require.EqualError(t, err, want)
+		t.Run(format, func(t *testing.T) {
+			_, err := output.New(format, &strings.Builder{}, nil)
+			require.EqualError(t, err, want)
+		})
 	}
 }

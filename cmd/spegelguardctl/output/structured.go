@@ -30,7 +30,7 @@ func (s *structured) Print(items ...Item) error {
 		}
 
 		if err := s.write(s.w, document, !s.again); err != nil {
-			return fmt.Errorf("error writing the output: %w", err)
+			return fmt.Errorf("failed to write the output: %w", err)
 		}
 
 		s.again = true
@@ -53,7 +53,7 @@ func encode(item Item) ([]byte, error) {
 	}
 
 	if err != nil {
-		return nil, fmt.Errorf("error encoding %s's answer: %w", item.Node, err)
+		return nil, fmt.Errorf("failed to encode the response of %s: %w", item.Node, err)
 	}
 
 	if item.Node == "" {
@@ -73,7 +73,7 @@ func encode(item Item) ([]byte, error) {
 	return bytes.Join([][]byte{[]byte(`{"node":`), name, body}, nil), nil
 }
 
-// encodeMessage leaves out Talos' metadata: the node's name stands in front.
+// encodeMessage removes Talos' metadata: the node's name comes first already.
 func encodeMessage(message proto.Message) ([]byte, error) {
 	message = proto.Clone(message)
 	reflected := message.ProtoReflect()
@@ -87,7 +87,7 @@ func encodeMessage(message proto.Message) ([]byte, error) {
 		return nil, err
 	}
 
-	// protojson varies its white space on purpose.
+	// protojson varies its white space.
 	var compact bytes.Buffer
 
 	if err := json.Compact(&compact, text); err != nil {
@@ -139,7 +139,7 @@ func writeYAML(w io.Writer, document []byte, first bool) error {
 	return err
 }
 
-// unstyle lets the encoder choose: JSON's braces and quotes are where YAML needs none.
+// unstyle removes JSON's braces and quotes where YAML needs none.
 func unstyle(node *yaml.Node) {
 	node.Style = 0
 
@@ -153,7 +153,7 @@ func newJSONPath(w io.Writer, template string) (Printer, error) {
 	path := jsonpath.New("output").AllowMissingKeys(true)
 
 	if err := path.Parse(template); err != nil {
-		return nil, fmt.Errorf("--output jsonpath=%s is not allowed: %w", template, err)
+		return nil, fmt.Errorf("invalid --output jsonpath=%s: %w", template, err)
 	}
 
 	return &structured{w: w, write: func(w io.Writer, document []byte, _ bool) error {

@@ -13,7 +13,7 @@ import (
 // gap between two columns, as talosctl has it.
 const gap = 3
 
-// table is printed in batches: columns keep the width they once had, so that late rows stay in line.
+// table is printed in batches: columns never become narrower, so that late rows are aligned.
 type table struct {
 	out     *termenv.Output
 	columns []Column
@@ -73,7 +73,7 @@ func (t *table) Print(items ...Item) error {
 
 	for _, row := range rows {
 		if _, err := fmt.Fprintln(t.out, t.line(row)); err != nil {
-			return fmt.Errorf("error writing the table: %w", err)
+			return fmt.Errorf("failed to write the table: %w", err)
 		}
 	}
 
@@ -105,7 +105,7 @@ func (t *table) visible(cells []string, severity Severity) Row {
 	return row
 }
 
-// oneLine keeps what a node says from breaking the table, or the terminal.
+// oneLine removes characters of a node's texts that would break the table or control the terminal.
 func oneLine(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 
@@ -141,7 +141,7 @@ func (t *table) line(row Row) string {
 // colours of severities: green, yellow and red of the terminal's own.
 var colours = []string{Plain: "", Good: "2", Warning: "3", Bad: "1"}
 
-// Titles makes columns; those that begin with a plus are wide ones.
+// Titles returns columns; a title with a plus in front is a wide column.
 func Titles(titles ...string) []Column {
 	columns := make([]Column, len(titles))
 

@@ -10,19 +10,19 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// Data sets of a chart: what is drawn last is on top.
+// Data sets of a chart; the last one drawn is on top.
 const (
 	thresholdSet = "threshold"
 	ceilingSet   = "ceiling"
 	usageSet     = "usage"
 )
 
-// chart draws a node's past with the threshold and the ceiling.
+// chart draws a node's history with the threshold and the ceiling.
 func (m Model) chart(n *node, width, height int) string {
 	to := m.now
 	from := to.Add(-keep)
 
-	// Less than all of it, as long as there is less.
+	// A shorter history fills the width.
 	if len(n.points) > 0 && n.points[0].at.After(from) {
 		from = n.points[0].at
 	}
@@ -73,7 +73,7 @@ func (m Model) chart(n *node, width, height int) string {
 	return chart.View()
 }
 
-// level draws a line from one end to the other.
+// level draws a horizontal line.
 func level(chart *timeserieslinechart.Model, name string, value float64, from, to time.Time) {
 	if value <= 0 {
 		return

@@ -15,12 +15,12 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// keep is how much of the past is shown.
+// keep is the period that is shown.
 const keep = 15 * time.Minute
 
 // Model is the state of the view.
 type Model struct {
-	ctx      context.Context //nolint:containedctx // the view's whole life
+	ctx      context.Context //nolint:containedctx // for the life of the view
 	interval time.Duration
 	timeout  time.Duration
 
@@ -33,46 +33,46 @@ type Model struct {
 	now      time.Time
 }
 
-// node is what is known of one.
+// node is one node of the view.
 type node struct {
 	client *client.Node
 	name   string
-	order  int
-	status *guardv1alpha1.Status
+	place  int
+	status *client.Status
 	err    error
 	seeded bool
 	points []point
 }
 
-// point of a node's past, of the target that is shown.
+// point is one point of the history of the target that is shown.
 type point struct {
 	at     time.Time
 	values [len(signals)]float64
 	known  [len(signals)]bool
 }
 
-// New shows a fleet until the context ends. Each node is asked once an interval; many nodes less often.
+// New returns the view of a fleet. Each node is read once per interval, many nodes less often, until the context ends.
 func New(ctx context.Context, fleet *client.Fleet, interval, timeout time.Duration, now time.Time) Model {
 	m := Model{ctx: ctx, timeout: timeout, width: 80, height: 24, now: now}
 
 	for i, n := range fleet.Nodes() {
-		m.nodes = append(m.nodes, &node{client: n, name: n.Name, order: i})
+		m.nodes = append(m.nodes, &node{client: n, name: n.Name, place: i})
 	}
 
-	// A thousand nodes a second would be a load of its own.
+	// Reading a thousand nodes every second would be a load of its own.
 	m.interval = max(interval, time.Duration(len(m.nodes))*perNode)
 
 	return m
 }
 
-// perNode is the least time between two questions to any nodes.
+// perNode is the least time between two requests.
 const perNode = 10 * time.Millisecond
 
 type (
 	statusMsg struct {
 		node   *node
 		at     time.Time
-		status *guardv1alpha1.Status
+		status *client.Status
 		err    error
 	}
 	historyMsg struct {
@@ -147,25 +147,25 @@ func (m Model) key(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// sort keeps the same node selected.
+// sort sorts the nodes and keeps the same one selected.
 func (m *Model) sort() {
 	chosen := m.nodes[m.selected]
 
-	// The view of before keeps its own order.
+	// The slice belongs to the previous model, too.
 	m.nodes = slices.Clone(m.nodes)
 
 	slices.SortStableFunc(m.nodes, func(a, b *node) int {
 		if m.byUse {
-			return cmp.Or(-cmp.Compare(a.newest(m.signal), b.newest(m.signal)), cmp.Compare(a.order, b.order))
+			return cmp.Or(-cmp.Compare(a.newest(m.signal), b.newest(m.signal)), cmp.Compare(a.place, b.place))
 		}
 
-		return cmp.Compare(a.order, b.order)
+		return cmp.Compare(a.place, b.place)
 	})
 
 	m.selected = slices.Index(m.nodes, chosen)
 }
 
-// ask asks a node for its status.
+// ask reads a node's status.
 func (m Model) ask(n *node) tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, m.timeout)
@@ -177,7 +177,7 @@ func (m Model) ask(n *node) tea.Cmd {
 	}
 }
 
-// past asks a node for what was before.
+// past reads a node's history.
 func (m Model) past(n *node) tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, m.timeout)
@@ -185,7 +185,7 @@ func (m Model) past(n *node) tea.Cmd {
 
 		history, err := n.client.History(ctx, "", keep)
 		if err != nil {
-			return nil // the view begins now, then
+			return nil // the view starts without a history
 		}
 
 		return historyMsg{node: n, history: history}

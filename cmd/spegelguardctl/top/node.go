@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -16,36 +17,36 @@ import (
 var signals = [...]struct {
 	signal config.Signal
 	title  string
-	now    func(*guardv1alpha1.TargetStatus) *guardv1alpha1.Reading
+	now    func(client.TargetStatus) resources.Reading
 	past   func(*guardv1alpha1.Point) *float64
 }{
 	{
-		config.SignalCPU, "CPU", (*guardv1alpha1.TargetStatus).GetCpuCores,
+		config.SignalCPU, "CPU",
+		func(t client.TargetStatus) resources.Reading { return t.CPU },
 		func(p *guardv1alpha1.Point) *float64 { return p.CpuCores },
 	},
 	{
-		config.SignalNetworkTX, "TX", (*guardv1alpha1.TargetStatus).GetTxBytesPerSecond,
+		config.SignalNetworkTX, "TX",
+		func(t client.TargetStatus) resources.Reading { return t.TXBytesPerSecond },
 		func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond },
 	},
 	{
-		config.SignalAllocation, "ALLOC", (*guardv1alpha1.TargetStatus).GetAllocBytesPerSecond,
+		config.SignalAllocation, "ALLOC",
+		func(t client.TargetStatus) resources.Reading { return t.Application.AllocBytesPerSecond },
 		func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond },
 	},
 }
 
-// target is the one to show: the one that uses most, which a ceiling makes no smaller than its peers.
-func (n *node) target() *guardv1alpha1.TargetStatus {
-	targets := n.status.GetTargets()
-	if len(targets) == 0 {
-		return nil
+// target returns the target to show: the one that uses the most CPU. It is empty when there is none.
+func (n *node) target() client.TargetStatus {
+	if n.status == nil || len(n.status.Targets) == 0 {
+		return client.TargetStatus{}
 	}
 
-	return slices.MaxFunc(targets, func(a, b *guardv1alpha1.TargetStatus) int {
-		return cmp.Compare(a.GetCpuCores().GetValue(), b.GetCpuCores().GetValue())
-	})
+	return slices.MaxFunc(n.status.Targets, func(a, b client.TargetStatus) int { return cmp.Compare(a.CPU.Value, b.CPU.Value) })
 }
 
-// take takes an answer; one that failed leaves what was known, and says so.
+// take stores a response. An error leaves the last status in place.
 func (n *node) take(msg statusMsg) {
 	n.err = msg.err
 
@@ -56,15 +57,15 @@ func (n *node) take(msg statusMsg) {
 	n.status = msg.status
 	target := n.target()
 
-	if target == nil {
+	if target.ID == "" {
 		return
 	}
 
 	p := point{at: msg.at}
 
 	for i, s := range signals {
-		if r := s.now(target); r != nil && resources.KnownProvenance(r.GetProvenance()) {
-			p.values[i], p.known[i] = r.GetValue(), true
+		if r := s.now(target); r.Known() {
+			p.values[i], p.known[i] = r.Value, true
 		}
 	}
 
@@ -72,9 +73,9 @@ func (n *node) take(msg statusMsg) {
 	n.forget(msg.at)
 }
 
-// seed puts what was before in front of what was seen.
+// seed puts the history in front of the points that were seen.
 func (n *node) seed(history *guardv1alpha1.History) {
-	id := n.target().GetId()
+	id := n.target().ID
 
 	var before []point
 
@@ -111,7 +112,7 @@ func (n *node) forget(now time.Time) {
 	n.points = n.points[old:]
 }
 
-// newest value of a signal; below all others when it is not known.
+// newest returns the newest value of a signal; -1 when it is unavailable.
 func (n *node) newest(signal int) float64 {
 	if len(n.points) == 0 || !n.points[len(n.points)-1].known[signal] {
 		return -1
@@ -120,28 +121,21 @@ func (n *node) newest(signal int) float64 {
 	return n.points[len(n.points)-1].values[signal]
 }
 
-// threshold of the first rule about a signal, 0 for none.
+// threshold returns the threshold of the first rule about a signal, 0 for none.
 func (n *node) threshold(signal int) float64 {
-	for _, rule := range n.target().GetRules() {
-		if rule.GetSignal() == string(signals[signal].signal) {
-			return rule.GetThreshold()
+	for _, rule := range n.target().Rules {
+		if rule.Signal == string(signals[signal].signal) {
+			return rule.Threshold
 		}
 	}
 
 	return 0
 }
 
-// ceiling in force in cores, 0 for none.
-func (n *node) ceiling() float64 {
-	c := n.target().GetCeiling()
-	if c.GetState() != resources.CeilingApplied {
-		return 0
-	}
+// ceiling returns the ceiling in force in cores, 0 for none.
+func (n *node) ceiling() float64 { return client.CeilingCores(n.target().Ceiling) }
 
-	return c.GetCores()
-}
-
-// state to show.
+// state returns the state to show.
 func (n *node) state() string {
 	switch {
 	case n.err != nil:
@@ -149,6 +143,6 @@ func (n *node) state() string {
 	case n.status == nil:
 		return "asking"
 	default:
-		return n.status.GetState()
+		return n.status.State
 	}
 }

@@ -12,34 +12,33 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 var began = time.Date(2026, 1, 5, 3, 4, 5, 0, time.UTC)
 
-func status(state string, cores float64) *guardv1alpha1.Status {
-	measured := func(v float64) *guardv1alpha1.Reading {
-		return &guardv1alpha1.Reading{Value: v, Provenance: resources.ProvenanceMeasured}
-	}
-
-	target := &guardv1alpha1.TargetStatus{
-		Id: "spegel/spegel-1/registry", CpuCores: measured(cores), TxBytesPerSecond: measured(cores * 1e6),
-		AllocBytesPerSecond: &guardv1alpha1.Reading{Provenance: resources.ProvenanceUnavailable, Reason: "refused"},
-		Rules: []*guardv1alpha1.RuleStatus{{
-			Name: "SpegelHighCPU", Signal: "cpu", State: "pending", Value: cores, Threshold: 0.4, TripsIn: durationpb.New(time.Minute),
-		}},
+func status(state string, cores float64) *client.Status {
+	target := client.TargetStatus{
+		ID: "spegel/spegel-1/registry",
+		TargetStatsSpec: resources.TargetStatsSpec{
+			CPU: resources.Measured(cores), TXBytesPerSecond: resources.Measured(cores * 1e6),
+			Application: resources.ApplicationStats{AllocBytesPerSecond: resources.Warming()},
+		},
+		Rules: []client.Rule{{Name: "SpegelHighCPU", RuleStatusSpec: resources.RuleStatusSpec{
+			Signal: "cpu", State: "pending", Value: cores, Threshold: 0.4, TripsIn: time.Minute,
+		}}},
 	}
 
 	if state == resources.StateThrottled {
-		target.Ceiling = &guardv1alpha1.CeilingStatus{State: resources.CeilingApplied, ReadBack: "50001 100000", Cores: 0.50001, Rule: "SpegelHighCPU"}
+		target.Ceiling = &resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50001 100000", Rule: "SpegelHighCPU"}
 	}
 
-	return &guardv1alpha1.Status{State: state, Message: "why", Targets: []*guardv1alpha1.TargetStatus{target}}
+	return &client.Status{Guard: client.Guard{State: state, Message: "why"}, Targets: []client.TargetStatus{target}}
 }
 
 // shown is a model of some nodes that have been asked a few times.
@@ -47,7 +46,7 @@ func shown(names ...string) Model {
 	m := Model{ctx: nil, interval: time.Second, width: 100, height: 30, now: began}
 
 	for i, name := range names {
-		m.nodes = append(m.nodes, &node{name: name, order: i})
+		m.nodes = append(m.nodes, &node{name: name, place: i})
 	}
 
 	for second := range 20 {
@@ -89,7 +88,7 @@ func press(m Model, keys ...string) Model {
 	return m
 }
 
-func TestKeys(t *testing.T) {
+func TestModel_HandlesKeys(t *testing.T) {
 	m := shown("a", "b", "c")
 
 	assert.Contains(t, m.View(), "CPU of a 100m  ┄ threshold 400m")
@@ -114,7 +113,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-func TestALostNodeKeepsWhatWasKnown(t *testing.T) {
+func TestModel_KeepsTheStatusOfALostNode(t *testing.T) {
 	m := shown("a", "b")
 	m = updated(m, statusMsg{node: m.nodes[0], at: began.Add(time.Minute), err: errors.New("refused")})
 
@@ -123,7 +122,7 @@ func TestALostNodeKeepsWhatWasKnown(t *testing.T) {
 	assert.Contains(t, m.View(), "refused")
 }
 
-func TestThePastComesBeforeWhatWasSeen(t *testing.T) {
+func TestModel_PutsHistoryFirst(t *testing.T) {
 	m := shown("a")
 	cores := 0.7
 	at := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(began.Add(d)) }
@@ -143,8 +142,8 @@ func TestThePastComesBeforeWhatWasSeen(t *testing.T) {
 	assert.Len(t, m.nodes[0].points, 21)
 }
 
-// TestEverySizeFits: whatever the terminal, nothing is wider or higher than it.
-func TestEverySizeFits(t *testing.T) {
+// TestModel_FitsEverySize: whatever the terminal, nothing is wider or higher than it.
+func TestModel_FitsEverySize(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfN(rapid.StringMatching(`[a-zäß日.:-]{0,40}`), 1, 40).Draw(t, "names")
 		m := shown(names...)

@@ -5,18 +5,20 @@ package top
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/NimbleMarkets/ntcharts/sparkline"
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// The terminal's own colours; without any the text says it all.
+// The terminal's own colours.
 var (
 	bold      = lipgloss.NewStyle().Bold(true)
 	faint     = lipgloss.NewStyle().Faint(true)
@@ -28,11 +30,11 @@ var (
 )
 
 const (
-	// fixed lines: title, header of the nodes, what the chart shows, why, and keys.
+	// fixed lines: title, header of the nodes, caption of the chart, reasons, and keys.
 	fixed = 5
-	// minChart is the least height at which a chart tells anything.
+	// minChart is the least height of a chart.
 	minChart = 4
-	// sparkWidth of a node's past in its row.
+	// sparkWidth of a node's history in its row.
 	sparkWidth = 12
 	help       = "↑↓ node  tab signal  s sort  q quit"
 )
@@ -76,7 +78,7 @@ func (m Model) View() string {
 	return strings.Join(append(lines[:m.height-1], faint.Render(m.cut(help))), "\n")
 }
 
-// cut keeps a line on one row of the terminal.
+// cut cuts a line to the width of the terminal.
 func (m Model) cut(line string) string { return ansi.Truncate(line, m.width, "…") }
 
 func (m Model) title() string {
@@ -110,12 +112,13 @@ func (m Model) row(n *node, selected bool) string {
 	target := n.target()
 	cells := []string{name, n.state(), "-", "-", "-", "", "-", ""}
 
-	if target != nil {
-		cells[2] = value(0, target.GetCpuCores())
-		cells[3] = value(1, target.GetTxBytesPerSecond())
-		cells[6] = value(2, target.GetAllocBytesPerSecond())
-		cells[7] = target.GetCeiling().GetRule()
+	if target.ID != "" {
+		cells[2], cells[3], cells[6] = value(0, target), value(1, target), value(2, target)
 		cells[5] = m.spark(n)
+
+		if target.Ceiling != nil {
+			cells[7] = target.Ceiling.Rule
+		}
 
 		if ceiling := n.ceiling(); ceiling > 0 {
 			cells[4] = config.SignalCPU.Format(ceiling)
@@ -132,24 +135,20 @@ func (m Model) row(n *node, selected bool) string {
 }
 
 func styleOf(state string) lipgloss.Style {
-	switch state {
-	case resources.StateOK:
-		return good
-	case resources.StateThrottled, resources.StateReleasing, resources.StateProbing, resources.StatePending, resources.StateFiring, resources.StatePaused:
-		return warning
-	case "asking":
+	if state == "asking" {
 		return faint
-	default:
-		return bad
 	}
+
+	return []lipgloss.Style{output.Good: good, output.Warning: warning, output.Bad: bad}[output.SeverityOf(state)]
 }
 
-func value(signal int, r *guardv1alpha1.Reading) string {
-	if r == nil || !resources.KnownProvenance(r.GetProvenance()) {
+func value(signal int, target client.TargetStatus) string {
+	r := signals[signal].now(target)
+	if !r.Known() {
 		return "-"
 	}
 
-	return formatted(signal, r.GetValue())
+	return formatted(signal, r.Value)
 }
 
 func formatted(signal int, v float64) string {
@@ -160,11 +159,11 @@ func formatted(signal int, v float64) string {
 	return signals[signal].signal.Format(v)
 }
 
-// spark is a node's past in its row, up to now; plain text, since rows have colours of their own.
+// spark returns a node's history as plain text, because its row has a colour of its own.
 func (m Model) spark(n *node) string {
 	latest := n.points[max(0, len(n.points)-sparkWidth):]
 
-	// Full is the threshold, or what is above it.
+	// The full height is the threshold, or a higher value.
 	full := max(n.threshold(m.signal), 1e-9)
 
 	for _, p := range latest {
@@ -182,7 +181,7 @@ func (m Model) spark(n *node) string {
 	return ansi.Strip(line.View())
 }
 
-// caption says what the chart shows.
+// caption returns the title of the chart.
 func (m Model) caption(n *node) string {
 	s := signals[m.signal]
 	text := fmt.Sprintf("%s of %s", s.title, n.name)
@@ -204,7 +203,7 @@ func (m Model) caption(n *node) string {
 	return text
 }
 
-// why is what a node waits for, or what is wrong with it.
+// why returns what a node waits for, or its error.
 func why(n *node) string {
 	if n.err != nil {
 		return bad.Render(n.err.Error())
@@ -212,20 +211,24 @@ func why(n *node) string {
 
 	var parts []string
 
-	for _, rule := range n.target().GetRules() {
-		if rule.GetState() == "ok" {
+	for _, rule := range n.target().Rules {
+		if rule.State == "ok" {
 			continue
 		}
 
-		part := rule.GetName() + " " + rule.GetState()
+		part := rule.Name + " " + rule.State
 
-		if d := rule.GetTripsIn().AsDuration(); d > 0 {
-			part += " (trips in " + d.Round(1e9).String() + ")"
+		if rule.TripsIn > 0 {
+			part += " (trips in " + rule.TripsIn.Round(time.Second).String() + ")"
 		}
 
 		parts = append(parts, part)
 	}
 
-	// What a node says does not control the terminal.
-	return ansi.Strip(strings.Join(append(parts, strings.Fields(n.status.GetMessage())...), " "))
+	if n.status != nil {
+		parts = append(parts, strings.Fields(n.status.Message)...)
+	}
+
+	// A node's texts must not control the terminal.
+	return ansi.Strip(strings.Join(parts, " "))
 }

@@ -24,1738 +24,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type StatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *StatusRequest) Reset() {
-	*x = StatusRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *StatusRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*StatusRequest) ProtoMessage() {}
-
-func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
-func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{0}
-}
-
-type StatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Messages      []*Status              `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *StatusResponse) Reset() {
-	*x = StatusResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *StatusResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*StatusResponse) ProtoMessage() {}
-
-func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
-func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *StatusResponse) GetMessages() []*Status {
-	if x != nil {
-		return x.Messages
-	}
-	return nil
-}
-
-// Status of one node's guard.
-type Status struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// State as in GuardStatuses.spegelguard.dev: ok, pending, firing, throttled, probing, releasing, paused,
-	// unavailable, no-target, no-cri, no-cgroup-v2, no-permission or no-control.
-	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	// Mode is observe or enforce.
-	Mode string `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
-	// Since is when the state began.
-	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	// Message explains the state and what to do.
-	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
-	// Targets on the node, ordered by id.
-	Targets []*TargetStatus `protobuf:"bytes,6,rep,name=targets,proto3" json:"targets,omitempty"`
-	// Version of the guard.
-	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
-	// Overrides are what people ordered.
-	Overrides     []*Override `protobuf:"bytes,8,rep,name=overrides,proto3" json:"overrides,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Status) Reset() {
-	*x = Status{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Status) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Status) ProtoMessage() {}
-
-func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Status.ProtoReflect.Descriptor instead.
-func (*Status) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *Status) GetMetadata() *common.Metadata {
-	if x != nil {
-		return x.Metadata
-	}
-	return nil
-}
-
-func (x *Status) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *Status) GetMode() string {
-	if x != nil {
-		return x.Mode
-	}
-	return ""
-}
-
-func (x *Status) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Since
-	}
-	return nil
-}
-
-func (x *Status) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-func (x *Status) GetTargets() []*TargetStatus {
-	if x != nil {
-		return x.Targets
-	}
-	return nil
-}
-
-func (x *Status) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *Status) GetOverrides() []*Override {
-	if x != nil {
-		return x.Overrides
-	}
-	return nil
-}
-
-// TargetStatus is one guarded container.
-type TargetStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id of the workload: <namespace>/<pod>/<container>.
-	Id          string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	ContainerId string `protobuf:"bytes,2,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	// Readings of the newest sample.
-	CpuCores         *Reading `protobuf:"bytes,3,opt,name=cpu_cores,json=cpuCores,proto3" json:"cpu_cores,omitempty"`
-	TxBytesPerSecond *Reading `protobuf:"bytes,4,opt,name=tx_bytes_per_second,json=txBytesPerSecond,proto3" json:"tx_bytes_per_second,omitempty"`
-	RxBytesPerSecond *Reading `protobuf:"bytes,5,opt,name=rx_bytes_per_second,json=rxBytesPerSecond,proto3" json:"rx_bytes_per_second,omitempty"`
-	MemoryBytes      *Reading `protobuf:"bytes,6,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	// ThrottledRatio is the share of enforcement periods with throttling, 0..1.
-	ThrottledRatio *Reading `protobuf:"bytes,7,opt,name=throttled_ratio,json=throttledRatio,proto3" json:"throttled_ratio,omitempty"`
-	// Rules in order of their names.
-	Rules []*RuleStatus `protobuf:"bytes,8,rep,name=rules,proto3" json:"rules,omitempty"`
-	// Ceiling, absent when there is none and none is wanted.
-	Ceiling *CeilingStatus `protobuf:"bytes,9,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
-	// AllocBytesPerSecond of the Go program.
-	AllocBytesPerSecond *Reading `protobuf:"bytes,10,opt,name=alloc_bytes_per_second,json=allocBytesPerSecond,proto3" json:"alloc_bytes_per_second,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *TargetStatus) Reset() {
-	*x = TargetStatus{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TargetStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TargetStatus) ProtoMessage() {}
-
-func (x *TargetStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TargetStatus.ProtoReflect.Descriptor instead.
-func (*TargetStatus) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *TargetStatus) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *TargetStatus) GetContainerId() string {
-	if x != nil {
-		return x.ContainerId
-	}
-	return ""
-}
-
-func (x *TargetStatus) GetCpuCores() *Reading {
-	if x != nil {
-		return x.CpuCores
-	}
-	return nil
-}
-
-func (x *TargetStatus) GetTxBytesPerSecond() *Reading {
-	if x != nil {
-		return x.TxBytesPerSecond
-	}
-	return nil
-}
-
-func (x *TargetStatus) GetRxBytesPerSecond() *Reading {
-	if x != nil {
-		return x.RxBytesPerSecond
-	}
-	return nil
-}
-
-func (x *TargetStatus) GetMemoryBytes() *Reading {
-	if x != nil {
-		return x.MemoryBytes
-	}
-	return nil
-}
-
-func (x *TargetStatus) GetThrottledRatio() *Reading {
-	if x != nil {
-		return x.ThrottledRatio
-	}
-	return nil
-}
-
-func (x *TargetStatus) GetRules() []*RuleStatus {
-	if x != nil {
-		return x.Rules
-	}
-	return nil
-}
-
-func (x *TargetStatus) GetCeiling() *CeilingStatus {
-	if x != nil {
-		return x.Ceiling
-	}
-	return nil
-}
-
-func (x *TargetStatus) GetAllocBytesPerSecond() *Reading {
-	if x != nil {
-		return x.AllocBytesPerSecond
-	}
-	return nil
-}
-
-// Reading is a value and where it comes from.
-type Reading struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Value float64                `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
-	// Provenance is measured, derived, warming or unavailable.
-	Provenance string `protobuf:"bytes,2,opt,name=provenance,proto3" json:"provenance,omitempty"`
-	// Reason a unavailable value is not known.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Reading) Reset() {
-	*x = Reading{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Reading) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Reading) ProtoMessage() {}
-
-func (x *Reading) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Reading.ProtoReflect.Descriptor instead.
-func (*Reading) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *Reading) GetValue() float64 {
-	if x != nil {
-		return x.Value
-	}
-	return 0
-}
-
-func (x *Reading) GetProvenance() string {
-	if x != nil {
-		return x.Provenance
-	}
-	return ""
-}
-
-func (x *Reading) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-// RuleStatus is a rule's state for a target.
-type RuleStatus struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Signal string                 `protobuf:"bytes,2,opt,name=signal,proto3" json:"signal,omitempty"`
-	// State is ok, pending, firing, releasing or unavailable.
-	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	// Value is the average over the rule's window: cores, bytes per second or a share of 1; an expression
-	// is 1 or 0. It is compared with the threshold, or with what a credit earns.
-	Value     float64                `protobuf:"fixed64,4,opt,name=value,proto3" json:"value,omitempty"`
-	Threshold float64                `protobuf:"fixed64,5,opt,name=threshold,proto3" json:"threshold,omitempty"`
-	Since     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
-	// TripsIn is the time until a pending rule fires if nothing changes.
-	TripsIn *durationpb.Duration `protobuf:"bytes,7,opt,name=trips_in,json=tripsIn,proto3" json:"trips_in,omitempty"`
-	// Reason a unavailable rule cannot be judged.
-	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Credit is what is left in the bucket of a rule with credit, 0..1.
-	Credit float64 `protobuf:"fixed64,9,opt,name=credit,proto3" json:"credit,omitempty"`
-	// Mode of the rule: observe or enforce.
-	Mode          string `protobuf:"bytes,10,opt,name=mode,proto3" json:"mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RuleStatus) Reset() {
-	*x = RuleStatus{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RuleStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RuleStatus) ProtoMessage() {}
-
-func (x *RuleStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RuleStatus.ProtoReflect.Descriptor instead.
-func (*RuleStatus) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *RuleStatus) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *RuleStatus) GetSignal() string {
-	if x != nil {
-		return x.Signal
-	}
-	return ""
-}
-
-func (x *RuleStatus) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *RuleStatus) GetValue() float64 {
-	if x != nil {
-		return x.Value
-	}
-	return 0
-}
-
-func (x *RuleStatus) GetThreshold() float64 {
-	if x != nil {
-		return x.Threshold
-	}
-	return 0
-}
-
-func (x *RuleStatus) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Since
-	}
-	return nil
-}
-
-func (x *RuleStatus) GetTripsIn() *durationpb.Duration {
-	if x != nil {
-		return x.TripsIn
-	}
-	return nil
-}
-
-func (x *RuleStatus) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *RuleStatus) GetCredit() float64 {
-	if x != nil {
-		return x.Credit
-	}
-	return 0
-}
-
-func (x *RuleStatus) GetMode() string {
-	if x != nil {
-		return x.Mode
-	}
-	return ""
-}
-
-// CeilingStatus is a ceiling as the kernel has it.
-type CeilingStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// State is applied, observed, owner-lower, yielded or failed.
-	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
-	Rule  string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
-	// Original is the owner's cpu.max, applied what was written, read_back what the kernel shows.
-	OwnerLimit      string `protobuf:"bytes,3,opt,name=owner_limit,json=ownerLimit,proto3" json:"owner_limit,omitempty"`
-	Applied         string `protobuf:"bytes,4,opt,name=applied,proto3" json:"applied,omitempty"`
-	ReadBack        string `protobuf:"bytes,5,opt,name=read_back,json=readBack,proto3" json:"read_back,omitempty"`
-	ExternalChanges uint64 `protobuf:"varint,6,opt,name=external_changes,json=externalChanges,proto3" json:"external_changes,omitempty"`
-	LastError       string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
-	// Cores that read_back allows; 0 is no limit.
-	Cores         float64 `protobuf:"fixed64,8,opt,name=cores,proto3" json:"cores,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CeilingStatus) Reset() {
-	*x = CeilingStatus{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CeilingStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CeilingStatus) ProtoMessage() {}
-
-func (x *CeilingStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CeilingStatus.ProtoReflect.Descriptor instead.
-func (*CeilingStatus) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *CeilingStatus) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *CeilingStatus) GetRule() string {
-	if x != nil {
-		return x.Rule
-	}
-	return ""
-}
-
-func (x *CeilingStatus) GetOwnerLimit() string {
-	if x != nil {
-		return x.OwnerLimit
-	}
-	return ""
-}
-
-func (x *CeilingStatus) GetApplied() string {
-	if x != nil {
-		return x.Applied
-	}
-	return ""
-}
-
-func (x *CeilingStatus) GetReadBack() string {
-	if x != nil {
-		return x.ReadBack
-	}
-	return ""
-}
-
-func (x *CeilingStatus) GetExternalChanges() uint64 {
-	if x != nil {
-		return x.ExternalChanges
-	}
-	return 0
-}
-
-func (x *CeilingStatus) GetLastError() string {
-	if x != nil {
-		return x.LastError
-	}
-	return ""
-}
-
-func (x *CeilingStatus) GetCores() float64 {
-	if x != nil {
-		return x.Cores
-	}
-	return 0
-}
-
-type ExplainRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Target is a target's id; empty is all of them.
-	Target        string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ExplainRequest) Reset() {
-	*x = ExplainRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ExplainRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ExplainRequest) ProtoMessage() {}
-
-func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
-func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *ExplainRequest) GetTarget() string {
-	if x != nil {
-		return x.Target
-	}
-	return ""
-}
-
-type ExplainResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Messages      []*Explanation         `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ExplainResponse) Reset() {
-	*x = ExplainResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ExplainResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ExplainResponse) ProtoMessage() {}
-
-func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
-func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *ExplainResponse) GetMessages() []*Explanation {
-	if x != nil {
-		return x.Messages
-	}
-	return nil
-}
-
-// Explanation of one node's state.
-type Explanation struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	State    string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	Mode     string                 `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
-	Message  string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	// Conditions of the guard's parts; one that is not ok says why.
-	Conditions    []*Condition         `protobuf:"bytes,5,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	Overrides     []*Override          `protobuf:"bytes,6,rep,name=overrides,proto3" json:"overrides,omitempty"`
-	Targets       []*TargetExplanation `protobuf:"bytes,7,rep,name=targets,proto3" json:"targets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Explanation) Reset() {
-	*x = Explanation{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Explanation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Explanation) ProtoMessage() {}
-
-func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
-func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *Explanation) GetMetadata() *common.Metadata {
-	if x != nil {
-		return x.Metadata
-	}
-	return nil
-}
-
-func (x *Explanation) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *Explanation) GetMode() string {
-	if x != nil {
-		return x.Mode
-	}
-	return ""
-}
-
-func (x *Explanation) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-func (x *Explanation) GetConditions() []*Condition {
-	if x != nil {
-		return x.Conditions
-	}
-	return nil
-}
-
-func (x *Explanation) GetOverrides() []*Override {
-	if x != nil {
-		return x.Overrides
-	}
-	return nil
-}
-
-func (x *Explanation) GetTargets() []*TargetExplanation {
-	if x != nil {
-		return x.Targets
-	}
-	return nil
-}
-
-// Condition is how a part of the guard is: config, discovery, sampling, enforcement or api.
-type Condition struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Ok            bool                   `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Condition) Reset() {
-	*x = Condition{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Condition) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Condition) ProtoMessage() {}
-
-func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Condition.ProtoReflect.Descriptor instead.
-func (*Condition) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *Condition) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Condition) GetOk() bool {
-	if x != nil {
-		return x.Ok
-	}
-	return false
-}
-
-func (x *Condition) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Condition) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-func (x *Condition) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Since
-	}
-	return nil
-}
-
-// TargetExplanation is why a target is as it is.
-type TargetExplanation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Rules []*RuleStatus          `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	// Hold is the wanted ceiling, absent when there is none.
-	Hold    *Hold          `protobuf:"bytes,3,opt,name=hold,proto3" json:"hold,omitempty"`
-	Ceiling *CeilingStatus `protobuf:"bytes,4,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
-	// Verdict on the last ceiling that was lifted, absent when there was none.
-	Verdict       *Verdict `protobuf:"bytes,5,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TargetExplanation) Reset() {
-	*x = TargetExplanation{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TargetExplanation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TargetExplanation) ProtoMessage() {}
-
-func (x *TargetExplanation) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TargetExplanation.ProtoReflect.Descriptor instead.
-func (*TargetExplanation) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *TargetExplanation) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *TargetExplanation) GetRules() []*RuleStatus {
-	if x != nil {
-		return x.Rules
-	}
-	return nil
-}
-
-func (x *TargetExplanation) GetHold() *Hold {
-	if x != nil {
-		return x.Hold
-	}
-	return nil
-}
-
-func (x *TargetExplanation) GetCeiling() *CeilingStatus {
-	if x != nil {
-		return x.Ceiling
-	}
-	return nil
-}
-
-func (x *TargetExplanation) GetVerdict() *Verdict {
-	if x != nil {
-		return x.Verdict
-	}
-	return nil
-}
-
-// Hold is a ceiling that is wanted.
-type Hold struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Rule that tripped, or by-hand.
-	Rule              string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	Reason            string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	CeilingMillicores int64                  `protobuf:"varint,3,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
-	Since             *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	// Until is the earliest release.
-	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
-	// Mode is observe or enforce; in observe nothing is written.
-	Mode string `protobuf:"bytes,6,opt,name=mode,proto3" json:"mode,omitempty"`
-	// Probing: the ceiling is lifted for a moment, to see what demand is like without it.
-	Probing bool `protobuf:"varint,7,opt,name=probing,proto3" json:"probing,omitempty"`
-	// ReleasesIn is the time until release if all stays quiet.
-	ReleasesIn *durationpb.Duration `protobuf:"bytes,8,opt,name=releases_in,json=releasesIn,proto3" json:"releases_in,omitempty"`
-	// Blockers are what stands against the release now, for people.
-	Blockers      []string `protobuf:"bytes,9,rep,name=blockers,proto3" json:"blockers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Hold) Reset() {
-	*x = Hold{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Hold) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Hold) ProtoMessage() {}
-
-func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
-func (*Hold) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *Hold) GetRule() string {
-	if x != nil {
-		return x.Rule
-	}
-	return ""
-}
-
-func (x *Hold) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Hold) GetCeilingMillicores() int64 {
-	if x != nil {
-		return x.CeilingMillicores
-	}
-	return 0
-}
-
-func (x *Hold) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Since
-	}
-	return nil
-}
-
-func (x *Hold) GetUntil() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Until
-	}
-	return nil
-}
-
-func (x *Hold) GetMode() string {
-	if x != nil {
-		return x.Mode
-	}
-	return ""
-}
-
-func (x *Hold) GetProbing() bool {
-	if x != nil {
-		return x.Probing
-	}
-	return false
-}
-
-func (x *Hold) GetReleasesIn() *durationpb.Duration {
-	if x != nil {
-		return x.ReleasesIn
-	}
-	return nil
-}
-
-func (x *Hold) GetBlockers() []string {
-	if x != nil {
-		return x.Blockers
-	}
-	return nil
-}
-
-// Verdict is what a ceiling did.
-type Verdict struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	Rule  string                 `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
-	// Outcome is helped, no effect, harmed or unknown.
-	Outcome string `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	Reason  string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Ended tells that the signal stayed under its threshold without the ceiling.
-	Ended  bool   `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
-	Before *Usage `protobuf:"bytes,6,opt,name=before,proto3" json:"before,omitempty"`
-	During *Usage `protobuf:"bytes,7,opt,name=during,proto3" json:"during,omitempty"`
-	// After is absent while there is none.
-	After         *Usage `protobuf:"bytes,8,opt,name=after,proto3" json:"after,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Verdict) Reset() {
-	*x = Verdict{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Verdict) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Verdict) ProtoMessage() {}
-
-func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
-func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *Verdict) GetAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.At
-	}
-	return nil
-}
-
-func (x *Verdict) GetRule() string {
-	if x != nil {
-		return x.Rule
-	}
-	return ""
-}
-
-func (x *Verdict) GetOutcome() string {
-	if x != nil {
-		return x.Outcome
-	}
-	return ""
-}
-
-func (x *Verdict) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Verdict) GetEnded() bool {
-	if x != nil {
-		return x.Ended
-	}
-	return false
-}
-
-func (x *Verdict) GetBefore() *Usage {
-	if x != nil {
-		return x.Before
-	}
-	return nil
-}
-
-func (x *Verdict) GetDuring() *Usage {
-	if x != nil {
-		return x.During
-	}
-	return nil
-}
-
-func (x *Verdict) GetAfter() *Usage {
-	if x != nil {
-		return x.After
-	}
-	return nil
-}
-
-// Usage is what a target used over some time.
-type Usage struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Over             *durationpb.Duration   `protobuf:"bytes,1,opt,name=over,proto3" json:"over,omitempty"`
-	CoreSeconds      float64                `protobuf:"fixed64,2,opt,name=core_seconds,json=coreSeconds,proto3" json:"core_seconds,omitempty"`
-	TxBytes          float64                `protobuf:"fixed64,3,opt,name=tx_bytes,json=txBytes,proto3" json:"tx_bytes,omitempty"`
-	RxBytes          float64                `protobuf:"fixed64,4,opt,name=rx_bytes,json=rxBytes,proto3" json:"rx_bytes,omitempty"`
-	AllocatedBytes   float64                `protobuf:"fixed64,5,opt,name=allocated_bytes,json=allocatedBytes,proto3" json:"allocated_bytes,omitempty"`
-	ThrottledSeconds float64                `protobuf:"fixed64,6,opt,name=throttled_seconds,json=throttledSeconds,proto3" json:"throttled_seconds,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *Usage) Reset() {
-	*x = Usage{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Usage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Usage) ProtoMessage() {}
-
-func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
-func (*Usage) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *Usage) GetOver() *durationpb.Duration {
-	if x != nil {
-		return x.Over
-	}
-	return nil
-}
-
-func (x *Usage) GetCoreSeconds() float64 {
-	if x != nil {
-		return x.CoreSeconds
-	}
-	return 0
-}
-
-func (x *Usage) GetTxBytes() float64 {
-	if x != nil {
-		return x.TxBytes
-	}
-	return 0
-}
-
-func (x *Usage) GetRxBytes() float64 {
-	if x != nil {
-		return x.RxBytes
-	}
-	return 0
-}
-
-func (x *Usage) GetAllocatedBytes() float64 {
-	if x != nil {
-		return x.AllocatedBytes
-	}
-	return 0
-}
-
-func (x *Usage) GetThrottledSeconds() float64 {
-	if x != nil {
-		return x.ThrottledSeconds
-	}
-	return 0
-}
-
-// Override is what a person ordered, until its time is over.
-type Override struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Target is a target's id, or "node" for all of it.
-	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// Kind is pause, release or throttle.
-	Kind              string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	CeilingMillicores int64                  `protobuf:"varint,3,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
-	Since             *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	Until             *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
-	By                *Person                `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
-	Reason            string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *Override) Reset() {
-	*x = Override{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Override) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Override) ProtoMessage() {}
-
-func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Override.ProtoReflect.Descriptor instead.
-func (*Override) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *Override) GetTarget() string {
-	if x != nil {
-		return x.Target
-	}
-	return ""
-}
-
-func (x *Override) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *Override) GetCeilingMillicores() int64 {
-	if x != nil {
-		return x.CeilingMillicores
-	}
-	return 0
-}
-
-func (x *Override) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Since
-	}
-	return nil
-}
-
-func (x *Override) GetUntil() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Until
-	}
-	return nil
-}
-
-func (x *Override) GetBy() *Person {
-	if x != nil {
-		return x.By
-	}
-	return nil
-}
-
-func (x *Override) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-// Person is who asked for something.
-type Person struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Subject of the client certificate (RFC 2253), or the user at the other end of the unix socket.
-	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Fingerprint is the SHA-256 of the client certificate in hexadecimal digits.
-	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	// From is the address it came from, and which guard forwarded it.
-	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Person) Reset() {
-	*x = Person{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Person) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Person) ProtoMessage() {}
-
-func (x *Person) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Person.ProtoReflect.Descriptor instead.
-func (*Person) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *Person) GetSubject() string {
-	if x != nil {
-		return x.Subject
-	}
-	return ""
-}
-
-func (x *Person) GetFingerprint() string {
-	if x != nil {
-		return x.Fingerprint
-	}
-	return ""
-}
-
-func (x *Person) GetFrom() string {
-	if x != nil {
-		return x.From
-	}
-	return ""
-}
-
-type EventsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Tail sends so many of the last actions first, at most 50; -1 is all of them.
-	Tail int32 `protobuf:"varint,1,opt,name=tail,proto3" json:"tail,omitempty"`
-	// Once ends the stream behind the tail.
-	Once          bool `protobuf:"varint,2,opt,name=once,proto3" json:"once,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EventsRequest) Reset() {
-	*x = EventsRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EventsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EventsRequest) ProtoMessage() {}
-
-func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
-func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *EventsRequest) GetTail() int32 {
-	if x != nil {
-		return x.Tail
-	}
-	return 0
-}
-
-func (x *EventsRequest) GetOnce() bool {
-	if x != nil {
-		return x.Once
-	}
-	return false
-}
-
-// EventsResponse is one thing that happened.
-type EventsResponse struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	At       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// Kind is state, rule, action, verdict, condition or override.
-	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Target's id; empty for what is about the node.
-	Target string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
-	// Name of the rule or condition, or what action was taken.
-	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	// State it has now, and had before.
-	State  string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
-	Before string `protobuf:"bytes,7,opt,name=before,proto3" json:"before,omitempty"`
-	// Message for people.
-	Message string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
-	// Action in full, for kind action.
-	Action        *Action `protobuf:"bytes,9,opt,name=action,proto3" json:"action,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EventsResponse) Reset() {
-	*x = EventsResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EventsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EventsResponse) ProtoMessage() {}
-
-func (x *EventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EventsResponse.ProtoReflect.Descriptor instead.
-func (*EventsResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *EventsResponse) GetMetadata() *common.Metadata {
-	if x != nil {
-		return x.Metadata
-	}
-	return nil
-}
-
-func (x *EventsResponse) GetAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.At
-	}
-	return nil
-}
-
-func (x *EventsResponse) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *EventsResponse) GetTarget() string {
-	if x != nil {
-		return x.Target
-	}
-	return ""
-}
-
-func (x *EventsResponse) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *EventsResponse) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *EventsResponse) GetBefore() string {
-	if x != nil {
-		return x.Before
-	}
-	return ""
-}
-
-func (x *EventsResponse) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-func (x *EventsResponse) GetAction() *Action {
-	if x != nil {
-		return x.Action
-	}
-	return nil
-}
-
-// Action is something that was done, or decided not to be.
-type Action struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	At    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// Action is apply, adjust, release, probe, adopt, external-change, would-apply or fail; or what a person
-	// asked for: throttle, pause, resume, capture, and release with by; or expire.
-	Action      string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
-	Mode        string `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
-	Target      string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
-	ContainerId string `protobuf:"bytes,6,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	Rule        string `protobuf:"bytes,7,opt,name=rule,proto3" json:"rule,omitempty"`
-	Reason      string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Before and after are cpu.max as the kernel showed it.
-	Before   string `protobuf:"bytes,9,opt,name=before,proto3" json:"before,omitempty"`
-	After    string `protobuf:"bytes,10,opt,name=after,proto3" json:"after,omitempty"`
-	Error    string `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
-	Evidence string `protobuf:"bytes,12,opt,name=evidence,proto3" json:"evidence,omitempty"`
-	// By is absent for what the rules decided.
-	By            *Person                `protobuf:"bytes,13,opt,name=by,proto3" json:"by,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=until,proto3" json:"until,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Action) Reset() {
-	*x = Action{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Action) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Action) ProtoMessage() {}
-
-func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Action.ProtoReflect.Descriptor instead.
-func (*Action) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *Action) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Action) GetAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.At
-	}
-	return nil
-}
-
-func (x *Action) GetAction() string {
-	if x != nil {
-		return x.Action
-	}
-	return ""
-}
-
-func (x *Action) GetMode() string {
-	if x != nil {
-		return x.Mode
-	}
-	return ""
-}
-
-func (x *Action) GetTarget() string {
-	if x != nil {
-		return x.Target
-	}
-	return ""
-}
-
-func (x *Action) GetContainerId() string {
-	if x != nil {
-		return x.ContainerId
-	}
-	return ""
-}
-
-func (x *Action) GetRule() string {
-	if x != nil {
-		return x.Rule
-	}
-	return ""
-}
-
-func (x *Action) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Action) GetBefore() string {
-	if x != nil {
-		return x.Before
-	}
-	return ""
-}
-
-func (x *Action) GetAfter() string {
-	if x != nil {
-		return x.After
-	}
-	return ""
-}
-
-func (x *Action) GetError() string {
-	if x != nil {
-		return x.Error
-	}
-	return ""
-}
-
-func (x *Action) GetEvidence() string {
-	if x != nil {
-		return x.Evidence
-	}
-	return ""
-}
-
-func (x *Action) GetBy() *Person {
-	if x != nil {
-		return x.By
-	}
-	return nil
-}
-
-func (x *Action) GetUntil() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Until
-	}
-	return nil
-}
-
 type HistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Target is a target's id; empty is all of them.
+	// Target is a target's id; empty selects all targets.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// Since is how far back; absent is as far as there is.
+	// Since is how far back; absent selects everything that is kept.
 	Since         *durationpb.Duration `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1763,7 +36,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[20]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +48,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[20]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,7 +61,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{20}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *HistoryRequest) GetTarget() string {
@@ -1814,7 +87,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[21]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +99,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[21]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +112,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{21}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *HistoryResponse) GetMessages() []*History {
@@ -1860,7 +133,7 @@ type History struct {
 
 func (x *History) Reset() {
 	*x = History{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[22]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +145,7 @@ func (x *History) String() string {
 func (*History) ProtoMessage() {}
 
 func (x *History) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[22]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +158,7 @@ func (x *History) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use History.ProtoReflect.Descriptor instead.
 func (*History) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{22}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *History) GetMetadata() *common.Metadata {
@@ -1902,7 +175,7 @@ func (x *History) GetSeries() []*Series {
 	return nil
 }
 
-// Series is what one target did, the oldest point first.
+// Series is what one target used, the oldest point first.
 type Series struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
@@ -1913,7 +186,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[23]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1925,7 +198,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[23]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1938,7 +211,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{23}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Series) GetTarget() string {
@@ -1955,10 +228,10 @@ func (x *Series) GetPoints() []*Point {
 	return nil
 }
 
-// Point is an average. What is not known is absent.
+// Point is an average. A value that is unavailable is absent.
 type Point struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At is the end of the time that it covers.
+	// At is the end of the period that the point covers, over its length.
 	At                  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	Over                *durationpb.Duration   `protobuf:"bytes,2,opt,name=over,proto3" json:"over,omitempty"`
 	CpuCores            *float64               `protobuf:"fixed64,3,opt,name=cpu_cores,json=cpuCores,proto3,oneof" json:"cpu_cores,omitempty"`
@@ -1973,7 +246,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[24]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +258,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[24]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +271,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{24}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Point) GetAt() *timestamppb.Timestamp {
@@ -2058,7 +331,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[25]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +343,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[25]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +356,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{25}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{5}
 }
 
 type DoctorResponse struct {
@@ -2095,7 +368,7 @@ type DoctorResponse struct {
 
 func (x *DoctorResponse) Reset() {
 	*x = DoctorResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[26]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +380,7 @@ func (x *DoctorResponse) String() string {
 func (*DoctorResponse) ProtoMessage() {}
 
 func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[26]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +393,7 @@ func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
 func (*DoctorResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{26}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DoctorResponse) GetMessages() []*Checkup {
@@ -2141,7 +414,7 @@ type Checkup struct {
 
 func (x *Checkup) Reset() {
 	*x = Checkup{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[27]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +426,7 @@ func (x *Checkup) String() string {
 func (*Checkup) ProtoMessage() {}
 
 func (x *Checkup) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[27]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +439,7 @@ func (x *Checkup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkup.ProtoReflect.Descriptor instead.
 func (*Checkup) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{27}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Checkup) GetMetadata() *common.Metadata {
@@ -2183,16 +456,16 @@ func (x *Checkup) GetChecks() []*Check {
 	return nil
 }
 
-// Check of one thing.
+// Check is the result of one check.
 type Check struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of what was looked at: kernel, cgroup, cpu.max, selinux, cri, machined, certificates, target, ...
+	// Name of what was checked: kernel, cgroup, cpu.max, selinux, cri, machined, certificates, target, ...
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// State is ok, warning, failed or skipped.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Message is what was found.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// Fix is what to do; empty when there is nothing.
+	// Fix is what to do; empty when nothing is needed.
 	Fix           string `protobuf:"bytes,4,opt,name=fix,proto3" json:"fix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2200,7 +473,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[28]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +485,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[28]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +498,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{28}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Check) GetName() string {
@@ -2258,9 +531,9 @@ func (x *Check) GetFix() string {
 
 type ReleaseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Target is a target's id; empty is all of them.
+	// Target is a target's id; empty selects all targets.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// For is how long, 1s to 24h.
+	// For is how long the override stays in force, 1s to 24h.
 	For *durationpb.Duration `protobuf:"bytes,2,opt,name=for,proto3" json:"for,omitempty"`
 	// Reason for the record, at most 256 bytes.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -2270,7 +543,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[29]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +555,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[29]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2295,7 +568,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{29}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReleaseRequest) GetTarget() string {
@@ -2321,14 +594,14 @@ func (x *ReleaseRequest) GetReason() string {
 
 type ReleaseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages      []*OverrideResult      `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[30]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +613,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[30]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,10 +626,10 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{30}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *ReleaseResponse) GetMessages() []*Act {
+func (x *ReleaseResponse) GetMessages() []*OverrideResult {
 	if x != nil {
 		return x.Messages
 	}
@@ -2365,11 +638,11 @@ func (x *ReleaseResponse) GetMessages() []*Act {
 
 type ThrottleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Target is a target's id; empty is all of them.
+	// Target is a target's id; empty selects all targets.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// CeilingMillicores is the quota, from the configured floor on.
+	// CeilingMillicores is the ceiling, at least the configured floor.
 	CeilingMillicores int64 `protobuf:"varint,2,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
-	// For is how long, 1s to 24h.
+	// For is how long the override stays in force, 1s to 24h.
 	For *durationpb.Duration `protobuf:"bytes,3,opt,name=for,proto3" json:"for,omitempty"`
 	// Reason for the record, at most 256 bytes.
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -2379,7 +652,7 @@ type ThrottleRequest struct {
 
 func (x *ThrottleRequest) Reset() {
 	*x = ThrottleRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[31]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +664,7 @@ func (x *ThrottleRequest) String() string {
 func (*ThrottleRequest) ProtoMessage() {}
 
 func (x *ThrottleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[31]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +677,7 @@ func (x *ThrottleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThrottleRequest.ProtoReflect.Descriptor instead.
 func (*ThrottleRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{31}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ThrottleRequest) GetTarget() string {
@@ -2437,14 +710,14 @@ func (x *ThrottleRequest) GetReason() string {
 
 type ThrottleResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages      []*OverrideResult      `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ThrottleResponse) Reset() {
 	*x = ThrottleResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[32]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +729,7 @@ func (x *ThrottleResponse) String() string {
 func (*ThrottleResponse) ProtoMessage() {}
 
 func (x *ThrottleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[32]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,10 +742,10 @@ func (x *ThrottleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThrottleResponse.ProtoReflect.Descriptor instead.
 func (*ThrottleResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{32}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *ThrottleResponse) GetMessages() []*Act {
+func (x *ThrottleResponse) GetMessages() []*OverrideResult {
 	if x != nil {
 		return x.Messages
 	}
@@ -2481,7 +754,7 @@ func (x *ThrottleResponse) GetMessages() []*Act {
 
 type PauseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// For is how long, 1s to 24h.
+	// For is how long the override stays in force, 1s to 24h.
 	For *durationpb.Duration `protobuf:"bytes,1,opt,name=for,proto3" json:"for,omitempty"`
 	// Reason for the record, at most 256 bytes.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -2491,7 +764,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[33]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +776,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[33]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +789,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{33}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PauseRequest) GetFor() *durationpb.Duration {
@@ -2535,14 +808,14 @@ func (x *PauseRequest) GetReason() string {
 
 type PauseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages      []*OverrideResult      `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[34]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +827,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[34]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,10 +840,10 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{34}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *PauseResponse) GetMessages() []*Act {
+func (x *PauseResponse) GetMessages() []*OverrideResult {
 	if x != nil {
 		return x.Messages
 	}
@@ -2579,7 +852,7 @@ func (x *PauseResponse) GetMessages() []*Act {
 
 type ResumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Target is a target's id, or "node" for a pause; empty is everything that was ordered.
+	// Target is a target's id, or "node" for a pause; empty selects every override.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Reason for the record, at most 256 bytes.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -2589,7 +862,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[35]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +874,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[35]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +887,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{35}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResumeRequest) GetTarget() string {
@@ -2633,14 +906,14 @@ func (x *ResumeRequest) GetReason() string {
 
 type ResumeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages      []*OverrideResult      `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[36]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +925,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[36]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,10 +938,10 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{36}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{16}
 }
 
-func (x *ResumeResponse) GetMessages() []*Act {
+func (x *ResumeResponse) GetMessages() []*OverrideResult {
 	if x != nil {
 		return x.Messages
 	}
@@ -2677,7 +950,7 @@ func (x *ResumeResponse) GetMessages() []*Act {
 
 type CaptureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Target is a target's id; empty is all of them.
+	// Target is a target's id; empty selects all targets.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Reason for the record, at most 256 bytes.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -2687,7 +960,7 @@ type CaptureRequest struct {
 
 func (x *CaptureRequest) Reset() {
 	*x = CaptureRequest{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[37]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +972,7 @@ func (x *CaptureRequest) String() string {
 func (*CaptureRequest) ProtoMessage() {}
 
 func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[37]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +985,7 @@ func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureRequest.ProtoReflect.Descriptor instead.
 func (*CaptureRequest) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{37}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CaptureRequest) GetTarget() string {
@@ -2731,14 +1004,14 @@ func (x *CaptureRequest) GetReason() string {
 
 type CaptureResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Messages      []*Act                 `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages      []*CaptureResult       `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CaptureResponse) Reset() {
 	*x = CaptureResponse{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[38]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +1023,7 @@ func (x *CaptureResponse) String() string {
 func (*CaptureResponse) ProtoMessage() {}
 
 func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[38]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,43 +1036,41 @@ func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureResponse.ProtoReflect.Descriptor instead.
 func (*CaptureResponse) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{38}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *CaptureResponse) GetMessages() []*Act {
+func (x *CaptureResponse) GetMessages() []*CaptureResult {
 	if x != nil {
 		return x.Messages
 	}
 	return nil
 }
 
-// Act is what came of an order on one node.
-type Act struct {
+// OverrideResult is what a request for an override did on one node.
+type OverrideResult struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Overrides that are in force because of it; for Resume those that it ended.
-	Overrides []*Override `protobuf:"bytes,2,rep,name=overrides,proto3" json:"overrides,omitempty"`
-	// Evidence that was kept, for Capture.
-	Evidence      []*Evidence `protobuf:"bytes,3,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	// Overrides that the request put in force; for Resume those that it ended.
+	Overrides     []*Override `protobuf:"bytes,2,rep,name=overrides,proto3" json:"overrides,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Act) Reset() {
-	*x = Act{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[39]
+func (x *OverrideResult) Reset() {
+	*x = OverrideResult{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Act) String() string {
+func (x *OverrideResult) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Act) ProtoMessage() {}
+func (*OverrideResult) ProtoMessage() {}
 
-func (x *Act) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[39]
+func (x *OverrideResult) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,26 +1081,232 @@ func (x *Act) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Act.ProtoReflect.Descriptor instead.
-func (*Act) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{39}
+// Deprecated: Use OverrideResult.ProtoReflect.Descriptor instead.
+func (*OverrideResult) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *Act) GetMetadata() *common.Metadata {
+func (x *OverrideResult) GetMetadata() *common.Metadata {
 	if x != nil {
 		return x.Metadata
 	}
 	return nil
 }
 
-func (x *Act) GetOverrides() []*Override {
+func (x *OverrideResult) GetOverrides() []*Override {
 	if x != nil {
 		return x.Overrides
 	}
 	return nil
 }
 
-func (x *Act) GetEvidence() []*Evidence {
+// Override is a person's time-limited instruction.
+type Override struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id, or "node" for a pause.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Kind is pause, release or throttle.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// CeilingMillicores of a throttle; otherwise 0.
+	CeilingMillicores int64                  `protobuf:"varint,3,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
+	Since             *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Until             *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	By                *Person                `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	Reason            string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Override) Reset() {
+	*x = Override{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Override) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Override) ProtoMessage() {}
+
+func (x *Override) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Override.ProtoReflect.Descriptor instead.
+func (*Override) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Override) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Override) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Override) GetCeilingMillicores() int64 {
+	if x != nil {
+		return x.CeilingMillicores
+	}
+	return 0
+}
+
+func (x *Override) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Override) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Override) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Override) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Person is who requested something.
+type Person struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Subject of the client certificate (RFC 2253), or the user at the other end of the unix socket.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Fingerprint is the SHA-256 of the client certificate in hexadecimal digits.
+	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// From is the address of the client, and the guard that forwarded the request.
+	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Person) Reset() {
+	*x = Person{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Person) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Person) ProtoMessage() {}
+
+func (x *Person) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Person.ProtoReflect.Descriptor instead.
+func (*Person) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Person) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Person) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Person) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+// CaptureResult is the evidence that was captured on one node.
+type CaptureResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Metadata      *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Evidence      []*Evidence            `protobuf:"bytes,2,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaptureResult) Reset() {
+	*x = CaptureResult{}
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureResult) ProtoMessage() {}
+
+func (x *CaptureResult) ProtoReflect() protoreflect.Message {
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureResult.ProtoReflect.Descriptor instead.
+func (*CaptureResult) Descriptor() ([]byte, []int) {
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CaptureResult) GetMetadata() *common.Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *CaptureResult) GetEvidence() []*Evidence {
 	if x != nil {
 		return x.Evidence
 	}
@@ -2840,9 +1317,9 @@ func (x *Act) GetEvidence() []*Evidence {
 type Evidence struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Target string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// Path of the folder on the node; empty when there is none.
+	// Path of the directory on the node; empty when nothing was captured.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	// Error is why there is none, or not all of it.
+	// Error is why nothing was captured, or only a part.
 	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2850,7 +1327,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[40]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +1339,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[40]
+	mi := &file_spegelguard_v1alpha1_guard_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +1352,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{40}
+	return file_spegelguard_v1alpha1_guard_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Evidence) GetTarget() string {
@@ -2903,155 +1380,7 @@ var File_spegelguard_v1alpha1_guard_proto protoreflect.FileDescriptor
 
 const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\n" +
-	" spegelguard/v1alpha1/guard.proto\x12\x14spegelguard.v1alpha1\x1a\x13common/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
-	"\rStatusRequest\"J\n" +
-	"\x0eStatusResponse\x128\n" +
-	"\bmessages\x18\x01 \x03(\v2\x1c.spegelguard.v1alpha1.StatusR\bmessages\"\xc2\x02\n" +
-	"\x06Status\x12,\n" +
-	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12\x14\n" +
-	"\x05state\x18\x02 \x01(\tR\x05state\x12\x12\n" +
-	"\x04mode\x18\x03 \x01(\tR\x04mode\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\x12<\n" +
-	"\atargets\x18\x06 \x03(\v2\".spegelguard.v1alpha1.TargetStatusR\atargets\x12\x18\n" +
-	"\aversion\x18\a \x01(\tR\aversion\x12<\n" +
-	"\toverrides\x18\b \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\"\xee\x04\n" +
-	"\fTargetStatus\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
-	"\fcontainer_id\x18\x02 \x01(\tR\vcontainerId\x12:\n" +
-	"\tcpu_cores\x18\x03 \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\bcpuCores\x12L\n" +
-	"\x13tx_bytes_per_second\x18\x04 \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\x10txBytesPerSecond\x12L\n" +
-	"\x13rx_bytes_per_second\x18\x05 \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\x10rxBytesPerSecond\x12@\n" +
-	"\fmemory_bytes\x18\x06 \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\vmemoryBytes\x12F\n" +
-	"\x0fthrottled_ratio\x18\a \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\x0ethrottledRatio\x126\n" +
-	"\x05rules\x18\b \x03(\v2 .spegelguard.v1alpha1.RuleStatusR\x05rules\x12=\n" +
-	"\aceiling\x18\t \x01(\v2#.spegelguard.v1alpha1.CeilingStatusR\aceiling\x12R\n" +
-	"\x16alloc_bytes_per_second\x18\n" +
-	" \x01(\v2\x1d.spegelguard.v1alpha1.ReadingR\x13allocBytesPerSecond\"W\n" +
-	"\aReading\x12\x14\n" +
-	"\x05value\x18\x01 \x01(\x01R\x05value\x12\x1e\n" +
-	"\n" +
-	"provenance\x18\x02 \x01(\tR\n" +
-	"provenance\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xae\x02\n" +
-	"\n" +
-	"RuleStatus\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06signal\x18\x02 \x01(\tR\x06signal\x12\x14\n" +
-	"\x05state\x18\x03 \x01(\tR\x05state\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\x01R\x05value\x12\x1c\n" +
-	"\tthreshold\x18\x05 \x01(\x01R\tthreshold\x120\n" +
-	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x124\n" +
-	"\btrips_in\x18\a \x01(\v2\x19.google.protobuf.DurationR\atripsIn\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
-	"\x06credit\x18\t \x01(\x01R\x06credit\x12\x12\n" +
-	"\x04mode\x18\n" +
-	" \x01(\tR\x04mode\"\xf1\x01\n" +
-	"\rCeilingStatus\x12\x14\n" +
-	"\x05state\x18\x01 \x01(\tR\x05state\x12\x12\n" +
-	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x1f\n" +
-	"\vowner_limit\x18\x03 \x01(\tR\n" +
-	"ownerLimit\x12\x18\n" +
-	"\aapplied\x18\x04 \x01(\tR\aapplied\x12\x1b\n" +
-	"\tread_back\x18\x05 \x01(\tR\breadBack\x12)\n" +
-	"\x10external_changes\x18\x06 \x01(\x04R\x0fexternalChanges\x12\x1d\n" +
-	"\n" +
-	"last_error\x18\a \x01(\tR\tlastError\x12\x14\n" +
-	"\x05cores\x18\b \x01(\x01R\x05cores\"(\n" +
-	"\x0eExplainRequest\x12\x16\n" +
-	"\x06target\x18\x01 \x01(\tR\x06target\"P\n" +
-	"\x0fExplainResponse\x12=\n" +
-	"\bmessages\x18\x01 \x03(\v2!.spegelguard.v1alpha1.ExplanationR\bmessages\"\xc1\x02\n" +
-	"\vExplanation\x12,\n" +
-	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12\x14\n" +
-	"\x05state\x18\x02 \x01(\tR\x05state\x12\x12\n" +
-	"\x04mode\x18\x03 \x01(\tR\x04mode\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\x12?\n" +
-	"\n" +
-	"conditions\x18\x05 \x03(\v2\x1f.spegelguard.v1alpha1.ConditionR\n" +
-	"conditions\x12<\n" +
-	"\toverrides\x18\x06 \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\x12A\n" +
-	"\atargets\x18\a \x03(\v2'.spegelguard.v1alpha1.TargetExplanationR\atargets\"\x93\x01\n" +
-	"\tCondition\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
-	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\x120\n" +
-	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x83\x02\n" +
-	"\x11TargetExplanation\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
-	"\x05rules\x18\x02 \x03(\v2 .spegelguard.v1alpha1.RuleStatusR\x05rules\x12.\n" +
-	"\x04hold\x18\x03 \x01(\v2\x1a.spegelguard.v1alpha1.HoldR\x04hold\x12=\n" +
-	"\aceiling\x18\x04 \x01(\v2#.spegelguard.v1alpha1.CeilingStatusR\aceiling\x127\n" +
-	"\averdict\x18\x05 \x01(\v2\x1d.spegelguard.v1alpha1.VerdictR\averdict\"\xcb\x02\n" +
-	"\x04Hold\x12\x12\n" +
-	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\x12-\n" +
-	"\x12ceiling_millicores\x18\x03 \x01(\x03R\x11ceilingMillicores\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x12\n" +
-	"\x04mode\x18\x06 \x01(\tR\x04mode\x12\x18\n" +
-	"\aprobing\x18\a \x01(\bR\aprobing\x12:\n" +
-	"\vreleases_in\x18\b \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"releasesIn\x12\x1a\n" +
-	"\bblockers\x18\t \x03(\tR\bblockers\"\xae\x02\n" +
-	"\aVerdict\x12*\n" +
-	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
-	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x18\n" +
-	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05ended\x18\x05 \x01(\bR\x05ended\x123\n" +
-	"\x06before\x18\x06 \x01(\v2\x1b.spegelguard.v1alpha1.UsageR\x06before\x123\n" +
-	"\x06during\x18\a \x01(\v2\x1b.spegelguard.v1alpha1.UsageR\x06during\x121\n" +
-	"\x05after\x18\b \x01(\v2\x1b.spegelguard.v1alpha1.UsageR\x05after\"\xe5\x01\n" +
-	"\x05Usage\x12-\n" +
-	"\x04over\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04over\x12!\n" +
-	"\fcore_seconds\x18\x02 \x01(\x01R\vcoreSeconds\x12\x19\n" +
-	"\btx_bytes\x18\x03 \x01(\x01R\atxBytes\x12\x19\n" +
-	"\brx_bytes\x18\x04 \x01(\x01R\arxBytes\x12'\n" +
-	"\x0fallocated_bytes\x18\x05 \x01(\x01R\x0eallocatedBytes\x12+\n" +
-	"\x11throttled_seconds\x18\x06 \x01(\x01R\x10throttledSeconds\"\x8f\x02\n" +
-	"\bOverride\x12\x16\n" +
-	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12-\n" +
-	"\x12ceiling_millicores\x18\x03 \x01(\x03R\x11ceilingMillicores\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12,\n" +
-	"\x02by\x18\x06 \x01(\v2\x1c.spegelguard.v1alpha1.PersonR\x02by\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"X\n" +
-	"\x06Person\x12\x18\n" +
-	"\asubject\x18\x01 \x01(\tR\asubject\x12 \n" +
-	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x12\n" +
-	"\x04from\x18\x03 \x01(\tR\x04from\"7\n" +
-	"\rEventsRequest\x12\x12\n" +
-	"\x04tail\x18\x01 \x01(\x05R\x04tail\x12\x12\n" +
-	"\x04once\x18\x02 \x01(\bR\x04once\"\xa8\x02\n" +
-	"\x0eEventsResponse\x12,\n" +
-	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12*\n" +
-	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x16\n" +
-	"\x06target\x18\x04 \x01(\tR\x06target\x12\x12\n" +
-	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
-	"\x06before\x18\a \x01(\tR\x06before\x12\x18\n" +
-	"\amessage\x18\b \x01(\tR\amessage\x124\n" +
-	"\x06action\x18\t \x01(\v2\x1c.spegelguard.v1alpha1.ActionR\x06action\"\x97\x03\n" +
-	"\x06Action\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
-	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
-	"\x06action\x18\x03 \x01(\tR\x06action\x12\x12\n" +
-	"\x04mode\x18\x04 \x01(\tR\x04mode\x12\x16\n" +
-	"\x06target\x18\x05 \x01(\tR\x06target\x12!\n" +
-	"\fcontainer_id\x18\x06 \x01(\tR\vcontainerId\x12\x12\n" +
-	"\x04rule\x18\a \x01(\tR\x04rule\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
-	"\x06before\x18\t \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\n" +
-	" \x01(\tR\x05after\x12\x14\n" +
-	"\x05error\x18\v \x01(\tR\x05error\x12\x1a\n" +
-	"\bevidence\x18\f \x01(\tR\bevidence\x12,\n" +
-	"\x02by\x18\r \x01(\v2\x1c.spegelguard.v1alpha1.PersonR\x02by\x120\n" +
-	"\x05until\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"Y\n" +
+	" spegelguard/v1alpha1/guard.proto\x12\x14spegelguard.v1alpha1\x1a\x13common/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Y\n" +
 	"\x0eHistoryRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12/\n" +
 	"\x05since\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05since\"L\n" +
@@ -3091,43 +1420,54 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\x0eReleaseRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12+\n" +
 	"\x03for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"H\n" +
-	"\x0fReleaseResponse\x125\n" +
-	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"\x9d\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"S\n" +
+	"\x0fReleaseResponse\x12@\n" +
+	"\bmessages\x18\x01 \x03(\v2$.spegelguard.v1alpha1.OverrideResultR\bmessages\"\x9d\x01\n" +
 	"\x0fThrottleRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12-\n" +
 	"\x12ceiling_millicores\x18\x02 \x01(\x03R\x11ceilingMillicores\x12+\n" +
 	"\x03for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"I\n" +
-	"\x10ThrottleResponse\x125\n" +
-	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"S\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"T\n" +
+	"\x10ThrottleResponse\x12@\n" +
+	"\bmessages\x18\x01 \x03(\v2$.spegelguard.v1alpha1.OverrideResultR\bmessages\"S\n" +
 	"\fPauseRequest\x12+\n" +
 	"\x03for\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"F\n" +
-	"\rPauseResponse\x125\n" +
-	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"?\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"Q\n" +
+	"\rPauseResponse\x12@\n" +
+	"\bmessages\x18\x01 \x03(\v2$.spegelguard.v1alpha1.OverrideResultR\bmessages\"?\n" +
 	"\rResumeRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"G\n" +
-	"\x0eResumeResponse\x125\n" +
-	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"@\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"R\n" +
+	"\x0eResumeResponse\x12@\n" +
+	"\bmessages\x18\x01 \x03(\v2$.spegelguard.v1alpha1.OverrideResultR\bmessages\"@\n" +
 	"\x0eCaptureRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"H\n" +
-	"\x0fCaptureResponse\x125\n" +
-	"\bmessages\x18\x01 \x03(\v2\x19.spegelguard.v1alpha1.ActR\bmessages\"\xad\x01\n" +
-	"\x03Act\x12,\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"R\n" +
+	"\x0fCaptureResponse\x12?\n" +
+	"\bmessages\x18\x01 \x03(\v2#.spegelguard.v1alpha1.CaptureResultR\bmessages\"|\n" +
+	"\x0eOverrideResult\x12,\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12<\n" +
-	"\toverrides\x18\x02 \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\x12:\n" +
-	"\bevidence\x18\x03 \x03(\v2\x1e.spegelguard.v1alpha1.EvidenceR\bevidence\"L\n" +
+	"\toverrides\x18\x02 \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\"\x8f\x02\n" +
+	"\bOverride\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12-\n" +
+	"\x12ceiling_millicores\x18\x03 \x01(\x03R\x11ceilingMillicores\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12,\n" +
+	"\x02by\x18\x06 \x01(\v2\x1c.spegelguard.v1alpha1.PersonR\x02by\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"X\n" +
+	"\x06Person\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\"y\n" +
+	"\rCaptureResult\x12,\n" +
+	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12:\n" +
+	"\bevidence\x18\x02 \x03(\v2\x1e.spegelguard.v1alpha1.EvidenceR\bevidence\"L\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error2\xf1\x06\n" +
-	"\fGuardService\x12S\n" +
-	"\x06Status\x12#.spegelguard.v1alpha1.StatusRequest\x1a$.spegelguard.v1alpha1.StatusResponse\x12V\n" +
-	"\aExplain\x12$.spegelguard.v1alpha1.ExplainRequest\x1a%.spegelguard.v1alpha1.ExplainResponse\x12U\n" +
-	"\x06Events\x12#.spegelguard.v1alpha1.EventsRequest\x1a$.spegelguard.v1alpha1.EventsResponse0\x01\x12V\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error2\xed\x04\n" +
+	"\fGuardService\x12V\n" +
 	"\aHistory\x12$.spegelguard.v1alpha1.HistoryRequest\x1a%.spegelguard.v1alpha1.HistoryResponse\x12S\n" +
 	"\x06Doctor\x12#.spegelguard.v1alpha1.DoctorRequest\x1a$.spegelguard.v1alpha1.DoctorResponse\x12V\n" +
 	"\aRelease\x12$.spegelguard.v1alpha1.ReleaseRequest\x1a%.spegelguard.v1alpha1.ReleaseResponse\x12Y\n" +
@@ -3148,142 +1488,81 @@ func file_spegelguard_v1alpha1_guard_proto_rawDescGZIP() []byte {
 	return file_spegelguard_v1alpha1_guard_proto_rawDescData
 }
 
-var file_spegelguard_v1alpha1_guard_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_spegelguard_v1alpha1_guard_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_spegelguard_v1alpha1_guard_proto_goTypes = []any{
-	(*StatusRequest)(nil),         // 0: spegelguard.v1alpha1.StatusRequest
-	(*StatusResponse)(nil),        // 1: spegelguard.v1alpha1.StatusResponse
-	(*Status)(nil),                // 2: spegelguard.v1alpha1.Status
-	(*TargetStatus)(nil),          // 3: spegelguard.v1alpha1.TargetStatus
-	(*Reading)(nil),               // 4: spegelguard.v1alpha1.Reading
-	(*RuleStatus)(nil),            // 5: spegelguard.v1alpha1.RuleStatus
-	(*CeilingStatus)(nil),         // 6: spegelguard.v1alpha1.CeilingStatus
-	(*ExplainRequest)(nil),        // 7: spegelguard.v1alpha1.ExplainRequest
-	(*ExplainResponse)(nil),       // 8: spegelguard.v1alpha1.ExplainResponse
-	(*Explanation)(nil),           // 9: spegelguard.v1alpha1.Explanation
-	(*Condition)(nil),             // 10: spegelguard.v1alpha1.Condition
-	(*TargetExplanation)(nil),     // 11: spegelguard.v1alpha1.TargetExplanation
-	(*Hold)(nil),                  // 12: spegelguard.v1alpha1.Hold
-	(*Verdict)(nil),               // 13: spegelguard.v1alpha1.Verdict
-	(*Usage)(nil),                 // 14: spegelguard.v1alpha1.Usage
-	(*Override)(nil),              // 15: spegelguard.v1alpha1.Override
-	(*Person)(nil),                // 16: spegelguard.v1alpha1.Person
-	(*EventsRequest)(nil),         // 17: spegelguard.v1alpha1.EventsRequest
-	(*EventsResponse)(nil),        // 18: spegelguard.v1alpha1.EventsResponse
-	(*Action)(nil),                // 19: spegelguard.v1alpha1.Action
-	(*HistoryRequest)(nil),        // 20: spegelguard.v1alpha1.HistoryRequest
-	(*HistoryResponse)(nil),       // 21: spegelguard.v1alpha1.HistoryResponse
-	(*History)(nil),               // 22: spegelguard.v1alpha1.History
-	(*Series)(nil),                // 23: spegelguard.v1alpha1.Series
-	(*Point)(nil),                 // 24: spegelguard.v1alpha1.Point
-	(*DoctorRequest)(nil),         // 25: spegelguard.v1alpha1.DoctorRequest
-	(*DoctorResponse)(nil),        // 26: spegelguard.v1alpha1.DoctorResponse
-	(*Checkup)(nil),               // 27: spegelguard.v1alpha1.Checkup
-	(*Check)(nil),                 // 28: spegelguard.v1alpha1.Check
-	(*ReleaseRequest)(nil),        // 29: spegelguard.v1alpha1.ReleaseRequest
-	(*ReleaseResponse)(nil),       // 30: spegelguard.v1alpha1.ReleaseResponse
-	(*ThrottleRequest)(nil),       // 31: spegelguard.v1alpha1.ThrottleRequest
-	(*ThrottleResponse)(nil),      // 32: spegelguard.v1alpha1.ThrottleResponse
-	(*PauseRequest)(nil),          // 33: spegelguard.v1alpha1.PauseRequest
-	(*PauseResponse)(nil),         // 34: spegelguard.v1alpha1.PauseResponse
-	(*ResumeRequest)(nil),         // 35: spegelguard.v1alpha1.ResumeRequest
-	(*ResumeResponse)(nil),        // 36: spegelguard.v1alpha1.ResumeResponse
-	(*CaptureRequest)(nil),        // 37: spegelguard.v1alpha1.CaptureRequest
-	(*CaptureResponse)(nil),       // 38: spegelguard.v1alpha1.CaptureResponse
-	(*Act)(nil),                   // 39: spegelguard.v1alpha1.Act
-	(*Evidence)(nil),              // 40: spegelguard.v1alpha1.Evidence
-	(*common.Metadata)(nil),       // 41: common.Metadata
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
+	(*HistoryRequest)(nil),        // 0: spegelguard.v1alpha1.HistoryRequest
+	(*HistoryResponse)(nil),       // 1: spegelguard.v1alpha1.HistoryResponse
+	(*History)(nil),               // 2: spegelguard.v1alpha1.History
+	(*Series)(nil),                // 3: spegelguard.v1alpha1.Series
+	(*Point)(nil),                 // 4: spegelguard.v1alpha1.Point
+	(*DoctorRequest)(nil),         // 5: spegelguard.v1alpha1.DoctorRequest
+	(*DoctorResponse)(nil),        // 6: spegelguard.v1alpha1.DoctorResponse
+	(*Checkup)(nil),               // 7: spegelguard.v1alpha1.Checkup
+	(*Check)(nil),                 // 8: spegelguard.v1alpha1.Check
+	(*ReleaseRequest)(nil),        // 9: spegelguard.v1alpha1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 10: spegelguard.v1alpha1.ReleaseResponse
+	(*ThrottleRequest)(nil),       // 11: spegelguard.v1alpha1.ThrottleRequest
+	(*ThrottleResponse)(nil),      // 12: spegelguard.v1alpha1.ThrottleResponse
+	(*PauseRequest)(nil),          // 13: spegelguard.v1alpha1.PauseRequest
+	(*PauseResponse)(nil),         // 14: spegelguard.v1alpha1.PauseResponse
+	(*ResumeRequest)(nil),         // 15: spegelguard.v1alpha1.ResumeRequest
+	(*ResumeResponse)(nil),        // 16: spegelguard.v1alpha1.ResumeResponse
+	(*CaptureRequest)(nil),        // 17: spegelguard.v1alpha1.CaptureRequest
+	(*CaptureResponse)(nil),       // 18: spegelguard.v1alpha1.CaptureResponse
+	(*OverrideResult)(nil),        // 19: spegelguard.v1alpha1.OverrideResult
+	(*Override)(nil),              // 20: spegelguard.v1alpha1.Override
+	(*Person)(nil),                // 21: spegelguard.v1alpha1.Person
+	(*CaptureResult)(nil),         // 22: spegelguard.v1alpha1.CaptureResult
+	(*Evidence)(nil),              // 23: spegelguard.v1alpha1.Evidence
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*common.Metadata)(nil),       // 25: common.Metadata
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 }
 var file_spegelguard_v1alpha1_guard_proto_depIdxs = []int32{
-	2,  // 0: spegelguard.v1alpha1.StatusResponse.messages:type_name -> spegelguard.v1alpha1.Status
-	41, // 1: spegelguard.v1alpha1.Status.metadata:type_name -> common.Metadata
-	42, // 2: spegelguard.v1alpha1.Status.since:type_name -> google.protobuf.Timestamp
-	3,  // 3: spegelguard.v1alpha1.Status.targets:type_name -> spegelguard.v1alpha1.TargetStatus
-	15, // 4: spegelguard.v1alpha1.Status.overrides:type_name -> spegelguard.v1alpha1.Override
-	4,  // 5: spegelguard.v1alpha1.TargetStatus.cpu_cores:type_name -> spegelguard.v1alpha1.Reading
-	4,  // 6: spegelguard.v1alpha1.TargetStatus.tx_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
-	4,  // 7: spegelguard.v1alpha1.TargetStatus.rx_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
-	4,  // 8: spegelguard.v1alpha1.TargetStatus.memory_bytes:type_name -> spegelguard.v1alpha1.Reading
-	4,  // 9: spegelguard.v1alpha1.TargetStatus.throttled_ratio:type_name -> spegelguard.v1alpha1.Reading
-	5,  // 10: spegelguard.v1alpha1.TargetStatus.rules:type_name -> spegelguard.v1alpha1.RuleStatus
-	6,  // 11: spegelguard.v1alpha1.TargetStatus.ceiling:type_name -> spegelguard.v1alpha1.CeilingStatus
-	4,  // 12: spegelguard.v1alpha1.TargetStatus.alloc_bytes_per_second:type_name -> spegelguard.v1alpha1.Reading
-	42, // 13: spegelguard.v1alpha1.RuleStatus.since:type_name -> google.protobuf.Timestamp
-	43, // 14: spegelguard.v1alpha1.RuleStatus.trips_in:type_name -> google.protobuf.Duration
-	9,  // 15: spegelguard.v1alpha1.ExplainResponse.messages:type_name -> spegelguard.v1alpha1.Explanation
-	41, // 16: spegelguard.v1alpha1.Explanation.metadata:type_name -> common.Metadata
-	10, // 17: spegelguard.v1alpha1.Explanation.conditions:type_name -> spegelguard.v1alpha1.Condition
-	15, // 18: spegelguard.v1alpha1.Explanation.overrides:type_name -> spegelguard.v1alpha1.Override
-	11, // 19: spegelguard.v1alpha1.Explanation.targets:type_name -> spegelguard.v1alpha1.TargetExplanation
-	42, // 20: spegelguard.v1alpha1.Condition.since:type_name -> google.protobuf.Timestamp
-	5,  // 21: spegelguard.v1alpha1.TargetExplanation.rules:type_name -> spegelguard.v1alpha1.RuleStatus
-	12, // 22: spegelguard.v1alpha1.TargetExplanation.hold:type_name -> spegelguard.v1alpha1.Hold
-	6,  // 23: spegelguard.v1alpha1.TargetExplanation.ceiling:type_name -> spegelguard.v1alpha1.CeilingStatus
-	13, // 24: spegelguard.v1alpha1.TargetExplanation.verdict:type_name -> spegelguard.v1alpha1.Verdict
-	42, // 25: spegelguard.v1alpha1.Hold.since:type_name -> google.protobuf.Timestamp
-	42, // 26: spegelguard.v1alpha1.Hold.until:type_name -> google.protobuf.Timestamp
-	43, // 27: spegelguard.v1alpha1.Hold.releases_in:type_name -> google.protobuf.Duration
-	42, // 28: spegelguard.v1alpha1.Verdict.at:type_name -> google.protobuf.Timestamp
-	14, // 29: spegelguard.v1alpha1.Verdict.before:type_name -> spegelguard.v1alpha1.Usage
-	14, // 30: spegelguard.v1alpha1.Verdict.during:type_name -> spegelguard.v1alpha1.Usage
-	14, // 31: spegelguard.v1alpha1.Verdict.after:type_name -> spegelguard.v1alpha1.Usage
-	43, // 32: spegelguard.v1alpha1.Usage.over:type_name -> google.protobuf.Duration
-	42, // 33: spegelguard.v1alpha1.Override.since:type_name -> google.protobuf.Timestamp
-	42, // 34: spegelguard.v1alpha1.Override.until:type_name -> google.protobuf.Timestamp
-	16, // 35: spegelguard.v1alpha1.Override.by:type_name -> spegelguard.v1alpha1.Person
-	41, // 36: spegelguard.v1alpha1.EventsResponse.metadata:type_name -> common.Metadata
-	42, // 37: spegelguard.v1alpha1.EventsResponse.at:type_name -> google.protobuf.Timestamp
-	19, // 38: spegelguard.v1alpha1.EventsResponse.action:type_name -> spegelguard.v1alpha1.Action
-	42, // 39: spegelguard.v1alpha1.Action.at:type_name -> google.protobuf.Timestamp
-	16, // 40: spegelguard.v1alpha1.Action.by:type_name -> spegelguard.v1alpha1.Person
-	42, // 41: spegelguard.v1alpha1.Action.until:type_name -> google.protobuf.Timestamp
-	43, // 42: spegelguard.v1alpha1.HistoryRequest.since:type_name -> google.protobuf.Duration
-	22, // 43: spegelguard.v1alpha1.HistoryResponse.messages:type_name -> spegelguard.v1alpha1.History
-	41, // 44: spegelguard.v1alpha1.History.metadata:type_name -> common.Metadata
-	23, // 45: spegelguard.v1alpha1.History.series:type_name -> spegelguard.v1alpha1.Series
-	24, // 46: spegelguard.v1alpha1.Series.points:type_name -> spegelguard.v1alpha1.Point
-	42, // 47: spegelguard.v1alpha1.Point.at:type_name -> google.protobuf.Timestamp
-	43, // 48: spegelguard.v1alpha1.Point.over:type_name -> google.protobuf.Duration
-	27, // 49: spegelguard.v1alpha1.DoctorResponse.messages:type_name -> spegelguard.v1alpha1.Checkup
-	41, // 50: spegelguard.v1alpha1.Checkup.metadata:type_name -> common.Metadata
-	28, // 51: spegelguard.v1alpha1.Checkup.checks:type_name -> spegelguard.v1alpha1.Check
-	43, // 52: spegelguard.v1alpha1.ReleaseRequest.for:type_name -> google.protobuf.Duration
-	39, // 53: spegelguard.v1alpha1.ReleaseResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	43, // 54: spegelguard.v1alpha1.ThrottleRequest.for:type_name -> google.protobuf.Duration
-	39, // 55: spegelguard.v1alpha1.ThrottleResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	43, // 56: spegelguard.v1alpha1.PauseRequest.for:type_name -> google.protobuf.Duration
-	39, // 57: spegelguard.v1alpha1.PauseResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	39, // 58: spegelguard.v1alpha1.ResumeResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	39, // 59: spegelguard.v1alpha1.CaptureResponse.messages:type_name -> spegelguard.v1alpha1.Act
-	41, // 60: spegelguard.v1alpha1.Act.metadata:type_name -> common.Metadata
-	15, // 61: spegelguard.v1alpha1.Act.overrides:type_name -> spegelguard.v1alpha1.Override
-	40, // 62: spegelguard.v1alpha1.Act.evidence:type_name -> spegelguard.v1alpha1.Evidence
-	0,  // 63: spegelguard.v1alpha1.GuardService.Status:input_type -> spegelguard.v1alpha1.StatusRequest
-	7,  // 64: spegelguard.v1alpha1.GuardService.Explain:input_type -> spegelguard.v1alpha1.ExplainRequest
-	17, // 65: spegelguard.v1alpha1.GuardService.Events:input_type -> spegelguard.v1alpha1.EventsRequest
-	20, // 66: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
-	25, // 67: spegelguard.v1alpha1.GuardService.Doctor:input_type -> spegelguard.v1alpha1.DoctorRequest
-	29, // 68: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
-	31, // 69: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
-	33, // 70: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
-	35, // 71: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
-	37, // 72: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
-	1,  // 73: spegelguard.v1alpha1.GuardService.Status:output_type -> spegelguard.v1alpha1.StatusResponse
-	8,  // 74: spegelguard.v1alpha1.GuardService.Explain:output_type -> spegelguard.v1alpha1.ExplainResponse
-	18, // 75: spegelguard.v1alpha1.GuardService.Events:output_type -> spegelguard.v1alpha1.EventsResponse
-	21, // 76: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
-	26, // 77: spegelguard.v1alpha1.GuardService.Doctor:output_type -> spegelguard.v1alpha1.DoctorResponse
-	30, // 78: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
-	32, // 79: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
-	34, // 80: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
-	36, // 81: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
-	38, // 82: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
-	73, // [73:83] is the sub-list for method output_type
-	63, // [63:73] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	24, // 0: spegelguard.v1alpha1.HistoryRequest.since:type_name -> google.protobuf.Duration
+	2,  // 1: spegelguard.v1alpha1.HistoryResponse.messages:type_name -> spegelguard.v1alpha1.History
+	25, // 2: spegelguard.v1alpha1.History.metadata:type_name -> common.Metadata
+	3,  // 3: spegelguard.v1alpha1.History.series:type_name -> spegelguard.v1alpha1.Series
+	4,  // 4: spegelguard.v1alpha1.Series.points:type_name -> spegelguard.v1alpha1.Point
+	26, // 5: spegelguard.v1alpha1.Point.at:type_name -> google.protobuf.Timestamp
+	24, // 6: spegelguard.v1alpha1.Point.over:type_name -> google.protobuf.Duration
+	7,  // 7: spegelguard.v1alpha1.DoctorResponse.messages:type_name -> spegelguard.v1alpha1.Checkup
+	25, // 8: spegelguard.v1alpha1.Checkup.metadata:type_name -> common.Metadata
+	8,  // 9: spegelguard.v1alpha1.Checkup.checks:type_name -> spegelguard.v1alpha1.Check
+	24, // 10: spegelguard.v1alpha1.ReleaseRequest.for:type_name -> google.protobuf.Duration
+	19, // 11: spegelguard.v1alpha1.ReleaseResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
+	24, // 12: spegelguard.v1alpha1.ThrottleRequest.for:type_name -> google.protobuf.Duration
+	19, // 13: spegelguard.v1alpha1.ThrottleResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
+	24, // 14: spegelguard.v1alpha1.PauseRequest.for:type_name -> google.protobuf.Duration
+	19, // 15: spegelguard.v1alpha1.PauseResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
+	19, // 16: spegelguard.v1alpha1.ResumeResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
+	22, // 17: spegelguard.v1alpha1.CaptureResponse.messages:type_name -> spegelguard.v1alpha1.CaptureResult
+	25, // 18: spegelguard.v1alpha1.OverrideResult.metadata:type_name -> common.Metadata
+	20, // 19: spegelguard.v1alpha1.OverrideResult.overrides:type_name -> spegelguard.v1alpha1.Override
+	26, // 20: spegelguard.v1alpha1.Override.since:type_name -> google.protobuf.Timestamp
+	26, // 21: spegelguard.v1alpha1.Override.until:type_name -> google.protobuf.Timestamp
+	21, // 22: spegelguard.v1alpha1.Override.by:type_name -> spegelguard.v1alpha1.Person
+	25, // 23: spegelguard.v1alpha1.CaptureResult.metadata:type_name -> common.Metadata
+	23, // 24: spegelguard.v1alpha1.CaptureResult.evidence:type_name -> spegelguard.v1alpha1.Evidence
+	0,  // 25: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
+	5,  // 26: spegelguard.v1alpha1.GuardService.Doctor:input_type -> spegelguard.v1alpha1.DoctorRequest
+	9,  // 27: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
+	11, // 28: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
+	13, // 29: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
+	15, // 30: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
+	17, // 31: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
+	1,  // 32: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
+	6,  // 33: spegelguard.v1alpha1.GuardService.Doctor:output_type -> spegelguard.v1alpha1.DoctorResponse
+	10, // 34: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
+	12, // 35: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
+	14, // 36: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
+	16, // 37: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
+	18, // 38: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
+	32, // [32:39] is the sub-list for method output_type
+	25, // [25:32] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_spegelguard_v1alpha1_guard_proto_init() }
@@ -3291,14 +1570,14 @@ func file_spegelguard_v1alpha1_guard_proto_init() {
 	if File_spegelguard_v1alpha1_guard_proto != nil {
 		return
 	}
-	file_spegelguard_v1alpha1_guard_proto_msgTypes[24].OneofWrappers = []any{}
+	file_spegelguard_v1alpha1_guard_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spegelguard_v1alpha1_guard_proto_rawDesc), len(file_spegelguard_v1alpha1_guard_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

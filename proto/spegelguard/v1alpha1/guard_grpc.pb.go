@@ -19,9 +19,6 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	GuardService_Status_FullMethodName   = "/spegelguard.v1alpha1.GuardService/Status"
-	GuardService_Explain_FullMethodName  = "/spegelguard.v1alpha1.GuardService/Explain"
-	GuardService_Events_FullMethodName   = "/spegelguard.v1alpha1.GuardService/Events"
 	GuardService_History_FullMethodName  = "/spegelguard.v1alpha1.GuardService/History"
 	GuardService_Doctor_FullMethodName   = "/spegelguard.v1alpha1.GuardService/Doctor"
 	GuardService_Release_FullMethodName  = "/spegelguard.v1alpha1.GuardService/Release"
@@ -35,34 +32,28 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// GuardService answers questions about the guard of one node, and takes orders. Responses have the shape
-// of Talos' machine API: repeated messages, each with common.Metadata naming the node, so that several
-// nodes' answers can be put together.
+// GuardService does what reading resources cannot: it takes overrides, captures evidence, runs checks and serves the
+// history. Everything else is a COSI resource of the namespace spegelguard (cosi.resource.State: Get, List, Watch).
+// Responses have the shape of Talos' machine API: repeated messages, each with common.Metadata naming the node, so
+// that the responses of several nodes can be combined.
 //
-// Reading needs one of the roles os:reader, os:operator and os:admin; giving orders needs os:operator or
+// History and Doctor need one of the roles os:reader, os:operator and os:admin; the other methods need os:operator or
 // os:admin.
 type GuardServiceClient interface {
-	// Status tells the state of the guard and of every target.
-	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
-	// Explain tells why: each rule, what a ceiling waits for, what people ordered, what keeps the guard from working.
-	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
-	// Events streams what happens from now on: changes of state, of rules, actions, verdicts, conditions and orders.
-	Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EventsResponse], error)
-	// History tells what targets did in the last hour, in steps of 10 s.
+	// History returns what targets used in the last hour, in steps of 10 s.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
-	// Doctor looks at what the guard needs of its node, and says how to mend what is not as it should be. It
-	// changes nothing.
+	// Doctor checks what the guard needs of its node and names a fix for each failure. It changes nothing.
 	Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorResponse, error)
-	// Release takes ceilings back at once and lets none be written for a while.
+	// Release removes ceilings and suspends enforcement for targets for a limited time.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
-	// Throttle puts a ceiling on targets for a while, whatever their rules say. It is never above the owner's
-	// own limit, nor below the configured floor.
+	// Throttle applies a ceiling to targets for a limited time, whatever their rules decide. The ceiling is never above
+	// the owner's limit, nor below the configured floor.
 	Throttle(ctx context.Context, in *ThrottleRequest, opts ...grpc.CallOption) (*ThrottleResponse, error)
-	// Pause lets nothing be written on the node for a while; ceilings in force are taken back.
+	// Pause suspends enforcement on the node for a limited time and removes the ceilings in force.
 	Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*PauseResponse, error)
-	// Resume ends what people ordered before its time.
+	// Resume ends overrides before their time.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
-	// Capture keeps what targets say of themselves now, on the node.
+	// Capture writes evidence (metrics and profiles) of targets to the node.
 	Capture(ctx context.Context, in *CaptureRequest, opts ...grpc.CallOption) (*CaptureResponse, error)
 }
 
@@ -73,45 +64,6 @@ type guardServiceClient struct {
 func NewGuardServiceClient(cc grpc.ClientConnInterface) GuardServiceClient {
 	return &guardServiceClient{cc}
 }
-
-func (c *guardServiceClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(StatusResponse)
-	err := c.cc.Invoke(ctx, GuardService_Status_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *guardServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ExplainResponse)
-	err := c.cc.Invoke(ctx, GuardService_Explain_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *guardServiceClient) Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EventsResponse], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &GuardService_ServiceDesc.Streams[0], GuardService_Events_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[EventsRequest, EventsResponse]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type GuardService_EventsClient = grpc.ServerStreamingClient[EventsResponse]
 
 func (c *guardServiceClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -187,34 +139,28 @@ func (c *guardServiceClient) Capture(ctx context.Context, in *CaptureRequest, op
 // All implementations must embed UnimplementedGuardServiceServer
 // for forward compatibility.
 //
-// GuardService answers questions about the guard of one node, and takes orders. Responses have the shape
-// of Talos' machine API: repeated messages, each with common.Metadata naming the node, so that several
-// nodes' answers can be put together.
+// GuardService does what reading resources cannot: it takes overrides, captures evidence, runs checks and serves the
+// history. Everything else is a COSI resource of the namespace spegelguard (cosi.resource.State: Get, List, Watch).
+// Responses have the shape of Talos' machine API: repeated messages, each with common.Metadata naming the node, so
+// that the responses of several nodes can be combined.
 //
-// Reading needs one of the roles os:reader, os:operator and os:admin; giving orders needs os:operator or
+// History and Doctor need one of the roles os:reader, os:operator and os:admin; the other methods need os:operator or
 // os:admin.
 type GuardServiceServer interface {
-	// Status tells the state of the guard and of every target.
-	Status(context.Context, *StatusRequest) (*StatusResponse, error)
-	// Explain tells why: each rule, what a ceiling waits for, what people ordered, what keeps the guard from working.
-	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
-	// Events streams what happens from now on: changes of state, of rules, actions, verdicts, conditions and orders.
-	Events(*EventsRequest, grpc.ServerStreamingServer[EventsResponse]) error
-	// History tells what targets did in the last hour, in steps of 10 s.
+	// History returns what targets used in the last hour, in steps of 10 s.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
-	// Doctor looks at what the guard needs of its node, and says how to mend what is not as it should be. It
-	// changes nothing.
+	// Doctor checks what the guard needs of its node and names a fix for each failure. It changes nothing.
 	Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error)
-	// Release takes ceilings back at once and lets none be written for a while.
+	// Release removes ceilings and suspends enforcement for targets for a limited time.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
-	// Throttle puts a ceiling on targets for a while, whatever their rules say. It is never above the owner's
-	// own limit, nor below the configured floor.
+	// Throttle applies a ceiling to targets for a limited time, whatever their rules decide. The ceiling is never above
+	// the owner's limit, nor below the configured floor.
 	Throttle(context.Context, *ThrottleRequest) (*ThrottleResponse, error)
-	// Pause lets nothing be written on the node for a while; ceilings in force are taken back.
+	// Pause suspends enforcement on the node for a limited time and removes the ceilings in force.
 	Pause(context.Context, *PauseRequest) (*PauseResponse, error)
-	// Resume ends what people ordered before its time.
+	// Resume ends overrides before their time.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
-	// Capture keeps what targets say of themselves now, on the node.
+	// Capture writes evidence (metrics and profiles) of targets to the node.
 	Capture(context.Context, *CaptureRequest) (*CaptureResponse, error)
 	mustEmbedUnimplementedGuardServiceServer()
 }
@@ -226,15 +172,6 @@ type GuardServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedGuardServiceServer struct{}
 
-func (UnimplementedGuardServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
-}
-func (UnimplementedGuardServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
-}
-func (UnimplementedGuardServiceServer) Events(*EventsRequest, grpc.ServerStreamingServer[EventsResponse]) error {
-	return status.Error(codes.Unimplemented, "method Events not implemented")
-}
 func (UnimplementedGuardServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method History not implemented")
 }
@@ -276,53 +213,6 @@ func RegisterGuardServiceServer(s grpc.ServiceRegistrar, srv GuardServiceServer)
 	}
 	s.RegisterService(&GuardService_ServiceDesc, srv)
 }
-
-func _GuardService_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(StatusRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(GuardServiceServer).Status(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: GuardService_Status_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(GuardServiceServer).Status(ctx, req.(*StatusRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _GuardService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ExplainRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(GuardServiceServer).Explain(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: GuardService_Explain_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(GuardServiceServer).Explain(ctx, req.(*ExplainRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _GuardService_Events_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(EventsRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(GuardServiceServer).Events(m, &grpc.GenericServerStream[EventsRequest, EventsResponse]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type GuardService_EventsServer = grpc.ServerStreamingServer[EventsResponse]
 
 func _GuardService_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(HistoryRequest)
@@ -458,14 +348,6 @@ var GuardService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*GuardServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
-			MethodName: "Status",
-			Handler:    _GuardService_Status_Handler,
-		},
-		{
-			MethodName: "Explain",
-			Handler:    _GuardService_Explain_Handler,
-		},
-		{
 			MethodName: "History",
 			Handler:    _GuardService_History_Handler,
 		},
@@ -494,12 +376,6 @@ var GuardService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _GuardService_Capture_Handler,
 		},
 	},
-	Streams: []grpc.StreamDesc{
-		{
-			StreamName:    "Events",
-			Handler:       _GuardService_Events_Handler,
-			ServerStreams: true,
-		},
-	},
+	Streams:  []grpc.StreamDesc{},
 	Metadata: "spegelguard/v1alpha1/guard.proto",
 }

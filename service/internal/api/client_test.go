@@ -21,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/apitest"
 )
 
 // aliases by which talosctl finds each type.
@@ -39,13 +40,13 @@ var aliases = map[resource.Type][]string{
 	resources.OverrideType:       {"override", "overrides"},
 }
 
-// TestGetAndListByEveryAlias does what talosctl get does: alias to type, then the resource, with every field in its YAML.
-func TestGetAndListByEveryAlias(t *testing.T) {
-	g := newGuard(t, options{})
-	c := g.client(t, role.Reader)
+// TestServe_ListsByEveryAlias does what talosctl get does: alias to type, then the resource, with every field in its YAML.
+func TestServe_ListsByEveryAlias(t *testing.T) {
+	g := apitest.New(t, apitest.Options{})
+	c := g.Client(t, role.Reader)
 
-	specimens := specimens()
-	require.Len(t, aliases, len(specimens)+1, "overrides are the one type of which nobody has ordered any")
+	specimens := apitest.Specimens()
+	require.Len(t, aliases, len(specimens)+1, "no override is in force")
 
 	for _, want := range specimens {
 		kind := want.Metadata().Type()
@@ -99,55 +100,40 @@ func yamlFields(kind reflect.Type) []string {
 	return names
 }
 
-// TestWatchWithBootstrap is talosctl get -w: what is there, a mark, and every change from then on.
-func TestWatchWithBootstrap(t *testing.T) {
-	g := newGuard(t, options{})
-	c := g.client(t, role.Reader)
+// TestServe_WatchesWithBootstrap is talosctl get -w: what is there, a mark, and every change from then on.
+func TestServe_WatchesWithBootstrap(t *testing.T) {
+	g := apitest.New(t, apitest.Options{})
+	c := g.Client(t, role.Reader)
 
 	events := make(chan state.Event)
 	kind := resources.NewGuardStatus("").Metadata()
 	require.NoError(t, c.COSI.WatchKind(t.Context(), kind, events, state.WithBootstrapContents(true)))
 
-	first := next(t, events)
+	first := apitest.Next(t, events)
 	assert.Equal(t, state.Created, first.Type)
 	assert.Equal(t, resources.StateThrottled, first.Resource.(*resources.GuardStatus).TypedSpec().State)
-	assert.Equal(t, state.Bootstrapped, next(t, events).Type)
+	assert.Equal(t, state.Bootstrapped, apitest.Next(t, events).Type)
 
-	_, err := safe.StateUpdateWithConflicts(t.Context(), g.state, resources.NewGuardStatus(resources.GuardStatusID).Metadata(), func(r *resources.GuardStatus) error {
+	_, err := safe.StateUpdateWithConflicts(t.Context(), g.State, resources.NewGuardStatus(resources.GuardStatusID).Metadata(), func(r *resources.GuardStatus) error {
 		r.TypedSpec().State = resources.StateOK
 
 		return nil
 	})
 	require.NoError(t, err)
 
-	changed := next(t, events)
+	changed := apitest.Next(t, events)
 	assert.Equal(t, state.Updated, changed.Type)
 	assert.Equal(t, resources.StateOK, changed.Resource.(*resources.GuardStatus).TypedSpec().State)
 	assert.Equal(t, resources.StateThrottled, changed.Old.(*resources.GuardStatus).TypedSpec().State)
 
-	require.NoError(t, g.state.Destroy(t.Context(), resources.NewGuardStatus(resources.GuardStatusID).Metadata()))
-	assert.Equal(t, state.Destroyed, next(t, events).Type)
+	require.NoError(t, g.State.Destroy(t.Context(), resources.NewGuardStatus(resources.GuardStatusID).Metadata()))
+	assert.Equal(t, state.Destroyed, apitest.Next(t, events).Type)
 }
 
-func next(t *testing.T, events <-chan state.Event) state.Event {
-	t.Helper()
-
-	select {
-	case event := <-events:
-		require.NoError(t, event.Error)
-
-		return event
-	case <-time.After(patience):
-		require.Fail(t, "no event")
-
-		return state.Event{}
-	}
-}
-
-// TestClientVersionCheck does what talosctl does before a command (cmd/talosctl/pkg/talos/helpers/checks.go):
+// TestServe_PassesTalosctlsVersionCheck does what talosctl does before a command (cmd/talosctl/pkg/talos/helpers/checks.go):
 // the server's tag must parse and not be older than the client's, or every command begins with a warning.
-func TestClientVersionCheck(t *testing.T) {
-	c := newGuard(t, options{}).client(t, role.Reader)
+func TestServe_PassesTalosctlsVersionCheck(t *testing.T) {
+	c := apitest.New(t, apitest.Options{}).Client(t, role.Reader)
 
 	response, err := c.Version(t.Context())
 	require.NoError(t, err)
@@ -165,9 +151,9 @@ func TestClientVersionCheck(t *testing.T) {
 	assert.GreaterOrEqual(t, server.Compare(own), 0)
 }
 
-func TestNobodyWritesResources(t *testing.T) {
-	g := newGuard(t, options{})
-	c := g.client(t, role.Admin)
+func TestServe_RefusesWrites(t *testing.T) {
+	g := apitest.New(t, apitest.Options{})
+	c := g.Client(t, role.Admin)
 
 	require.ErrorContains(t, c.COSI.Create(t.Context(), resources.NewTarget("x")), "read-only")
 	require.ErrorContains(t, c.COSI.Destroy(t.Context(), resources.NewGuardStatus(resources.GuardStatusID).Metadata()), "read-only")

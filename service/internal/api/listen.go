@@ -12,85 +12,48 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
-
-	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
-// listenUnix listens on a socket that only root can open. A socket an earlier process left is replaced.
-func listenUnix(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("error making the folder of the API's socket: %w", err)
+// listen opens the listener. On TCP it waits for the first identity.
+func listen(ctx context.Context, opts Options) (net.Listener, error) {
+	if opts.Socket != "" {
+		return listenUnix(ctx, opts.Socket)
 	}
 
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("error removing an old API socket: %w", err)
+	if opts.Identities == nil {
+		return nil, errors.New("failed to serve the API on TCP: it needs TLS (api.tls)")
 	}
 
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
+	if _, err := opts.Identities.Wait(ctx); err != nil {
+		return nil, err
+	}
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("error listening on the API's socket: %w", err)
-	}
-
-	if err := os.Chmod(path, 0o600); err != nil {
-		listener.Close() //nolint:errcheck // the other error counts
-
-		return nil, fmt.Errorf("error restricting the API's socket: %w", err)
+		return nil, fmt.Errorf("failed to listen on api.listen: %w", err)
 	}
 
 	return listener, nil
 }
 
-// lookupTimeout is how long a name may take to be resolved.
-const lookupTimeout = 2 * time.Second
-
-// localTo tells whether a node's name or address is this node's, which is also what the listener has for one.
-//
-// apid compares with Talos' own resources. The guard takes the name from there, too; it shares the node's network, so
-// the kernel knows the addresses. A name that is not the node's may be one in the DNS.
-func localTo(name *identity.NodeName, listening net.Addr) func(ctx context.Context, node string) bool {
-	return func(ctx context.Context, node string) bool {
-		if name.Is(node) {
-			return true
-		}
-
-		if ip := net.ParseIP(node); ip != nil {
-			return isLocal(ip, listening)
-		}
-
-		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-		defer cancel()
-
-		addresses, err := net.DefaultResolver.LookupIPAddr(ctx, node)
-
-		return err == nil && slices.ContainsFunc(addresses, func(a net.IPAddr) bool { return isLocal(a.IP, listening) })
-	}
-}
-
-func isLocal(ip net.IP, listening net.Addr) bool {
-	if tcp, ok := listening.(*net.TCPAddr); ok && tcp.IP.Equal(ip) {
-		return true
+// listenUnix listens on a socket that only root can open. The socket of an earlier process is replaced.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("failed to create the directory of the API's socket: %w", err)
 	}
 
-	addresses, err := net.InterfaceAddrs()
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("failed to remove the earlier API socket: %w", err)
+	}
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if err != nil {
-		return false
+		return nil, fmt.Errorf("failed to listen on the API's socket: %w", err)
 	}
 
-	return slices.ContainsFunc(addresses, func(a net.Addr) bool {
-		network, ok := a.(*net.IPNet)
-
-		return ok && network.IP.Equal(ip)
-	})
-}
-
-// portOf is the port of an address to listen on.
-func portOf(listen string) string {
-	_, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return "" // config has checked it
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("failed to restrict the API's socket: %w", err), listener.Close())
 	}
 
-	return port
+	return listener, nil
 }

@@ -18,35 +18,13 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
-	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
-	"github.com/spegel-guard/spegel-guard/service/internal/identity"
-	"github.com/spegel-guard/spegel-guard/service/internal/override"
-	"github.com/spegel-guard/spegel-guard/service/internal/record"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/guard"
 )
 
-// Node is what is served.
-type Node struct {
-	// State holds the guard's resources.
-	State state.State
-	// Overrides manages the overrides of people.
-	Overrides *override.Manager
-	// Actions records captures that people request.
-	Actions *record.Actions
-	// History has the targets' last hour.
-	History *record.History
-	// Capture keeps a target's evidence and returns the folder; when it got a part of it alone, both are set.
-	Capture func(ctx context.Context, id string, target resources.TargetSpec) (string, error)
-	// Name of the node; nil is the hostname of the process.
-	Name *identity.NodeName
-	// Doctor looks at what the guard needs of its node.
-	Doctor func(ctx context.Context) ([]doctor.Check, error)
-}
-
-// register puts the services on a server.
-func (n Node) register(s *grpc.Server) {
-	readOnly := state.Filter(n.State, func(_ context.Context, access state.Access) error {
+// register registers the services of a node.
+func register(s *grpc.Server, node Node) {
+	readOnly := state.Filter(node.State, func(_ context.Context, access state.Access) error {
 		if access.Verb.Readonly() {
 			return nil
 		}
@@ -57,14 +35,14 @@ func (n Node) register(s *grpc.Server) {
 	on := streams{Server: s}
 
 	v1alpha1.RegisterStateServer(on, cosiserver.NewState(readOnly))
-	machine.RegisterMachineServiceServer(on, &versionService{node: n})
-	guardv1alpha1.RegisterGuardServiceServer(on, &guardService{node: n})
+	machine.RegisterMachineServiceServer(on, guard.NewVersionService(node, Version))
+	guardv1alpha1.RegisterGuardServiceServer(on, guard.NewService(node))
 	grpc_health_v1.RegisterHealthServer(on, health.NewServer())
 	reflection.Register(on)
 }
 
-// streams registers every method as a stream, which on the wire is the same. So there is one way in for all
-// of them: one chain of checks, and a request that is forwarded to another node is never decoded.
+// streams registers every method as a stream, which is the same on the wire. All requests pass one interceptor, and a
+// request that is forwarded is never decoded.
 type streams struct {
 	*grpc.Server
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/apitest"
 	"github.com/spegel-guard/spegel-guard/test/doc"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
@@ -33,7 +34,7 @@ type talosctl struct {
 	path, config string
 }
 
-func newTalosctl(t *testing.T, g *guard, roles ...role.Role) talosctl {
+func newTalosctl(t *testing.T, g *apitest.Guard, roles ...role.Role) talosctl {
 	t.Helper()
 
 	path := os.Getenv(talosctlEnv)
@@ -41,10 +42,10 @@ func newTalosctl(t *testing.T, g *guard, roles ...role.Role) talosctl {
 		t.Skip("make test-talosctl builds the real talosctl and runs this")
 	}
 
-	pair, err := g.pki.Client("anna", time.Hour, roles...)
+	pair, err := g.PKI.Client("anna", time.Hour, roles...)
 	require.NoError(t, err)
 
-	cfg := clientconfig.Config{Context: "test", Contexts: map[string]*clientconfig.Context{"test": pki.Context(pair, g.endpoint, g.pki)}}
+	cfg := clientconfig.Config{Context: "test", Contexts: map[string]*clientconfig.Context{"test": pki.Context(pair, g.Endpoint, g.PKI)}}
 	file := filepath.Join(t.TempDir(), "talosconfig")
 	require.NoError(t, cfg.Save(file))
 
@@ -74,7 +75,7 @@ func (c talosctl) run(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// fails returns what the program says when it does not succeed.
+// fails returns the output of a command that must fail.
 func (c talosctl) fails(t *testing.T, args ...string) string {
 	t.Helper()
 
@@ -84,11 +85,11 @@ func (c talosctl) fails(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// TestRealTalosctl runs the program itself, unmodified, as README says.
-func TestRealTalosctl(t *testing.T) {
-	controlPlane, worker := fleet(t)
+// TestTalosctl_ReadsResources runs the program itself, unmodified, as in README.
+func TestTalosctl_ReadsResources(t *testing.T) {
+	controlPlane, worker := apitest.NewFleet(t)
 	c := newTalosctl(t, controlPlane, role.Reader)
-	here, there := []string{"-n", controlPlane.host}, []string{"-n", worker.host}
+	here, there := []string{"-n", controlPlane.Host}, []string{"-n", worker.Host}
 
 	get := func(where []string, args ...string) string {
 		return c.run(t, append(append([]string{"get"}, args...), where...)...)
@@ -101,11 +102,11 @@ func TestRealTalosctl(t *testing.T) {
 
 	for kind, names := range aliases {
 		if kind == resources.OverrideType {
-			continue // nobody ordered anything
+			continue // no override is in force
 		}
 
 		for _, name := range names {
-			assert.Contains(t, get(here, name), controlPlane.host, name)
+			assert.Contains(t, get(here, name), controlPlane.Host, name)
 		}
 	}
 
@@ -117,30 +118,30 @@ func TestRealTalosctl(t *testing.T) {
 	// Another node through this one, and both.
 	assert.Regexp(t, `127\.0\.0\.2 +spegelguard +GuardStatus +spegel +\d+ +pending`, get(there, "spegel"))
 
-	both := get([]string{"-n", controlPlane.host + "," + worker.host}, "spegel")
-	assert.Contains(t, both, controlPlane.host)
-	assert.Contains(t, both, worker.host)
+	both := get([]string{"-n", controlPlane.Host + "," + worker.Host}, "spegel")
+	assert.Contains(t, both, controlPlane.Host)
+	assert.Contains(t, both, worker.Host)
 
-	version := c.run(t, "version", "-n", controlPlane.host, "-n", worker.host)
+	version := c.run(t, "version", "-n", controlPlane.Host, "-n", worker.Host)
 	assert.Equal(t, 2, strings.Count(version, "NODE:"), version)
-	assert.Contains(t, version, worker.host)
+	assert.Contains(t, version, worker.Host)
 
-	// -e with a port, as README says.
-	assert.Contains(t, c.run(t, "-e", controlPlane.endpoint, "-n", controlPlane.host, "get", "ceilings"), "max 100000")
+	// -e with a port, as in README.
+	assert.Contains(t, c.run(t, "-e", controlPlane.Endpoint, "-n", controlPlane.Host, "get", "ceilings"), "max 100000")
 
-	assert.Contains(t, newTalosctl(t, controlPlane, role.EtcdBackup).fails(t, "get", "spegel", "-n", controlPlane.host), "PermissionDenied")
-	assert.Contains(t, c.fails(t, "reboot", "-n", controlPlane.host, "--wait=false"), "needs one of the roles")
+	assert.Contains(t, newTalosctl(t, controlPlane, role.EtcdBackup).fails(t, "get", "spegel", "-n", controlPlane.Host), "PermissionDenied")
+	assert.Contains(t, c.fails(t, "reboot", "-n", controlPlane.Host, "--wait=false"), "needs one of the roles")
 }
 
-// TestRealTalosctlWatches is talosctl get -w.
-func TestRealTalosctlWatches(t *testing.T) {
-	g := newGuard(t, options{})
+// TestTalosctl_Watches is talosctl get -w.
+func TestTalosctl_Watches(t *testing.T) {
+	g := apitest.New(t, apitest.Options{})
 	c := newTalosctl(t, g, role.Reader)
 
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), apitest.Patience)
 	defer cancel()
 
-	cmd := c.command(ctx, "get", "spegel", "-w", "-n", g.host)
+	cmd := c.command(ctx, "get", "spegel", "-w", "-n", g.Host)
 
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -156,17 +157,17 @@ func TestRealTalosctlWatches(t *testing.T) {
 	assert.Contains(t, line(), "STATE")
 	assert.Contains(t, line(), "throttled")
 
-	poke(t, g)
+	apitest.Poke(t, g)
 	assert.Regexp(t, `\+? *127\.0\.0\.1 .* throttled`, line())
 
 	cancel()
 	cmd.Wait()
 }
 
-// TestWhatTheDocsSay: what documents have talosctl get is there, under that name; of commands that only a Talos node
+// TestTalosctl_RunsAsDocumented: what documents have talosctl get is there, under that name; of commands that only a Talos node
 // could answer, the program knows each flag.
-func TestWhatTheDocsSay(t *testing.T) {
-	g, _ := fleet(t)
+func TestTalosctl_RunsAsDocumented(t *testing.T) {
+	g, _ := apitest.NewFleet(t)
 	c := newTalosctl(t, g, role.Reader)
 
 	documents, err := doc.All("../../..")
@@ -180,7 +181,7 @@ func TestWhatTheDocsSay(t *testing.T) {
 				continue
 			}
 
-			args := doc.Words(strings.NewReplacer("NODE:50321", g.endpoint, "CP:50321", g.endpoint, "NODE", g.host, "WORKER", g.host).Replace(command.Line))[1:]
+			args := doc.Words(strings.NewReplacer("NODE:50321", g.Endpoint, "CP:50321", g.Endpoint, "NODE", g.Host, "WORKER", g.Host).Replace(command.Line))[1:]
 
 			// Extensions are Talos' own resource.
 			if i := slices.Index(args, "get"); i >= 0 && args[i+1] != "extensions" {

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package forward
+
+import (
+	"context"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/service/internal/identity"
+)
+
+// lookupTimeout bounds the resolution of a name.
+const lookupTimeout = 2 * time.Second
+
+// localTo returns a function that reports whether a name or an address is this node's. The address of the listener is.
+//
+// apid compares with Talos' resources. The guard takes the name from there, too, and the addresses from the kernel,
+// because it shares the node's network. Any other name is resolved.
+func localTo(name *identity.NodeName, listening net.Addr) func(ctx context.Context, node string) bool {
+	return func(ctx context.Context, node string) bool {
+		if name.Is(node) {
+			return true
+		}
+
+		if ip := net.ParseIP(node); ip != nil {
+			return isLocal(ip, listening)
+		}
+
+		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+		defer cancel()
+
+		addresses, err := net.DefaultResolver.LookupIPAddr(ctx, node)
+
+		return err == nil && slices.ContainsFunc(addresses, func(a net.IPAddr) bool { return isLocal(a.IP, listening) })
+	}
+}
+
+func isLocal(ip net.IP, listening net.Addr) bool {
+	if tcp, ok := listening.(*net.TCPAddr); ok && tcp.IP.Equal(ip) {
+		return true
+	}
+
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+
+	return slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		network, ok := a.(*net.IPNet)
+
+		return ok && network.IP.Equal(ip)
+	})
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package forward forwards requests to the guards of other nodes, as apid does.
+package forward
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/siderolabs/grpc-proxy/proxy"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/service/internal/identity"
+)
+
+// Talos' metadata: the nodes that a request is for, and the node that forwarded it.
+const (
+	nodeKey      = "node"
+	nodesKey     = "nodes"
+	proxyFromKey = "proxyfrom"
+)
+
+// maxNodes is the number of nodes in one request.
+const maxNodes = 1000
+
+// Router decides which node a request is for, as apid does (siderolabs/talos internal/app/apid/pkg/director): a request
+// for one node is passed on unchanged, the responses of several nodes are combined.
+type Router struct {
+	local func(ctx context.Context, node string) bool
+	// peers are other nodes' guards; nil forwards nothing.
+	peers *peers
+}
+
+// New returns a router for the node with the name and the listener's address. Requests for other nodes go to guards at
+// the listener's port, with the store's client certificate; without a store they are refused.
+func New(name *identity.NodeName, listening net.Addr, store *identity.Store) *Router {
+	r := &Router{local: localTo(name, listening)}
+
+	if tcp, ok := listening.(*net.TCPAddr); ok && store != nil {
+		r.peers = newPeers(name, store, strconv.Itoa(tcp.Port))
+	}
+
+	return r
+}
+
+// Run closes unused connections to other guards until the context ends, and then all of them.
+func (r *Router) Run(ctx context.Context) {
+	if r.peers != nil {
+		r.peers.run(ctx)
+	}
+}
+
+// Route returns the handler of a request for other nodes; nil for a request for this node.
+func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.StreamHandler, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	node, nodes := md.Get(nodeKey), md.Get(nodesKey)
+
+	switch {
+	case len(node) == 0 && len(nodes) == 0:
+		return nil, nil //nolint:nilnil // for this node
+	case len(md.Get(proxyFromKey)) > 0:
+		return nil, status.Errorf(codes.FailedPrecondition, "the request was forwarded already and is not forwarded again to %s", strings.Join(slices.Concat(node, nodes), ", "))
+	case len(node) > 1 || len(node) == 1 && len(nodes) > 0:
+		return nil, status.Error(codes.InvalidArgument, "invalid metadata: node must have one value, and exclude nodes")
+	case len(nodes) > maxNodes:
+		return nil, status.Errorf(codes.InvalidArgument, "invalid metadata: nodes has %d values, at most %d are allowed", len(nodes), maxNodes)
+	case len(nodes) > 1 && !aggregated(method):
+		return nil, status.Errorf(codes.InvalidArgument, "one-2-many proxying is not supported for method %s", method)
+	}
+
+	targets := slices.Concat(node, nodes)
+
+	if len(targets) == 1 && r.local(ctx, targets[0]) {
+		return nil, nil //nolint:nilnil // for this node
+	}
+
+	if err := r.peers.available(); err != nil {
+		return nil, status.Errorf(codes.PermissionDenied, "no request forwarding to %s: %s", strings.Join(targets, ", "), err)
+	}
+
+	return proxy.TransparentHandler(
+		r.director(targets, len(nodes) > 0 && aggregated(method)),
+		proxy.WithStreamedDetector(func(string) bool { return streamed }),
+	), nil
+}
+
+// aggregated reports whether the responses of a method can be combined: those in the shape of Talos' machine API can.
+func aggregated(method string) bool {
+	return strings.HasPrefix(method, "/machine.MachineService/") || strings.HasPrefix(method, "/spegelguard.v1alpha1.GuardService/")
+}
+
+func (r *Router) director(targets []string, aggregate bool) proxy.StreamDirector {
+	return func(context.Context, string) (proxy.Mode, []proxy.Backend, error) {
+		backends := make([]proxy.Backend, len(targets))
+
+		for i, target := range targets {
+			backends[i] = &peerNode{peers: r.peers, target: target}
+		}
+
+		if aggregate {
+			return proxy.One2Many, backends, nil
+		}
+
+		return proxy.One2One, backends, nil
+	}
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package guard
+
+import (
+	"cmp"
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
+)
+
+// Capture implements guardv1alpha1.GuardServiceServer.
+func (s *Service) Capture(ctx context.Context, request *guardv1alpha1.CaptureRequest) (*guardv1alpha1.CaptureResponse, error) {
+	// A profile costs the target CPU time for several seconds, so that one at a time is enough.
+	if !s.capturing.TryLock() {
+		return nil, status.Error(codes.Aborted, "evidence is being captured already: try again later")
+	}
+
+	defer s.capturing.Unlock()
+
+	if err := s.checkReason(request.GetReason()); err != nil {
+		return nil, statusOf(err)
+	}
+
+	targets, err := s.targets(ctx, request.GetTarget())
+	if err == nil && len(targets) == 0 {
+		err = status.Error(codes.NotFound, "the node has no target")
+	}
+
+	if err != nil {
+		return nil, statusOf(err)
+	}
+
+	result := &guardv1alpha1.CaptureResult{Metadata: s.node.metadata()}
+
+	for _, target := range targets {
+		id := target.Metadata().ID()
+		path, failure := s.node.Capture(ctx, id, *target.TypedSpec())
+		evidence := &guardv1alpha1.Evidence{Target: id, Path: path}
+
+		if failure != nil {
+			evidence.Error = failure.Error()
+		}
+
+		err := s.node.Actions.Record(context.WithoutCancel(ctx), resources.GuardActionSpec{
+			Action: resources.ActionCapture, Target: id, Rule: resources.RuleOverride, Reason: cmp.Or(request.GetReason(), "requested"),
+			By: auth.FromContext(ctx).Person, Evidence: path, Error: evidence.Error,
+		})
+		if err != nil {
+			return nil, statusOf(err)
+		}
+
+		result.Evidence = append(result.Evidence, evidence)
+	}
+
+	return &guardv1alpha1.CaptureResponse{Messages: []*guardv1alpha1.CaptureResult{result}}, nil
+}

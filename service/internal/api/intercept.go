@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package api
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/forward"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
+	"github.com/spegel-guard/spegel-guard/service/internal/identity"
+)
+
+// server is the state that all requests of one listener share.
+type server struct {
+	identities  *identity.Store
+	logger      *zap.Logger
+	watches     limits.Watches
+	router      *forward.Router
+	sendTimeout time.Duration
+}
+
+// intercept handles every request: it identifies the caller, checks roles and limits, and forwards or serves.
+func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	// A fault in a request must not end the guard.
+	defer func() {
+		if p := recover(); p != nil {
+			s.logger.Error("request panicked", zap.String("method", info.FullMethod), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+
+			err = status.Error(codes.Internal, "the request failed: see the guard's log")
+		}
+	}()
+
+	ctx := stream.Context()
+
+	caller, err := auth.Identify(ctx, s.identities)
+	if err != nil {
+		return err
+	}
+
+	if err := auth.Authorize(caller, info.FullMethod); err != nil {
+		return err
+	}
+
+	if info.IsServerStream {
+		end, err := s.watches.Begin(caller.Key())
+		if err != nil {
+			return err
+		}
+
+		defer end()
+	}
+
+	cut := func() {
+		if auth.Cut(ctx) {
+			s.logger.Warn("client disconnected, it does not read", zap.String("subject", caller.Person.Subject), zap.String("from", caller.Person.From))
+		}
+	}
+
+	// Data that is buffered for a stream is freed with its connection. The connection of another guard has the
+	// streams of other clients, too.
+	if !caller.Forwarded {
+		defer func() {
+			if errors.Is(err, limits.ErrTooSlow) {
+				cut()
+			}
+		}()
+	}
+
+	stream = request{ServerStream: limits.NewStream(stream, s.sendTimeout, caller.Forwarded, cut), ctx: auth.NewContext(ctx, caller)}
+
+	route, err := s.router.Route(stream.Context(), info.FullMethod, info.IsServerStream)
+	if err != nil {
+		return err
+	}
+
+	if route != nil {
+		return route(service, stream)
+	}
+
+	return handler(service, stream)
+}
+
+// request is a stream whose context has the caller.
+type request struct {
+	grpc.ServerStream
+
+	ctx context.Context //nolint:containedctx // grpc.ServerStream returns its context from a method
+}
+
+// Context implements grpc.ServerStream.
+func (r request) Context() context.Context { return r.ctx }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package limits bounds what clients of the API can make the guard hold: connections, handshakes, streams, and data
+// that a client does not read.
+package limits
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Bounds of all clients together. They are far above what the operators of a fleet need, and low enough that the
+// guard stays small under any load.
+const (
+	MaxConnections = 256
+	// MaxConnectionsPerClient share one certificate. Data that was sent on a stream and not read is kept as long as
+	// the connection is open, so that this bounds what one client makes the guard hold.
+	MaxConnectionsPerClient = 16
+
+	// maxHandshaking is the number of connections without a verified certificate, in total and from one address.
+	maxHandshaking        = 64
+	maxHandshakingPerHost = 16
+	// handshakeTimeout is for TLS and the HTTP/2 preface together.
+	handshakeTimeout = 5 * time.Second
+
+	// maxWatches is the number of open streams.
+	maxWatches = 1500
+	// MaxWatchesPerClient lets a client follow all events of 100 nodes through one endpoint: client.Node.Events has six
+	// streams for each.
+	MaxWatchesPerClient = 640
+)
+
+// Bounds of one connection.
+const (
+	// MaxStreams lets one connection carry all the streams of a client.
+	MaxStreams = MaxWatchesPerClient
+	// MaxRequest is in bytes: a request has a few names. Its metadata may name the nodes of a whole fleet.
+	MaxRequest  = 8 << 10
+	maxMetadata = 64 << 10
+	// bufferSize is small, because most connections are idle watches.
+	bufferSize = 4 << 10
+)
+
+// ServerOptions returns the bounds of one connection.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.MaxConcurrentStreams(MaxStreams),
+		grpc.MaxRecvMsgSize(MaxRequest),
+		grpc.MaxHeaderListSize(maxMetadata),
+		grpc.ReadBufferSize(bufferSize),
+		grpc.WriteBufferSize(bufferSize),
+		// A client that is gone, or reads nothing, is noticed after a minute; one that pings all the time is
+		// disconnected.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 40 * time.Second, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}
+}

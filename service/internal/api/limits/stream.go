@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package limits
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/cosi-project/runtime/api/v1alpha1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// sendTimeout is how long a client may leave data unread. gRPC buffers 64 KiB of a stream, so that a client that
+	// stops reading is noticed some time later.
+	sendTimeout = 10 * time.Second
+	// forwardedFactor: the connection of another guard carries the streams of several clients. That guard disconnects
+	// its own slow clients, which takes up to sendTimeout.
+	forwardedFactor = 3
+)
+
+// ErrTooSlow ends a stream of which changes were lost, because more came than are buffered.
+var ErrTooSlow = status.Error(codes.ResourceExhausted, "changes were lost because the client reads too slowly")
+
+// Stream is a stream whose connection is closed when the client does not read: what gRPC has buffered for a stream is
+// kept as long as the connection, even after the stream has ended.
+type Stream struct {
+	grpc.ServerStream
+
+	timeout time.Duration
+	cut     func()
+}
+
+// NewStream returns the stream with a timeout for each message; 0 is the default. Cut closes the connection.
+func NewStream(stream grpc.ServerStream, timeout time.Duration, forwarded bool, cut func()) Stream {
+	timeout = cmp.Or(timeout, sendTimeout)
+	if forwarded {
+		timeout *= forwardedFactor
+	}
+
+	return Stream{ServerStream: stream, timeout: timeout, cut: cut}
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s Stream) SendMsg(message any) error {
+	// COSI's server would send the loss as an event, and leave a stream open on which nothing follows.
+	if response, ok := message.(*v1alpha1.WatchResponse); ok && slices.ContainsFunc(response.GetEvent(), isLoss) {
+		return ErrTooSlow
+	}
+
+	timer := time.AfterFunc(s.timeout, s.cut)
+	defer timer.Stop()
+
+	return s.ServerStream.SendMsg(message)
+}
+
+func isLoss(event *v1alpha1.Event) bool { return event.GetEventType() == v1alpha1.EventType_ERRORED }
