@@ -55,7 +55,7 @@ func Assemble(tree string, binary, sbom []byte) (Files, error) {
 	} {
 		data, err := os.ReadFile(filepath.Join(tree, source))
 		if err != nil {
-			return nil, fmt.Errorf("error reading a file of the extension: %w", err)
+			return nil, fmt.Errorf("failed to read a file of the extension: %w", err)
 		}
 
 		files[target] = File{Data: data, Mode: 0o644}
@@ -69,13 +69,13 @@ func Assemble(tree string, binary, sbom []byte) (Files, error) {
 func ReadManifest(tree string) (extensions.Metadata, error) {
 	data, err := os.ReadFile(filepath.Join(tree, "manifest.yaml"))
 	if err != nil {
-		return extensions.Metadata{}, fmt.Errorf("error reading the manifest: %w", err)
+		return extensions.Metadata{}, fmt.Errorf("failed to read the manifest: %w", err)
 	}
 
 	var manifest extensions.Manifest
 
 	if err := yaml.Load(data, &manifest, yaml.WithKnownFields()); err != nil {
-		return extensions.Metadata{}, fmt.Errorf("error parsing the manifest: %w", err)
+		return extensions.Metadata{}, fmt.Errorf("failed to parse the manifest: %w", err)
 	}
 
 	return manifest.Metadata, nil

@@ -70,13 +70,13 @@ func toolchainOf(ctx context.Context, tree string) (string, error) {
 
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("error reading go.mod: %w", err)
+		return "", fmt.Errorf("failed to read go.mod: %w", err)
 	}
 
 	var mod struct{ Toolchain string }
 
 	if err := json.Unmarshal(out, &mod); err != nil || mod.Toolchain == "" {
-		return "", fmt.Errorf("error reading go.mod's toolchain (%q): %w", mod.Toolchain, err)
+		return "", fmt.Errorf("failed to read go.mod's toolchain (%q): %w", mod.Toolchain, err)
 	}
 
 	return mod.Toolchain, nil
@@ -90,7 +90,7 @@ const noTrace = "grpcnotrace"
 func compile(ctx context.Context, arch, stamp string, options Options) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "spegel-guard-extension-")
 	if err != nil {
-		return nil, fmt.Errorf("error making a folder to build in: %w", err)
+		return nil, fmt.Errorf("failed to create a folder to build in: %w", err)
 	}
 
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
@@ -110,7 +110,7 @@ func compile(ctx context.Context, arch, stamp string, options Options) ([]byte, 
 		"CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOWORK=off")
 
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("error building the daemon for %s: %w: %s", arch, err, strings.TrimSpace(string(text)))
+		return nil, fmt.Errorf("failed to build the daemon for %s: %w: %s", arch, err, strings.TrimSpace(string(text)))
 	}
 
 	return os.ReadFile(out)

@@ -44,17 +44,17 @@ func New(arch string, files extension.Files, manifest extensions.Metadata) (v1.I
 		OS: "linux", Architecture: arch, Created: v1.Time{Time: time.Unix(0, 0).UTC()}, RootFS: v1.RootFS{Type: "layers"},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("error making the image's configuration: %w", err)
+		return nil, fmt.Errorf("failed to create the image's configuration: %w", err)
 	}
 
 	image, err = mutate.AppendLayers(mutate.ConfigMediaType(image, types.OCIConfigJSON), layer)
 	if err != nil {
-		return nil, fmt.Errorf("error adding the layer: %w", err)
+		return nil, fmt.Errorf("failed to add the layer: %w", err)
 	}
 
 	annotated, ok := mutate.Annotations(image, annotations(manifest)).(v1.Image)
 	if !ok {
-		return nil, fmt.Errorf("error annotating the image: it is a %T", annotated)
+		return nil, fmt.Errorf("failed to annotate the image: unexpected type %T", annotated)
 	}
 
 	return annotated, nil
@@ -67,7 +67,7 @@ func Index(manifest extensions.Metadata, images ...v1.Image) (v1.ImageIndex, err
 	for _, image := range images {
 		config, err := image.ConfigFile()
 		if err != nil {
-			return nil, fmt.Errorf("error reading an image's configuration: %w", err)
+			return nil, fmt.Errorf("failed to read an image's configuration: %w", err)
 		}
 
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
@@ -78,7 +78,7 @@ func Index(manifest extensions.Metadata, images ...v1.Image) (v1.ImageIndex, err
 
 	annotated, ok := mutate.Annotations(index, annotations(manifest)).(v1.ImageIndex)
 	if !ok {
-		return nil, fmt.Errorf("error annotating the index: it is a %T", annotated)
+		return nil, fmt.Errorf("failed to annotate the index: unexpected type %T", annotated)
 	}
 
 	return annotated, nil

@@ -50,16 +50,16 @@ func layerOf(files extension.Files) (v1.Layer, error) {
 		header.Size = int64(len(file.Data))
 
 		if err := w.WriteHeader(header); err != nil {
-			return nil, fmt.Errorf("error packing %s: %w", name, err)
+			return nil, fmt.Errorf("failed to pack %s: %w", name, err)
 		}
 
 		if _, err := w.Write(file.Data); err != nil {
-			return nil, fmt.Errorf("error packing %s: %w", name, err)
+			return nil, fmt.Errorf("failed to pack %s: %w", name, err)
 		}
 	}
 
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("error packing: %w", err)
+		return nil, fmt.Errorf("failed to pack: %w", err)
 	}
 
 	return tarball.LayerFromOpener(
@@ -83,7 +83,7 @@ func folders(w *tar.Writer, written map[string]bool, name string) error {
 	written[dir] = true
 
 	if err := w.WriteHeader(header(tar.TypeDir, strings.TrimPrefix(dir, "/")+"/", 0o755)); err != nil {
-		return fmt.Errorf("error packing %s: %w", dir, err)
+		return fmt.Errorf("failed to pack %s: %w", dir, err)
 	}
 
 	return nil
@@ -103,7 +103,7 @@ func Unpack(image v1.Image, dir string) error {
 
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("error opening the folder to unpack to: %w", err)
+		return fmt.Errorf("failed to open the folder to unpack to: %w", err)
 	}
 
 	defer root.Close() //nolint:errcheck // nothing is left to be written
@@ -115,7 +115,7 @@ func Unpack(image v1.Image, dir string) error {
 		}
 
 		if err != nil {
-			return fmt.Errorf("error unpacking: %w", err)
+			return fmt.Errorf("failed to unpack: %w", err)
 		}
 
 		name := filepath.Clean(header.Name)
@@ -130,7 +130,7 @@ func Unpack(image v1.Image, dir string) error {
 		}
 
 		if err != nil {
-			return fmt.Errorf("error unpacking %s: %w", header.Name, err)
+			return fmt.Errorf("failed to unpack %s: %w", header.Name, err)
 		}
 	}
 }

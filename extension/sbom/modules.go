@@ -38,7 +38,7 @@ const NoAssertion = "NOASSERTION"
 func Modules(ctx context.Context, tree string, binary io.ReaderAt) ([]Module, error) {
 	info, err := buildinfo.Read(binary)
 	if err != nil {
-		return nil, fmt.Errorf("error reading the binary's build information: %w", err)
+		return nil, fmt.Errorf("failed to read the binary's build information: %w", err)
 	}
 
 	folders, err := folders(ctx, tree)
@@ -55,7 +55,7 @@ func Modules(ctx context.Context, tree string, binary io.ReaderAt) ([]Module, er
 
 		licence, err := licenceIn(folders[dep.Path+"@"+dep.Version])
 		if err != nil {
-			return nil, fmt.Errorf("error looking for the licence of %s: %w", dep.Path, err)
+			return nil, fmt.Errorf("failed to find the licence of %s: %w", dep.Path, err)
 		}
 
 		modules = append(modules, Module{Path: dep.Path, Version: dep.Version, Sum: dep.Sum, Licence: licence})
@@ -73,7 +73,7 @@ func folders(ctx context.Context, tree string) (map[string]string, error) {
 
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("error listing the modules: %w", err)
+		return nil, fmt.Errorf("failed to list the modules: %w", err)
 	}
 
 	found := map[string]string{}
@@ -84,7 +84,7 @@ func folders(ctx context.Context, tree string) (map[string]string, error) {
 		if err := decoder.Decode(&module); errors.Is(err, io.EOF) {
 			return found, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("error reading the list of modules: %w", err)
+			return nil, fmt.Errorf("failed to read the list of modules: %w", err)
 		}
 
 		found[module.Path+"@"+module.Version] = module.Dir

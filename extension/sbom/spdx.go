@@ -47,7 +47,7 @@ func SPDX(name, version, arch string, modules []Module) ([]byte, error) {
 	var text bytes.Buffer
 
 	if err := json.Write(document, &text, json.Indent(" ")); err != nil {
-		return nil, fmt.Errorf("error writing the bill of materials: %w", err)
+		return nil, fmt.Errorf("failed to write the bill of materials: %w", err)
 	}
 
 	return text.Bytes(), nil

@@ -24,7 +24,7 @@ func CacheDir() (string, error) {
 
 	base, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("error finding the user cache folder (set %s): %w", CacheEnv, err)
+		return "", fmt.Errorf("failed to find the user cache folder (set %s): %w", CacheEnv, err)
 	}
 
 	return filepath.Join(base, "spegel-guard"), nil
@@ -76,8 +76,8 @@ func Output(cmd *exec.Cmd) ([]byte, error) {
 	var exitErr *exec.ExitError
 
 	if errors.As(err, &exitErr) && len(exitErr.Stderr) > 0 {
-		return nil, fmt.Errorf("error running %v: %w: %s", cmd.Args, err, exitErr.Stderr)
+		return nil, fmt.Errorf("failed to run %v: %w: %s", cmd.Args, err, exitErr.Stderr)
 	}
 
-	return nil, fmt.Errorf("error running %v: %w", cmd.Args, err)
+	return nil, fmt.Errorf("failed to run %v: %w", cmd.Args, err)
 }

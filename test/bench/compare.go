@@ -52,7 +52,7 @@ func compare(_ context.Context, found *result.Guest) error {
 	for range comparingRounds {
 		for _, c := range contenders {
 			if err := c.round(); err != nil {
-				return fmt.Errorf("error in %s: %w", c.name, err)
+				return fmt.Errorf("%s failed: %w", c.name, err)
 			}
 		}
 	}
@@ -201,7 +201,7 @@ func podNamespace() (*netns.Namespace, error) {
 		}
 
 		if err != nil {
-			answers <- answer{err: fmt.Errorf("error making a pod's network: %w", err)}
+			answers <- answer{err: fmt.Errorf("failed to create a pod's network: %w", err)}
 
 			return
 		}

@@ -45,7 +45,7 @@ func count(ctx context.Context, n *node.Node, found *result.Guest) error {
 	strace.Stderr = nil
 
 	if err := strace.Start(); err != nil {
-		return fmt.Errorf("error starting strace: %w", err)
+		return fmt.Errorf("failed to start strace: %w", err)
 	}
 
 	time.Sleep(watchedFor)

@@ -49,7 +49,7 @@ func run(ctx context.Context, only string) error {
 		}
 
 		if err := step.do(ctx, &found); err != nil {
-			return fmt.Errorf("error in %s: %w", step.name, err)
+			return fmt.Errorf("%s failed: %w", step.name, err)
 		}
 	}
 

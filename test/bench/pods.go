@@ -45,7 +45,7 @@ func removePods(pods []*node.Pod) {
 
 // startGuard waits until it has seen its targets.
 func startGuard(ctx context.Context, n *node.Node, document string) (*node.Guard, error) {
-	if err := node.ForgetDecisions(); err != nil {
+	if err := node.RemoveSavedState(); err != nil {
 		return nil, err
 	}
 

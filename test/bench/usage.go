@@ -159,7 +159,7 @@ func measure(watchers []*watcher, interval time.Duration, targets int, over time
 
 	for i, w := range watchers {
 		if before[i], err = w.processor(); err != nil {
-			return nil, fmt.Errorf("error reading what %s uses: %w", w.who, err)
+			return nil, fmt.Errorf("failed to read what %s uses: %w", w.who, err)
 		}
 	}
 
@@ -171,13 +171,13 @@ func measure(watchers []*watcher, interval time.Duration, targets int, over time
 	for i, w := range watchers {
 		after, err := w.processor()
 		if err != nil {
-			return nil, fmt.Errorf("error reading what %s uses: %w", w.who, err)
+			return nil, fmt.Errorf("failed to read what %s uses: %w", w.who, err)
 		}
 
 		used[i] = result.Usage{Who: w.who, Interval: interval, Targets: targets, Cores: (after - before[i]).Seconds() / passed.Seconds()}
 
 		if used[i].Memory, err = w.memory(); err != nil {
-			return nil, fmt.Errorf("error reading the memory of %s: %w", w.who, err)
+			return nil, fmt.Errorf("failed to read the memory of %s: %w", w.who, err)
 		}
 
 		fmt.Printf("  %-34s %7.3f %% of a core, %5.1f MiB resident, %5.1f of it anonymous\n", w.who, 100*used[i].Cores, used[i].RSSMiB, used[i].AnonymousMiB)

@@ -21,7 +21,7 @@ import (
 func watch(ctx context.Context, guard *node.Guard, name string, watching *sync.WaitGroup) error {
 	client, err := guard.NewClient(ctx, guard.PKI, role.Reader)
 	if err != nil {
-		return fmt.Errorf("error connecting %s: %w", name, err)
+		return fmt.Errorf("failed to connect %s: %w", name, err)
 	}
 
 	events := make(chan state.Event)
@@ -30,7 +30,7 @@ func watch(ctx context.Context, guard *node.Guard, name string, watching *sync.W
 		resources.NewGuardStatus(resources.GuardStatusID).Metadata(), resources.NewTargetStats("").Metadata(), resources.NewRuleStatus("").Metadata(),
 	} {
 		if err := client.COSI.WatchKind(ctx, kind, events); err != nil {
-			return fmt.Errorf("error watching: %w", err)
+			return fmt.Errorf("failed to watch: %w", err)
 		}
 	}
 

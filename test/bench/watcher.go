@@ -51,7 +51,7 @@ func start(ctx context.Context, who string, args ...string) (*watcher, error) {
 	w.cmd.SysProcAttr = inCgroup(int(fd.Fd()))
 
 	if err := w.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("error starting %s: %w", who, err)
+		return nil, fmt.Errorf("failed to start %s: %w", who, err)
 	}
 
 	w.done = make(chan error, 1)

@@ -60,7 +60,7 @@ func (r request) key() string {
 
 func unpack(ctx context.Context, cache string, req request) (string, error) {
 	if len(req.packages) == 0 {
-		return "", errors.New("error unpacking Debian packages: no package given")
+		return "", errors.New("failed to unpack Debian packages: no package given")
 	}
 
 	base := filepath.Join(cache, "debian")
@@ -74,7 +74,7 @@ func unpack(ctx context.Context, cache string, req request) (string, error) {
 
 	root, list, err := fetch(ctx, base, req)
 	if err != nil {
-		return "", fmt.Errorf("error fetching %s of Debian %s: %w", strings.Join(req.packages, ", "), req.suite, err)
+		return "", fmt.Errorf("failed to fetch %s of Debian %s: %w", strings.Join(req.packages, ", "), req.suite, err)
 	}
 
 	return root, writeFile(answer, list)

@@ -120,7 +120,7 @@ var stage = regexp.MustCompile(`^<!-- loop: (.*) -->`)
 func Read(path string) (Document, error) {
 	source, err := os.ReadFile(path)
 	if err != nil {
-		return Document{}, fmt.Errorf("error reading a document: %w", err)
+		return Document{}, fmt.Errorf("failed to read a document: %w", err)
 	}
 
 	document := Document{Path: path}

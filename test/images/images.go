@@ -105,7 +105,7 @@ func singleFileLayer(target string, data []byte) (v1.Layer, error) {
 	}
 
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("error closing the layer: %w", err)
+		return nil, fmt.Errorf("failed to close the layer: %w", err)
 	}
 
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {

@@ -69,7 +69,7 @@ func ExtensionServices() (map[string]int, error) {
 
 		pid, err := strconv.Atoi(first)
 		if err != nil {
-			return nil, fmt.Errorf("error reading %s: %w", file, err)
+			return nil, fmt.Errorf("failed to read %s: %w", file, err)
 		}
 
 		services[extensionPrefix+filepath.Base(filepath.Dir(file))] = pid

@@ -91,7 +91,7 @@ func (m *Machined) Asked() int {
 func (m *Machined) Start() error {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", m.Socket)
 	if err != nil {
-		return fmt.Errorf("error listening: %w", err)
+		return fmt.Errorf("failed to listen: %w", err)
 	}
 
 	m.server = grpc.NewServer(

@@ -32,7 +32,7 @@ func New() (*PKI, error) {
 		x509.Organization("talos"), x509.NotAfter(time.Now().Add(24*time.Hour)),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("error making a CA: %w", err)
+		return nil, fmt.Errorf("failed to create a CA: %w", err)
 	}
 
 	return &PKI{ca: ca}, nil
@@ -72,7 +72,7 @@ func (p *PKI) Client(name string, valid time.Duration, roles ...role.Role) (*Pai
 func (p *PKI) sign(options ...x509.Option) (*Pair, error) {
 	pair, err := x509.NewKeyPair(p.ca, options...)
 	if err != nil {
-		return nil, fmt.Errorf("error signing a certificate: %w", err)
+		return nil, fmt.Errorf("failed to sign a certificate: %w", err)
 	}
 
 	return x509.NewCertificateAndKeyFromKeyPair(pair), nil

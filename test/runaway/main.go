@@ -45,7 +45,7 @@ func run() error {
 
 	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", *gossip)
 	if err != nil {
-		return fmt.Errorf("error listening for peers: %w", err)
+		return fmt.Errorf("failed to listen for peers: %w", err)
 	}
 
 	defer conn.Close() //nolint:errcheck
@@ -69,7 +69,7 @@ func run() error {
 	}()
 
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("error serving HTTP: %w", err)
+		return fmt.Errorf("failed to serve HTTP: %w", err)
 	}
 
 	return nil

@@ -46,7 +46,7 @@ func agentLayout(ctx context.Context, dir string) error {
 		var archive bytes.Buffer
 
 		if err := image.Write(binary, &archive); err != nil {
-			return fmt.Errorf("error making image %s: %w", image.Name, err)
+			return fmt.Errorf("failed to create image %s: %w", image.Name, err)
 		}
 
 		files[images.GuestPath(image.Name)] = extension.File{Data: archive.Bytes(), Mode: 0o644}

@@ -43,7 +43,7 @@ func (n *Node) TalosconfigOf(name string, c Client) (string, error) {
 
 	pair, err := secrets.NewAdminCertificateAndKey(begin, signer, role.MakeSet(c.Role), time.Since(begin)+c.Valid)
 	if err != nil {
-		return "", fmt.Errorf("error making a certificate: %w", err)
+		return "", fmt.Errorf("failed to create a certificate: %w", err)
 	}
 
 	// The node's authority stays the one that the client trusts.

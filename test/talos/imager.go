@@ -94,7 +94,7 @@ func runImager(ctx context.Context, made base, programs Programs, dir string, in
 	cmd.Env = append(os.Environ(), "PATH="+made.tools+":"+os.Getenv("PATH"))
 
 	if printed, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("error running Talos' imager: %w: %s", err, printed)
+		return "", fmt.Errorf("failed to run Talos' imager: %w: %s", err, printed)
 	}
 
 	found, err := filepath.Glob(filepath.Join(out, "*"))

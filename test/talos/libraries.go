@@ -38,7 +38,7 @@ func libraries(root string, programs ...string) (map[string]string, error) {
 
 			library, err := findLibrary(root, name)
 			if err != nil {
-				return nil, fmt.Errorf("error looking for a library of %s: %w", path, err)
+				return nil, fmt.Errorf("failed to find a library of %s: %w", path, err)
 			}
 
 			found[name] = library
@@ -53,7 +53,7 @@ func libraries(root string, programs ...string) (map[string]string, error) {
 func neededBy(path string) ([]string, error) {
 	file, err := elf.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("error reading %s: %w", path, err)
+		return nil, fmt.Errorf("failed to read %s: %w", path, err)
 	}
 
 	defer file.Close() //nolint:errcheck

@@ -41,7 +41,7 @@ func newCluster() (cluster, error) {
 
 	bundle, err := secrets.NewBundle(secrets.NewClock(), contract)
 	if err != nil {
-		return cluster{}, fmt.Errorf("error generating the cluster's secrets: %w", err)
+		return cluster{}, fmt.Errorf("failed to generate the cluster's secrets: %w", err)
 	}
 
 	input, err := generate.NewInput("test", "https://"+net.JoinHostPort(Address, "6443"), constants.DefaultKubernetesVersion,
@@ -52,12 +52,12 @@ func newCluster() (cluster, error) {
 		generate.WithClusterDiscovery(false),
 	)
 	if err != nil {
-		return cluster{}, fmt.Errorf("error preparing the machine configuration: %w", err)
+		return cluster{}, fmt.Errorf("failed to prepare the machine configuration: %w", err)
 	}
 
 	generated, err := input.Config(machine.TypeControlPlane)
 	if err != nil {
-		return cluster{}, fmt.Errorf("error generating the machine configuration: %w", err)
+		return cluster{}, fmt.Errorf("failed to generate the machine configuration: %w", err)
 	}
 
 	patched, err := generated.PatchV1Alpha1(func(c *v1alpha1.Config) error {
@@ -70,7 +70,7 @@ func newCluster() (cluster, error) {
 		return nil
 	})
 	if err != nil {
-		return cluster{}, fmt.Errorf("error completing the machine configuration: %w", err)
+		return cluster{}, fmt.Errorf("failed to complete the machine configuration: %w", err)
 	}
 
 	document, err := patched.Bytes()

@@ -143,7 +143,7 @@ func (n *Node) start(ctx context.Context, options Options, made base, qemu vm.QE
 	n.cmd.Stderr = os.Stderr
 
 	if err := n.cmd.Start(); err != nil {
-		return fmt.Errorf("error starting QEMU: %w", err)
+		return fmt.Errorf("failed to start QEMU: %w", err)
 	}
 
 	n.Started = time.Now()
@@ -216,7 +216,7 @@ func freePorts(count int) ([]int, error) {
 
 		address, ok := listener.Addr().(*net.TCPAddr)
 		if !ok {
-			return nil, fmt.Errorf("error listening on the loopback: %v is no TCP address", listener.Addr())
+			return nil, fmt.Errorf("failed to listen on the loopback: %v is no TCP address", listener.Addr())
 		}
 
 		ports = append(ports, address.Port)

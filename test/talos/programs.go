@@ -51,7 +51,7 @@ func FindPrograms() (Programs, error) {
 
 	for _, path := range []string{p.Machined, p.Init, p.Installer, p.Talosctl} {
 		if _, err := os.Stat(path); err != nil {
-			return Programs{}, fmt.Errorf("error looking for a program of Talos: %w", err)
+			return Programs{}, fmt.Errorf("failed to find a program of Talos: %w", err)
 		}
 	}
 

@@ -70,7 +70,7 @@ func (r rootfs) build(dir string) error {
 
 	for _, step := range []func() error{r.skeleton, r.talosFiles, r.nodeFiles, r.debianFiles, r.moduleFiles} {
 		if err := step(); err != nil {
-			return fmt.Errorf("error laying out Talos' root file system: %w", err)
+			return fmt.Errorf("failed to lay out Talos' root file system: %w", err)
 		}
 	}
 

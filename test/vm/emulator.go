@@ -28,7 +28,7 @@ func FetchQEMU(ctx context.Context, cache string) (QEMU, error) {
 
 	for _, file := range []string{q.loader(), q.program()} {
 		if _, err := os.Stat(file); err != nil {
-			return QEMU{}, fmt.Errorf("error looking for a file of Debian's QEMU: %w", err)
+			return QEMU{}, fmt.Errorf("failed to find a file of Debian's QEMU: %w", err)
 		}
 	}
 

@@ -22,7 +22,7 @@ func HostTools(ctx context.Context, names ...string) (map[string]string, error) 
 	for _, name := range names {
 		binary, err := exec.LookPath(name)
 		if err != nil {
-			return nil, fmt.Errorf("error looking for %s (make deps installs it): %w", name, err)
+			return nil, fmt.Errorf("failed to find %s (make deps installs it): %w", name, err)
 		}
 
 		needed, err := HostTool(ctx, name, binary)
@@ -43,7 +43,7 @@ func HostTool(ctx context.Context, name, binary string) (map[string]string, erro
 	// A static program has none, and ldd says so with its exit code.
 	libraries, err := exec.CommandContext(ctx, "ldd", binary).CombinedOutput()
 	if err != nil && !bytes.Contains(libraries, []byte("not a dynamic executable")) {
-		return nil, fmt.Errorf("error listing the libraries of %s: %w", binary, err)
+		return nil, fmt.Errorf("failed to list the libraries of %s: %w", binary, err)
 	}
 
 	for _, match := range hostLibrary.FindAllString(string(libraries), -1) {

@@ -76,7 +76,7 @@ func (a *Initramfs) Write(out io.Writer) error {
 
 	for _, name := range names {
 		if err := writeEntry(archive, name, a.files[name]); err != nil {
-			return fmt.Errorf("error adding %s to the initramfs: %w", name, err)
+			return fmt.Errorf("failed to add %s to the initramfs: %w", name, err)
 		}
 	}
 

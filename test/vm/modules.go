@@ -47,7 +47,7 @@ func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module,
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("error listing kernel modules: %w", err)
+		return nil, fmt.Errorf("failed to list kernel modules: %w", err)
 	}
 
 	var (
@@ -89,7 +89,7 @@ func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module,
 
 	for _, name := range wanted {
 		if err := load(name); err != nil {
-			return nil, fmt.Errorf("error reading kernel module %s: %w", name, err)
+			return nil, fmt.Errorf("failed to read kernel module %s: %w", name, err)
 		}
 	}
 

@@ -79,7 +79,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 	}
 
 	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("error starting QEMU: %w", err)
+		return 0, fmt.Errorf("failed to start QEMU: %w", err)
 	}
 
 	code, copyErr := m.copyOutput(stdout, func() { stall.Stop() })

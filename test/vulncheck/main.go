@@ -55,7 +55,7 @@ func run(args []string) error {
 
 	files, err := filepath.Glob(filepath.Join(args[0], "*.json"))
 	if err != nil || len(files) == 0 {
-		return fmt.Errorf("error finding reports in %s: %d found: %w", args[0], len(files), err)
+		return fmt.Errorf("failed to find reports in %s: %d found: %w", args[0], len(files), err)
 	}
 
 	for _, dir := range []string{"ID", "index"} {
@@ -77,7 +77,7 @@ func run(args []string) error {
 		var r report
 
 		if err := json.Unmarshal(data, &r); err != nil {
-			return fmt.Errorf("error reading %s: %w", file, err)
+			return fmt.Errorf("failed to read %s: %w", file, err)
 		}
 
 		if r.Published.After(newest) {

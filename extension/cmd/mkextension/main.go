@@ -113,7 +113,7 @@ func unpackTo(dir, out, arch string) error {
 	}
 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("error making the folder to unpack to: %w", err)
+		return fmt.Errorf("failed to create the folder to unpack to: %w", err)
 	}
 
 	return image.Unpack(read, dir)
@@ -150,7 +150,7 @@ func report(arch string, built v1.Image) error {
 
 func write(dir, name, version string, index v1.ImageIndex, images map[string]v1.Image) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("error making the folder: %w", err)
+		return fmt.Errorf("failed to create the folder: %w", err)
 	}
 
 	layout := layoutIn(dir)

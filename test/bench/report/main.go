@@ -72,11 +72,11 @@ func run() error {
 	if *from != "" {
 		text, err := os.ReadFile(*from)
 		if err != nil {
-			return fmt.Errorf("error reading earlier results: %w", err)
+			return fmt.Errorf("failed to read earlier results: %w", err)
 		}
 
 		if err := json.Unmarshal(text, &found); err != nil {
-			return fmt.Errorf("error parsing %s: %w", *from, err)
+			return fmt.Errorf("failed to parse %s: %w", *from, err)
 		}
 	} else if found, err = measure(ctx, *exporter); err != nil {
 		return err
@@ -84,7 +84,7 @@ func run() error {
 
 	text, err := json.MarshalIndent(found, "", "  ")
 	if err != nil {
-		return fmt.Errorf("error writing the results: %w", err)
+		return fmt.Errorf("failed to write the results: %w", err)
 	}
 
 	return errors.Join(
@@ -144,7 +144,7 @@ func inGuest(ctx context.Context, dir, exporter string) (result.Guest, error) {
 		build.Stderr = os.Stderr
 
 		if err := build.Run(); err != nil {
-			return result.Guest{}, fmt.Errorf("error building the peer %s: %w", peer, err)
+			return result.Guest{}, fmt.Errorf("failed to build the peer %s: %w", peer, err)
 		}
 
 		args = append(args, "-tool", "peer-"+peer+"="+binary)
@@ -184,7 +184,7 @@ func output(ctx context.Context, show io.Writer, name string, args ...string) ([
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(show, &kept), os.Stderr
 
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("error running %s %v: %w", name, args, err)
+		return nil, fmt.Errorf("failed to run %s %v: %w", name, args, err)
 	}
 
 	return kept.Bytes(), nil
@@ -198,7 +198,7 @@ func benchmarks(ctx context.Context) ([]benchmark, error) {
 
 	set, err := parse.ParseSet(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("error parsing the benchmarks: %w", err)
+		return nil, fmt.Errorf("failed to parse the benchmarks: %w", err)
 	}
 
 	var found []benchmark

@@ -39,11 +39,11 @@ func run() error {
 	m, err := manager.New(memory.New(2*time.Minute, nil), sysfs.NewRealSysFs(),
 		manager.HousekeepingConfig{Interval: interval, AllowDynamic: &dynamic}, metrics, http.DefaultClient, []string{"/"}, nil, "", 0)
 	if err != nil {
-		return fmt.Errorf("error making the manager: %w", err)
+		return fmt.Errorf("failed to create the manager: %w", err)
 	}
 
 	if err := m.Start(); err != nil {
-		return fmt.Errorf("error starting the manager: %w", err)
+		return fmt.Errorf("failed to start the manager: %w", err)
 	}
 
 	select {}

@@ -32,7 +32,7 @@ func run() error {
 	for _, path := range flag.Args() {
 		manager, err := cgroup2.Load("/" + strings.TrimPrefix(path, "/"))
 		if err != nil {
-			return fmt.Errorf("error loading %s: %w", path, err)
+			return fmt.Errorf("failed to load %s: %w", path, err)
 		}
 
 		managers = append(managers, manager)
@@ -41,7 +41,7 @@ func run() error {
 	for range time.Tick(*interval) {
 		for _, manager := range managers {
 			if _, err := manager.Stat(); err != nil {
-				return fmt.Errorf("error polling: %w", err)
+				return fmt.Errorf("failed to poll: %w", err)
 			}
 		}
 	}

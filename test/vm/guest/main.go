@@ -59,7 +59,7 @@ func run(code *int, marker *string) error {
 	var p plan.Plan
 
 	if err := json.Unmarshal(data, &p); err != nil {
-		return fmt.Errorf("error reading the plan: %w", err)
+		return fmt.Errorf("failed to read the plan: %w", err)
 	}
 
 	*marker = p.Marker
@@ -103,7 +103,7 @@ func runProgram(program plan.Program) (int, error) {
 		Files: []uintptr{0, os.Stdout.Fd(), os.Stdout.Fd()},
 	})
 	if err != nil {
-		return 0, fmt.Errorf("error starting %s: %w", program.Path, err)
+		return 0, fmt.Errorf("failed to start %s: %w", program.Path, err)
 	}
 
 	for {
@@ -115,7 +115,7 @@ func runProgram(program plan.Program) (int, error) {
 		case err == syscall.EINTR:
 			continue
 		case err != nil:
-			return 0, fmt.Errorf("error waiting for %s: %w", program.Path, err)
+			return 0, fmt.Errorf("failed to wait for %s: %w", program.Path, err)
 		case ended != pid:
 			continue
 		case status.Signaled():

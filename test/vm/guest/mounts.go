@@ -41,7 +41,7 @@ func mountAll() error {
 		}
 
 		if err := unix.Mount(m.source, m.target, m.fstype, m.flags, m.data); err != nil {
-			return fmt.Errorf("error mounting %s: %w", m.target, err)
+			return fmt.Errorf("failed to mount %s: %w", m.target, err)
 		}
 	}
 
@@ -67,7 +67,7 @@ func moveRoot() error {
 	}
 
 	if err := unix.Mount("/", target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("error binding the root: %w", err)
+		return fmt.Errorf("failed to bind the root: %w", err)
 	}
 
 	if err := os.Chdir(target); err != nil {
@@ -75,7 +75,7 @@ func moveRoot() error {
 	}
 
 	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
-		return fmt.Errorf("error moving the root: %w", err)
+		return fmt.Errorf("failed to move the root: %w", err)
 	}
 
 	if err := unix.Chroot("."); err != nil {

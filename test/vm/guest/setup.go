@@ -23,12 +23,12 @@ const cgroupRoot = "/sys/fs/cgroup"
 func openPorts() error {
 	port, err := os.OpenFile("/dev/ttyS1", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		return fmt.Errorf("error opening the output port: %w", err)
+		return fmt.Errorf("failed to open the output port: %w", err)
 	}
 
 	attr, err := unix.IoctlGetTermios(int(port.Fd()), unix.TCGETS)
 	if err != nil {
-		return fmt.Errorf("error reading the output port's settings: %w", err)
+		return fmt.Errorf("failed to read the output port's settings: %w", err)
 	}
 
 	attr.Oflag &^= unix.OPOST
@@ -36,7 +36,7 @@ func openPorts() error {
 	attr.Cflag |= unix.CLOCAL
 
 	if err := unix.IoctlSetTermios(int(port.Fd()), unix.TCSETS, attr); err != nil {
-		return fmt.Errorf("error setting the output port raw: %w", err)
+		return fmt.Errorf("failed to set the output port raw: %w", err)
 	}
 
 	os.Stdout = port
@@ -67,11 +67,11 @@ func loadModules(paths []string) error {
 func setUpNetwork() error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
-		return fmt.Errorf("error finding the loopback link: %w", err)
+		return fmt.Errorf("failed to find the loopback link: %w", err)
 	}
 
 	if err := netlink.LinkSetUp(lo); err != nil {
-		return fmt.Errorf("error setting the loopback link up: %w", err)
+		return fmt.Errorf("failed to set the loopback link up: %w", err)
 	}
 
 	if err := unix.Sethostname([]byte("talos-vm-1")); err != nil {
@@ -91,7 +91,7 @@ func setUpCgroups() error {
 	}
 
 	if err := os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
-		return fmt.Errorf("error moving init into its cgroup: %w", err)
+		return fmt.Errorf("failed to move init into its cgroup: %w", err)
 	}
 
 	available, err := os.ReadFile(filepath.Join(cgroupRoot, "cgroup.controllers"))

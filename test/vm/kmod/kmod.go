@@ -22,7 +22,7 @@ func Load(path string) error {
 	defer file.Close() //nolint:errcheck // only read
 
 	if err := unix.FinitModule(int(file.Fd()), "", 0); err != nil && err != unix.EEXIST {
-		return fmt.Errorf("error loading kernel module %s: %w", path, err)
+		return fmt.Errorf("failed to load kernel module %s: %w", path, err)
 	}
 
 	return nil

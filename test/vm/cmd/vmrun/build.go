@@ -75,7 +75,7 @@ func (b *builder) fill(ctx context.Context) error {
 		archive := binary + ".tar"
 
 		if err := writeImage(image, binary, archive); err != nil {
-			return fmt.Errorf("error making image %s: %w", image.Name, err)
+			return fmt.Errorf("failed to create image %s: %w", image.Name, err)
 		}
 
 		b.files[images.GuestPath(image.Name)] = archive
@@ -185,7 +185,7 @@ func goTool(ctx context.Context, args ...string) error {
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("error running go %v: %w", args, err)
+		return fmt.Errorf("failed to run go %v: %w", args, err)
 	}
 
 	return nil
