@@ -194,7 +194,7 @@ test-extension: $(QEMU_ARM64) ## Put the image before Talos v1.12's checks, and 
 	rm -rf $(UNPACKED)
 	go run ./extension/cmd/mkextension -out dist -unpack $(UNPACKED)
 	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/amd64 GOFLAGS= go test -C test/machinery112 -count=1 -v ./...
-	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/arm64 SPEGEL_GUARD_QEMU_ARM64=$(QEMU_ARM64) go test -count=1 -v -run TestTheARM64Binary ./extension/image
+	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/arm64 SPEGEL_GUARD_QEMU_ARM64=$(QEMU_ARM64) go test -count=1 -v -run TestARM64Binary_Runs ./extension/image
 
 # The reports as they are published through the module proxy: the database's own site is not to be reached everywhere.
 VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018

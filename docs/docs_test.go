@@ -34,7 +34,7 @@ func all(t *testing.T) []doc.Document {
 	return documents
 }
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestLinks_Exist(t *testing.T) {
 	for _, document := range all(t) {
 		for _, link := range document.Links {
 			path, _, _ := strings.Cut(link, "#")
@@ -45,8 +45,8 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// TestEachCommandIsChecked: a block of commands is told from one of text, and of each program somebody looks at it.
-func TestEachCommandIsChecked(t *testing.T) {
+// TestBlocks_HaveKnownPrograms: a block of commands is told from one of text, and of each program somebody looks at it.
+func TestBlocks_HaveKnownPrograms(t *testing.T) {
 	for _, document := range all(t) {
 		for _, block := range document.Blocks {
 			assert.Contains(t, []string{"", "sh", "console", "yaml"}, block.Language, document.Path)
@@ -64,7 +64,7 @@ func TestEachCommandIsChecked(t *testing.T) {
 	}
 }
 
-func TestMakeTargetsExist(t *testing.T) {
+func TestMakeTargets_Exist(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	require.NoError(t, err)
 
@@ -82,7 +82,7 @@ var (
 	patterns = regexp.MustCompile(`-run[ =]'?([\w|]+)'?`)
 )
 
-func TestGoCommandsNameWhatThereIs(t *testing.T) {
+func TestGoCommands_NamePackagesAndTests(t *testing.T) {
 	for _, document := range all(t) {
 		for _, command := range document.Commands() {
 			if command.Program() != "go" {
@@ -117,8 +117,8 @@ func assertTest(t *testing.T, dir, pattern, line string) {
 	assert.True(t, found, "no test is named so: %s", line)
 }
 
-// TestNamedTestsExist: a test that a document names for a claim is there.
-func TestNamedTestsExist(t *testing.T) {
+// TestSpans_NameExistingTests: a test that a document names for a claim is there.
+func TestSpans_NameExistingTests(t *testing.T) {
 	source := allTests(t)
 
 	for _, document := range all(t) {
@@ -149,7 +149,7 @@ func allTests(t *testing.T) string {
 	return source.String()
 }
 
-func TestConfigurationsAreValid(t *testing.T) {
+func TestConfigurations_AreValid(t *testing.T) {
 	for _, document := range all(t) {
 		for _, block := range document.Blocks {
 			if block.Language == "yaml" && !strings.HasPrefix(block.Text, "scrape_configs:") {
@@ -160,8 +160,8 @@ func TestConfigurationsAreValid(t *testing.T) {
 	}
 }
 
-// TestPromtoolOnTheScrapeConfiguration: Prometheus takes what the documents have for it.
-func TestPromtoolOnTheScrapeConfiguration(t *testing.T) {
+// TestScrapeConfiguration_PassesPromtool: Prometheus takes what the documents have for it.
+func TestScrapeConfiguration_PassesPromtool(t *testing.T) {
 	promtool := os.Getenv("SPEGEL_GUARD_PROMTOOL")
 	if promtool == "" {
 		t.Skip("SPEGEL_GUARD_PROMTOOL is not set: make test-cli")
@@ -190,8 +190,8 @@ func TestPromtoolOnTheScrapeConfiguration(t *testing.T) {
 	assert.NotZero(t, found)
 }
 
-// TestReferencesAreGenerated: what make generate writes is what is there.
-func TestReferencesAreGenerated(t *testing.T) {
+// TestReferences_AreUpToDate: what make generate writes is what is there.
+func TestReferences_AreUpToDate(t *testing.T) {
 	out := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "go", "run", "./docs/generate", "-out", out)
 	cmd.Dir = root
@@ -209,8 +209,8 @@ func TestReferencesAreGenerated(t *testing.T) {
 	}
 }
 
-// TestOperationsHasEveryValue: each state, condition, ceiling, action and alert is explained.
-func TestOperationsHasEveryValue(t *testing.T) {
+// TestOperations_ExplainsEachValue: each state, condition, ceiling, action and alert is explained.
+func TestOperations_ExplainsEachValue(t *testing.T) {
 	operations, err := doc.Read("operations.md")
 	require.NoError(t, err)
 

@@ -20,7 +20,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-func TestTheServiceFileIsTalos(t *testing.T) {
+func TestServiceFile_IsValid(t *testing.T) {
 	content, err := os.ReadFile(extension.Name + ".yaml")
 	require.NoError(t, err)
 
@@ -88,9 +88,9 @@ func TestServiceFile_MountSourcesCanBeCreated(t *testing.T) {
 	assert.Contains(t, spec.Container.Args, "-content="+destinations["/var"]+"/lib/containerd/io.containerd.content.v1.content")
 }
 
-// TestThePatchesAreMachineConfigurations puts each through Talos' configuration loader, and the document in it
+// TestPatches_AreMachineConfigurations puts each through Talos' configuration loader, and the document in it
 // through ours.
-func TestThePatchesAreMachineConfigurations(t *testing.T) {
+func TestPatches_AreMachineConfigurations(t *testing.T) {
 	files, err := filepath.Glob("patches/*.yaml")
 	require.NoError(t, err)
 

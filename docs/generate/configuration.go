@@ -73,12 +73,12 @@ func (r *reference) read(dir string) error {
 	for _, path := range files {
 		source, err := os.ReadFile(path)
 		if err != nil {
-			return fmt.Errorf("failed to read the configuration's code: %w", err)
+			return fmt.Errorf("error reading the configuration's code: %w", err)
 		}
 
 		file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.ParseComments)
 		if err != nil {
-			return fmt.Errorf("failed to parse the configuration's code: %w", err)
+			return fmt.Errorf("error parsing the configuration's code: %w", err)
 		}
 
 		ast.Inspect(file, func(node ast.Node) bool {

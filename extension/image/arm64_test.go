@@ -16,8 +16,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension"
 )
 
-// TestTheARM64Binary runs what is in the image for arm64, under emulation.
-func TestTheARM64Binary(t *testing.T) {
+// TestARM64Binary_Runs runs what is in the image for arm64, under emulation.
+func TestARM64Binary_Runs(t *testing.T) {
 	qemu, dir := os.Getenv("SPEGEL_GUARD_QEMU_ARM64"), os.Getenv("SPEGEL_GUARD_UNPACKED")
 	if qemu == "" || dir == "" {
 		t.Skip("make test-extension fetches qemu and unpacks the image")

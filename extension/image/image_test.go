@@ -80,8 +80,8 @@ func unpacked(t *testing.T, made v1.Image, manifest extensions.Metadata) string 
 	return dir
 }
 
-// TestTalosTakesTheImage puts what is in the image before Talos' own loader and checks.
-func TestTalosTakesTheImage(t *testing.T) {
+// TestImage_IsAcceptedByTalos puts what is in the image before Talos' own loader and checks.
+func TestImage_IsAcceptedByTalos(t *testing.T) {
 	made, manifest := built(t)
 	dir := unpacked(t, made, manifest)
 
@@ -140,8 +140,8 @@ func TestTalosTakesTheImage(t *testing.T) {
 	assert.Equal(t, "MPL-2.0", annotations["org.opencontainers.image.licenses"])
 }
 
-// TestTheBillOfMaterials has every module that is linked in, each with a licence.
-func TestTheBillOfMaterials(t *testing.T) {
+// TestBuild_ListsModulesInSBOM has every module that is linked in, each with a licence.
+func TestBuild_ListsModulesInSBOM(t *testing.T) {
 	made, manifest := built(t)
 	dir := unpacked(t, made, manifest)
 
@@ -183,8 +183,8 @@ func TestTheBillOfMaterials(t *testing.T) {
 	t.Logf("%d modules", linked)
 }
 
-// TestTheSameDigestFromAnotherFolder builds from two copies of the source.
-func TestTheSameDigestFromAnotherFolder(t *testing.T) {
+// TestBuild_IsReproducible builds from two copies of the source.
+func TestBuild_IsReproducible(t *testing.T) {
 	manifest, err := extension.ReadManifest(tree)
 	require.NoError(t, err)
 
@@ -222,8 +222,8 @@ func TestTheSameDigestFromAnotherFolder(t *testing.T) {
 	t.Log(digests[0])
 }
 
-// TestPushAndLoad: to a registry with the credentials of docker, and into an archive for docker load.
-func TestPushAndLoad(t *testing.T) {
+// TestImage_PushesAndLoads: to a registry with the credentials of docker, and into an archive for docker load.
+func TestImage_PushesAndLoads(t *testing.T) {
 	made, manifest := built(t)
 
 	index, err := image.Index(manifest, made)

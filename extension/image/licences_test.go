@@ -23,8 +23,8 @@ var update = flag.Bool("update", false, "write docs/licences.md anew")
 
 const licences = tree + "/docs/licences.md"
 
-// TestTheLicencesAreListed compares the list in docs/ with what is linked into the daemon.
-func TestTheLicencesAreListed(t *testing.T) {
+// TestLicences_AreListed compares the list in docs/ with what is linked into the daemon.
+func TestLicences_AreListed(t *testing.T) {
 	made, manifest := built(t)
 
 	binary, err := os.Open(filepath.Join(unpacked(t, made, manifest), extension.RootfsFolder, extension.BinaryPath))

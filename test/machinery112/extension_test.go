@@ -17,7 +17,7 @@ import (
 // unpackedEnv is a folder with what is in the image: make test-extension sets it.
 const unpackedEnv = "SPEGEL_GUARD_UNPACKED"
 
-func TestTalos112TakesTheImage(t *testing.T) {
+func TestImage_IsAcceptedByTalos112(t *testing.T) {
 	dir := os.Getenv(unpackedEnv)
 	if dir == "" {
 		t.Skip("make test-extension unpacks the image and runs this")
@@ -49,7 +49,7 @@ func TestTalos112TakesTheImage(t *testing.T) {
 	}
 }
 
-func TestTalos112TakesThePatches(t *testing.T) {
+func TestPatches_AreAcceptedByTalos112(t *testing.T) {
 	files, err := filepath.Glob("../../extension/patches/*.yaml")
 	if err != nil || len(files) != 4 {
 		t.Fatal(files, err)

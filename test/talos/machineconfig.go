@@ -18,24 +18,24 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/images"
 )
 
-// Address of the node in QEMU's user network (its DHCP server gives the first guest this one).
+// Address of the node in QEMU's user network: the first address of its DHCP server.
 const Address = "10.0.2.15"
 
 // pinnedPause lets the CRI make sandboxes from an image that was not pulled.
 var pinnedPause = fmt.Sprintf("[plugins.\"io.containerd.cri.v1.images\".pinned_images]\n  sandbox = %q\n", images.Pause.Reference())
 
-// cluster is the machine configuration of a control plane node, and what its administrator has.
+// cluster has the machine configuration of a control plane node and the credentials of its administrator.
 type cluster struct {
 	// document is the machine configuration in YAML.
 	document []byte
-	// secrets of the cluster: its authorities, for certificates of other roles.
+	// secrets of the cluster: its CAs, for certificates of other roles.
 	secrets *secrets.Bundle
 	// talosconfig of the administrator, without endpoints.
 	talosconfig *clientconfig.Config
 }
 
-// newCluster generates a machine configuration as "talosctl gen config" does. It is a control plane's, because a
-// worker waits for the control plane's trustd.
+// newCluster generates a machine configuration as "talosctl gen config" does. The node is a control plane, because a worker
+// waits for trustd of the control plane.
 func newCluster() (cluster, error) {
 	contract := config.TalosVersion1_13
 

@@ -100,7 +100,7 @@ func run() error {
 
 	for _, s := range scenarios() {
 		if err := record(filepath.Join(*dir, s.name+".jsonl"), s); err != nil {
-			return fmt.Errorf("failed to record %s: %w", s.name, err)
+			return fmt.Errorf("error recording %s: %w", s.name, err)
 		}
 	}
 

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheHarnessFailsWhenTheGuestDoes: a harness that cannot fail proves nothing about what runs in it.
-func TestTheHarnessFailsWhenTheGuestDoes(t *testing.T) {
+// TestRun_FailsWithGuest: a harness that cannot fail proves nothing about what runs in it.
+func TestRun_FailsWithGuest(t *testing.T) {
 	if os.Getenv("SPEGEL_GUARD_SELFTEST") == "" {
 		t.Skip("boots the VM four times (make test-vm)")
 	}
