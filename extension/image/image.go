@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package image assembles the Talos system extension as an OCI image: the same bytes for the same source,
-// whatever the folder and the day.
+// Package image builds the Talos system extension as a reproducible OCI image.
 package image
 
 import (
@@ -33,7 +32,7 @@ func annotations(manifest extensions.Metadata) map[string]string {
 	}
 }
 
-// New makes the image of one architecture from its files.
+// New returns the image of an architecture with files.
 func New(arch string, files extension.Files, manifest extensions.Metadata) (v1.Image, error) {
 	layer, err := layerOf(files)
 	if err != nil {
@@ -60,7 +59,7 @@ func New(arch string, files extension.Files, manifest extensions.Metadata) (v1.I
 	return annotated, nil
 }
 
-// Index puts the images of several architectures under one reference.
+// Index returns an index of the images of several architectures.
 func Index(manifest extensions.Metadata, images ...v1.Image) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 

@@ -25,8 +25,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension"
 )
 
-// layerOf packs files in the order of their names, with all folders above them, and nothing in it that is the
-// machine's own: no times, users or groups.
+// layerOf packs files sorted by name, and the folders above them, without times, users and groups.
 func layerOf(files extension.Files) (v1.Layer, error) {
 	var archive bytes.Buffer
 
@@ -65,7 +64,7 @@ func layerOf(files extension.Files) (v1.Layer, error) {
 	return tarball.LayerFromOpener(
 		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil },
 		tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithMediaType(types.OCILayer),
-		// Or it is compressed again for its digest, its size and each time it is written.
+		// Without the cache it is compressed for the digest, the size and each write.
 		tarball.WithCompressedCaching,
 	)
 }
@@ -93,10 +92,10 @@ func header(kind byte, name string, mode int64) *tar.Header {
 	return &tar.Header{Typeflag: kind, Name: name, Mode: mode, ModTime: time.Unix(0, 0).UTC(), Format: tar.FormatUSTAR}
 }
 
-// maxFile is the largest file that is unpacked.
+// maxFile is the largest file in bytes that is unpacked.
 const maxFile = 256 << 20
 
-// Unpack writes what is in an image below a folder, which must be empty, as Talos' imager does.
+// Unpack writes the files of an image below a folder, which must be empty, as Talos' imager does.
 func Unpack(image v1.Image, dir string) error {
 	stream := mutate.Extract(image)
 	defer stream.Close() //nolint:errcheck // read only

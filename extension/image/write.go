@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// WriteLayout writes an OCI image layout into a folder, which is made anew. Its index is the image's own: Talos'
-// imager (pkg/imager/profile, ociPath) looks for an architecture's image there, and in no index within it.
+// WriteLayout writes an OCI image layout into a folder, which it replaces. The index of the layout has the images: Talos' imager
+// (pkg/imager/profile, ociPath) does not read nested indexes.
 func WriteLayout(dir string, index v1.ImageIndex) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("failed to remove an older layout: %w", err)
@@ -50,7 +50,7 @@ func ReadLayout(dir, arch string) (v1.Image, error) {
 	return nil, fmt.Errorf("failed to read the layout: it has no image for %s", arch)
 }
 
-// WriteArchive writes images for docker load: a tag for each architecture, since such archives know no index.
+// WriteArchive writes images for docker load, with a tag for each architecture because such archives have no index.
 func WriteArchive(path, repository, version string, images map[string]v1.Image) error {
 	tags := map[name.Tag]v1.Image{}
 
@@ -70,7 +70,7 @@ func WriteArchive(path, repository, version string, images map[string]v1.Image) 
 	return nil
 }
 
-// Push puts the index into a registry, with the credentials that docker and podman have for it.
+// Push pushes the index to a registry with the credentials of docker or podman.
 func Push(ctx context.Context, reference string, index v1.ImageIndex) (digest name.Digest, err error) {
 	tag, err := name.NewTag(reference)
 	if err != nil {

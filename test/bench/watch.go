@@ -17,7 +17,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// watch opens a connection with a certificate of its own, and takes what talosctl get -w would of three types.
+// watch opens a connection with its own certificate and watches three types, as talosctl get -w does.
 func watch(ctx context.Context, guard *node.Guard, name string, watching *sync.WaitGroup) error {
 	client, err := guard.NewClient(ctx, guard.PKI, role.Reader)
 	if err != nil {
@@ -35,7 +35,7 @@ func watch(ctx context.Context, guard *node.Guard, name string, watching *sync.W
 	}
 
 	watching.Go(func() {
-		defer client.Close() //nolint:errcheck // it is over
+		defer client.Close() //nolint:errcheck // the watch has ended
 
 		for {
 			select {

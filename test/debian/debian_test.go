@@ -98,7 +98,7 @@ func TestKeyringOf_SelectsFile(t *testing.T) {
 	}
 }
 
-// TestUnpack_ReadsCacheWithoutNetwork gives a request whose answer the cache has. Its suite does not exist.
+// TestUnpack_ReadsCacheWithoutNetwork: the cache has the answer to the request, whose suite does not exist.
 func TestUnpack_ReadsCacheWithoutNetwork(t *testing.T) {
 	cache := t.TempDir()
 	req := request{suite: "none", packages: []string{"veth"}}
@@ -113,5 +113,5 @@ func TestUnpack_ReadsCacheWithoutNetwork(t *testing.T) {
 	assert.Equal(t, root, got)
 
 	_, err = UnpackOnly(t.Context(), cache, "none")
-	assert.ErrorContains(t, err, "no package given")
+	assert.ErrorContains(t, err, "no package is named")
 }

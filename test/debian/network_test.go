@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// needDebian skips a test that talks to Debian's mirror where that is not asked for.
+// needDebian skips a test that uses Debian's mirror, except in make test-vm.
 func needDebian(t *testing.T) {
 	t.Helper()
 

@@ -14,13 +14,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// unpackedEnv is a folder with what is in the image: make test-extension sets it.
+// unpackedEnv is the environment variable with the folder of the unpacked image. make test-extension sets it.
 const unpackedEnv = "SPEGEL_GUARD_UNPACKED"
 
 func TestImage_IsAcceptedByTalos112(t *testing.T) {
 	dir := os.Getenv(unpackedEnv)
 	if dir == "" {
-		t.Skip("make test-extension unpacks the image and runs this")
+		t.Skip("run make test-extension, which unpacks the image")
 	}
 
 	loaded, err := extensions.Load(dir)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRun_FailsWithGuest: a harness that cannot fail proves nothing about what runs in it.
+// TestRun_FailsWithGuest: vmrun fails if the program fails, the kernel crashes or the timeout passes.
 func TestRun_FailsWithGuest(t *testing.T) {
 	if os.Getenv("SPEGEL_GUARD_SELFTEST") == "" {
 		t.Skip("boots the VM four times (make test-vm)")
@@ -27,7 +27,7 @@ func TestRun_FailsWithGuest(t *testing.T) {
 		{"well", "2m", 0, "ends well"},
 		{"badly", "2m", 3, ""},
 		{"crash", "2m", 1, "sysrq triggered crash"},
-		{"never", "20s", 1, "time-out of 20s"},
+		{"never", "20s", 1, "timeout of 20s"},
 	} {
 		cmd := exec.CommandContext(t.Context(), "go", "run", "./test/vm/cmd/vmrun", "exec", "-timeout", test.timeout, "./test/vm/selftest", test.how)
 		cmd.Dir = "../.."
@@ -35,7 +35,7 @@ func TestRun_FailsWithGuest(t *testing.T) {
 
 		var exit *exec.ExitError
 
-		// `go run` tells a program's exit code on standard error and ends with 1 itself.
+		// "go run" prints the exit code of the program to standard error and exits with 1.
 		if test.code == 0 {
 			require.NoError(t, err, "%s", out)
 		} else {

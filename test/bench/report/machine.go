@@ -15,7 +15,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// machine is where it was measured.
+// machine describes the machine of the measurement.
 type machine struct {
 	Processor, Kernel, QEMU, Go string
 	Cores                       int

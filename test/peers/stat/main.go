@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Command stat watches cgroups as a program does that polls containerd/cgroups: Manager.Stat() of each, once per
-// interval. It is what the guard's benchmark compares with.
+// Command stat calls Manager.Stat() of containerd/cgroups for each cgroup once per interval. The benchmark compares the guard
+// with it.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 }
 
 func run() error {
-	interval := flag.Duration("interval", time.Second, "between two looks")
+	interval := flag.Duration("interval", time.Second, "time between two readings")
 	flag.Parse()
 
 	var managers []*cgroup2.Manager

@@ -16,7 +16,7 @@ type mountPoint struct {
 	flags                        uintptr
 }
 
-// mountAll mounts what a Talos node has mounted; cgroup2 with nsdelegate, as Talos does.
+// mountAll mounts the file systems of a Talos node, with nsdelegate for cgroup2.
 func mountAll() error {
 	if err := moveRoot(); err != nil {
 		return err
@@ -45,7 +45,7 @@ func mountAll() error {
 		}
 	}
 
-	// The environment every program of the plan inherits.
+	// All programs of the plan inherit this environment.
 	for key, value := range map[string]string{"PATH": "/usr/bin:/opt/cni/bin", "HOME": "/root", "TMPDIR": "/tmp"} {
 		if err := os.Setenv(key, value); err != nil {
 			return err
@@ -55,10 +55,8 @@ func mountAll() error {
 	return os.MkdirAll("/var/lib", 0o755)
 }
 
-// moveRoot puts a bind mount of the initial root over itself.
-//
-// pivot_root(2), which runc uses, refuses to work on the initial ramfs; on a mount above it it does.
-// The new root is shared, as systemd and machined leave it, because container mounts propagate.
+// moveRoot mounts the initial root over itself, because pivot_root(2), which runc uses, does not work on the initial ramfs. The
+// new root is shared, as with systemd and machined, because mounts of containers propagate.
 func moveRoot() error {
 	const target = "/.root"
 

@@ -2,7 +2,7 @@
 
 //go:build linux
 
-// Package kmod loads kernel modules in a guest, which has no modprobe.
+// Package kmod loads kernel modules in a guest without modprobe.
 package kmod
 
 import (
@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Load loads the module in a file. One that is loaded already is no error.
+// Load loads the module of a file. It does nothing if the module is loaded.
 func Load(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
