@@ -32,9 +32,9 @@ func TestDefaultsRoundTrip(t *testing.T) {
 	assert.Equal(t, config.Default(), cfg)
 }
 
-// TestTheREADMEShowsTheDefaults: the document printed there is the one in force without a document.
-func TestTheREADMEShowsTheDefaults(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+// TestDefault_IsShownInDocs: the document in docs/rules.md has the defaults.
+func TestDefault_IsShownInDocs(t *testing.T) {
+	readme, err := os.ReadFile("../../docs/rules.md")
 	require.NoError(t, err)
 
 	_, rest, ok := strings.Cut(string(readme), "```yaml\n")
