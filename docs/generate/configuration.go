@@ -56,7 +56,7 @@ Generated from pkg/config by ` + "`make generate`" + `: the comments, the defaul
 
 The document is ` + "`" + config.Path + "`" + `, on Talos a file of the ` + "`ExtensionServiceConfig`" + ` named ` + "`" + config.ServiceName + "`" + `. What it leaves
 out keeps its default; lists and maps are replaced as a whole. Every mistake is named, with its line, by
-` + "`spegelguardctl config validate FILE`" + ` and at the start. The README has the defaults as a document.
+` + "`spegelguardctl config validate FILE`" + ` and at the start. [rules.md](rules.md) has the defaults as a document.
 
 | field | default | allowed | meaning |
 | --- | --- | --- | --- |

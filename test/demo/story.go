@@ -29,7 +29,7 @@ type story struct {
 	ceiling   string
 	last      reading
 	free      average
-	capped    average
+	limited   average
 	after     string
 	throttled [2]uint64 // nr_throttled and nr_periods under the ceiling
 	guardCost string
@@ -171,7 +171,7 @@ func (s *story) collect(step average, now reading, state string) {
 	case now.cpuMax == s.original && (state == resources.StatePending || state == resources.StateFiring) && step.cores() > 0.4:
 		phase = &s.free
 	case now.cpuMax != s.original && state == resources.StateThrottled && now.nThrottled > s.last.nThrottled:
-		phase = &s.capped
+		phase = &s.limited
 		s.ceiling = now.cpuMax
 		s.throttled[0] += now.nThrottled - s.last.nThrottled
 		s.throttled[1] += now.periods - s.last.periods
@@ -273,15 +273,15 @@ func (s *story) sumUp() error {
 	fmt.Println("Results, from the kernel's counters:")
 	fmt.Printf("  running away    %.2f cores, %s TX (cpu.max %q)\n", s.free.cores(), s.free.tx(), s.original)
 	fmt.Printf("  under ceiling   %.2f cores, %s TX (cpu.max %q), %d of %d periods throttled for %.1f s\n",
-		s.capped.cores(), s.capped.tx(), s.ceiling, s.throttled[0], s.throttled[1], float64(throttledUsec)/1e6)
+		s.limited.cores(), s.limited.tx(), s.ceiling, s.throttled[0], s.throttled[1], float64(throttledUsec)/1e6)
 	fmt.Printf("  after release   cpu.max %q, the original value\n", s.after)
 	fmt.Printf("  bystander       cpu.max %q, unchanged\n", bystander)
 	fmt.Printf("  the guard       %s\n", s.guardCost)
 
 	switch {
-	case s.capped.seconds == 0 || s.free.seconds == 0:
+	case s.limited.seconds == 0 || s.free.seconds == 0:
 		return errors.New("a phase is missing")
-	case s.capped.cores() > 0.55 || s.capped.cores() >= s.free.cores():
+	case s.limited.cores() > 0.55 || s.limited.cores() >= s.free.cores():
 		return errors.New("usage exceeded the ceiling")
 	case s.after != s.original || bystander != s.original:
 		return errors.New("cpu.max was not restored")

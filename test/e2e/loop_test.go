@@ -246,7 +246,7 @@ func TestRelease_RestoresChangedOwnersLimit(t *testing.T) {
 	require.NoError(t, l.spegel.Resize(t.Context(), 90_000))
 	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
-	// The new limit equals the ceiling in millicores. The extra microsecond tells them apart.
+	// The new limit equals the ceiling in millicores. The extra microsecond distinguishes them.
 	require.NoError(t, l.spegel.Resize(t.Context(), 50_000))
 	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "50000 100000")
 

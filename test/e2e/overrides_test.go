@@ -81,7 +81,7 @@ func TestOverrides_ChangeRealCgroup(t *testing.T) {
 	l.runAway(t, l.spegel, l.peer)
 	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
-	_, err = l.operator(t).Release(ctx, &guardv1alpha1.ReleaseRequest{For: long, Reason: "I look at it"})
+	_, err = l.operator(t).Release(ctx, &guardv1alpha1.ReleaseRequest{For: long, Reason: "maintenance"})
 	require.NoError(t, err)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 

@@ -56,13 +56,15 @@ func TestPatches_AreAcceptedByTalos112(t *testing.T) {
 	}
 
 	for _, file := range files {
-		provider, err := configloader.NewFromFile(file)
-		if err != nil {
-			t.Fatal(file, err)
-		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			provider, err := configloader.NewFromFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
 
-		if documents := provider.ExtensionServiceConfigs(); len(documents) != 1 || documents[0].Name() != "spegel-guard" {
-			t.Error(file, documents)
-		}
+			if documents := provider.ExtensionServiceConfigs(); len(documents) != 1 || documents[0].Name() != "spegel-guard" {
+				t.Error(documents)
+			}
+		})
 	}
 }

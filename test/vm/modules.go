@@ -31,7 +31,7 @@ type Module struct {
 //
 // The dependencies are read from .modinfo ("depends=") of the modules, because the Debian package has no modules.dep: depmod
 // writes it at the installation.
-func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module, error) {
+func LoadModules(ctx context.Context, kernel Kernel, names []string) ([]Module, error) {
 	paths := map[string]string{}
 
 	err := filepath.WalkDir(kernel.Modules, func(path string, entry fs.DirEntry, err error) error {
@@ -86,7 +86,7 @@ func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module,
 		return nil
 	}
 
-	for _, name := range wanted {
+	for _, name := range names {
 		if err := load(name); err != nil {
 			return nil, fmt.Errorf("failed to read kernel module %s: %w", name, err)
 		}

@@ -29,23 +29,25 @@ func TestRun_FailsWithGuest(t *testing.T) {
 		{"crash", "2m", 1, "sysrq triggered crash"},
 		{"never", "20s", 1, "timeout of 20s"},
 	} {
-		cmd := exec.CommandContext(t.Context(), "go", "run", "./test/vm/cmd/vmrun", "exec", "-timeout", test.timeout, "./test/vm/selftest", test.how)
-		cmd.Dir = "../.."
-		out, err := cmd.CombinedOutput()
+		t.Run(test.how, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "go", "run", "./test/vm/cmd/vmrun", "exec", "-timeout", test.timeout, "./test/vm/selftest", test.how)
+			cmd.Dir = "../.."
+			out, err := cmd.CombinedOutput()
 
-		var exit *exec.ExitError
+			var exit *exec.ExitError
 
-		// "go run" prints the exit code of the program to standard error and exits with 1.
-		if test.code == 0 {
-			require.NoError(t, err, "%s", out)
-		} else {
-			require.True(t, errors.As(err, &exit), test.how)
-		}
+			// "go run" prints the exit code of the program to standard error and exits with 1.
+			if test.code == 0 {
+				require.NoError(t, err, "%s", out)
+			} else {
+				require.True(t, errors.As(err, &exit), test.how)
+			}
 
-		if test.code > 1 {
-			assert.Contains(t, string(out), "exit status 3")
-		}
+			if test.code > 1 {
+				assert.Contains(t, string(out), "exit status 3")
+			}
 
-		assert.Contains(t, string(out), test.says, test.how)
+			assert.Contains(t, string(out), test.says, test.how)
+		})
 	}
 }

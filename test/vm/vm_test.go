@@ -20,7 +20,9 @@ func TestModuleDepends_ReadsModinfo(t *testing.T) {
 		"\x00depends=\x00name=veth\x00":                         nil,
 		"no modinfo":                                            nil,
 	} {
-		assert.Equal(t, want, moduleDepends([]byte(data)), data)
+		t.Run(strings.ReplaceAll(data, "\x00", " "), func(t *testing.T) {
+			assert.Equal(t, want, moduleDepends([]byte(data)))
+		})
 	}
 }
 
