@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package docs_test holds the documents to what the code is.
+// Package docs_test compares the documents with the code.
 package docs_test
 
 import (
@@ -25,6 +25,7 @@ import (
 
 const root = ".."
 
+// all returns README and all documents.
 func all(t *testing.T) []doc.Document {
 	t.Helper()
 
@@ -34,7 +35,7 @@ func all(t *testing.T) []doc.Document {
 	return documents
 }
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestLinks_Exist(t *testing.T) {
 	for _, document := range all(t) {
 		for _, link := range document.Links {
 			path, _, _ := strings.Cut(link, "#")
@@ -45,8 +46,8 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// TestEachCommandIsChecked: a block of commands is told from one of text, and of each program somebody looks at it.
-func TestEachCommandIsChecked(t *testing.T) {
+// TestBlocks_HaveKnownPrograms: blocks of commands are marked as such, and a test checks the commands of each program.
+func TestBlocks_HaveKnownPrograms(t *testing.T) {
 	for _, document := range all(t) {
 		for _, block := range document.Blocks {
 			assert.Contains(t, []string{"", "sh", "console", "yaml"}, block.Language, document.Path)
@@ -64,7 +65,7 @@ func TestEachCommandIsChecked(t *testing.T) {
 	}
 }
 
-func TestMakeTargetsExist(t *testing.T) {
+func TestMakeTargets_Exist(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	require.NoError(t, err)
 
@@ -82,7 +83,7 @@ var (
 	patterns = regexp.MustCompile(`-run[ =]'?([\w|]+)'?`)
 )
 
-func TestGoCommandsNameWhatThereIs(t *testing.T) {
+func TestGoCommands_NamePackagesAndTests(t *testing.T) {
 	for _, document := range all(t) {
 		for _, command := range document.Commands() {
 			if command.Program() != "go" {
@@ -114,11 +115,11 @@ func assertTest(t *testing.T, dir, pattern, line string) {
 
 		return err == nil && regexp.MustCompile(`(?m)^func \w*(`+pattern+`)\w*\(t`).Match(source)
 	})
-	assert.True(t, found, "no test is named so: %s", line)
+	assert.True(t, found, "no test matches the pattern of %s", line)
 }
 
-// TestNamedTestsExist: a test that a document names for a claim is there.
-func TestNamedTestsExist(t *testing.T) {
+// TestSpans_NameExistingTests: every test that a document names exists.
+func TestSpans_NameExistingTests(t *testing.T) {
 	source := allTests(t)
 
 	for _, document := range all(t) {
@@ -149,7 +150,7 @@ func allTests(t *testing.T) string {
 	return source.String()
 }
 
-func TestConfigurationsAreValid(t *testing.T) {
+func TestConfigurations_AreValid(t *testing.T) {
 	for _, document := range all(t) {
 		for _, block := range document.Blocks {
 			if block.Language == "yaml" && !strings.HasPrefix(block.Text, "scrape_configs:") {
@@ -160,8 +161,8 @@ func TestConfigurationsAreValid(t *testing.T) {
 	}
 }
 
-// TestPromtoolOnTheScrapeConfiguration: Prometheus takes what the documents have for it.
-func TestPromtoolOnTheScrapeConfiguration(t *testing.T) {
+// TestScrapeConfiguration_PassesPromtool: Prometheus accepts the scrape configurations of the documents.
+func TestScrapeConfiguration_PassesPromtool(t *testing.T) {
 	promtool := os.Getenv("SPEGEL_GUARD_PROMTOOL")
 	if promtool == "" {
 		t.Skip("SPEGEL_GUARD_PROMTOOL is not set: make test-cli")
@@ -176,7 +177,7 @@ func TestPromtoolOnTheScrapeConfiguration(t *testing.T) {
 			}
 
 			path := filepath.Join(t.TempDir(), "prometheus.yml")
-			// Debian's is built without Kubernetes.
+			// Debian's promtool is built without service discovery of Kubernetes.
 			text := strings.ReplaceAll(block.Text, "kubernetes_sd_configs: [{role: node}]", "static_configs: [{targets: [node]}]")
 			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 
@@ -190,8 +191,8 @@ func TestPromtoolOnTheScrapeConfiguration(t *testing.T) {
 	assert.NotZero(t, found)
 }
 
-// TestReferencesAreGenerated: what make generate writes is what is there.
-func TestReferencesAreGenerated(t *testing.T) {
+// TestReferences_AreUpToDate: make generate would not change the generated documents.
+func TestReferences_AreUpToDate(t *testing.T) {
 	out := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "go", "run", "./docs/generate", "-out", out)
 	cmd.Dir = root
@@ -209,8 +210,8 @@ func TestReferencesAreGenerated(t *testing.T) {
 	}
 }
 
-// TestOperationsHasEveryValue: each state, condition, ceiling, action and alert is explained.
-func TestOperationsHasEveryValue(t *testing.T) {
+// TestOperations_ExplainsEachValue: operations.md has each state, condition, state of a ceiling, action and alert.
+func TestOperations_ExplainsEachValue(t *testing.T) {
 	operations, err := doc.Read("operations.md")
 	require.NoError(t, err)
 
@@ -219,14 +220,14 @@ func TestOperationsHasEveryValue(t *testing.T) {
 	require.Greater(t, len(values), 45)
 
 	for _, value := range values {
-		// Types of resources are named as constants, too.
+		// Types of resources are constants with these names, too.
 		if !strings.Contains(value, ".spegelguard.dev") {
 			assert.Contains(t, operations.Spans, value, "docs/operations.md does not explain %s", value)
 		}
 	}
 }
 
-// constants are the values of a package's constants whose names match.
+// constants returns the values of a package's string constants whose names match.
 func constants(t *testing.T, dir string, names *regexp.Regexp) []string {
 	t.Helper()
 

@@ -26,22 +26,22 @@ const (
 	LicencePath = "/usr/local/share/licenses/" + Name + "/LICENSE"
 )
 
-// Where things stand in the image.
+// Paths in the image.
 const (
 	ManifestFile = "/manifest.yaml"
 	RootfsFolder = "/rootfs"
 )
 
-// File in the image.
+// File is a file in the image.
 type File struct {
 	Data []byte
 	Mode fs.FileMode
 }
 
-// Files of the image by their paths in it.
+// Files has the files of the image by path.
 type Files map[string]File
 
-// Assemble puts together what is in the image: the built daemon, its bill of materials, and files of the source tree.
+// Assemble returns the files of the image: the daemon, its bill of materials, and files of the source tree.
 func Assemble(tree string, binary, sbom []byte) (Files, error) {
 	files := Files{
 		RootfsFolder + BinaryPath: {Data: binary, Mode: 0o755},
@@ -55,7 +55,7 @@ func Assemble(tree string, binary, sbom []byte) (Files, error) {
 	} {
 		data, err := os.ReadFile(filepath.Join(tree, source))
 		if err != nil {
-			return nil, fmt.Errorf("error reading a file of the extension: %w", err)
+			return nil, fmt.Errorf("failed to read a file of the extension: %w", err)
 		}
 
 		files[target] = File{Data: data, Mode: 0o644}
@@ -64,18 +64,18 @@ func Assemble(tree string, binary, sbom []byte) (Files, error) {
 	return files, nil
 }
 
-// ReadManifest reads the manifest of a source tree. Its version is the project's: the binaries, the image and
-// what clients are told come from it.
+// ReadManifest reads the manifest of a source tree. It has the version of the project: that of the binaries, the image and the
+// API.
 func ReadManifest(tree string) (extensions.Metadata, error) {
 	data, err := os.ReadFile(filepath.Join(tree, "manifest.yaml"))
 	if err != nil {
-		return extensions.Metadata{}, fmt.Errorf("error reading the manifest: %w", err)
+		return extensions.Metadata{}, fmt.Errorf("failed to read the manifest: %w", err)
 	}
 
 	var manifest extensions.Manifest
 
 	if err := yaml.Load(data, &manifest, yaml.WithKnownFields()); err != nil {
-		return extensions.Metadata{}, fmt.Errorf("error parsing the manifest: %w", err)
+		return extensions.Metadata{}, fmt.Errorf("failed to parse the manifest: %w", err)
 	}
 
 	return manifest.Metadata, nil

@@ -20,7 +20,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-func TestTheServiceFileIsTalos(t *testing.T) {
+func TestServiceFile_IsValid(t *testing.T) {
 	content, err := os.ReadFile(extension.Name + ".yaml")
 	require.NoError(t, err)
 
@@ -32,12 +32,12 @@ func TestTheServiceFileIsTalos(t *testing.T) {
 	assert.Equal(t, []services.Dependency{{Service: "cri"}}, spec.Depends,
 		"EPHEMERAL is mounted before the CRI starts; a dependency on a configuration would block the boot without one")
 
-	// Where Talos looks.
+	// Talos expects the files at these paths.
 	assert.Equal(t, filepath.Join(constants.ExtensionServiceConfigPath, spec.Name+".yaml"), extension.ServicePath)
 	assert.Equal(t, filepath.Join(constants.ExtensionServiceRootfsPath, spec.Name)+spec.Container.Entrypoint, extension.BinaryPath)
 	assert.Equal(t, filepath.Join(constants.ExtensionSPDXPath, spec.Name+".spdx.json"), extension.SBOMPath)
 
-	// Nothing but the hierarchy and the guard's own folder may be written to.
+	// Only the hierarchy and the guard's folder are writable.
 	for _, mount := range spec.Container.Mounts {
 		writable := mount.Source == "/sys/fs/cgroup" || mount.Source == "/run/spegel-guard"
 		assert.Equal(t, !writable, slices.Contains(mount.Options, "ro"), mount.Source)
@@ -57,7 +57,7 @@ var writableRoots = []string{"/run/", "/system/"}
 
 // TestServiceFile_MountSourcesCanBeCreated: machined creates missing sources (siderolabs/talos
 // internal/app/machined/pkg/system/services/extension.go, Runner). A source that it cannot create, on a file system that
-// may be read-only, fails the service for good, and with it the boot.
+// may be read-only, fails the service permanently and blocks the boot.
 func TestServiceFile_MountSourcesCanBeCreated(t *testing.T) {
 	content, err := os.ReadFile(extension.Name + ".yaml")
 	require.NoError(t, err)
@@ -77,20 +77,19 @@ func TestServiceFile_MountSourcesCanBeCreated(t *testing.T) {
 
 		destinations[mount.Source] = mount.Destination
 
-		// What is mounted on /var later must appear, and what is mounted there at the start must be read-only, too.
+		// File systems that are mounted below /var later must appear. Those mounted at the start must be read-only, too.
 		if mount.Source == "/var" {
 			assert.Subset(t, mount.Options, []string{"rbind", "rslave", "rro"})
 		}
 	}
 
-	// The daemon looks where the mounts are.
+	// The flags of the daemon name the mounts.
 	assert.Contains(t, spec.Container.Args, "-proc="+destinations["/proc"])
 	assert.Contains(t, spec.Container.Args, "-content="+destinations["/var"]+"/lib/containerd/io.containerd.content.v1.content")
 }
 
-// TestThePatchesAreMachineConfigurations puts each through Talos' configuration loader, and the document in it
-// through ours.
-func TestThePatchesAreMachineConfigurations(t *testing.T) {
+// TestPatches_AreMachineConfigurations parses each patch with Talos' configuration loader, and its document with pkg/config.
+func TestPatches_AreMachineConfigurations(t *testing.T) {
 	files, err := filepath.Glob("patches/*.yaml")
 	require.NoError(t, err)
 
@@ -113,7 +112,7 @@ func TestThePatchesAreMachineConfigurations(t *testing.T) {
 		cfg, err := config.Parse([]byte(mounted[config.Path]))
 		require.NoError(t, err, file)
 
-		// What the document names is there.
+		// The patch has the files that the document names.
 		if cfg.API.TLS.Source == config.TLSFiles {
 			assert.Contains(t, mounted, cfg.API.TLS.CA)
 			assert.Contains(t, mounted, cfg.API.TLS.Cert)

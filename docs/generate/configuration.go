@@ -52,7 +52,7 @@ Generated from pkg/config by ` + "`make generate`" + `: the comments, the defaul
 
 The document is ` + "`" + config.Path + "`" + `, on Talos a file of the ` + "`ExtensionServiceConfig`" + ` named ` + "`" + config.ServiceName + "`" + `. What it leaves
 out keeps its default; lists and maps are replaced as a whole. ` + "`spegelguardctl config validate FILE`" + ` lists every error with its
-line, and so does the guard when it starts. The README has the defaults as a document.
+line, and so does the guard when it starts. [rules.md](rules.md) has the defaults as a document.
 
 | field | default | allowed | meaning |
 | --- | --- | --- | --- |

@@ -16,11 +16,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension"
 )
 
-// TestTheARM64Binary runs what is in the image for arm64, under emulation.
-func TestTheARM64Binary(t *testing.T) {
+// TestARM64Binary_Runs runs the binary of the arm64 image in qemu-user.
+func TestARM64Binary_Runs(t *testing.T) {
 	qemu, dir := os.Getenv("SPEGEL_GUARD_QEMU_ARM64"), os.Getenv("SPEGEL_GUARD_UNPACKED")
 	if qemu == "" || dir == "" {
-		t.Skip("make test-extension fetches qemu and unpacks the image")
+		t.Skip("run make test-extension, which fetches QEMU and unpacks the image")
 	}
 
 	manifest, err := extension.ReadManifest(tree)

@@ -25,7 +25,7 @@ const (
 	version = module + "/service/internal/api.Version"
 )
 
-// Options of a build.
+// Options are options of Build.
 type Options struct {
 	// Tree is the source tree.
 	Tree string
@@ -33,7 +33,7 @@ type Options struct {
 	Tags string
 }
 
-// Build builds the daemon for an architecture and makes the image of it.
+// Build builds the daemon for an architecture and returns the image.
 func Build(ctx context.Context, arch string, options Options) (v1.Image, error) {
 	manifest, err := extension.ReadManifest(options.Tree)
 	if err != nil {
@@ -63,34 +63,34 @@ func Build(ctx context.Context, arch string, options Options) (v1.Image, error) 
 	return New(arch, files, manifest)
 }
 
-// toolchainOf is the Go that go.mod names: the compiler is a part of what is built.
+// toolchainOf returns the toolchain that go.mod names, because the binary depends on the compiler.
 func toolchainOf(ctx context.Context, tree string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "edit", "-json")
 	cmd.Dir = tree
 
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("error reading go.mod: %w", err)
+		return "", fmt.Errorf("failed to read go.mod: %w", err)
 	}
 
 	var mod struct{ Toolchain string }
 
 	if err := json.Unmarshal(out, &mod); err != nil || mod.Toolchain == "" {
-		return "", fmt.Errorf("error reading go.mod's toolchain (%q): %w", mod.Toolchain, err)
+		return "", fmt.Errorf("failed to read go.mod's toolchain (%q): %w", mod.Toolchain, err)
 	}
 
 	return mod.Toolchain, nil
 }
 
-// noTrace leaves out of gRPC what draws its traces on a page: nobody serves that, and its templates keep the linker
-// from leaving out what is not called, which is a fifth of the program.
+// noTrace is gRPC's build tag that excludes its trace page. The templates of that unused page prevent the linker from removing
+// dead code, a fifth of the program.
 const noTrace = "grpcnotrace"
 
-// compile builds the daemon: static, stripped, and without anything in it of the machine it is built on.
+// compile builds the daemon: static, stripped, and independent of the build machine.
 func compile(ctx context.Context, arch, stamp string, options Options) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "spegel-guard-extension-")
 	if err != nil {
-		return nil, fmt.Errorf("error making a folder to build in: %w", err)
+		return nil, fmt.Errorf("failed to create a folder to build in: %w", err)
 	}
 
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
@@ -105,12 +105,12 @@ func compile(ctx context.Context, arch, stamp string, options Options) ([]byte, 
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", noTrace+","+options.Tags,
 		"-ldflags", "-s -w -buildid= -X "+version+"="+stamp, "-o", out, daemon)
 	cmd.Dir = options.Tree
-	// What a person has set for their own builds must not be in this one, nor the Go that they happen to have.
+	// Settings of the user and the installed Go must not affect the result.
 	cmd.Env = append(os.Environ(), "GOTOOLCHAIN="+toolchain,
 		"CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOWORK=off")
 
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("error building the daemon for %s: %w: %s", arch, err, strings.TrimSpace(string(text)))
+		return nil, fmt.Errorf("failed to build the daemon for %s: %w: %s", arch, err, strings.TrimSpace(string(text)))
 	}
 
 	return os.ReadFile(out)

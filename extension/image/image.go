@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package image assembles the Talos system extension as an OCI image: the same bytes for the same source,
-// whatever the folder and the day.
+// Package image builds the Talos system extension as a reproducible OCI image.
 package image
 
 import (
@@ -33,7 +32,7 @@ func annotations(manifest extensions.Metadata) map[string]string {
 	}
 }
 
-// New makes the image of one architecture from its files.
+// New returns the image of an architecture with files.
 func New(arch string, files extension.Files, manifest extensions.Metadata) (v1.Image, error) {
 	layer, err := layerOf(files)
 	if err != nil {
@@ -44,30 +43,30 @@ func New(arch string, files extension.Files, manifest extensions.Metadata) (v1.I
 		OS: "linux", Architecture: arch, Created: v1.Time{Time: time.Unix(0, 0).UTC()}, RootFS: v1.RootFS{Type: "layers"},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("error making the image's configuration: %w", err)
+		return nil, fmt.Errorf("failed to create the image's configuration: %w", err)
 	}
 
 	image, err = mutate.AppendLayers(mutate.ConfigMediaType(image, types.OCIConfigJSON), layer)
 	if err != nil {
-		return nil, fmt.Errorf("error adding the layer: %w", err)
+		return nil, fmt.Errorf("failed to add the layer: %w", err)
 	}
 
 	annotated, ok := mutate.Annotations(image, annotations(manifest)).(v1.Image)
 	if !ok {
-		return nil, fmt.Errorf("error annotating the image: it is a %T", annotated)
+		return nil, fmt.Errorf("failed to annotate the image: unexpected type %T", annotated)
 	}
 
 	return annotated, nil
 }
 
-// Index puts the images of several architectures under one reference.
+// Index returns an index of the images of several architectures.
 func Index(manifest extensions.Metadata, images ...v1.Image) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 
 	for _, image := range images {
 		config, err := image.ConfigFile()
 		if err != nil {
-			return nil, fmt.Errorf("error reading an image's configuration: %w", err)
+			return nil, fmt.Errorf("failed to read an image's configuration: %w", err)
 		}
 
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
@@ -78,7 +77,7 @@ func Index(manifest extensions.Metadata, images ...v1.Image) (v1.ImageIndex, err
 
 	annotated, ok := mutate.Annotations(index, annotations(manifest)).(v1.ImageIndex)
 	if !ok {
-		return nil, fmt.Errorf("error annotating the index: it is a %T", annotated)
+		return nil, fmt.Errorf("failed to annotate the index: unexpected type %T", annotated)
 	}
 
 	return annotated, nil

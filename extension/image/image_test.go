@@ -40,12 +40,12 @@ import (
 
 const tree = "../.."
 
-// builtOnce is the same for all tests.
+// builtOnce builds the image once for all tests.
 var builtOnce = sync.OnceValues(func() (v1.Image, error) {
 	return image.Build(context.Background(), runtime.GOARCH, image.Options{Tree: tree})
 })
 
-// built is the image of this machine's architecture, with the real daemon in it.
+// built returns the image of this machine's architecture and the manifest.
 func built(t *testing.T) (v1.Image, extensions.Metadata) {
 	t.Helper()
 
@@ -58,7 +58,7 @@ func built(t *testing.T) (v1.Image, extensions.Metadata) {
 	return made, manifest
 }
 
-// unpacked goes the way of the imager: from an OCI layout to a folder.
+// unpacked writes the image as an OCI layout and unpacks that into a folder, as the imager does.
 func unpacked(t *testing.T, made v1.Image, manifest extensions.Metadata) string {
 	t.Helper()
 
@@ -80,8 +80,8 @@ func unpacked(t *testing.T, made v1.Image, manifest extensions.Metadata) string 
 	return dir
 }
 
-// TestTalosTakesTheImage puts what is in the image before Talos' own loader and checks.
-func TestTalosTakesTheImage(t *testing.T) {
+// TestImage_IsAcceptedByTalos checks the image with Talos' loader.
+func TestImage_IsAcceptedByTalos(t *testing.T) {
 	made, manifest := built(t)
 	dir := unpacked(t, made, manifest)
 
@@ -97,9 +97,9 @@ func TestTalosTakesTheImage(t *testing.T) {
 	}
 
 	old := semver.MustParse("1.11.9")
-	assert.Error(t, loaded.Validate(extensions.WithValidateConstraints(), extensions.WithTalosVersion(&old)), "the check can fail")
+	assert.Error(t, loaded.Validate(extensions.WithValidateConstraints(), extensions.WithTalosVersion(&old)), "an older Talos is accepted")
 
-	// Nothing but what belongs in it.
+	// The image has exactly these files.
 	var files []string
 
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -114,7 +114,7 @@ func TestTalosTakesTheImage(t *testing.T) {
 		extension.RootfsFolder + extension.LicencePath, extension.RootfsFolder + extension.SBOMPath,
 	}, files)
 
-	// The binary is static, knows its version and checks documents.
+	// The binary prints its version and validates documents.
 	binary := filepath.Join(dir, extension.RootfsFolder, extension.BinaryPath)
 
 	out, err := exec.CommandContext(t.Context(), binary, "version").CombinedOutput()
@@ -140,8 +140,8 @@ func TestTalosTakesTheImage(t *testing.T) {
 	assert.Equal(t, "MPL-2.0", annotations["org.opencontainers.image.licenses"])
 }
 
-// TestTheBillOfMaterials has every module that is linked in, each with a licence.
-func TestTheBillOfMaterials(t *testing.T) {
+// TestBuild_ListsModulesInSBOM: the bill of materials has every linked module with a licence.
+func TestBuild_ListsModulesInSBOM(t *testing.T) {
 	made, manifest := built(t)
 	dir := unpacked(t, made, manifest)
 
@@ -179,12 +179,12 @@ func TestTheBillOfMaterials(t *testing.T) {
 		assert.True(t, found, line)
 	}
 
-	assert.Len(t, document.Packages, linked+2, "the guard, Go's library, and the modules")
+	assert.Len(t, document.Packages, linked+2, "the guard, Go's standard library, and the modules")
 	t.Logf("%d modules", linked)
 }
 
-// TestTheSameDigestFromAnotherFolder builds from two copies of the source.
-func TestTheSameDigestFromAnotherFolder(t *testing.T) {
+// TestBuild_IsReproducible builds copies of the source in two folders and compares the digests.
+func TestBuild_IsReproducible(t *testing.T) {
 	manifest, err := extension.ReadManifest(tree)
 	require.NoError(t, err)
 
@@ -222,8 +222,8 @@ func TestTheSameDigestFromAnotherFolder(t *testing.T) {
 	t.Log(digests[0])
 }
 
-// TestPushAndLoad: to a registry with the credentials of docker, and into an archive for docker load.
-func TestPushAndLoad(t *testing.T) {
+// TestImage_PushesAndLoads pushes to a registry with credentials of docker, and writes an archive for docker load.
+func TestImage_PushesAndLoads(t *testing.T) {
 	made, manifest := built(t)
 
 	index, err := image.Index(manifest, made)
@@ -259,7 +259,7 @@ func TestPushAndLoad(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, want.String(), digest.DigestStr())
 
-	// What a node of this architecture pulls.
+	// A node of this architecture pulls this image.
 	pulled, err := remote.Image(digest, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}),
 		remote.WithAuthFromKeychain(authn.DefaultKeychain))
 	require.NoError(t, err)

@@ -25,8 +25,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension"
 )
 
-// layerOf packs files in the order of their names, with all folders above them, and nothing in it that is the
-// machine's own: no times, users or groups.
+// layerOf packs files sorted by name, and the folders above them, without times, users and groups.
 func layerOf(files extension.Files) (v1.Layer, error) {
 	var archive bytes.Buffer
 
@@ -50,22 +49,22 @@ func layerOf(files extension.Files) (v1.Layer, error) {
 		header.Size = int64(len(file.Data))
 
 		if err := w.WriteHeader(header); err != nil {
-			return nil, fmt.Errorf("error packing %s: %w", name, err)
+			return nil, fmt.Errorf("failed to pack %s: %w", name, err)
 		}
 
 		if _, err := w.Write(file.Data); err != nil {
-			return nil, fmt.Errorf("error packing %s: %w", name, err)
+			return nil, fmt.Errorf("failed to pack %s: %w", name, err)
 		}
 	}
 
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("error packing: %w", err)
+		return nil, fmt.Errorf("failed to pack: %w", err)
 	}
 
 	return tarball.LayerFromOpener(
 		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil },
 		tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithMediaType(types.OCILayer),
-		// Or it is compressed again for its digest, its size and each time it is written.
+		// Without the cache it is compressed for the digest, the size and each write.
 		tarball.WithCompressedCaching,
 	)
 }
@@ -83,7 +82,7 @@ func folders(w *tar.Writer, written map[string]bool, name string) error {
 	written[dir] = true
 
 	if err := w.WriteHeader(header(tar.TypeDir, strings.TrimPrefix(dir, "/")+"/", 0o755)); err != nil {
-		return fmt.Errorf("error packing %s: %w", dir, err)
+		return fmt.Errorf("failed to pack %s: %w", dir, err)
 	}
 
 	return nil
@@ -93,17 +92,17 @@ func header(kind byte, name string, mode int64) *tar.Header {
 	return &tar.Header{Typeflag: kind, Name: name, Mode: mode, ModTime: time.Unix(0, 0).UTC(), Format: tar.FormatUSTAR}
 }
 
-// maxFile is the largest file that is unpacked.
+// maxFile is the largest file in bytes that is unpacked.
 const maxFile = 256 << 20
 
-// Unpack writes what is in an image below a folder, which must be empty, as Talos' imager does.
+// Unpack writes the files of an image below a folder, which must be empty, as Talos' imager does.
 func Unpack(image v1.Image, dir string) error {
 	stream := mutate.Extract(image)
 	defer stream.Close() //nolint:errcheck // read only
 
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("error opening the folder to unpack to: %w", err)
+		return fmt.Errorf("failed to open the folder to unpack to: %w", err)
 	}
 
 	defer root.Close() //nolint:errcheck // nothing is left to be written
@@ -115,7 +114,7 @@ func Unpack(image v1.Image, dir string) error {
 		}
 
 		if err != nil {
-			return fmt.Errorf("error unpacking: %w", err)
+			return fmt.Errorf("failed to unpack: %w", err)
 		}
 
 		name := filepath.Clean(header.Name)
@@ -130,7 +129,7 @@ func Unpack(image v1.Image, dir string) error {
 		}
 
 		if err != nil {
-			return fmt.Errorf("error unpacking %s: %w", header.Name, err)
+			return fmt.Errorf("failed to unpack %s: %w", header.Name, err)
 		}
 	}
 }

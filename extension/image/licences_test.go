@@ -19,12 +19,12 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension/sbom"
 )
 
-var update = flag.Bool("update", false, "write docs/licences.md anew")
+var update = flag.Bool("update", false, "write docs/licences.md")
 
 const licences = tree + "/docs/licences.md"
 
-// TestTheLicencesAreListed compares the list in docs/ with what is linked into the daemon.
-func TestTheLicencesAreListed(t *testing.T) {
+// TestLicences_AreListed compares docs/licences.md with the modules that are linked into the daemon.
+func TestLicences_AreListed(t *testing.T) {
 	made, manifest := built(t)
 
 	binary, err := os.Open(filepath.Join(unpacked(t, made, manifest), extension.RootfsFolder, extension.BinaryPath))
@@ -37,10 +37,10 @@ func TestTheLicencesAreListed(t *testing.T) {
 
 	var text strings.Builder
 
-	text.WriteString("# Licences of what is in the image\n\n" +
-		"The modules that are linked into the daemon, and the licences of the texts in them, as\n" +
-		"[licensecheck](https://github.com/google/licensecheck) tells them. The image's bill of materials has the same.\n" +
-		"`go test ./extension/image -run Licences -update` writes this.\n\n| module | licence |\n|---|---|\n")
+	text.WriteString("# Licences of the image\n\n" +
+		"The modules that are linked into the daemon, and their licences as detected by\n" +
+		"[licensecheck](https://github.com/google/licensecheck). The image's bill of materials has the same list.\n" +
+		"`go test ./extension/image -run Licences -update` writes this document.\n\n| module | licence |\n|---|---|\n")
 
 	for _, module := range modules {
 		assert.NotEqual(t, sbom.NoAssertion, module.Licence, module.Path)

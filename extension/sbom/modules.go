@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package sbom says what the daemon is made of: the modules that are linked into it, and their licences.
+// Package sbom makes the bill of materials of the daemon: the modules that are linked into it, and their licences.
 package sbom
 
 import (
@@ -21,24 +21,24 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// Module that is linked into a binary.
+// Module is a module that is linked into a binary.
 type Module struct {
 	Path, Version string
-	// Sum is its checksum as go.sum has it (h1:...).
+	// Sum is its checksum in the form of go.sum (h1:...).
 	Sum string
-	// Licence as an SPDX expression; NOASSERTION when it could not be told.
+	// Licence is an SPDX expression, or NoAssertion if it is unknown.
 	Licence string
 }
 
-// NoAssertion is SPDX's word for what is not known.
+// NoAssertion is the SPDX value for an unknown licence.
 const NoAssertion = "NOASSERTION"
 
-// Modules reads from a binary what is linked into it, not from go.mod what might be, and finds the licences in the
-// module cache.
+// Modules returns the modules that are linked into a binary, from its build information, with their licences from the module
+// cache.
 func Modules(ctx context.Context, tree string, binary io.ReaderAt) ([]Module, error) {
 	info, err := buildinfo.Read(binary)
 	if err != nil {
-		return nil, fmt.Errorf("error reading the binary's build information: %w", err)
+		return nil, fmt.Errorf("failed to read the binary's build information: %w", err)
 	}
 
 	folders, err := folders(ctx, tree)
@@ -55,7 +55,7 @@ func Modules(ctx context.Context, tree string, binary io.ReaderAt) ([]Module, er
 
 		licence, err := licenceIn(folders[dep.Path+"@"+dep.Version])
 		if err != nil {
-			return nil, fmt.Errorf("error looking for the licence of %s: %w", dep.Path, err)
+			return nil, fmt.Errorf("failed to find the licence of %s: %w", dep.Path, err)
 		}
 
 		modules = append(modules, Module{Path: dep.Path, Version: dep.Version, Sum: dep.Sum, Licence: licence})
@@ -73,7 +73,7 @@ func folders(ctx context.Context, tree string) (map[string]string, error) {
 
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("error listing the modules: %w", err)
+		return nil, fmt.Errorf("failed to list the modules: %w", err)
 	}
 
 	found := map[string]string{}
@@ -84,17 +84,17 @@ func folders(ctx context.Context, tree string) (map[string]string, error) {
 		if err := decoder.Decode(&module); errors.Is(err, io.EOF) {
 			return found, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("error reading the list of modules: %w", err)
+			return nil, fmt.Errorf("failed to read the list of modules: %w", err)
 		}
 
 		found[module.Path+"@"+module.Version] = module.Dir
 	}
 }
 
-// enough of a file must be a licence's text for it to count.
+// enough is the least share in percent of a file that must be the text of a licence.
 const enough = 75
 
-// licenceIn tells the licences of the texts in a module's folder.
+// licenceIn returns the licences of the files in a module's folder.
 func licenceIn(dir string) (string, error) {
 	if dir == "" {
 		return NoAssertion, nil

@@ -13,8 +13,8 @@ import (
 	"github.com/spdx/tools-golang/spdx/v2/common"
 )
 
-// SPDX writes modules as an SPDX 2.3 document. It is the same for the same modules: its name space is made of
-// them, and its date is the beginning of time, since a date would be that of whoever built it.
+// SPDX returns an SPDX 2.3 document of the modules. It is reproducible: the namespace is a hash of the modules, and the date is
+// the Unix epoch.
 func SPDX(name, version, arch string, modules []Module) ([]byte, error) {
 	root := spdx.ElementID("Package-" + name)
 
@@ -47,7 +47,7 @@ func SPDX(name, version, arch string, modules []Module) ([]byte, error) {
 	var text bytes.Buffer
 
 	if err := json.Write(document, &text, json.Indent(" ")); err != nil {
-		return nil, fmt.Errorf("error writing the bill of materials: %w", err)
+		return nil, fmt.Errorf("failed to write the bill of materials: %w", err)
 	}
 
 	return text.Bytes(), nil
@@ -66,7 +66,7 @@ func modulePackage(id spdx.ElementID, module Module) *spdx.Package {
 		}},
 	}
 
-	// go.sum's hash is the SHA-256 of a list of the module's files: of no archive, so it goes where text goes.
+	// The hash of go.sum is of a list of files, not of an archive, so it is no SPDX checksum and stands in the comment.
 	if module.Sum != "" {
 		p.PackageComment = "go.sum " + module.Sum
 	}

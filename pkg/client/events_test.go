@@ -104,7 +104,7 @@ func TestNode_ExplainHasWhatACeilingWaitsFor(t *testing.T) {
 	got, err = node.Explain(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, got.Targets, 1)
-	assert.Nil(t, got.Targets[0].Desired)
+	assert.True(t, got.Targets[0].Desired.None())
 
 	_, err = node.Explain(t.Context(), "a/b/c")
 	assert.Equal(t, codes.NotFound, status.Code(err))

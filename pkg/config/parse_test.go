@@ -31,18 +31,18 @@ func TestMarshal_ReadsBackToSameValue(t *testing.T) {
 	assert.Equal(t, config.Default(), cfg)
 }
 
-// TestDefault_IsShownInREADME: the document in the README has the defaults.
-func TestDefault_IsShownInREADME(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+// TestDefault_IsShownInDocs: the document in rules.md has the defaults.
+func TestDefault_IsShownInDocs(t *testing.T) {
+	document, err := os.ReadFile("../../docs/rules.md")
 	require.NoError(t, err)
 
-	_, rest, ok := strings.Cut(string(readme), "```yaml\n")
+	_, rest, ok := strings.Cut(string(document), "```yaml\n")
 	require.True(t, ok)
 
-	document, _, ok := strings.Cut(rest, "```")
+	text, _, ok := strings.Cut(rest, "```")
 	require.True(t, ok)
 
-	cfg, err := config.Parse([]byte(document))
+	cfg, err := config.Parse([]byte(text))
 	require.NoError(t, err)
 	assert.Equal(t, config.Default(), cfg)
 }

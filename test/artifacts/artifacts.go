@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package artifacts keeps what the tests download and build between runs.
+// Package artifacts caches downloads and builds of the tests.
 package artifacts
 
 import (
@@ -11,12 +11,11 @@ import (
 	"path/filepath"
 )
 
-// CacheEnv names the environment variable that moves the artefact cache.
+// CacheEnv is the environment variable with the path of the cache.
 const CacheEnv = "SPEGEL_GUARD_CACHE"
 
-// CacheDir returns the folder that keeps downloaded and built artefacts between runs.
-//
-// It stands outside the work tree on purpose: a fresh clone on the same machine reuses it.
+// CacheDir returns the folder with downloads and builds of earlier runs. It is outside the work tree, so that all clones on
+// the machine share it.
 func CacheDir() (string, error) {
 	if dir := os.Getenv(CacheEnv); dir != "" {
 		return filepath.Abs(dir)
@@ -24,16 +23,14 @@ func CacheDir() (string, error) {
 
 	base, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("error finding the user cache folder (set %s): %w", CacheEnv, err)
+		return "", fmt.Errorf("failed to find the user cache folder (set %s): %w", CacheEnv, err)
 	}
 
 	return filepath.Join(base, "spegel-guard"), nil
 }
 
-// BuildOnce makes dir by running build on a temporary sibling, which becomes dir only when build succeeds.
-// It does nothing when dir exists.
-//
-// An interrupted or failed build therefore never leaves a half-filled cache entry behind.
+// BuildOnce creates dir by running build on a temporary folder, which is renamed to dir if build succeeds. It does nothing
+// if dir exists. An interrupted or failed build leaves no incomplete dir.
 func BuildOnce(dir string, build func(tmp string) error) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -55,7 +52,7 @@ func BuildOnce(dir string, build func(tmp string) error) error {
 	}
 
 	if err := os.Rename(tmp, dir); err != nil {
-		// Another run may have been faster; its result is as good as ours.
+		// Another run may have been faster, with the same result.
 		if _, statErr := os.Stat(dir); statErr == nil {
 			return nil
 		}
@@ -76,8 +73,8 @@ func Output(cmd *exec.Cmd) ([]byte, error) {
 	var exitErr *exec.ExitError
 
 	if errors.As(err, &exitErr) && len(exitErr.Stderr) > 0 {
-		return nil, fmt.Errorf("error running %v: %w: %s", cmd.Args, err, exitErr.Stderr)
+		return nil, fmt.Errorf("failed to run %v: %w: %s", cmd.Args, err, exitErr.Stderr)
 	}
 
-	return nil, fmt.Errorf("error running %v: %w", cmd.Args, err)
+	return nil, fmt.Errorf("failed to run %v: %w", cmd.Args, err)
 }

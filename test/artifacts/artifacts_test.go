@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBuildOnce_LeavesNothingBehindWhenItFails(t *testing.T) {
+func TestBuildOnce_RemovesFailedBuild(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache", "thing")
 
 	require.Error(t, BuildOnce(dir, func(string) error { return os.ErrInvalid }))
@@ -23,7 +23,7 @@ func TestBuildOnce_LeavesNothingBehindWhenItFails(t *testing.T) {
 	require.NoError(t, BuildOnce(dir, func(string) error { return os.ErrInvalid }), "built once")
 }
 
-func TestOutput_ErrorHoldsStandardError(t *testing.T) {
+func TestOutput_ErrorHasStandardError(t *testing.T) {
 	out, err := Output(exec.CommandContext(t.Context(), "sh", "-c", "echo result"))
 	require.NoError(t, err)
 	assert.Equal(t, "result\n", string(out))

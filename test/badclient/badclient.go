@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package badclient is clients that do what clients should not, for tests of what a server makes of it.
+// Package badclient provides misbehaving HTTP/2 clients for tests of servers.
 package badclient
 
 import (
@@ -18,14 +18,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Client speaks HTTP/2 itself. It answers pings and reads everything, but gives nothing of the flow-control
-// window back, so that what is sent to it stays with the server.
+// Client is an HTTP/2 client that answers pings and reads everything, but never updates the flow-control window, so that data
+// for it stays in the server.
 type Client struct {
 	conn   *tls.Conn
 	framer *http2.Framer
 	ended  chan error
 
-	mu     sync.Mutex // for writing: answers to pings come between
+	mu     sync.Mutex // for writing, because pings are answered in between
 	header bytes.Buffer
 	hpack  *hpack.Encoder
 	stream uint32
@@ -70,13 +70,13 @@ func (c *Client) read() {
 	}
 }
 
-// Ended has an error when the server has closed the connection.
+// Ended receives an error when the server has closed the connection.
 func (c *Client) Ended() <-chan error { return c.ended }
 
 // Close closes the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// Call opens a stream, sends the message if there is one, and returns the stream's number.
+// Call opens a stream, sends the message unless it is nil, and returns the id of the stream.
 func (c *Client) Call(method string, message proto.Message) (uint32, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,8 +118,8 @@ func (c *Client) Reset(id uint32) error {
 	return c.framer.WriteRSTStream(id, http2.ErrCodeCancel)
 }
 
-// RapidReset opens streams and resets them at once (CVE-2023-44487). It ends early when the server has had
-// enough of it, and returns how many there were.
+// RapidReset opens streams and resets them at once (CVE-2023-44487). It ends early if the server closes the connection, and
+// returns the number of streams.
 func (c *Client) RapidReset(method string, count int) int {
 	for i := range count {
 		id, err := c.Call(method, nil)
@@ -135,7 +135,7 @@ func (c *Client) RapidReset(method string, count int) int {
 	return count
 }
 
-// Ping sends pings without a pause, until the server has had enough or count is reached.
+// Ping sends pings without a pause, until the server closes the connection or count is reached.
 func (c *Client) Ping(count int) {
 	for range count {
 		c.mu.Lock()
@@ -148,8 +148,8 @@ func (c *Client) Ping(count int) {
 	}
 }
 
-// HalfOpen connects from an address, says nothing, and waits until the server closes the connection. It is an
-// error when the server does not.
+// HalfOpen connects from an address, sends nothing, and waits until the server closes the connection. It returns an error if
+// the server does not.
 func HalfOpen(from, endpoint string, patience time.Duration) error {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
 
@@ -168,9 +168,9 @@ func HalfOpen(from, endpoint string, patience time.Duration) error {
 
 	switch _, err := conn.Read(make([]byte, 1)); {
 	case err == nil:
-		return errors.New("the server had something to say")
+		return errors.New("the server has sent data")
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Errorf("the server still waits after %s", patience)
+		return fmt.Errorf("the server has not closed the connection after %s", patience)
 	default:
 		return nil
 	}

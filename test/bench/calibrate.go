@@ -16,7 +16,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/bench/result"
 )
 
-// calibrate does the same work on every machine, so that two of them can be compared.
+// calibrate measures the same work on every machine, so that machines can be compared.
 func calibrate(_ context.Context, found *result.Guest) error {
 	engine := policy.New(config.Default().Policy(), policy.Options{})
 	sample := policy.Sample{}
@@ -45,7 +45,7 @@ func calibrate(_ context.Context, found *result.Guest) error {
 			sample.CPU.Total += 0.25
 			engine.Step(sample)
 		}),
-		PreadNanoseconds: nanoseconds(func() { unix.Pread(fd, buf, 0) }), //nolint:errcheck // it is read all the same
+		PreadNanoseconds: nanoseconds(func() { unix.Pread(fd, buf, 0) }), //nolint:errcheck // only the time counts
 		SwitchNanoseconds: nanoseconds(func() {
 			there <- struct{}{}
 			<-back
@@ -55,7 +55,7 @@ func calibrate(_ context.Context, found *result.Guest) error {
 	return nil
 }
 
-// nanoseconds is the best of some tries: what disturbs only adds.
+// nanoseconds returns the best time of several runs, because disturbances only add time.
 func nanoseconds(do func()) float64 {
 	best := 0.0
 

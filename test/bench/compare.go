@@ -28,7 +28,7 @@ import (
 const (
 	root = "/sys/fs/cgroup"
 	path = "spegel-guard-bench"
-	// What is promised.
+	// Goals of the comparison.
 	mostOverBare    = 1.2
 	leastUnderStat  = 10
 	comparingRounds = 5
@@ -42,7 +42,7 @@ type contender struct {
 	allocs int64
 }
 
-// compare runs the ways to sample in turns, and takes the best of each: what disturbs only adds.
+// compare runs the ways to sample in turns and takes the best time of each, because disturbances only add time.
 func compare(_ context.Context, found *result.Guest) error {
 	contenders, err := contenders()
 	if err != nil {
@@ -52,7 +52,7 @@ func compare(_ context.Context, found *result.Guest) error {
 	for range comparingRounds {
 		for _, c := range contenders {
 			if err := c.round(); err != nil {
-				return fmt.Errorf("error in %s: %w", c.name, err)
+				return fmt.Errorf("%s failed: %w", c.name, err)
 			}
 		}
 	}
@@ -66,11 +66,11 @@ func compare(_ context.Context, found *result.Guest) error {
 	cgroupPart, whole, bare, stat := contenders[0], contenders[1], contenders[2], contenders[3]
 	overBare, underStat := whole.best/bare.best, stat.best/cgroupPart.best
 
-	fmt.Printf("\na whole sample is %.2f times its bare system calls (promised: at most %.1f)\n", overBare, mostOverBare)
-	fmt.Printf("cgroup2.Manager.Stat() is %.1f times the cgroup part (promised: at least %d)\n\n", underStat, leastUnderStat)
+	fmt.Printf("\na whole sample takes %.2f times as long as its system calls alone (goal: at most %.1f)\n", overBare, mostOverBare)
+	fmt.Printf("cgroup2.Manager.Stat() takes %.1f times as long as the cgroup part (goal: at least %d)\n\n", underStat, leastUnderStat)
 
 	if cgroupPart.allocs != 0 || overBare > mostOverBare || underStat < leastUnderStat {
-		return errors.New("a promise is not kept")
+		return errors.New("a goal is not met")
 	}
 
 	return nil
@@ -171,13 +171,13 @@ func sampleCgroup(reader *cgroup.Reader) error {
 	_, pids := reader.Pids()
 
 	if !current || !peak || !events || !pids {
-		return errors.New("the kernel does not have every file")
+		return errors.New("the kernel does not provide all files of the cgroup")
 	}
 
 	return nil
 }
 
-// podNamespace is a network namespace with the links of a pod: loopback and one more.
+// podNamespace creates a network namespace with the interfaces of a pod: loopback and one more.
 func podNamespace() (*netns.Namespace, error) {
 	type answer struct {
 		namespace *netns.Namespace
@@ -201,7 +201,7 @@ func podNamespace() (*netns.Namespace, error) {
 		}
 
 		if err != nil {
-			answers <- answer{err: fmt.Errorf("error making a pod's network: %w", err)}
+			answers <- answer{err: fmt.Errorf("failed to create a pod's network: %w", err)}
 
 			return
 		}
@@ -215,7 +215,7 @@ func podNamespace() (*netns.Namespace, error) {
 	return got.namespace, got.err
 }
 
-// bare makes a sample's system calls and looks at nothing that they return, but for the answer's end.
+// bare makes the system calls of a sample and parses nothing except the end of the netlink answer.
 type bare struct {
 	files   []int
 	socket  *nl.NetlinkSocket

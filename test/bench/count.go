@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	// watchedFor is a whole number of every interval of the guard's but the rarest.
+	// watchedFor is a multiple of every interval of the guard except the longest.
 	watchedFor = 60 * time.Second
 	tick       = time.Second
 )
 
-// count runs the guard beside a calm spegel with the default configuration, and counts its system calls per tick.
+// count runs the guard with the default configuration and an idle target, and counts its system calls per tick.
 func count(ctx context.Context, n *node.Node, found *result.Guest) error {
 	fmt.Println("Counting the guard's system calls ...")
 
@@ -45,17 +45,17 @@ func count(ctx context.Context, n *node.Node, found *result.Guest) error {
 	strace.Stderr = nil
 
 	if err := strace.Start(); err != nil {
-		return fmt.Errorf("error starting strace: %w", err)
+		return fmt.Errorf("failed to start strace: %w", err)
 	}
 
 	time.Sleep(watchedFor)
 
-	// On an interrupt it lets go of the guard and writes its table.
+	// On an interrupt it detaches from the guard and writes its table.
 	if err := strace.Process.Signal(os.Interrupt); err != nil {
 		return err
 	}
 
-	strace.Wait() //nolint:errcheck // it ends by the signal
+	strace.Wait() //nolint:errcheck // the signal ends it
 
 	data, err := os.ReadFile(table)
 	if err != nil {
@@ -66,7 +66,7 @@ func count(ctx context.Context, n *node.Node, found *result.Guest) error {
 
 	total := regexp.MustCompile(`(?m)^\s*(\d+)\s.*total$`).FindSubmatch(data)
 	if total == nil {
-		return fmt.Errorf("strace wrote no total:\n%s", data)
+		return fmt.Errorf("the table of strace has no total:\n%s", data)
 	}
 
 	calls, err := strconv.ParseFloat(string(total[1]), 64)
@@ -76,7 +76,7 @@ func count(ctx context.Context, n *node.Node, found *result.Guest) error {
 
 	found.CallsPerTick = calls / (watchedFor.Seconds() / tick.Seconds())
 
-	fmt.Printf("system calls per tick of %s: %.1f, all of them: sampling, deciding, discovery, the node, /metrics, Go's runtime\n",
+	fmt.Printf("system calls per tick of %s: %.1f, including discovery, the node, /metrics and Go's runtime\n",
 		tick, found.CallsPerTick)
 
 	_, _, err = guard.Stop(ctx)

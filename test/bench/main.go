@@ -2,11 +2,11 @@
 
 //go:build linux
 
-// Command bench measures in the test machine what the guard costs: a sample side by side with what it could cost at
-// least and with the library the field uses, the system calls of a tick, and what the whole guard takes beside
-// other watchers of the same containers.
+// Command bench measures the cost of the guard in the test machine: the time of a sample, compared with its system calls alone
+// and with containerd/cgroups, the system calls of a tick, the usage compared with other watchers of the same containers, and
+// the reaction time.
 //
-// Its output is for people; the line that begins with result.Mark is for the report.
+// The report (test/bench/report) reads the line of the output that begins with result.Mark.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 )
 
 func main() {
-	only := flag.String("only", "", "one part alone: calibrate, which runs on every machine, compare, count, usages, watched or reactions")
+	only := flag.String("only", "", "run one part: calibrate (on any machine), compare, count, usages, watched or reactions")
 	flag.Parse()
 	testing.Init()
 
@@ -49,14 +49,14 @@ func run(ctx context.Context, only string) error {
 		}
 
 		if err := step.do(ctx, &found); err != nil {
-			return fmt.Errorf("error in %s: %w", step.name, err)
+			return fmt.Errorf("%s failed: %w", step.name, err)
 		}
 	}
 
 	return write(found)
 }
 
-// theNode is started once, by the first step that needs it.
+// onNode starts the node for the first step that needs it.
 var theNode *node.Node
 
 func onNode(do func(context.Context, *node.Node, *result.Guest) error) func(context.Context, *result.Guest) error {

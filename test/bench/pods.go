@@ -13,7 +13,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// runPods runs calm pods of spegel's.
+// runPods runs idle pods of spegel.
 func runPods(ctx context.Context, n *node.Node, count int) ([]*node.Pod, error) {
 	pods := make([]*node.Pod, 0, count)
 
@@ -39,13 +39,13 @@ func runPods(ctx context.Context, n *node.Node, count int) ([]*node.Pod, error) 
 
 func removePods(pods []*node.Pod) {
 	for _, pod := range pods {
-		pod.Remove(context.Background()) //nolint:errcheck // the machine is about to go
+		pod.Remove(context.Background()) //nolint:errcheck // the machine is about to end
 	}
 }
 
-// startGuard waits until it has seen its targets.
+// startGuard starts the guard and waits until its state is ok.
 func startGuard(ctx context.Context, n *node.Node, document string) (*node.Guard, error) {
-	if err := node.ForgetDecisions(); err != nil {
+	if err := node.RemoveSavedState(); err != nil {
 		return nil, err
 	}
 

@@ -17,14 +17,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// tripping trips at the first sample above the threshold, holds a second, lifts the ceiling, and trips again.
+// tripping is a configuration that trips at the first sample above the threshold, probes after a second, and trips again.
 const tripping = `
 interval: 100ms
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 100m, for: 0s, window: 1s}]
 ceiling: {cpu: 500m, floor: 100m, hold: 1s, releaseAfter: 1s, probe: 1s, backoff: {factor: 1, max: 1s}}
 `
 
-// reactions counts the time from the sample to cpu.max as the guard says it: the same clock, in the kernel's order.
+// reactions collects the reaction times that the guard reports: from the start of a sample to the write of cpu.max.
 func reactions(ctx context.Context, n *node.Node, found *result.Guest) error {
 	pods, err := runPods(ctx, n, 1)
 	if err != nil {
@@ -38,7 +38,7 @@ func reactions(ctx context.Context, n *node.Node, found *result.Guest) error {
 		trips          int
 	}{
 		{"without evidence", tripping + "evidence: {limit: 0}\n", 100},
-		{"with evidence, the default", tripping, 20},
+		{"with evidence (default)", tripping, 20},
 	} {
 		taken, err := trips(ctx, n, pods[0], c.document, c.trips)
 		if err != nil {
@@ -89,7 +89,7 @@ func trips(ctx context.Context, n *node.Node, pod *node.Pod, document string, co
 	for len(taken) < count {
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("only %d trips: %w\n--- guard ---\n%s", len(taken), ctx.Err(), guard.Log)
+			return nil, fmt.Errorf("only %d trips were observed: %w\n--- guard ---\n%s", len(taken), ctx.Err(), guard.Log)
 		case event := <-actions:
 			if action, ok := event.Resource.(*resources.GuardAction); ok && event.Type == state.Created && action.TypedSpec().Reaction > 0 {
 				taken = append(taken, action.TypedSpec().Reaction)

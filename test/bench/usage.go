@@ -24,10 +24,10 @@ func inCgroup(fd int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
 }
 
-// settle is how long all of them may start up, which is not counted.
+// settle is the time for start-up, which is not measured.
 const settle = 10 * time.Second
 
-// usages lets the guard and its peers watch the same calm containers at the same time.
+// usages measures the guard and other watchers that watch the same idle containers at the same time.
 func usages(ctx context.Context, n *node.Node, found *result.Guest) error {
 	for _, targets := range []int{1, 10} {
 		pods, err := runPods(ctx, n, targets)
@@ -93,7 +93,7 @@ func usage(ctx context.Context, n *node.Node, pods []*node.Pod, interval, over t
 	return used, err
 }
 
-// startPeers starts what else watches containers.
+// startPeers starts the other watchers.
 func startPeers(ctx context.Context, pods []*node.Pod, interval time.Duration) ([]*watcher, error) {
 	stat := []string{"/usr/bin/peer-stat", "-interval", interval.String()}
 	for _, pod := range pods {
@@ -123,7 +123,7 @@ func startPeers(ctx context.Context, pods []*node.Pod, interval time.Duration) (
 	return watchers, nil
 }
 
-// scrape asks the node exporter as Prometheus does.
+// scrape requests /metrics of the node exporter, as Prometheus does.
 func scrape(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -142,15 +142,15 @@ func scrape(ctx context.Context, interval time.Duration) {
 
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			continue // it starts
+			continue // it is starting
 		}
 
-		io.Copy(io.Discard, response.Body) //nolint:errcheck // it was asked, which is what counts
+		io.Copy(io.Discard, response.Body) //nolint:errcheck // only the request counts
 		response.Body.Close()              //nolint:errcheck // read only
 	}
 }
 
-// measure takes what all of them use meanwhile.
+// measure returns the usage of all watchers during a time.
 func measure(watchers []*watcher, interval time.Duration, targets int, over time.Duration) ([]result.Usage, error) {
 	before := make([]time.Duration, len(watchers))
 	began := time.Now()
@@ -159,7 +159,7 @@ func measure(watchers []*watcher, interval time.Duration, targets int, over time
 
 	for i, w := range watchers {
 		if before[i], err = w.processor(); err != nil {
-			return nil, fmt.Errorf("error reading what %s uses: %w", w.who, err)
+			return nil, fmt.Errorf("failed to read the usage of %s: %w", w.who, err)
 		}
 	}
 
@@ -171,22 +171,22 @@ func measure(watchers []*watcher, interval time.Duration, targets int, over time
 	for i, w := range watchers {
 		after, err := w.processor()
 		if err != nil {
-			return nil, fmt.Errorf("error reading what %s uses: %w", w.who, err)
+			return nil, fmt.Errorf("failed to read the usage of %s: %w", w.who, err)
 		}
 
 		used[i] = result.Usage{Who: w.who, Interval: interval, Targets: targets, Cores: (after - before[i]).Seconds() / passed.Seconds()}
 
 		if used[i].Memory, err = w.memory(); err != nil {
-			return nil, fmt.Errorf("error reading the memory of %s: %w", w.who, err)
+			return nil, fmt.Errorf("failed to read the memory of %s: %w", w.who, err)
 		}
 
-		fmt.Printf("  %-34s %7.3f %% of a core, %5.1f MiB resident, %5.1f of it anonymous\n", w.who, 100*used[i].Cores, used[i].RSSMiB, used[i].AnonymousMiB)
+		fmt.Printf("  %-34s %7.3f %% of a core, %5.1f MiB resident, of which %5.1f MiB anonymous\n", w.who, 100*used[i].Cores, used[i].RSSMiB, used[i].AnonymousMiB)
 	}
 
 	return used, nil
 }
 
-// watched is the guard's memory with clients over TLS.
+// watched measures the memory of the guard with clients over TLS.
 func watched(ctx context.Context, n *node.Node, found *result.Guest) error {
 	const watchers = 10
 
@@ -213,7 +213,7 @@ func watched(ctx context.Context, n *node.Node, found *result.Guest) error {
 		}
 	}
 
-	// Somebody scrapes it, too.
+	// Prometheus scrapes it, too.
 	time.Sleep(time.Minute)
 
 	w := watcher{path: guard.CgroupPath}
@@ -223,7 +223,7 @@ func watched(ctx context.Context, n *node.Node, found *result.Guest) error {
 		return err
 	}
 
-	fmt.Printf("\nwith TLS and %d watchers: %.1f MiB resident, %.1f of it anonymous, %.1f at the most\n", watchers,
+	fmt.Printf("\nwith TLS and %d watchers: %.1f MiB resident, of which %.1f MiB anonymous; peak %.1f MiB\n", watchers,
 		found.Watched.RSSMiB, found.Watched.AnonymousMiB, found.Watched.PeakMiB)
 
 	cancel()

@@ -17,11 +17,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// watch opens a connection with a certificate of its own, and takes what talosctl get -w would of three types.
+// watch opens a connection with its own certificate and watches three types, as talosctl get -w does.
 func watch(ctx context.Context, guard *node.Guard, name string, watching *sync.WaitGroup) error {
 	client, err := guard.NewClient(ctx, guard.PKI, role.Reader)
 	if err != nil {
-		return fmt.Errorf("error connecting %s: %w", name, err)
+		return fmt.Errorf("failed to connect %s: %w", name, err)
 	}
 
 	events := make(chan state.Event)
@@ -30,12 +30,12 @@ func watch(ctx context.Context, guard *node.Guard, name string, watching *sync.W
 		resources.NewGuardStatus(resources.GuardStatusID).Metadata(), resources.NewTargetStats("").Metadata(), resources.NewRuleStatus("").Metadata(),
 	} {
 		if err := client.COSI.WatchKind(ctx, kind, events); err != nil {
-			return fmt.Errorf("error watching: %w", err)
+			return fmt.Errorf("failed to watch: %w", err)
 		}
 	}
 
 	watching.Go(func() {
-		defer client.Close() //nolint:errcheck // it is over
+		defer client.Close() //nolint:errcheck // the watch has ended
 
 		for {
 			select {

@@ -20,7 +20,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// watcher is a program that watches containers, in a cgroup that is its alone.
+// watcher is a program that watches containers, in its own cgroup.
 type watcher struct {
 	who string
 	// path of the cgroup, relative to the root.
@@ -30,7 +30,7 @@ type watcher struct {
 	done chan error
 }
 
-// start runs a program in a cgroup of its own from its first instruction on.
+// start runs a program in its own cgroup from its first instruction on.
 func start(ctx context.Context, who string, args ...string) (*watcher, error) {
 	w := &watcher{who: who, path: "bench-" + filepath.Base(args[0])}
 	dir := filepath.Join(node.CgroupRoot, w.path)
@@ -51,7 +51,7 @@ func start(ctx context.Context, who string, args ...string) (*watcher, error) {
 	w.cmd.SysProcAttr = inCgroup(int(fd.Fd()))
 
 	if err := w.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("error starting %s: %w", who, err)
+		return nil, fmt.Errorf("failed to start %s: %w", who, err)
 	}
 
 	w.done = make(chan error, 1)
@@ -61,7 +61,7 @@ func start(ctx context.Context, who string, args ...string) (*watcher, error) {
 	return w, nil
 }
 
-// stop ends it, and says when it had ended already: nothing would have been measured.
+// stop ends the program. It returns an error if the program has ended before, because the measurement is void then.
 func (w *watcher) stop() error {
 	if w.cmd == nil {
 		return nil
@@ -69,7 +69,7 @@ func (w *watcher) stop() error {
 
 	select {
 	case err := <-w.done:
-		return fmt.Errorf("%s has ended by itself (%w)\n%s", w.who, err, w.log.String())
+		return fmt.Errorf("%s ended during the measurement: %w\n%s", w.who, err, w.log.String())
 	default:
 	}
 
@@ -82,7 +82,7 @@ func (w *watcher) stop() error {
 	return nil
 }
 
-// processor is the time its cgroup has used.
+// processor returns the CPU time that its cgroup has used.
 func (w *watcher) processor() (time.Duration, error) {
 	data, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.path, "cpu.stat"))
 	if err != nil {
@@ -94,7 +94,7 @@ func (w *watcher) processor() (time.Duration, error) {
 	return time.Duration(stat.UsageUsec) * time.Microsecond, err
 }
 
-// memory is what its processes have resident, in MiB.
+// memory returns the resident memory of its processes.
 func (w *watcher) memory() (found result.Memory, err error) {
 	procs, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.path, "cgroup.procs"))
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/artifacts"
 )
 
-// mirror is Debian's own.
+// mirror is Debian's mirror.
 const mirror = "http://deb.debian.org/debian"
 
-// client runs apt with everything that it reads and writes below one folder.
+// client runs apt with all its files below one folder.
 type client struct {
 	dir   string
 	suite string
@@ -43,13 +43,13 @@ func newClient(ctx context.Context, dir, suite, keyring string) (client, error) 
 		}
 	}
 
-	// Without Error-Mode apt-get goes on when a list cannot be fetched, and finds fewer packages later.
+	// Without Error-Mode apt-get ignores a list that cannot be fetched, and finds fewer packages later.
 	_, err := c.run(ctx, "apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any")
 
 	return c, err
 }
 
-// configuration keeps apt away from the host's files. The host's hooks and preferences do not run either.
+// configuration makes apt ignore the files of the host, including its hooks and preferences.
 func configuration(dir string) string {
 	var text strings.Builder
 
@@ -71,7 +71,7 @@ func configuration(dir string) string {
 		{"APT::Architecture", "amd64"},
 		{"APT::Architectures", "amd64"},
 		{"APT::Install-Recommends", "false"},
-		// apt's own user could not write below the cache of another one.
+		// The user _apt cannot write into the cache of another user.
 		{"APT::Sandbox::User", "root"},
 		{"Acquire::Languages", "none"},
 		{"Acquire::Retries", "3"},
@@ -83,7 +83,7 @@ func configuration(dir string) string {
 	return text.String()
 }
 
-// sources lists the suite, and under backports the release that they build on.
+// sources lists the suite and, for backports, the release that they extend.
 func sources(suite, keyring string) string {
 	var text strings.Builder
 
@@ -105,7 +105,7 @@ func release(suite string) string {
 
 func (c client) archives() string { return filepath.Join(c.dir, "archives") }
 
-// run returns the standard output of one of apt's programs.
+// run runs a program of apt and returns its standard output.
 func (c client) run(ctx context.Context, program string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(),
@@ -116,7 +116,7 @@ func (c client) run(ctx context.Context, program string, args ...string) ([]byte
 	return artifacts.Output(cmd)
 }
 
-// arguments are those by which apt-get downloads what a request is for.
+// arguments returns the arguments with which apt-get downloads the packages of a request.
 func (c client) arguments(ctx context.Context, req request) ([]string, error) {
 	args := []string{"download", "-qq"}
 
@@ -146,7 +146,7 @@ func (c client) arguments(ctx context.Context, req request) ([]string, error) {
 	return args, nil
 }
 
-// resolve asks apt which files it would download.
+// resolve returns the files that apt would download.
 func (c client) resolve(ctx context.Context, args []string) (packageFiles, error) {
 	out, err := c.run(ctx, "apt-get", append([]string{"--print-uris"}, args...)...)
 	if err != nil {

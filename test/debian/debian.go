@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package debian fetches packages of a given Debian release and unpacks them into the cache.
+// Package debian fetches packages of a Debian release and unpacks them into the cache.
 //
-// Nothing is installed: apt's client runs with a configuration, package lists and archives of its own, so
-// the host's are left alone and may be of any release. apt verifies the packages by Debian's archive keys.
+// Nothing is installed: apt runs with its own configuration, package lists and archives, so the host may have any release and
+// is not changed. apt verifies the packages with Debian's archive keys.
 package debian
 
 import (
@@ -20,47 +20,45 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/artifacts"
 )
 
-// Releases that packages are taken from.
+// Releases of the packages.
 const (
 	// Trixie is Debian 13.
 	Trixie = "trixie"
-	// TrixieBackports has newer versions of some packages; what they depend on may come from Trixie.
+	// TrixieBackports has newer versions of some packages. Their dependencies may come from Trixie.
 	TrixieBackports = "trixie-backports"
 )
 
-// Unpack returns the folder with the files of the packages and of everything that they depend on.
-// Recommended packages are left out.
+// Unpack returns a folder with the files of the packages and their dependencies, without recommended packages.
 //
-// A package is a name, or several separated by "|" of which the first that the release has is taken. A "*" in
-// a name stands for any text; the newest name that matches is taken.
+// A package is a name, or alternatives separated by "|" of which the first in the release is used. A "*" in a name matches any
+// text, and the newest name that matches is used.
 //
-// The folder's name depends on the packages' contents, so it can be a key for what is made from it. The cache
-// keeps both the folder and the answer to the request: a second call needs no network. To move on to newer
-// packages, remove the folder "debian" of the cache.
+// The name of the folder depends on the contents of the packages, so it can be the key of a cache. A second call needs no
+// network. To get newer packages, remove the folder "debian" of the cache.
 func Unpack(ctx context.Context, cache, suite string, packages ...string) (string, error) {
 	return unpack(ctx, cache, request{suite: suite, packages: packages, dependencies: true})
 }
 
-// UnpackOnly is Unpack without what the packages depend on.
+// UnpackOnly is like Unpack without dependencies.
 func UnpackOnly(ctx context.Context, cache, suite string, packages ...string) (string, error) {
 	return unpack(ctx, cache, request{suite: suite, packages: packages})
 }
 
-// request says what is to be unpacked.
+// request describes the packages to unpack.
 type request struct {
 	suite        string
 	packages     []string
 	dependencies bool
 }
 
-// key is the same for the same request.
+// key returns a hash of the request.
 func (r request) key() string {
 	return digest(fmt.Sprintf("%s\n%t\n%s\n", r.suite, r.dependencies, strings.Join(r.packages, "\n")))
 }
 
 func unpack(ctx context.Context, cache string, req request) (string, error) {
 	if len(req.packages) == 0 {
-		return "", errors.New("error unpacking Debian packages: no package given")
+		return "", errors.New("failed to unpack Debian packages: no package is named")
 	}
 
 	base := filepath.Join(cache, "debian")
@@ -74,7 +72,7 @@ func unpack(ctx context.Context, cache string, req request) (string, error) {
 
 	root, list, err := fetch(ctx, base, req)
 	if err != nil {
-		return "", fmt.Errorf("error fetching %s of Debian %s: %w", strings.Join(req.packages, ", "), req.suite, err)
+		return "", fmt.Errorf("failed to fetch %s of Debian %s: %w", strings.Join(req.packages, ", "), req.suite, err)
 	}
 
 	return root, writeFile(answer, list)
@@ -129,14 +127,14 @@ func fetch(ctx context.Context, base string, req request) (root, list string, er
 			}
 		}
 
-		// The folder of a temporary name is for its owner alone; programs of other users read this one.
+		// A temporary folder is readable only by its owner. Programs of other users read this one.
 		return os.Chmod(tmp, 0o755)
 	})
 
 	return root, list, err
 }
 
-// rootFolder is where the packages of a list are unpacked.
+// rootFolder returns the folder of the unpacked packages of a list.
 func rootFolder(base, list string) string {
 	return filepath.Join(base, "roots", digest(list))
 }
@@ -153,7 +151,7 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// writeFile replaces a file in one step, so that nobody reads half of it.
+// writeFile replaces a file atomically.
 func writeFile(name, text string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestChoose(t *testing.T) {
+func TestChoose_SelectsPackage(t *testing.T) {
 	names := []string{
 		"linux-image-6.18.9-cloud-amd64", "linux-image-6.18.15-cloud-amd64", "linux-image-6.18.15-amd64",
 		"linux-image-6.19.1-cloud-amd64", "veth",
@@ -38,7 +38,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func TestParseURIs(t *testing.T) {
+func TestParseURIs_ReadsPackages(t *testing.T) {
 	const line = "'http://deb.debian.org/debian/pool/main/v/veth_1%3a2_amd64.deb' veth_1%3a2_amd64.deb 100 SHA256:ab\n"
 
 	for _, test := range []struct {
@@ -60,7 +60,7 @@ func TestParseURIs(t *testing.T) {
 	}
 }
 
-func TestSources(t *testing.T) {
+func TestSources_ListsSuites(t *testing.T) {
 	for suite, want := range map[string]string{
 		Trixie: "deb [signed-by=/k] http://deb.debian.org/debian trixie main\n",
 		TrixieBackports: "deb [signed-by=/k] http://deb.debian.org/debian trixie main\n" +
@@ -70,7 +70,7 @@ func TestSources(t *testing.T) {
 	}
 }
 
-func TestKeyringOf(t *testing.T) {
+func TestKeyringOf_SelectsFile(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		files []string
@@ -98,8 +98,8 @@ func TestKeyringOf(t *testing.T) {
 	}
 }
 
-// TestUnpack_KeptPackagesNeedNoNetwork gives a request whose answer the cache has. Its suite does not exist.
-func TestUnpack_KeptPackagesNeedNoNetwork(t *testing.T) {
+// TestUnpack_ReadsCacheWithoutNetwork: the cache has the answer to the request, whose suite does not exist.
+func TestUnpack_ReadsCacheWithoutNetwork(t *testing.T) {
 	cache := t.TempDir()
 	req := request{suite: "none", packages: []string{"veth"}}
 	list := packageFiles{{name: "veth_1_all.deb", hash: "SHA256:ab"}}.String()
@@ -113,5 +113,5 @@ func TestUnpack_KeptPackagesNeedNoNetwork(t *testing.T) {
 	assert.Equal(t, root, got)
 
 	_, err = UnpackOnly(t.Context(), cache, "none")
-	assert.ErrorContains(t, err, "no package given")
+	assert.ErrorContains(t, err, "no package is named")
 }

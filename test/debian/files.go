@@ -20,7 +20,7 @@ type packageFile struct {
 
 type packageFiles []packageFile
 
-// String lists the files in the order of their names, one a line.
+// String lists the files sorted by name, one per line.
 func (f packageFiles) String() string {
 	lines := make([]string, 0, len(f))
 
@@ -33,7 +33,7 @@ func (f packageFiles) String() string {
 	return strings.Join(lines, "")
 }
 
-// parseURIs reads what apt-get --print-uris writes: 'URI' NAME SIZE HASH.
+// parseURIs parses the output of apt-get --print-uris: 'URI' NAME SIZE HASH.
 func parseURIs(text string) (packageFiles, error) {
 	var files packageFiles
 
@@ -57,7 +57,7 @@ func parseURIs(text string) (packageFiles, error) {
 	return files, nil
 }
 
-// choose returns the name that the first satisfiable alternative of spec stands for.
+// choose returns the package that matches the first possible alternative of spec.
 func choose(spec string, names []string) (string, error) {
 	for alternative := range strings.SplitSeq(spec, "|") {
 		pattern := strings.TrimSpace(alternative)

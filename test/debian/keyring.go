@@ -19,8 +19,8 @@ const (
 
 // findKeyring returns the file with the archive keys of the suite's release.
 //
-// The host's own keyring is used when it has them. An older one is not touched: the host's apt downloads the
-// newest keyring package of the host's release, and verifies it by the keys that the host trusts.
+// It is the keyring of the host if that has the keys. Otherwise the host's apt downloads the newest keyring package of the
+// host's release and verifies it with the keys that the host trusts. The host's keyring is not changed.
 func findKeyring(ctx context.Context, dir, suite string) (string, error) {
 	return keyringBelow(ctx, "/", dir, suite)
 }
@@ -62,8 +62,8 @@ func keyringBelow(ctx context.Context, host, dir, suite string) (string, error) 
 	return keyring, nil
 }
 
-// keyringOf looks for a keyring below root. The package has one file for each release besides the one with all
-// keys; its name shows whether the release is covered.
+// keyringOf returns the keyring below root. The package has a file with all keys and one for each release, whose name shows
+// whether the release is covered.
 func keyringOf(root, suite string) (string, bool) {
 	folder := filepath.Join(root, keyringFolder)
 

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// needDebian skips a test that talks to Debian's mirror where that is not asked for.
+// needDebian skips a test that uses Debian's mirror, except in make test-vm.
 func needDebian(t *testing.T) {
 	t.Helper()
 
@@ -48,7 +48,7 @@ func TestUnpack_UnknownPackageFails(t *testing.T) {
 	assert.ErrorContains(t, err, "Unable to locate package")
 }
 
-func TestNewClient_RefusesUnknownSignature(t *testing.T) {
+func TestNewClient_RejectsUnknownSignature(t *testing.T) {
 	needDebian(t)
 
 	keyring := filepath.Join(t.TempDir(), "empty.gpg")
@@ -58,7 +58,7 @@ func TestNewClient_RefusesUnknownSignature(t *testing.T) {
 	assert.ErrorContains(t, err, "is not signed")
 }
 
-func TestKeyringBelow_FetchesKeysThatTheHostLacks(t *testing.T) {
+func TestKeyringBelow_FetchesMissingKeys(t *testing.T) {
 	needDebian(t)
 
 	dir := t.TempDir()

@@ -2,10 +2,10 @@
 
 //go:build linux
 
-// Command demo plays the incident in the test machine and shows what the guard makes of it, second by second.
+// Command demo replays the incident in the test machine and prints the reaction of the guard every second.
 //
-// Every figure it prints as a fact is read from the kernel by the demo itself (cpu.stat, cpu.max,
-// /proc/<pid>/net/dev); rule and guard states come from the guard's API over mutual TLS.
+// It reads the figures from the kernel (cpu.stat, cpu.max, /proc/<pid>/net/dev), and the states of rules and guard from the
+// guard's API over mutual TLS.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 	}
 }
 
-// document is the incident's configuration with seconds for minutes.
+// document is the configuration of the incident with seconds instead of minutes.
 const document = `
 interval: 500ms
 rules:
@@ -64,9 +64,9 @@ func run(ctx context.Context) error {
 	}
 
 	fmt.Printf("  spegel     %s, cgroup %s\n", spegel.IP, spegel.Cgroup)
-	fmt.Printf("  bystander  %s, as busy as spegel, but no spegel\n", bystander.IP)
+	fmt.Printf("  bystander  %s, as busy as spegel, but not a target\n", bystander.IP)
 	fmt.Println("  guard      cgroup", guard.CgroupPath)
-	fmt.Println("Rules, with seconds for the incident's minutes:")
+	fmt.Println("Configuration, with seconds instead of the incident's minutes:")
 	fmt.Println("  " + strings.ReplaceAll(strings.TrimSpace(document), "\n", "\n  "))
 	fmt.Println()
 

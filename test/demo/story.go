@@ -29,13 +29,13 @@ type story struct {
 	ceiling   string
 	last      reading
 	free      average
-	capped    average
+	limited   average
 	after     string
 	throttled [2]uint64 // nr_throttled and nr_periods under the ceiling
 	guardCost string
 }
 
-// reading is what the kernel says at one moment.
+// reading has the kernel's counters at one moment.
 type reading struct {
 	at                  time.Time
 	usageUsec, tx       uint64
@@ -43,7 +43,7 @@ type reading struct {
 	cpuMax              string
 }
 
-// average collects the rates of a phase.
+// average has the totals of a phase.
 type average struct {
 	seconds, coreSeconds, bytes float64
 }
@@ -90,7 +90,7 @@ func (s *story) play(ctx context.Context) error {
 	}
 }
 
-// runAwayWhenDue lets both pods burst; they stop by themselves when the burst is over.
+// runAwayWhenDue starts the load of both pods, which ends by itself after the burst.
 func (s *story) runAwayWhenDue(ctx context.Context) error {
 	if s.runsAway || time.Since(s.start) < calmBefore {
 		return nil
@@ -98,7 +98,7 @@ func (s *story) runAwayWhenDue(ctx context.Context) error {
 
 	s.runsAway = true
 
-	s.event(fmt.Sprintf("spegel runs away: 1,053 blobs advertised over and over, for the next %s; the bystander does the same", burst))
+	s.event(fmt.Sprintf("spegel runs away: it advertises 1,053 blobs without end for the next %s; so does the bystander", burst))
 
 	for from, to := range map[*node.Pod]*node.Pod{s.spegel: s.bystander, s.bystander: s.spegel} {
 		err := from.Steer(ctx, map[string]any{
@@ -116,7 +116,7 @@ func (s *story) event(text string) {
 	fmt.Printf("%4.0fs  >>> %s\n", time.Since(s.start).Seconds(), text)
 }
 
-// tick reads, prints and collects one second.
+// tick reads the counters, prints them and adds them to the phase. It runs once a second.
 func (s *story) tick(ctx context.Context) (bool, error) {
 	now, err := s.read()
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *story) tick(ctx context.Context) (bool, error) {
 	return true, err
 }
 
-// collect adds a second to the phase it wholly belongs to.
+// collect adds a second to its phase. A second that belongs to two phases is ignored.
 func (s *story) collect(step average, now reading, state string) {
 	var phase *average
 
@@ -171,7 +171,7 @@ func (s *story) collect(step average, now reading, state string) {
 	case now.cpuMax == s.original && (state == resources.StatePending || state == resources.StateFiring) && step.cores() > 0.4:
 		phase = &s.free
 	case now.cpuMax != s.original && state == resources.StateThrottled && now.nThrottled > s.last.nThrottled:
-		phase = &s.capped
+		phase = &s.limited
 		s.ceiling = now.cpuMax
 		s.throttled[0] += now.nThrottled - s.last.nThrottled
 		s.throttled[1] += now.periods - s.last.periods
@@ -210,7 +210,7 @@ func (s *story) rules(ctx context.Context) (map[string]string, error) {
 	return states, nil
 }
 
-// actions prints what the guard did since the last second.
+// actions prints the actions of the last second.
 func (s *story) actions(ctx context.Context) error {
 	list, err := safe.StateListAll[*resources.GuardAction](ctx, s.guard.Client.COSI)
 	if err != nil {
@@ -228,7 +228,7 @@ func (s *story) actions(ctx context.Context) error {
 	return nil
 }
 
-// cost is what the guard itself has used since its start; it must be read while it runs.
+// cost returns the CPU time and the peak memory of the guard, which must be running.
 func (s *story) cost() (string, error) {
 	usec, err := node.CPUStat(s.guard.CgroupPath, "usage_usec")
 	if err != nil {
@@ -240,7 +240,7 @@ func (s *story) cost() (string, error) {
 		return "", err
 	}
 
-	return fmt.Sprintf("%.1f core-seconds on the emulated processor, %s of memory at the most", float64(usec)/1e6, humanize.Bytes(peak)), nil
+	return fmt.Sprintf("%.1f core-seconds on the emulated processor, %s peak memory", float64(usec)/1e6, humanize.Bytes(peak)), nil
 }
 
 func (s *story) read() (reading, error) {
@@ -257,37 +257,37 @@ func (s *story) read() (reading, error) {
 	return r, errors.Join(errs[:]...)
 }
 
-// sumUp says what happened, and is an error when it is not what should have.
+// sumUp prints the results. It returns an error if the loop did not close.
 func (s *story) sumUp() error {
 	bystander, err := node.CPUMax(s.bystander.Cgroup)
 	if err != nil {
 		return err
 	}
 
-	heldBack, err := node.CPUStat(s.spegel.Cgroup, "throttled_usec")
+	throttledUsec, err := node.CPUStat(s.spegel.Cgroup, "throttled_usec")
 	if err != nil {
 		return err
 	}
 
 	fmt.Println()
-	fmt.Println("What happened, from the kernel's own counters:")
+	fmt.Println("Results, from the kernel's counters:")
 	fmt.Printf("  running away    %.2f cores, %s TX (cpu.max %q)\n", s.free.cores(), s.free.tx(), s.original)
-	fmt.Printf("  under ceiling   %.2f cores, %s TX (cpu.max %q), %d of %d periods throttled, %.1f s held back\n",
-		s.capped.cores(), s.capped.tx(), s.ceiling, s.throttled[0], s.throttled[1], float64(heldBack)/1e6)
-	fmt.Printf("  after release   cpu.max %q, as it was\n", s.after)
-	fmt.Printf("  bystander       cpu.max %q, never touched\n", bystander)
+	fmt.Printf("  under ceiling   %.2f cores, %s TX (cpu.max %q), %d of %d periods throttled for %.1f s\n",
+		s.limited.cores(), s.limited.tx(), s.ceiling, s.throttled[0], s.throttled[1], float64(throttledUsec)/1e6)
+	fmt.Printf("  after release   cpu.max %q, the original value\n", s.after)
+	fmt.Printf("  bystander       cpu.max %q, unchanged\n", bystander)
 	fmt.Printf("  the guard       %s\n", s.guardCost)
 
 	switch {
-	case s.capped.seconds == 0 || s.free.seconds == 0:
+	case s.limited.seconds == 0 || s.free.seconds == 0:
 		return errors.New("a phase is missing")
-	case s.capped.cores() > 0.55 || s.capped.cores() >= s.free.cores():
-		return errors.New("the ceiling did not hold")
+	case s.limited.cores() > 0.55 || s.limited.cores() >= s.free.cores():
+		return errors.New("usage exceeded the ceiling")
 	case s.after != s.original || bystander != s.original:
-		return errors.New("something was left behind")
+		return errors.New("cpu.max was not restored")
 	}
 
-	fmt.Println("The loop closed: seen, capped, calmed down, released.")
+	fmt.Println("The loop closed: detected, throttled, released, restored.")
 
 	return nil
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package doc reads the project's documents the way its readers do: the blocks of commands in them, what the
-// commands are said to print, and where links lead.
+// Package doc parses the project's documents: blocks of commands with their output, code spans and links.
 package doc
 
 import (
@@ -21,27 +20,27 @@ import (
 type Block struct {
 	// Language after the fence: console, sh, yaml, or nothing.
 	Language string
-	// Stage is what the comment right before the block says: <!-- loop: throttled -->.
+	// Stage is the name in a comment before the block: <!-- loop: throttled -->.
 	Stage string
 	Text  string
 }
 
-// Command is one line that a reader would type, and what is printed below it.
+// Command is a command line and its output.
 type Command struct {
 	Line, Output string
 }
 
-// Document is a file.
+// Document is a Markdown file.
 type Document struct {
 	Path   string
 	Blocks []Block
-	// Links that do not leave the repository.
+	// Links to files of the repository.
 	Links []string
-	// Spans of code within a sentence.
+	// Spans of code in sentences.
 	Spans []string
 }
 
-// All are README and every document of the project, given its root.
+// All reads README and all documents in docs below the root of the project.
 func All(root string) ([]Document, error) {
 	paths, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
@@ -62,14 +61,14 @@ func All(root string) ([]Document, error) {
 	return all, nil
 }
 
-// Program is the first word of a command.
+// Program returns the first word of a command.
 func (c Command) Program() string {
 	program, _, _ := strings.Cut(c.Line, " ")
 
 	return program
 }
 
-// Words takes a line apart; quotes hold words together.
+// Words splits a line at spaces outside of double quotes.
 func Words(line string) []string {
 	var found []string
 
@@ -84,7 +83,7 @@ func Words(line string) []string {
 	return found
 }
 
-// Commands are those of all its blocks of commands, and the spans of which program is the first word of several.
+// Commands returns the commands of all blocks, and the spans that begin with a known program and have arguments.
 func (d Document) Commands() []Command {
 	var commands []Command
 
@@ -103,15 +102,15 @@ func (d Document) Commands() []Command {
 	return commands
 }
 
-// Programs are those that documents may tell readers to run, and what runs or checks the commands.
+// Programs has the programs of commands in documents, and the tests that run or check them.
 var Programs = map[string]string{
-	"make":           "docs: the target exists",
-	"go":             "docs: the package exists, and the tests that are named",
-	"spegelguardctl": "cmd/spegelguardctl, TestCommand_RunsAsDocumented: run against a fleet",
-	"talosctl":       "service/internal/api, TestTalosctl_RunsAsDocumented: gets are run, of others the flags are compared with its help; README's in the test machine",
-	"spegel-guard":   "docs: restore and config validate, which tests of their own run",
-	"docker":         "nothing: no image can be pulled where this is tested",
-	"crane":          "nothing: there is no registry where this is tested",
+	"make":           "docs: the target must exist",
+	"go":             "docs: packages and tests must exist",
+	"spegelguardctl": "cmd/spegelguardctl: run against a fleet",
+	"talosctl":       "service/internal/api: get is run, flags of other commands are compared with the help; test/e2e runs the commands of README",
+	"spegel-guard":   "extension and service: tests of restore and config validate",
+	"docker":         "not checked: the tests cannot pull images",
+	"crane":          "not checked: the tests have no registry",
 }
 
 var stage = regexp.MustCompile(`^<!-- loop: (.*) -->`)
@@ -120,7 +119,7 @@ var stage = regexp.MustCompile(`^<!-- loop: (.*) -->`)
 func Read(path string) (Document, error) {
 	source, err := os.ReadFile(path)
 	if err != nil {
-		return Document{}, fmt.Errorf("error reading a document: %w", err)
+		return Document{}, fmt.Errorf("failed to read a document: %w", err)
 	}
 
 	document := Document{Path: path}
@@ -163,8 +162,8 @@ func stageBefore(node ast.Node, source []byte) string {
 	return ""
 }
 
-// Commands are the block's. In a console block they begin with "$ ", and what follows is their output; in others
-// each line is one, and a backslash at its end goes on.
+// Commands returns the commands of the block. In a console block they begin with "$ " and their output follows. In other blocks
+// each line is a command, and a backslash at its end continues it.
 func (b Block) Commands() []Command {
 	var commands []Command
 
@@ -191,7 +190,7 @@ func (b Block) Commands() []Command {
 	return commands
 }
 
-// withoutComment leaves out what explains a command.
+// withoutComment removes the comment of a line.
 func withoutComment(line string) string {
 	if before, _, ok := strings.Cut(line, " # "); ok {
 		line = before
@@ -212,8 +211,8 @@ var (
 	spaces      = regexp.MustCompile(`[ \t]+`)
 )
 
-// Alike is a text without what differs from run to run: figures, times, ids, and how wide columns are. Two outputs
-// that are alike say the same.
+// Alike replaces what differs between runs: figures, times, ids and the width of columns. Outputs with equal results are
+// equivalent.
 func Alike(output string) string {
 	output = identifiers.ReplaceAllString(output, "ID")
 	output = durations.ReplaceAllString(output, "#")

@@ -17,7 +17,7 @@ const text = "# Title\n\nSee [there](other.md), [far](https://example.org) and `
 	"<!-- loop: calm -->\n```console\n$ talosctl get spegel > out.yaml\nNODE   STATE\nn1     ok\n$ true\n```\n\n" +
 	"```sh\nmake demo    # a minute\n# nothing\ngo run x \\\n  ./y\n```\n\n```yaml\nmode: observe\n```\n"
 
-func TestADocumentIsReadAsItsReadersDo(t *testing.T) {
+func TestRead_FindsBlocksAndLinks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.md")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 
@@ -36,7 +36,7 @@ func TestADocumentIsReadAsItsReadersDo(t *testing.T) {
 	assert.Equal(t, []string{"a", "b c", "d"}, doc.Words(`a "b c" d`))
 }
 
-func TestOutputsAreAlikeButForFigures(t *testing.T) {
+func TestAlike_IgnoresFigures(t *testing.T) {
 	assert.Equal(t, doc.Alike("ok   265m   1.4 MB/s   2026-01-05T03:04:05Z"), doc.Alike("ok  1800m  870 kB/s  2026-11-25T13:14:15Z\n"))
 	assert.Equal(t, doc.Alike("for 10m0s 5f2a5f2a5f2a"), doc.Alike("for 9.5s 0123456789ab"))
 	assert.NotEqual(t, doc.Alike("ok 265m"), doc.Alike("throttled 265m"))

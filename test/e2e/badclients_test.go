@@ -29,15 +29,15 @@ import (
 
 const (
 	idleWatchers, slowWatchers = 1000, 200
-	// maxGuardMegabytes is what the whole service may take at the most, under all of it: 140 to 160 were seen,
-	// with the kernel's buffers and what Go had not collected yet.
+	// maxGuardMegabytes is the memory that the service may use under this load. Runs used 140 to 160 MB, including the
+	// kernel's buffers and garbage.
 	maxGuardMegabytes = 256
 )
 
-// TestBadClientsDelayNoSample puts on the real service what service/internal/api's tests put on the API alone, and
-// looks at the samples: they are not held back.
-func TestBadClientsDelayNoSample(t *testing.T) {
-	// Rules that change all the time, so that there is something to send.
+// TestAPI_BadClientsDelayNoSample puts the load of the tests of service/internal/api on the whole service. The samples must
+// not be delayed.
+func TestAPI_BadClientsDelayNoSample(t *testing.T) {
+	// The status of these rules changes with every sample, so that there is something to send.
 	l := newLoop(t, `
 interval: 1s
 rules:
@@ -56,7 +56,7 @@ rules:
 
 	watchIdly(t, l.guard)
 
-	// No window at all: what there is to send stays with the guard.
+	// With an empty flow-control window all data stays in the guard.
 	for i := range slowWatchers / 100 {
 		client, err := badclient.Dial(node.GuardEndpoint, tlsFor(t, l.guard, fmt.Sprintf("slow-%d", i)), 0)
 		require.NoError(t, err)
@@ -88,19 +88,19 @@ rules:
 
 	require.NoError(t, flood.Wait())
 
-	t.Logf("longest time between two samples: %s without clients, %s with %d idle watchers, %d slow ones, 200 half-open connections and %d rapid resets; the service's memory: %.1f MB before, %.1f MB at the most",
+	t.Logf("longest time between two samples: %s without clients, %s with %d idle watchers, %d slow watchers, 200 half-open connections and %d rapid resets; memory of the service: %.1f MB before, %.1f MB peak",
 		quiet.longest, loaded.longest, idleWatchers, slowWatchers, <-resets, before, guardPeak(t, l.guard))
 
 	loaded.steady(t, quiet)
 	assert.Less(t, guardPeak(t, l.guard), float64(maxGuardMegabytes))
 
-	// It still does its work.
+	// The guard still answers.
 	_, err = l.guard.Status(t.Context())
 	require.NoError(t, err)
 }
 
-// yieldToTheNode gives this process, which is all of the clients, a small share of the processors: in truth
-// they are other machines and take nothing of the guard's.
+// yieldToTheNode gives this process a low CPU weight. It runs all clients, which are other machines in production and use
+// no CPU time of the node.
 func yieldToTheNode(t *testing.T) {
 	t.Helper()
 
@@ -123,7 +123,7 @@ func yieldToTheNode(t *testing.T) {
 	})
 }
 
-// watchIdly opens streams on which next to nothing happens.
+// watchIdly opens streams of a resource that does not change.
 func watchIdly(t *testing.T, guard *node.Guard) {
 	t.Helper()
 
@@ -146,7 +146,7 @@ func watchIdly(t *testing.T, guard *node.Guard) {
 	}
 }
 
-// tlsFor is a reader's of a name: each name is a client of its own.
+// tlsFor returns the configuration of a client with the role os:reader. The server counts clients by name.
 func tlsFor(t *testing.T, guard *node.Guard, name string) *tls.Config {
 	t.Helper()
 

@@ -20,9 +20,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// TestTheGuardRunsAsOnTalos holds the harness to what was seen of an extension service on a real Talos v1.13.0 node:
-// a loop that closes under easier conditions would prove nothing.
-func TestTheGuardRunsAsOnTalos(t *testing.T) {
+// TestContainer_MatchesTalos: the guard's container has the namespaces, limits and mounts that an extension service has on a
+// real Talos v1.13.0 node.
+func TestContainer_MatchesTalos(t *testing.T) {
 	l := newLoop(t, fast, nil)
 	pid := l.guard.PID()
 
@@ -36,7 +36,7 @@ func TestTheGuardRunsAsOnTalos(t *testing.T) {
 		host, err := os.Readlink("/proc/1/ns/" + namespace)
 		require.NoError(t, err)
 
-		assert.Equal(t, own, guard != host, "%s namespace of its own", namespace)
+		assert.Equal(t, own, guard != host, "its own %s namespace", namespace)
 	}
 
 	status := readLines(t, fmt.Sprintf("/proc/%d/status", pid))
@@ -45,7 +45,7 @@ func TestTheGuardRunsAsOnTalos(t *testing.T) {
 
 	assert.Equal(t, []string{"-600"}, readLines(t, fmt.Sprintf("/proc/%d/oom_score_adj", pid)))
 	assert.Equal(t, []string{"0::" + l.guard.CgroupPath}, readLines(t, fmt.Sprintf("/proc/%d/cgroup", pid)))
-	assert.Equal(t, []string{"HOME=/\x00"}, readLines(t, fmt.Sprintf("/proc/%d/environ", pid)), "and no PATH")
+	assert.Equal(t, []string{"HOME=/\x00"}, readLines(t, fmt.Sprintf("/proc/%d/environ", pid)), "environment")
 	assert.Regexp(t, `Max open files +1048576 +1048576 `, strings.Join(readLines(t, fmt.Sprintf("/proc/%d/limits", pid)), "\n"))
 	assert.Equal(t, []string{"2"}, readLines(t, "/proc/sys/kernel/yama/ptrace_scope"))
 
@@ -66,7 +66,7 @@ func TestTheGuardRunsAsOnTalos(t *testing.T) {
 	assert.Contains(t, hierarchy, "nsdelegate")
 }
 
-// checkMounts compares the service's mounts with its service file and with what Talos adds.
+// checkMounts compares the mounts of the service with its service file and the mounts that Talos adds.
 func checkMounts(t *testing.T, pid int) {
 	t.Helper()
 
@@ -91,16 +91,16 @@ func checkMounts(t *testing.T, pid int) {
 	require.NoError(t, err)
 	require.NotEmpty(t, spec.Container.Mounts)
 
-	for _, wanted := range spec.Container.Mounts {
+	for _, declared := range spec.Container.Mounts {
 		mode := "rw"
-		if slices.Contains(wanted.Options, "ro") {
+		if slices.Contains(declared.Options, "ro") {
 			mode = "ro"
 		}
 
-		assert.Equal(t, mode, mounts[wanted.Destination].mode, wanted.Destination)
+		assert.Equal(t, mode, mounts[declared.Destination].mode, declared.Destination)
 	}
 
-	// /system is a file system of its own, and the root of the mount is the path in it.
+	// /system is a file system, and the root of the mount is the path in it.
 	document := mounts[config.Path]
 	assert.Equal(t, "ro", document.mode)
 	assert.Equal(t, "/overlays/extensions/spegel-guard/usr-local-etc-spegel-guard-config.yaml", document.root)

@@ -15,8 +15,8 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// examined is what the doctor finds, by the check's name.
-func examined(ctx context.Context, t *testing.T, guard guardv1alpha1.GuardServiceClient) map[string]*guardv1alpha1.Check {
+// runDoctor returns the checks of the doctor by name.
+func runDoctor(ctx context.Context, t *testing.T, guard guardv1alpha1.GuardServiceClient) map[string]*guardv1alpha1.Check {
 	t.Helper()
 
 	response, err := guard.Doctor(ctx, &guardv1alpha1.DoctorRequest{})
@@ -34,26 +34,25 @@ func examined(ctx context.Context, t *testing.T, guard guardv1alpha1.GuardServic
 	return found
 }
 
-// TestTheDoctorOnAHealthyNode: the real service, as Talos runs it, has nothing to complain of but what the
-// test machine does not have.
-func TestTheDoctorOnAHealthyNode(t *testing.T) {
+// TestDoctor_PassesOnHealthyNode checks the service as Talos runs it. machined is not there, so its check is left out.
+func TestDoctor_PassesOnHealthyNode(t *testing.T) {
 	l := newLoop(t, fast, nil)
 
 	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)
 	require.NoError(t, err)
 
-	found := examined(t.Context(), t, l.operator(t))
+	found := runDoctor(t.Context(), t, l.operator(t))
 
 	for _, name := range []string{"kernel", "cgroup", "cri", "saved state", "config", "discovery", "sampling", "cpu.max"} {
 		assert.Equal(t, "ok", found[name].GetState(), name)
 	}
 }
 
-// theDoctorOnAReadOnlyNode: what cannot be written is said to be so, before anything was to be written.
-func theDoctorOnAReadOnlyNode(t *testing.T, p *process) {
+// checkReadOnlyDoctor: the doctor reports a read-only cpu.max before a ceiling is due.
+func checkReadOnlyDoctor(t *testing.T, p *process) {
 	t.Helper()
 
-	found := examined(t.Context(), t, p.guard)
+	found := runDoctor(t.Context(), t, p.guard)
 	assert.Equal(t, "failed", found["cpu.max"].GetState())
 	assert.Contains(t, found["cpu.max"].GetMessage(), "read-only")
 	assert.Contains(t, found["cpu.max"].GetFix(), "read-write")

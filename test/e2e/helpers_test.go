@@ -18,9 +18,10 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// counted is what the kernel has counted of a pod.
+// counted has kernel counters of a pod.
 type counted struct {
-	// usage is processor time, periods are those of cpu.max, throttled those in which the quota was used up.
+	// usage is CPU time in microseconds. periods counts the periods of cpu.max, throttled those in which the quota was
+	// used up. tx is bytes.
 	usage, periods, throttled, tx uint64
 }
 
@@ -36,15 +37,15 @@ func count(t *testing.T, pod *node.Pod) counted {
 	return counted{usage: stat["usage_usec"], periods: stat["nr_periods"], throttled: stat["nr_throttled"], tx: tx}
 }
 
-// since is what was counted after another count.
+// since returns the difference to an earlier count.
 func (c counted) since(before counted) counted {
 	return counted{
 		usage: c.usage - before.usage, periods: c.periods - before.periods, throttled: c.throttled - before.throttled, tx: c.tx - before.tx,
 	}
 }
 
-// heldSince is when the hold of the pod's workload began, on the guard's clock. A ceiling that comes back after a
-// restart is the same hold; one that a rule asked for anew is another.
+// heldSince returns when the hold of newLoop's spegel began, as CLOCK_BOOTTIME. A ceiling that is applied again after a
+// restart has the same start; a new trip has another.
 func heldSince(t *testing.T, l *loop) time.Duration {
 	t.Helper()
 
@@ -64,12 +65,12 @@ func heldSince(t *testing.T, l *loop) time.Duration {
 	return since
 }
 
-// workloadID is that of newLoop's spegel.
+// workloadID is the id of newLoop's spegel.
 const workloadID = "spegel/spegel-x7k2p/registry"
 
-// waitCeiling waits until the only target's ceiling is in the given state with the given owner's value.
-// The guard publishes what it did after it did it, so the kernel may show it a moment earlier.
-func waitCeiling(t *testing.T, guard *node.Guard, state, original string) resources.CeilingStatusSpec {
+// waitCeiling waits until the ceiling of the only target has a state and an owner's limit. The guard publishes a write
+// after it, so the kernel may show it earlier.
+func waitCeiling(t *testing.T, guard *node.Guard, state, ownerLimit string) resources.CeilingStatusSpec {
 	t.Helper()
 
 	var spec resources.CeilingStatusSpec
@@ -82,8 +83,8 @@ func waitCeiling(t *testing.T, guard *node.Guard, state, original string) resour
 
 		spec = *ceilings.Get(0).TypedSpec()
 
-		return spec.State == state && spec.OwnerLimit == original
-	}, patience, 100*time.Millisecond, "wanted %s over %q\n%s", state, original, guard.Log)
+		return spec.State == state && spec.OwnerLimit == ownerLimit
+	}, patience, 100*time.Millisecond, "expected state %s with owner's limit %q\n%s", state, ownerLimit, guard.Log)
 
 	return spec
 }
@@ -101,7 +102,7 @@ func (l *loop) crashAndRestart(t *testing.T) {
 	l.start(t, l.guard.Document)
 }
 
-// start puts a new guard in the place of one that has ended.
+// start replaces the guard, which has ended, by a new one.
 func (l *loop) start(t *testing.T, document string) {
 	t.Helper()
 
@@ -111,8 +112,8 @@ func (l *loop) start(t *testing.T, document string) {
 	*l.guard = *guard
 }
 
-// noPanic: the controller runtime starts a controller that panicked again, and most of what is asserted
-// from outside would go on to hold.
+// noPanic fails the test if a controller panicked. The controller runtime restarts such a controller, so most other
+// assertions would still hold.
 func noPanic(t *testing.T, log fmt.Stringer) {
 	t.Helper()
 

@@ -36,14 +36,14 @@ type service struct {
 	st state.State
 }
 
-// serve runs the service from a service file with its documents. A document that is not given is not mounted.
+// serve runs the service of a service file with configuration documents. Without a document nothing is mounted.
 func serve(t *testing.T, n *node.Node, serviceFile string, documents ...string) *service {
 	t.Helper()
 
 	return serveWith(t, n, serviceFile, documents)
 }
 
-// serveWith is serve with more options for the container.
+// serveWith is like serve with more options for the container.
 func serveWith(t *testing.T, n *node.Node, serviceFile string, documents []string, options ...oci.SpecOpts) *service {
 	t.Helper()
 
@@ -72,7 +72,7 @@ func serveWith(t *testing.T, n *node.Node, serviceFile string, documents []strin
 	return &service{Extension: ext, st: state.WrapCore(client.NewAdapter(v1alpha1.NewStateClient(conn)))}
 }
 
-// stops ends the service as machined does: one that Talos has to kill after ten seconds has another exit code.
+// stops stops the service as machined does. The exit code is not zero if it has to be killed after ten seconds.
 func (s *service) stops(t *testing.T) {
 	t.Helper()
 
@@ -94,7 +94,7 @@ func (s *service) waitState(t *testing.T, want string) {
 		}
 
 		return last == want
-	}, patience, 100*time.Millisecond, "wanted %s, last %s\n%s", want, &last, s.Log)
+	}, patience, 100*time.Millisecond, "expected state %s, last %s\n%s", want, &last, s.Log)
 }
 
 func (s *service) config(t *testing.T) resources.GuardConfigSpec {
@@ -106,14 +106,14 @@ func (s *service) config(t *testing.T) resources.GuardConfigSpec {
 	return *active.TypedSpec()
 }
 
-// overSocket has no API on TCP: these tests are about the service.
+// overSocket disables the API on TCP, which these tests do not need.
 const overSocket = "\napi: {tls: {source: none}}\n"
 
-// TestNoDocumentAtAll: the service starts with the defaults, guards, and stops. Its certificates would come from
-// machined, which is not there: that keeps TCP closed, and nothing else from working.
-func TestNoDocumentAtAll(t *testing.T) {
-	n := theTestNode(t)
-	require.NoError(t, node.ForgetDecisions())
+// TestService_StartsWithoutDocument: the service starts with the defaults and stops. machined, which has its certificates,
+// does not run, so the API is not served on TCP.
+func TestService_StartsWithoutDocument(t *testing.T) {
+	n := testNode(t)
+	require.NoError(t, node.RemoveSavedState())
 	runPod(t, n, node.SpegelPod("spegel-x7k2p"))
 
 	s := serve(t, n, extension.ServicePath)
@@ -126,18 +126,17 @@ func TestNoDocumentAtAll(t *testing.T) {
 	s.stops(t)
 }
 
-// TestTheFirstDocumentArrivesLate: Talos mounts files when it makes the container, and does not restart a
-// running service for its first document; so it is taken with the next start, and until then it is said that the
-// defaults are in force.
-func TestTheFirstDocumentArrivesLate(t *testing.T) {
-	n := theTestNode(t)
-	require.NoError(t, node.ForgetDecisions())
+// TestService_ReadsFirstDocumentAfterRestart: Talos mounts files when it creates the container, and does not restart a
+// running service for its first document. The defaults stay in force until the next start.
+func TestService_ReadsFirstDocumentAfterRestart(t *testing.T) {
+	n := testNode(t)
+	require.NoError(t, node.RemoveSavedState())
 	runPod(t, n, node.SpegelPod("spegel-x7k2p"))
 
 	s := serve(t, n, extension.ServicePath)
 	s.waitState(t, resources.StateOK)
 
-	// What Talos writes then.
+	// Talos writes the file of the document.
 	require.NoError(t, node.WriteConfigFile(config.ServiceName, node.ConfigFile{Content: "mode: observe" + overSocket, MountPath: config.Path}))
 	time.Sleep(3 * time.Second)
 	assert.Equal(t, "defaults", s.config(t).Source)
@@ -150,13 +149,13 @@ func TestTheFirstDocumentArrivesLate(t *testing.T) {
 	s.stops(t)
 }
 
-// TestADocumentChangesUnderACeiling: SIGTERM, and a start with the new document: the ceiling goes and comes back
-// as the new one says, since the hold is remembered.
-func TestADocumentChangesUnderACeiling(t *testing.T) {
+// TestService_ContinuesHoldWithNewDocument: a stop releases the ceiling. The start with a new document continues the saved
+// hold with the ceiling of that document.
+func TestService_ContinuesHoldWithNewDocument(t *testing.T) {
 	l := newLoop(t, longHold, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	since := heldSince(t, l)
 
@@ -167,12 +166,12 @@ func TestADocumentChangesUnderACeiling(t *testing.T) {
 
 	l.start(t, strings.Replace(longHold, "cpu: 500m", "cpu: 300m", 1))
 	waitCPUMax(t, l, l.spegel, "30001 100000", patience)
-	assert.Equal(t, since, heldSince(t, l), "the remembered hold")
+	assert.Equal(t, since, heldSince(t, l), "start of the saved hold")
 
-	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "cpu.max of the bystander")
 }
 
-// diagnoses waits until the last line of the log, which Talos shows, contains a text. The service runs meanwhile.
+// diagnoses waits until the last line of the log contains a text. The service keeps running.
 func (s *service) diagnoses(t *testing.T, want string) {
 	t.Helper()
 
@@ -180,14 +179,14 @@ func (s *service) diagnoses(t *testing.T, want string) {
 		lines := strings.Split(strings.TrimSpace(s.Log.String()), "\n")
 
 		return strings.Contains(lines[len(lines)-1], want)
-	}, patience, 100*time.Millisecond, "wanted %s\n%s", want, s.Log)
+	}, patience, 100*time.Millisecond, "expected %s\n%s", want, s.Log)
 }
 
-// TestABrokenDocumentHarmsNobody: started again and again as Talos does at each change, the service says what is wrong
-// in its last line each time, and leaves nothing on the target; with a good document it guards.
-func TestABrokenDocumentHarmsNobody(t *testing.T) {
-	n := theTestNode(t)
-	require.NoError(t, node.ForgetDecisions())
+// TestService_WritesNothingWithInvalidDocument restarts the service as Talos does at each change. With an invalid document
+// it reports the error in its last line and writes nothing. With a valid one it works.
+func TestService_WritesNothingWithInvalidDocument(t *testing.T) {
+	n := testNode(t)
+	require.NoError(t, node.RemoveSavedState())
 	pod := runPod(t, n, node.SpegelPod("spegel-x7k2p"))
 
 	for range 3 {
@@ -204,7 +203,7 @@ func TestABrokenDocumentHarmsNobody(t *testing.T) {
 	s.stops(t)
 }
 
-// varied is the service file with some of its text replaced.
+// varied returns the path of a copy of the service file with replaced text.
 func varied(t *testing.T, pairs ...string) string {
 	t.Helper()
 
@@ -220,11 +219,11 @@ func varied(t *testing.T, pairs ...string) string {
 	return path
 }
 
-// TestMissingMountSources: Talos makes empty folders in the place of what is not there. Without the CRI, machined
-// and the content store the guard finds the target by its process, closes the loop, and says what it misses.
-func TestMissingMountSources(t *testing.T) {
-	n := theTestNode(t)
-	require.NoError(t, node.ForgetDecisions())
+// TestService_RunsWithoutMountSources: Talos creates empty folders for missing mount sources. Without the CRI, machined and
+// the content store the guard finds the target by its process, applies the ceiling, and reports what is missing.
+func TestService_RunsWithoutMountSources(t *testing.T) {
+	n := testNode(t)
+	require.NoError(t, node.RemoveSavedState())
 
 	missing := t.TempDir()
 	l := &loop{
@@ -240,8 +239,8 @@ func TestMissingMountSources(t *testing.T) {
 	s.waitState(t, resources.StateOK)
 
 	l.runAway(t, l.spegel, l.peer)
-	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == capped }, patience, 100*time.Millisecond, "%s", s.Log)
-	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
+	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == ceiling500 }, patience, 100*time.Millisecond, "%s", s.Log)
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "cpu.max of the bystander")
 
 	condition, err := safe.StateGetByID[*resources.Condition](t.Context(), s.st, resources.ConditionDiscovery)
 	require.NoError(t, err)
@@ -251,11 +250,11 @@ func TestMissingMountSources(t *testing.T) {
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 }
 
-// TestACgroupNamespace closes the loop with the guard in a cgroup namespace of its own. Talos gives it none, other
-// runtimes do by default: every other cgroup's path then begins with "/..", and nsdelegate applies.
-func TestACgroupNamespace(t *testing.T) {
-	n := theTestNode(t)
-	require.NoError(t, node.ForgetDecisions())
+// TestService_RunsInCgroupNamespace runs the guard in its own cgroup namespace, as other runtimes do by default and Talos
+// does not. Paths of other cgroups then begin with "/..", and nsdelegate applies.
+func TestService_RunsInCgroupNamespace(t *testing.T) {
+	n := testNode(t)
+	require.NoError(t, node.RemoveSavedState())
 
 	l := &loop{
 		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-x7k2p")),
@@ -273,18 +272,18 @@ func TestACgroupNamespace(t *testing.T) {
 	require.NotEqual(t, host, guard)
 
 	l.runAway(t, l.spegel, l.peer)
-	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == capped }, patience, 100*time.Millisecond, "%s", s.Log)
-	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
+	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == ceiling500 }, patience, 100*time.Millisecond, "%s", s.Log)
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "cpu.max of the bystander")
 
 	s.stops(t)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 }
 
-// TestReadOnlyEverything: nothing can be written, not even its own socket: it goes on observing, says so in its
-// log, and stops.
-func TestReadOnlyEverything(t *testing.T) {
-	n := theTestNode(t)
-	require.NoError(t, node.ForgetDecisions())
+// TestService_RunsWithReadOnlyMounts: nothing can be written, not even the unix socket. The guard observes, reports the
+// error in its log, and stops on request.
+func TestService_RunsWithReadOnlyMounts(t *testing.T) {
+	n := testNode(t)
+	require.NoError(t, node.RemoveSavedState())
 
 	l := &loop{
 		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-x7k2p")),

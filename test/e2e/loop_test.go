@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	unlimited = "max 100000"
-	capped    = "50001 100000"
+	unlimited  = "max 100000"
+	ceiling500 = "50001 100000"
 )
 
-// TestClosedLoop is the project's main job: seen, capped, calmed down, released.
-func TestClosedLoop(t *testing.T) {
+// TestClosedLoop_AppliesAndReleases: a runaway gets a ceiling, which is released after the load has ended.
+func TestClosedLoop_AppliesAndReleases(t *testing.T) {
 	l := newLoop(t, fast, nil)
 	ctx := t.Context()
 
@@ -37,8 +37,8 @@ func TestClosedLoop(t *testing.T) {
 	states := make(chan state.Event, 1024)
 	require.NoError(t, l.guard.Client.COSI.WatchKind(ctx, resources.NewGuardStatus("").Metadata(), states))
 
-	// Two equally busy containers; only one of them is spegel. The peer sends to itself: what spegel takes in would
-	// count as its own.
+	// Both containers are equally busy and only one is spegel. The peer sends to itself, because traffic that spegel
+	// receives would cost CPU time of spegel.
 	start, idle := time.Now(), count(t, l.spegel)
 
 	l.runAway(t, l.spegel, l.peer)
@@ -48,24 +48,24 @@ func TestClosedLoop(t *testing.T) {
 		return r.(*resources.GuardStatus).TypedSpec().State == resources.StatePending
 	})
 
-	trippedAt := waitCPUMax(t, l, l.spegel, capped, patience)
-	assert.GreaterOrEqual(t, trippedAt.Sub(start), tripsAfter, "not before `for`")
+	trippedAt := waitCPUMax(t, l, l.spegel, ceiling500, patience)
+	assert.GreaterOrEqual(t, trippedAt.Sub(start), tripsAfter, "the rule fired before `for` had passed")
 
 	free := count(t, l.spegel).since(idle)
-	assert.True(t, free.usage >= breachUsec || free.tx >= breachBytes, "the breach was one: %+v", free)
+	assert.True(t, free.usage >= breachUsec || free.tx >= breachBytes, "the rule fired without a breach: %+v", free)
 
-	underTheCeiling(t, l.spegel)
+	assertThrottled(t, l.spegel)
 
 	status, err := l.guard.WaitState(ctx, patience, resources.StateThrottled)
 	require.NoError(t, err)
 	assert.Equal(t, "500m", status.Ceiling)
 	assert.Equal(t, "spegel/spegel-x7k2p/registry", status.Target)
 
-	// Demand keeps pressing: nothing is released, though the hold is over.
+	// The workload is still throttled, so nothing is released although the hold is over.
 	time.Sleep(hold + 4*time.Second)
-	assert.Equal(t, capped, cpuMax(t, l.spegel), "still demanding")
+	assert.Equal(t, ceiling500, cpuMax(t, l.spegel), "released while the workload was throttled")
 
-	// Nothing but the target was written to.
+	// cpu.max of every other cgroup is unchanged.
 	during, err := node.AllCPUMax()
 	require.NoError(t, err)
 
@@ -79,21 +79,21 @@ func TestClosedLoop(t *testing.T) {
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 
 	noJournals(t)
-	assert.Equal(t, unlimited, cpuMax(t, l.peer), "the equally busy bystander")
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "cpu.max of the bystander")
 
 	_, err = l.guard.WaitState(ctx, patience, resources.StateOK)
 	require.NoError(t, err)
 }
 
-// What one of fast's rules needs at least before it fires: its threshold for as long as `for`.
+// Usage and traffic that a rule of fast needs at least before it fires: its threshold for the time of `for`.
 const (
 	breachUsec  = 400e3 * uint64(tripsAfter/time.Second)
 	breachBytes = 500e3 * uint64(tripsAfter/time.Second)
 )
 
-// underTheCeiling compares the processor time used with the quota, both as the kernel counts them, through some
-// periods. It has one period more for where the count begins and ends, and one for what was begun before the write.
-func underTheCeiling(t *testing.T, pod *node.Pod) {
+// assertThrottled compares the CPU time of some periods with the quota, both from the kernel. It allows one period more
+// because the count begins and ends within a period, and one for the period that began before the write.
+func assertThrottled(t *testing.T, pod *node.Pod) {
 	t.Helper()
 
 	const quotaUsec, periods, more = 50_001, 30, 2
@@ -110,23 +110,23 @@ func underTheCeiling(t *testing.T, pod *node.Pod) {
 
 	t.Logf("under the ceiling: %+v", used)
 	assert.LessOrEqual(t, used.usage, quotaUsec*(used.periods+more), "usage under the ceiling")
-	assert.NotZero(t, used.throttled, "it wants more")
+	assert.NotZero(t, used.throttled, "the quota was never used up")
 }
 
-// TestOwnersLimitComesBack: the owner had a limit above the ceiling.
-func TestOwnersLimitComesBack(t *testing.T) {
+// TestRelease_RestoresOwnersLimit: the owner's limit is above the ceiling and is restored on release.
+func TestRelease_RestoresOwnersLimit(t *testing.T) {
 	l := newLoop(t, fast, func(spec *node.PodSpec) { spec.CPUQuota = 150_000 })
 	require.Equal(t, "150000 100000", cpuMax(t, l.spegel))
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, "150000 100000", patience)
 }
 
-// TestOwnersLowerLimitIsLeftAlone: nothing is written, and the status says so.
-func TestOwnersLowerLimitIsLeftAlone(t *testing.T) {
+// TestCeiling_LeavesLowerOwnersLimit: nothing is written if the owner's limit is below the ceiling.
+func TestCeiling_LeavesLowerOwnersLimit(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 200m, for: 1s, window: 1s}]
@@ -146,8 +146,9 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s}
 	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "30000 100000")
 }
 
-// TestNetworkAloneTrips: the CPU rule is out of reach, the traffic is what trips. Any machine sends that much.
-func TestNetworkAloneTrips(t *testing.T) {
+// TestRules_TripOnNetworkAlone: the threshold of the CPU rule cannot be reached, the rule on traffic trips. Any machine
+// sends that much.
+func TestRules_TripOnNetworkAlone(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
 rules:
@@ -164,8 +165,8 @@ ceiling: {cpu: 200m, floor: 100m, hold: 3s, releaseAfter: 2s}
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 }
 
-// TestARestartedContainerIsCappedAtOnce: the decision belongs to the workload.
-func TestARestartedContainerIsCappedAtOnce(t *testing.T) {
+// TestCeiling_FollowsRestartedContainer: a restarted container gets the ceiling of its workload at once.
+func TestCeiling_FollowsRestartedContainer(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10s, window: 2s}]
@@ -173,19 +174,19 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5m, releaseAfter: 5s}
 `, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	old, since := l.spegel.Cgroup, heldSince(t, l)
 	require.NoError(t, l.spegel.StopContainer(t.Context()))
 	require.NoError(t, l.spegel.StartContainer(t.Context()))
 	require.NotEqual(t, old, l.spegel.Cgroup)
 
-	waitCPUMax(t, l, l.spegel, capped, patience)
-	assert.Equal(t, since, heldSince(t, l), "the rule did not have to fire again")
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
+	assert.Equal(t, since, heldSince(t, l), "the rule fired again")
 }
 
-// TestObserveWritesNothing: everything is decided and shown, nothing done.
-func TestObserveWritesNothing(t *testing.T) {
+// TestObserve_WritesNothing: mode observe decides and reports, and writes nothing.
+func TestObserve_WritesNothing(t *testing.T) {
 	l := newLoop(t, "mode: observe\n"+fast, nil)
 
 	l.runAway(t, l.spegel, l.peer)
@@ -198,8 +199,9 @@ func TestObserveWritesNothing(t *testing.T) {
 	waitCeiling(t, l.guard, resources.CeilingObserved, "")
 }
 
-// TestStopReleases and a crash does not: the next process takes the ceiling over.
-func TestStopReleasesAndACrashIsTakenOver(t *testing.T) {
+// TestStop_ReleasesAdoptedCeiling: a crash leaves the ceiling in force, the next process adopts it, and a stop releases
+// it.
+func TestStop_ReleasesAdoptedCeiling(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 2s, window: 2s}]
@@ -207,10 +209,10 @@ ceiling: {cpu: 500m, floor: 100m, hold: 10m, releaseAfter: 2s}
 `, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	l.crashAndRestart(t)
-	assert.Equal(t, capped, cpuMax(t, l.spegel), "held over the crash")
+	assert.Equal(t, ceiling500, cpuMax(t, l.spegel), "cpu.max after the crash")
 
 	status, err := l.guard.WaitState(t.Context(), patience, resources.StateThrottled)
 	require.NoError(t, err)
@@ -219,37 +221,37 @@ ceiling: {cpu: 500m, floor: 100m, hold: 10m, releaseAfter: 2s}
 
 	code, took, err := l.guard.Stop(t.Context())
 	require.NoError(t, err)
-	assert.Zero(t, code, "killed after Talos' ten seconds")
+	assert.Zero(t, code, "Talos killed it after ten seconds")
 	t.Logf("stopped within %s", took.Round(time.Millisecond))
-	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "a stop leaves nothing behind")
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "cpu.max after the stop")
 }
 
-// TestTheOwnersNewValueIsWhatReleaseRestores: an in-place resize through the CRI while a ceiling holds.
-func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
+// TestRelease_RestoresChangedOwnersLimit: the CRI resizes the container in place while a ceiling is in force.
+func TestRelease_RestoresChangedOwnersLimit(t *testing.T) {
 	l := newLoop(t, fast, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	require.NoError(t, l.spegel.Resize(t.Context(), 80_000))
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingApplied, "80000 100000").ExternalChanges)
 
-	// Lower than the ceiling: the owner's own value is the lower of the two, and stays.
+	// The new limit is below the ceiling and stays.
 	require.NoError(t, l.spegel.Resize(t.Context(), 30_000))
 	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "30000 100000")
 	assert.Equal(t, "30000 100000", cpuMax(t, l.spegel))
 
 	require.NoError(t, l.spegel.Resize(t.Context(), 90_000))
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
-	// The very ceiling: still the owner's.
+	// The new limit equals the ceiling in millicores. The extra microsecond distinguishes them.
 	require.NoError(t, l.spegel.Resize(t.Context(), 50_000))
 	waitCeiling(t, l.guard, resources.CeilingOwnerLower, "50000 100000")
 
 	require.NoError(t, l.spegel.Resize(t.Context(), 90_000))
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, "90000 100000", patience)
@@ -257,8 +259,9 @@ func TestTheOwnersNewValueIsWhatReleaseRestores(t *testing.T) {
 	noJournals(t)
 }
 
-// TestHostNetworkIsBlindForTraffic: the pod's traffic cannot be told from the node's; the other rule works on.
-func TestHostNetworkIsBlindForTraffic(t *testing.T) {
+// TestStats_HostNetworkTrafficIsUnavailable: traffic of a pod in the node's network cannot be separated from the node's.
+// The rule on CPU still works.
+func TestStats_HostNetworkTrafficIsUnavailable(t *testing.T) {
 	l := newLoop(t, fast, func(spec *node.PodSpec) { spec.HostNetwork = true })
 
 	status, err := l.guard.WaitState(t.Context(), patience, resources.StateUnavailable)
@@ -266,7 +269,7 @@ func TestHostNetworkIsBlindForTraffic(t *testing.T) {
 	assert.Contains(t, status.Message, "uses the node's network")
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)

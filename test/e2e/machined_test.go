@@ -21,9 +21,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// TestMachinedComesAndGoes puts machined in front of the guard, as on Talos, and takes it away: the
-// target stays the same throughout, only who found it changes.
-func TestMachinedComesAndGoes(t *testing.T) {
+// TestDiscovery_SwitchesSources starts and stops machined. The target stays the same, only its source changes.
+func TestDiscovery_SwitchesSources(t *testing.T) {
 	began := time.Now()
 	l := newLoop(t, watching, nil)
 	before := waitFoundBy(t, l, "cri")
@@ -39,9 +38,10 @@ func TestMachinedComesAndGoes(t *testing.T) {
 
 	found := waitFoundBy(t, l, "machined")
 	require.Equal(t, before.CgroupInode, found.CgroupInode)
-	require.Equal(t, before.PodUID, found.PodUID, "the pod's labels were compared")
+	require.Equal(t, before.PodUID, found.PodUID, "the labels of the pod were not compared")
 
-	// machined gives no start time: it is the process's, to the second, which starts before the runtime has it started.
+	// machined has no start time, so the start of the process is taken. It has a resolution of a second and lies before
+	// the start that the runtime reports.
 	require.False(t, found.Started.Before(began.Add(-2*time.Second)), "%s, before the test began", found.Started)
 	require.False(t, found.Started.After(before.Started.Add(2*time.Second)), "%s, after %s", found.Started, before.Started)
 
@@ -54,7 +54,7 @@ func TestMachinedComesAndGoes(t *testing.T) {
 	waitFoundBy(t, l, "machined")
 }
 
-// containers is what machined answers of a pod: its sandbox, then its container. There are no labels and no start time.
+// containers returns the sandbox and the container of a pod as machined reports them: without labels and start time.
 func containers(pod *node.Pod) []*machineapi.ContainerInfo {
 	const shortID = 12
 
@@ -87,7 +87,7 @@ func waitFoundBy(t *testing.T, l *loop, source string) resources.TargetSpec {
 		spec = *targets.Get(0).TypedSpec()
 
 		return spec.Source == source
-	}, 2*patience, 200*time.Millisecond, "wanted %s, have %+v\n%s", source, spec, l.guard.Log)
+	}, 2*patience, 200*time.Millisecond, "expected source %s, got %+v\n%s", source, spec, l.guard.Log)
 
 	return spec
 }

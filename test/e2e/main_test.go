@@ -2,8 +2,7 @@
 
 //go:build linux
 
-// Package e2e holds the closed-loop tests: the real containerd, real pods, and the guard as Talos
-// runs it, on a real kernel.
+// Package e2e tests the closed loop on a real kernel: containerd, pods, and the guard as Talos runs it.
 package e2e
 
 import (
@@ -20,7 +19,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// fast is the incident's configuration with seconds for minutes, so that a loop fits into a test.
+// fast is the configuration of the incident with seconds instead of minutes.
 const fast = `
 interval: 200ms
 rules:
@@ -32,34 +31,33 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s, probe: 0s}
 const (
 	tripsAfter = 3 * time.Second
 	hold       = 5 * time.Second
-	// patience is how long a test waits for what must happen. It says nothing about how fast that is: no test may
-	// depend on the speed of the machine.
+	// patience is the deadline of every wait. It is long, because no test may depend on the speed of the machine.
 	patience = 2 * time.Minute
 )
 
 var (
-	startNode sync.Once
-	theNode   *node.Node
-	nodeErr   error
+	startNode  sync.Once
+	sharedNode *node.Node
+	nodeErr    error
 )
 
-// theTestNode starts containerd once for all tests.
-func theTestNode(t *testing.T) *node.Node {
+// testNode returns the node that all tests share. The first call starts containerd.
+func testNode(t *testing.T) *node.Node {
 	t.Helper()
 	kernel.Require(t)
 
-	// It rewrites /etc and starts a containerd: nothing for a machine that somebody uses.
+	// The node rewrites /etc and starts containerd, which must not happen on a developer's machine.
 	if os.Getenv(vm.GuestEnv) == "" {
-		t.Skip("runs in the test machine alone (make test-vm)")
+		t.Skip("runs in the test machine only (make test-vm)")
 	}
 
-	startNode.Do(func() { theNode, nodeErr = node.Start(context.Background()) })
+	startNode.Do(func() { sharedNode, nodeErr = node.Start(context.Background()) })
 	require.NoError(t, nodeErr)
 
-	return theNode
+	return sharedNode
 }
 
-// loop is a node with a spegel pod, its peer, and the guard.
+// loop is a node with a spegel pod, a peer of it, and the guard.
 type loop struct {
 	node   *node.Node
 	spegel *node.Pod
@@ -67,21 +65,21 @@ type loop struct {
 	guard  *node.Guard
 }
 
-// newLoop starts everything; the spegel pod's spec and the configuration may be varied.
+// newLoop starts the pods and the guard with a configuration. vary, which may be nil, changes the spec of the spegel pod.
 func newLoop(t *testing.T, document string, vary func(*node.PodSpec)) *loop {
 	t.Helper()
 
 	return newLoopWith(t, vary, func(l *loop) (*node.Guard, error) { return l.node.StartGuard(t.Context(), document) })
 }
 
-// newLoopWith is newLoop with a guard started in another way.
+// newLoopWith is like newLoop with a function that starts the guard.
 func newLoopWith(t *testing.T, vary func(*node.PodSpec), start func(*loop) (*node.Guard, error)) *loop {
 	t.Helper()
 
-	n := theTestNode(t)
+	n := testNode(t)
 	l := &loop{node: n}
 
-	// The peer is as busy as it is told to be, and no spegel: no label, another name.
+	// The peer is not a target: it has no label and another container name.
 	l.peer = runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"})
 
 	spec := node.SpegelPod("spegel-x7k2p")
@@ -91,8 +89,8 @@ func newLoopWith(t *testing.T, vary func(*node.PodSpec), start func(*loop) (*nod
 
 	l.spegel = runPod(t, n, spec)
 
-	// The pods of all tests have the same names: what one learnt is not for the next.
-	require.NoError(t, node.ForgetDecisions())
+	// The pods of all tests have the same names, so decisions of an earlier test would apply to this one.
+	require.NoError(t, node.RemoveSavedState())
 
 	guard, err := start(l)
 	require.NoError(t, err)
@@ -129,7 +127,7 @@ func runPod(t *testing.T, n *node.Node, spec node.PodSpec) *node.Pod {
 	return pod
 }
 
-// runAway makes the pod behave as in the incident.
+// runAway makes a pod advertise without end, as in the incident. It sends to the pod "to".
 func (l *loop) runAway(t *testing.T, pod, to *node.Pod) {
 	t.Helper()
 
@@ -138,11 +136,13 @@ func (l *loop) runAway(t *testing.T, pod, to *node.Pod) {
 	}))
 }
 
+// calm stops the load of a pod.
 func (l *loop) calm(t *testing.T, pod *node.Pod) {
 	t.Helper()
 	require.NoError(t, pod.Steer(t.Context(), map[string]any{"mode": "idle"}))
 }
 
+// cpuMax reads cpu.max of a pod's container.
 func cpuMax(t *testing.T, pod *node.Pod) string {
 	t.Helper()
 
@@ -152,7 +152,7 @@ func cpuMax(t *testing.T, pod *node.Pod) string {
 	return value
 }
 
-// waitCPUMax polls the kernel's file until it shows the value, and says when it did.
+// waitCPUMax polls cpu.max until it has a value, and returns the time at which it had.
 func waitCPUMax(t *testing.T, l *loop, pod *node.Pod, want string, timeout time.Duration) time.Time {
 	t.Helper()
 
@@ -166,7 +166,7 @@ func waitCPUMax(t *testing.T, l *loop, pod *node.Pod, want string, timeout time.
 		time.Sleep(20 * time.Millisecond)
 	}
 
-	require.Fail(t, "cpu.max", "still %q after %s, wanted %q\n--- guard ---\n%s", cpuMax(t, pod), timeout, want, l.guard.Log)
+	require.Fail(t, "cpu.max", "is still %q after %s, expected %q\n--- guard ---\n%s", cpuMax(t, pod), timeout, want, l.guard.Log)
 
 	return time.Time{}
 }

@@ -24,10 +24,10 @@ import (
 // outage is how long the container runtime is away.
 const outage = 2 * time.Minute
 
-// TestTheLoopGoesOn without the runtime for minutes, while the system's clock is set back and forward,
-// the pod's link goes with its counters, and the container dies with nobody there to say so.
-func TestTheLoopGoesOn(t *testing.T) {
-	n := theTestNode(t)
+// TestGuard_EnforcesDuringOutage stops the container runtime for minutes. Meanwhile the system's clock is set forward and
+// back, the pod loses its network interface with the counters, and the container's process is killed.
+func TestGuard_EnforcesDuringOutage(t *testing.T) {
+	n := testNode(t)
 	l := &loop{
 		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-outage")),
 		peer: runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"}),
@@ -43,39 +43,39 @@ func TestTheLoopGoesOn(t *testing.T) {
 
 	require.NoError(t, n.StopContainerd())
 
-	began := time.Now() // monotonic: the clock on the wall is about to be set
+	began := time.Now() // monotonic: the test sets the wall clock
 
-	// Idle: no jump of the clock is a breach.
+	// A jump of the clock is no breach.
 	for _, by := range []time.Duration{24 * time.Hour, -48 * time.Hour, 24 * time.Hour} {
 		setClock(t, by)
 		time.Sleep(tripsAfter)
 	}
 
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
-	assert.NotContains(t, p.log.String(), "ceiling requested", "a false trip")
+	assert.NotContains(t, p.log.String(), "ceiling requested", "a rule tripped without a breach")
 
-	// A real breach in between, and its hold is as long as ever.
+	// A breach in between: the hold has its full length.
 	start := time.Now()
 
 	l.runAway(t, l.spegel, l.peer)
-	becomes(capped)
+	becomes(ceiling500)
 
 	setClock(t, 24*time.Hour)
 	l.calm(t, l.spegel)
 	setClock(t, -48*time.Hour)
 	becomes(unlimited)
-	assert.GreaterOrEqual(t, time.Since(start), tripsAfter+hold, "the clock cannot shorten a hold")
+	assert.GreaterOrEqual(t, time.Since(start), tripsAfter+hold, "the clock has shortened the hold")
 	setClock(t, 24*time.Hour)
 
 	trips := strings.Count(p.log.String(), "ceiling requested")
 
-	// The link goes, and every counter with it.
+	// The interface and its counters are gone.
 	removeLink(t, l.spegel.PID)
 	time.Sleep(2 * tripsAfter)
-	assert.Equal(t, trips, strings.Count(p.log.String(), "ceiling requested"), "a false trip\n%s", p.log)
+	assert.Equal(t, trips, strings.Count(p.log.String(), "ceiling requested"), "a rule tripped without a breach\n%s", p.log)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 
-	// The container's process dies, and the network namespace with it; nobody can ask the runtime.
+	// The container's process and its network namespace end while the runtime cannot be asked.
 	require.NoError(t, syscall.Kill(l.spegel.PID, syscall.SIGKILL))
 	p.waitState(t, resources.StateNoCRI)
 
@@ -87,13 +87,13 @@ func TestTheLoopGoesOn(t *testing.T) {
 	l.spegel = runPod(t, n, node.SpegelPod("spegel-after"))
 	p.waitState(t, resources.StateOK)
 	l.runAway(t, l.spegel, l.peer)
-	becomes(capped)
+	becomes(ceiling500)
 	l.calm(t, l.spegel)
 	becomes(unlimited)
 	noJournals(t)
 }
 
-// setClock sets the system's clock on, or back, and back again when the test ends in between.
+// setClock adds a duration to the system's clock.
 func setClock(t *testing.T, by time.Duration) {
 	t.Helper()
 
@@ -101,7 +101,7 @@ func setClock(t *testing.T, by time.Duration) {
 	require.NoError(t, unix.Settimeofday(&tv))
 }
 
-// removeLink deletes the pod's link, as a network plugin does that starts anew.
+// removeLink deletes the pod's network interface, as a network plugin may do when it restarts.
 func removeLink(t *testing.T, pid int) {
 	t.Helper()
 

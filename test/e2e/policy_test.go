@@ -24,14 +24,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// bursts is the load that a plain `for` misses: never above for long, far above in the long run. Each advertisement
-// costs so much processor time that the traffic follows it, 60 kB for a core-second, on any machine: the floor is under
-// the threshold, and a core far above it.
+// A load of bursts that a rule with "for" does not detect: each burst is short, the average is far above the threshold.
+// Each advertisement costs a fixed CPU time, so the traffic is 60 kB for a core-second on any machine. The traffic at the
+// floor is below the threshold, that of a core far above it.
 const (
 	burstOn, burstOff = 5 * time.Second, 4 * time.Second
 	burstCost         = 20 * time.Millisecond
 	burstLimit        = 8e3
-	// leastCredit in bytes is what the credit below starts with at least: three quarters of its capacity.
+	// leastCredit in bytes is the least initial credit of the rule below: three quarters of its capacity.
 	leastCredit = 0.75 * 100e3
 	// topMillicores is the first ceiling.
 	topMillicores = 1000
@@ -46,9 +46,8 @@ trace: {path: /run/spegel-guard/trace.jsonl}
 `
 )
 
-// TestAdaptiveCeilingBringsTrafficUnderItsThreshold runs bursts; what is asserted comes from the
-// kernel's counters, not from the guard.
-func TestAdaptiveCeilingBringsTrafficUnderItsThreshold(t *testing.T) {
+// TestAdaptive_LowersTrafficToThreshold runs bursts. The assertions use the kernel's counters.
+func TestAdaptive_LowersTrafficToThreshold(t *testing.T) {
 	const recorded = "/run/spegel-guard/trace.jsonl"
 
 	require.NoError(t, os.RemoveAll(recorded))
@@ -63,8 +62,8 @@ func TestAdaptiveCeilingBringsTrafficUnderItsThreshold(t *testing.T) {
 
 	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) != unlimited }, patience, 50*time.Millisecond, "no ceiling\n%s", l.guard.Log)
 
-	// How many bursts that takes depends on the machine's speed; what they send together does not.
-	assert.GreaterOrEqual(t, float64(count(t, l.spegel).since(before).tx), leastCredit, "no ceiling before the credit is spent")
+	// The number of bursts depends on the speed of the machine, the number of bytes does not.
+	assert.GreaterOrEqual(t, float64(count(t, l.spegel).since(before).tx), leastCredit, "the ceiling was applied before the credit was spent")
 
 	var value string
 
@@ -73,20 +72,20 @@ func TestAdaptiveCeilingBringsTrafficUnderItsThreshold(t *testing.T) {
 		peak := peakTX(t, l.spegel)
 		t.Logf("cpu.max %s, peak TX %.0f B/s", value, peak)
 
-		// Through a whole cycle, with the ceiling as it is.
+		// peakTX takes a whole cycle, during which the ceiling must not change.
 		return value != unlimited && peak <= burstLimit && cpuMax(t, l.spegel) == value
-	}, 2*patience, time.Millisecond, "TX never came under the threshold\n%s", l.guard.Log)
+	}, 2*patience, time.Millisecond, "TX stays above the threshold\n%s", l.guard.Log)
 
 	applied, err := cgroup.ParseCPUMax(value)
 	require.NoError(t, err)
-	assert.GreaterOrEqual(t, applied.Cores(), 0.1, "not below the floor")
-	assert.Equal(t, "Credit", waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Rule, "plain `for` never fired")
+	assert.GreaterOrEqual(t, applied.Cores(), 0.1, "the ceiling is below the floor")
+	assert.Equal(t, "Credit", waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Rule, "rule of the ceiling")
 
 	l.replayed(t, recorded)
-	assert.Equal(t, unlimited, cpuMax(t, l.peer), "the bystander")
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "cpu.max of the bystander")
 }
 
-// peakTX is the highest average over two seconds, or some more, within a cycle of bursts.
+// peakTX returns the highest average over at least two seconds within a cycle of bursts, in bytes per second.
 func peakTX(t *testing.T, pod *node.Pod) float64 {
 	t.Helper()
 
@@ -112,7 +111,7 @@ func peakTX(t *testing.T, pod *node.Pod) float64 {
 	return peak
 }
 
-// replayed checks that the trace the daemon recorded leads to what the daemon did.
+// replayed checks that a replay of the recorded trace leads to the ceiling that is in force.
 func (l *loop) replayed(t *testing.T, path string) {
 	t.Helper()
 
@@ -135,7 +134,7 @@ func (l *loop) replayed(t *testing.T, path string) {
 	assert.Equal(t, policy.EventTrip, events[0])
 	assert.Equal(t, "Credit", last.Hold.Rule)
 
-	// One core is far too much, unless the machine is so busy otherwise that it never had a core for the guest.
+	// A ceiling of one core is too high, except if the host is so busy that the guest never got a core.
 	stepped := slices.Contains(events, policy.EventStepDown)
 	assert.Equal(t, stepped, last.Hold.Millicores < topMillicores, "a lower ceiling comes from a step down: %v", events)
 }
@@ -157,8 +156,9 @@ func replay(t *testing.T, path string) (events []policy.Event, last policy.Decis
 	return events, last
 }
 
-// TestAProbeFindsTheBreachGoingOn and then that it is over.
-func TestAProbeFindsTheBreachGoingOn(t *testing.T) {
+// TestProbe_ContinuesHoldDuringBreach: the first probe finds the breach and the ceiling is applied again for a longer hold.
+// After the load has ended the ceiling is released.
+func TestProbe_ContinuesHoldDuringBreach(t *testing.T) {
 	const firstHold, factor = 5 * time.Second, 3
 
 	l := newLoop(t, `
@@ -167,12 +167,12 @@ rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 2s, window: 2s}
 ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3, max: 1m}}
 `, nil)
 
-	wanted := make(chan state.Event, 1024)
-	require.NoError(t, l.guard.Client.COSI.WatchKind(t.Context(), resources.NewDesiredCeiling("").Metadata(), wanted))
+	desired := make(chan state.Event, 1024)
+	require.NoError(t, l.guard.Client.COSI.WatchKind(t.Context(), resources.NewDesiredCeiling("").Metadata(), desired))
 
-	// A probe is short: it is seen in the record, not in a file that is looked at now and then.
+	// A probe is short, so the test watches the resource and does not poll cpu.max.
 	spec := func(match func(resources.DesiredCeilingSpec) bool) (found resources.DesiredCeilingSpec) {
-		waitEvent(t, wanted, func(r resource.Resource) bool {
+		waitEvent(t, desired, func(r resource.Resource) bool {
 			found = *r.(*resources.DesiredCeiling).TypedSpec()
 
 			return !found.None() && match(found)
@@ -186,11 +186,11 @@ ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3,
 	first := spec(func(s resources.DesiredCeilingSpec) bool { return !s.Probing })
 	assert.Equal(t, firstHold, first.HoldUntilClock-first.SinceClock)
 
-	// Under 300m usage is below the threshold of 400m; only what is held back tells.
+	// Under a ceiling of 300m the usage is below the threshold of 400m, but the workload is throttled.
 	spec(func(s resources.DesiredCeilingSpec) bool { return s.Probing })
-	assert.GreaterOrEqual(t, boottime.Now(), first.HoldUntilClock, "not before the hold")
+	assert.GreaterOrEqual(t, boottime.Now(), first.HoldUntilClock, "before the end of the hold")
 
-	// The next hold is three times as long, from the end of the probe on.
+	// The next hold is three times as long and begins at the end of the probe.
 	again := spec(func(s resources.DesiredCeilingSpec) bool { return !s.Probing })
 	assert.GreaterOrEqual(t, again.HoldUntilClock, first.HoldUntilClock+factor*firstHold)
 	assert.LessOrEqual(t, again.HoldUntilClock, boottime.Now()+factor*firstHold)
@@ -199,12 +199,12 @@ ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3,
 
 	verdict := waitVerdict(t, l.guard)
 	assert.Equal(t, string(policy.OutcomeHelped), verdict.Outcome)
-	assert.False(t, verdict.Ended, "it slowed the spin, it did not end it")
+	assert.False(t, verdict.Ended, "the breach continued after the ceiling")
 
-	// By its end the load is gone.
+	// The load ends during the second hold.
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
-	assert.GreaterOrEqual(t, boottime.Now(), again.HoldUntilClock, "not before the hold")
+	assert.GreaterOrEqual(t, boottime.Now(), again.HoldUntilClock, "before the end of the hold")
 
 	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)
 	require.NoError(t, err)
@@ -229,8 +229,8 @@ func waitVerdict(t *testing.T, guard *node.Guard) resources.VerdictSpec {
 	return spec
 }
 
-// TestARestartDoesNotRefillTheCredit: what is known of a workload does not go with its container.
-func TestARestartDoesNotRefillTheCredit(t *testing.T) {
+// TestCredit_SurvivesContainerRestart: the credit belongs to the workload and is not refilled by a restart.
+func TestCredit_SurvivesContainerRestart(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
 rules: [{name: Credit, signal: cpu, credit: {earn: 10m, capacity: 2m}, window: 2s}]
@@ -250,15 +250,15 @@ rules: [{name: Credit, signal: cpu, credit: {earn: 10m, capacity: 2m}, window: 2
 	start := credit()
 
 	l.runAway(t, l.spegel, l.peer)
-	require.Eventually(t, func() bool { return credit() < start-0.1 }, patience, 100*time.Millisecond, "it spends more than it earns")
+	require.Eventually(t, func() bool { return credit() < start-0.1 }, patience, 100*time.Millisecond, "the credit is not spent")
 
 	spent := credit()
 
 	l.calm(t, l.spegel)
 	require.NoError(t, l.spegel.StopContainer(t.Context()))
-	require.Eventually(t, func() bool { return credit() == -1 }, patience, 100*time.Millisecond, "the target is gone")
+	require.Eventually(t, func() bool { return credit() == -1 }, patience, 100*time.Millisecond, "the rule of the removed target is still published")
 	require.NoError(t, l.spegel.StartContainer(t.Context()))
 	require.Eventually(t, func() bool { return credit() > 0 }, patience, 100*time.Millisecond)
 
-	assert.Less(t, credit(), (start+spent)/2, "not a new bucket")
+	assert.Less(t, credit(), (start+spent)/2, "the credit was refilled")
 }

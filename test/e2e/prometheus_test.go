@@ -43,9 +43,9 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s, probe: 2s}
 metrics: {listen: "` + metricsAddress + `"}
 `
 
-// TestADashboardOfTheLoop: Debian's Prometheus scrapes the guard through a breach, a external changes, a probe and the
-// release, and each query of the dashboard has an answer.
-func TestADashboardOfTheLoop(t *testing.T) {
+// TestDashboard_QueriesReturnData: Debian's Prometheus scrapes the guard during a breach, an external change, a probe and the
+// release. Each query of the dashboard must return data at some time.
+func TestDashboard_QueriesReturnData(t *testing.T) {
 	l := newLoop(t, exporting, nil)
 
 	prometheus(t)
@@ -55,16 +55,16 @@ func TestADashboardOfTheLoop(t *testing.T) {
 	began := time.Now()
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 	waitQuery(t, fmt.Sprintf("abs(%s - 0.5) < 0.001", series.Ceiling))
 	waitQuery(t, series.Throttles+" >= 1")
 
-	// Somebody else writes, and demand presses on until it is probed.
+	// An external change of cpu.max; the workload stays throttled until a probe.
 	require.NoError(t, node.SetCPUMax(l.spegel.Cgroup, "90000 100000"))
 	waitQuery(t, series.ExternalChanges+" >= 1")
 	waitQuery(t, series.Probes+" >= 1")
 
-	// A ceiling comes and goes, so that the panels are asked until one was there all the time.
+	// Probes lift the ceiling, so the queries are repeated until one ceiling was in force during all of them.
 	var (
 		window string
 		during map[string]bool
@@ -77,7 +77,7 @@ func TestADashboardOfTheLoop(t *testing.T) {
 		after := ask(t, series.Probes+" and on() "+series.Ceiling)
 
 		return len(after) > 0 && number(t, valueOf(after)) == before
-	}, 2*patience, time.Millisecond, "no round of questions under one ceiling")
+	}, 2*patience, time.Millisecond, "no ceiling stayed in force during all queries")
 
 	l.calm(t, l.spegel)
 
@@ -96,17 +96,17 @@ func TestADashboardOfTheLoop(t *testing.T) {
 
 	for _, query := range queries {
 		expr := strings.ReplaceAll(query.Expr, window, "")
-		assert.True(t, during[expr] || after[expr], "%s has no answer: %s", query.Title, query.Expr)
+		assert.True(t, during[expr] || after[expr], "%s returns no data: %s", query.Title, query.Expr)
 
 		if during[expr] && !after[expr] {
 			onlyDuring++
 		}
 	}
 
-	t.Logf("%d queries of the dashboard, each answered, %d of them under the ceiling alone", len(queries), onlyDuring)
+	t.Logf("%d queries of the dashboard returned data, %d of them only under the ceiling", len(queries), onlyDuring)
 }
 
-// answers are the queries that have an answer now, by what they ask.
+// answers runs all queries of the dashboard. It returns whether each returned data, by the expression without the window.
 func answers(t *testing.T, window string) map[string]bool {
 	t.Helper()
 
@@ -116,14 +116,14 @@ func answers(t *testing.T, window string) map[string]bool {
 	answered := map[string]bool{}
 
 	for _, query := range queries {
-		// The window is another one each time.
+		// The window differs between calls.
 		answered[strings.ReplaceAll(query.Expr, window, "")] = len(ask(t, query.Expr)) > 0
 	}
 
 	return answered
 }
 
-// prometheus runs Debian's against the guard until the test ends.
+// prometheus runs Debian's Prometheus until the test ends. It scrapes the guard every second.
 func prometheus(t *testing.T) {
 	t.Helper()
 
@@ -154,33 +154,34 @@ scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metrics
 	})
 }
 
+// waitQuery waits until a query returns data.
 func waitQuery(t *testing.T, query string) {
 	t.Helper()
 
 	require.Eventually(t, func() bool { return len(ask(t, query)) > 0 }, 2*patience, 500*time.Millisecond, query)
 }
 
-// waitNumber waits until a query has an answer, and returns its value.
+// waitNumber waits until a query returns data, and returns its value, or -1 if the data is gone again.
 func waitNumber(t *testing.T, query string) float64 {
 	t.Helper()
 	waitQuery(t, query)
 
 	answer := ask(t, query)
 	if len(answer) == 0 {
-		return -1 // it is gone again
+		return -1
 	}
 
 	return number(t, valueOf(answer))
 }
 
-// valueOf is the value of an instant vector's first element: [time, "value"].
+// valueOf returns the value of the first element of an instant vector, which is [time, "value"].
 func valueOf(answer []any) string {
 	value, _ := answer[0].(map[string]any)["value"].([]any)
 
 	return fmt.Sprint(value[1])
 }
 
-// ask asks Prometheus for an instant vector. While it starts it has no answer.
+// ask returns the instant vector of a query. It is empty while Prometheus starts.
 func ask(t *testing.T, query string) []any {
 	t.Helper()
 

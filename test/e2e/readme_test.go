@@ -26,20 +26,20 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
-// reader does what README says, command by command.
+// reader runs the commands of README.
 type reader struct {
 	t         *testing.T
 	n         *node.Node
 	authority *pki.PKI
 	guard     *node.Guard
-	// home has the talosconfig, dir is where the commands run.
+	// home has the talosconfig, dir is the working directory of the commands.
 	home, dir string
 }
 
-// TestTheReadme closes the loop with nothing but the commands that README has for it. What is not README's is the
-// incident: a pod that runs away, and calms down.
-func TestTheReadme(t *testing.T) {
-	n := theTestNode(t)
+// TestReadme_ClosesLoop runs the commands of README and compares their output. The test adds the incident: a pod that runs
+// away, and then calms down.
+func TestReadme_ClosesLoop(t *testing.T) {
+	n := testNode(t)
 	r := newReader(t, n)
 
 	l := &loop{
@@ -47,22 +47,22 @@ func TestTheReadme(t *testing.T) {
 		peer: runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"}),
 	}
 
-	require.NoError(t, node.ForgetDecisions())
+	require.NoError(t, node.RemoveSavedState())
 
 	readme, err := doc.Read("README.md")
 	require.NoError(t, err)
 
-	// What happens beside the reader, before each stage.
+	// What happens on the node before each stage.
 	incident := map[string]func(){
 		"document":  func() {},
 		"calm":      func() {},
 		"throttled": func() { l.runAway(t, l.spegel, l.peer) },
 		"released": func() {
-			assert.Equal(t, capped, cpuMax(t, l.spegel), "the kernel has what README says")
+			assert.Equal(t, ceiling500, cpuMax(t, l.spegel), "cpu.max before the release")
 			l.calm(t, l.spegel)
 		},
-		"ordered": func() { assert.Equal(t, unlimited, cpuMax(t, l.spegel)) },
-		"stop":    func() { assert.NotEqual(t, unlimited, cpuMax(t, l.spegel)) },
+		"override": func() { assert.Equal(t, unlimited, cpuMax(t, l.spegel)) },
+		"stop":     func() { assert.NotEqual(t, unlimited, cpuMax(t, l.spegel)) },
 	}
 
 	stages, commands := 0, 0
@@ -73,7 +73,7 @@ func TestTheReadme(t *testing.T) {
 		}
 
 		before, ok := incident[block.Stage]
-		require.True(t, ok, "README has a stage %q that the test does not know", block.Stage)
+		require.True(t, ok, "README has an unknown stage %q", block.Stage)
 		before()
 
 		for _, command := range block.Commands() {
@@ -85,11 +85,11 @@ func TestTheReadme(t *testing.T) {
 		stages++
 	}
 
-	assert.Equal(t, len(incident), stages, "README has every stage")
-	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "at the end it is as it was")
+	assert.Equal(t, len(incident), stages, "number of stages in README")
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "cpu.max at the end")
 	assert.Equal(t, unlimited, cpuMax(t, l.peer))
 	noJournals(t)
-	assert.Nil(t, r.guard, "README stops it")
+	assert.Nil(t, r.guard, "README has not stopped the guard")
 	t.Logf("%d commands in %d stages", commands, stages)
 }
 
@@ -117,13 +117,13 @@ func newReader(t *testing.T, n *node.Node) *reader {
 			t.Logf("--- guard ---\n%s", r.guard.Log)
 		}
 
-		r.guard.Stop(context.Background()) // the test has failed already
+		r.guard.Stop(context.Background()) // the test has already failed
 	})
 
 	return r
 }
 
-// do runs one command, again and again until it prints what README says, since some things take their time.
+// do runs a command until its output matches README, or fails the test after a time.
 func (r *reader) do(command doc.Command) {
 	r.t.Helper()
 
@@ -151,11 +151,11 @@ func (r *reader) do(command doc.Command) {
 		time.Sleep(time.Second)
 	}
 
-	require.Equal(r.t, want, doc.Alike(got), "$ %s\nREADME says:\n%s\nit prints:\n%s", line, command.Output, got)
+	require.Equal(r.t, want, doc.Alike(got), "$ %s\noutput in README:\n%s\noutput:\n%s", line, command.Output, got)
 }
 
-// anyRule replaces what depends on the machine: its address, and which of the incident's two rules fires first. Its
-// program runs into both, and which second that is depends on the speed of the emulation.
+// anyRule replaces what depends on the machine: its address, and which of the two rules of the incident fires first. The
+// load breaks both rules, and the speed of the emulation decides which is first.
 var anyRule = strings.NewReplacer("127.0.0.1", "NODE", "SpegelHighNetworkTX", "SpegelHighCPU")
 
 func (r *reader) run(line string) string {
@@ -164,7 +164,7 @@ func (r *reader) run(line string) string {
 
 	var output bytes.Buffer
 
-	// The guest has no shell but what this needs of one: a file to print into.
+	// The guest has no shell, so the redirection is done here.
 	line, file, redirected := strings.Cut(line, " > ")
 	args := doc.Words(line)
 
@@ -182,12 +182,13 @@ func (r *reader) run(line string) string {
 		cmd.Stdout = out
 	}
 
-	cmd.Run() // exit codes tell of ceilings; what it printed is compared
+	cmd.Run() // the exit code depends on ceilings; the output is compared
 
 	return output.String()
 }
 
-// talos does what machined does with two commands: the test machine has none. It tells whether it was one of them.
+// talos does what machined does for two commands, because the test machine has no machined. It reports whether the line was
+// one of them.
 func (r *reader) talos(line string) bool {
 	r.t.Helper()
 
@@ -216,8 +217,8 @@ func (r *reader) talos(line string) bool {
 	return true
 }
 
-// patch starts the service with the files of the machine configuration, which Talos' own loader reads. The
-// certificates are files, as there is no machined to have them from.
+// patch starts the service with the files of the machine configuration, which Talos' loader parses. The certificates are
+// files, because there is no machined.
 func (r *reader) patch(text []byte) {
 	r.t.Helper()
 

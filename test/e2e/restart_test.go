@@ -25,14 +25,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// longHold has a hold that no test outlasts.
+// longHold is a configuration whose hold is longer than any test.
 const longHold = `
 interval: 200ms
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10s, window: 2s}]
 ceiling: {cpu: 500m, floor: 100m, hold: 10m, releaseAfter: 5s}
 `
 
-// restart stops the guard and starts it with another document, as machined does when it changes.
+// restart stops the guard and starts it with another document, as machined does after a change.
 func (l *loop) restart(t *testing.T, document string) {
 	t.Helper()
 
@@ -43,6 +43,7 @@ func (l *loop) restart(t *testing.T, document string) {
 	l.start(t, document)
 }
 
+// journals returns the cgroups that have a journal.
 func journals(t *testing.T) []string {
 	t.Helper()
 
@@ -52,24 +53,24 @@ func journals(t *testing.T) []string {
 	return found
 }
 
-// noJournals waits until no cgroup has a journal: a ceiling's is removed after cpu.max was written.
+// noJournals waits until no cgroup has a journal. A release removes it after cpu.max was written.
 func noJournals(t *testing.T) {
 	t.Helper()
 
-	require.Eventually(t, func() bool { return len(journals(t)) == 0 }, patience, 20*time.Millisecond, "a journal is left behind")
+	require.Eventually(t, func() bool { return len(journals(t)) == 0 }, patience, 20*time.Millisecond, "a journal is left")
 }
 
-// byHand runs the guard's binary on the node and returns its exit code and what it printed.
-func byHand(t *testing.T, args ...string) (int, string) {
+// runGuard runs the guard's binary on the node and returns its exit code and what it printed.
+func runGuard(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 
 	cmd := exec.Command(extension.BinaryPath, append([]string{"-state", node.StateFile}, args...)...)
-	output, _ := cmd.CombinedOutput() // the exit code tells
+	output, _ := cmd.CombinedOutput() // the caller checks the exit code
 
 	return cmd.ProcessState.ExitCode(), string(output)
 }
 
-// secondGuardWaits starts the binary beside the service. It says what it waits for, and ends when it is told to.
+// secondGuardWaits starts a second guard. It waits for the lock, reports that in its log, and ends on SIGTERM.
 func secondGuardWaits(t *testing.T) {
 	t.Helper()
 
@@ -95,41 +96,42 @@ func secondGuardWaits(t *testing.T) {
 	require.NoError(t, cmd.Wait())
 }
 
-// TestRestartsInsideTheHold: a stop releases and remembers, a crash loop holds, a second guard waits, and mode observe lets go.
-func TestRestartsInsideTheHold(t *testing.T) {
+// TestRestart_ContinuesHold: a stop releases the ceiling and saves the hold, crashes leave it in force, a second guard waits,
+// and mode observe releases it.
+func TestRestart_ContinuesHold(t *testing.T) {
 	l := newLoop(t, longHold, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	since := heldSince(t, l)
 
 	_, _, err := l.guard.Stop(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "a stop leaves nothing in force")
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "cpu.max after the stop")
 	noJournals(t)
 	assert.FileExists(t, node.StateFile)
 
 	l.start(t, longHold)
 
-	waitCPUMax(t, l, l.spegel, capped, patience)
-	assert.Equal(t, since, heldSince(t, l), "the remembered hold")
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
+	assert.Equal(t, since, heldSince(t, l), "start of the saved hold")
 	assert.Equal(t, "SpegelHighCPU", waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Rule)
 
 	for range 4 {
 		l.crashAndRestart(t)
-		assert.Equal(t, capped, cpuMax(t, l.spegel))
+		assert.Equal(t, ceiling500, cpuMax(t, l.spegel))
 		assert.Equal(t, []string{strings.TrimPrefix(l.spegel.Cgroup, "/")}, journals(t))
 	}
 
 	assert.True(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).Adopted)
 
-	code, output := byHand(t, "restore")
+	code, output := runGuard(t, "restore")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, output, "another spegel-guard runs on this node")
 
 	secondGuardWaits(t)
-	assert.Equal(t, capped, cpuMax(t, l.spegel))
+	assert.Equal(t, ceiling500, cpuMax(t, l.spegel))
 
 	l.restart(t, "mode: observe\n"+longHold)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
@@ -140,30 +142,30 @@ func TestRestartsInsideTheHold(t *testing.T) {
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 }
 
-// TestWhatIsKept: onStop: keep, a document that cannot be used, an older guard's
-// journal, and restore.
-func TestWhatIsKept(t *testing.T) {
+// TestRestart_AdoptsCeilingLeftInForce: the ceiling stays in force with onStop: keep. It is released by a start with an
+// invalid document, adopted from a journal of the first version, and released by the command restore.
+func TestRestart_AdoptsCeilingLeftInForce(t *testing.T) {
 	document := strings.Replace(longHold, "hold: 10m", "hold: 10m, onStop: keep", 1)
 	l := newLoop(t, document, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	_, _, err := l.guard.Stop(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, capped, cpuMax(t, l.spegel))
+	assert.Equal(t, ceiling500, cpuMax(t, l.spegel))
 
-	l.broken(t)
+	l.startInvalid(t)
 
-	// The hold outlasts it.
+	// The hold continues with a valid document.
 	l.start(t, document)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	_, _, err = l.guard.Stop(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, capped, cpuMax(t, l.spegel))
+	assert.Equal(t, ceiling500, cpuMax(t, l.spegel))
 
-	// The first version's journal, and its ceiling without a mark.
+	// A journal of the first version, whose ceiling has no extra microsecond.
 	dir, err := cgroup.Open(node.CgroupRoot, strings.TrimPrefix(l.spegel.Cgroup, "/"))
 	require.NoError(t, err)
 
@@ -171,7 +173,7 @@ func TestWhatIsKept(t *testing.T) {
 
 	journal, err := dir.ReadJournal()
 	require.NoError(t, err)
-	require.NoError(t, node.ForgetDecisions())
+	require.NoError(t, node.RemoveSavedState())
 
 	const old = "50000 100000"
 
@@ -183,12 +185,12 @@ func TestWhatIsKept(t *testing.T) {
 
 	l.start(t, document)
 
-	waitCPUMax(t, l, l.spegel, capped, patience)
-	assert.Equal(t, journal.Since, heldSince(t, l), "the journal's hold")
-	assert.Zero(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).ExternalChanges, "the older guard's is no external value")
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
+	assert.Equal(t, journal.Since, heldSince(t, l), "start of the journal's hold")
+	assert.Zero(t, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).ExternalChanges, "the ceiling of the older guard counts as an external change")
 	assert.Contains(t, l.guard.Log.String(), "ceiling adopted")
 
-	// Nor does a ceiling outlast its hold.
+	// A ceiling whose hold is over is released.
 	_, _, err = l.guard.Stop(t.Context())
 	require.NoError(t, err)
 
@@ -198,34 +200,34 @@ func TestWhatIsKept(t *testing.T) {
 
 	journal.HoldUntil = journal.Since
 	require.NoError(t, dir.WriteJournal(journal))
-	l.broken(t)
+	l.startInvalid(t)
 
-	// The memory knows the hold all the same; and a crash leaves a ceiling for restore.
+	// The saved state still has the hold. A crash leaves a ceiling for the command restore.
 	l.start(t, document)
 
-	waitCPUMax(t, l, l.spegel, capped, patience)
-	assert.Equal(t, journal.Since, heldSince(t, l), "the remembered hold")
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
+	assert.Equal(t, journal.Since, heldSince(t, l), "start of the saved hold")
 	require.NoError(t, l.guard.Signal(t.Context(), syscall.SIGKILL))
 
 	_, err = l.guard.Wait(t.Context())
 	require.NoError(t, err)
 
-	code, output := byHand(t, "restore")
+	code, output := runGuard(t, "restore")
 	assert.Zero(t, code, output)
-	assert.Contains(t, output, fmt.Sprintf("cpu.max %q, was %q", unlimited, capped))
+	assert.Contains(t, output, fmt.Sprintf("cpu.max %q, was %q", unlimited, ceiling500))
 	assert.Contains(t, output, "1 ceilings released, none is left")
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	noJournals(t)
 	assert.NoFileExists(t, node.StateFile)
 
-	code, output = byHand(t, "restore")
+	code, output = runGuard(t, "restore")
 	assert.Zero(t, code)
 	assert.Contains(t, output, "0 ceilings released")
 }
 
-// broken runs the service with a document that has a mistake until its diagnosis is the last line, and stops it: it
-// took back what it found.
-func (l *loop) broken(t *testing.T) {
+// startInvalid runs the service with an invalid document until the error is its last line, and stops it. The service
+// releases the ceiling that it finds.
+func (l *loop) startInvalid(t *testing.T) {
 	t.Helper()
 
 	s := serve(t, l.node, extension.ServicePath, "interval: 5ms")
@@ -235,26 +237,27 @@ func (l *loop) broken(t *testing.T) {
 	s.stops(t)
 }
 
-// TestYieldingOutlastsARestart: what a person or kubelet wrote stays for the rest of the hold.
-func TestYieldingOutlastsARestart(t *testing.T) {
+// TestRestart_ContinuesYielding: with conflict: yield an external change stays in force for the rest of the hold, also after
+// a crash.
+func TestRestart_ContinuesYielding(t *testing.T) {
 	document := strings.Replace(longHold, "hold: 10m", "hold: 10m, conflict: yield", 1)
 	document = strings.Replace(document, "for: 10s", "for: 2s", 1)
 	l := newLoop(t, document, nil)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
-	const theirs = "80000 100000"
+	const external = "80000 100000"
 
 	require.NoError(t, l.spegel.Resize(t.Context(), 80_000))
-	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingYielded, theirs).ExternalChanges)
+	assert.Equal(t, uint64(1), waitCeiling(t, l.guard, resources.CeilingYielded, external).ExternalChanges)
 
 	time.Sleep(4 * time.Second)
-	assert.Equal(t, theirs, cpuMax(t, l.spegel), "not put back")
+	assert.Equal(t, external, cpuMax(t, l.spegel), "before the crash")
 
 	l.crashAndRestart(t)
-	waitCeiling(t, l.guard, resources.CeilingYielded, theirs)
+	waitCeiling(t, l.guard, resources.CeilingYielded, external)
 	time.Sleep(4 * time.Second)
-	assert.Equal(t, theirs, cpuMax(t, l.spegel), "nor by the next process")
+	assert.Equal(t, external, cpuMax(t, l.spegel), "after the crash")
 	noJournals(t)
 }

@@ -23,9 +23,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// TestHostileMetricsDelayNoTick lets the target answer as no program should, in every way, and looks at
-// the times of the samples meanwhile.
-func TestHostileMetricsDelayNoTick(t *testing.T) {
+// TestSampler_HostileMetricsDelayNoSample lets the target serve invalid metrics in every mode of test/hostile. The samples
+// must not be delayed.
+func TestSampler_HostileMetricsDelayNoSample(t *testing.T) {
 	l := newLoop(t, strings.NewReplacer("interval: 2s\ntarget", "interval: 1s\ntarget", "interval: 2s}", "interval: 1s}").Replace(watching)+traced, nil)
 	ctx := t.Context()
 
@@ -41,23 +41,24 @@ func TestHostileMetricsDelayNoTick(t *testing.T) {
 		l.spegel.Spec.Args = []string{"-hostile=" + string(mode)}
 		require.NoError(t, l.spegel.StartContainer(ctx))
 
-		reason := untilBlind(t, events, l.spegel.ContainerID)
-		// And some more.
+		reason := waitUnavailable(t, events, l.spegel.ContainerID)
+		// The sampler continues after that.
 		got := waitSamples(t, l.spegel, 0, len(sampleTimes(t, l.spegel, 0))+5)
 
-		t.Logf("%-20s %3d samples, %v at most between two, unavailable: %s", mode, got.samples, got.longest.Round(time.Millisecond), reason)
+		t.Logf("%-20s %3d samples, at most %v between two, unavailable: %s", mode, got.samples, got.longest.Round(time.Millisecond), reason)
 		got.steady(t, healthy)
 	}
 }
 
-// untilBlind watches a container's samples until what its program allocates is unavailable for what it answers.
-func untilBlind(t *testing.T, events chan state.Event, container string) (reason string) {
+// waitUnavailable waits until the allocation rate of a container is unavailable because of its answer, and returns the
+// reason.
+func waitUnavailable(t *testing.T, events chan state.Event, container string) (reason string) {
 	t.Helper()
 
 	for timeout := time.After(patience); ; {
 		select {
 		case <-timeout:
-			t.Fatal("still no reason")
+			t.Fatal("the allocation rate is still available")
 		case event := <-events:
 			stats, ok := event.Resource.(*resources.TargetStats)
 			if !ok || stats.TypedSpec().ContainerID != container || event.Type == state.Destroyed {
@@ -65,7 +66,7 @@ func untilBlind(t *testing.T, events chan state.Event, container string) (reason
 			}
 
 			spec := stats.TypedSpec()
-			require.Equal(t, resources.ProvenanceMeasured, spec.MemoryBytes.Provenance, "the other values are not concerned")
+			require.Equal(t, resources.ProvenanceMeasured, spec.MemoryBytes.Provenance, "the cgroup's values are unaffected")
 
 			reading := spec.Application.AllocBytesPerSecond
 
@@ -77,13 +78,13 @@ func untilBlind(t *testing.T, events chan state.Event, container string) (reason
 	}
 }
 
-// TestEvidence: what the target looked like is kept from before the ceiling, and the action says where.
-func TestEvidence(t *testing.T) {
+// TestEvidence_PrecedesCeiling: metrics and profile are captured before the ceiling, and the action names their folder.
+func TestEvidence_PrecedesCeiling(t *testing.T) {
 	l := newLoop(t, fast+"evidence: {profile: 2s, limit: 1M}\n", nil)
 	ctx := t.Context()
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	var apply resources.GuardActionSpec
 
@@ -113,13 +114,13 @@ func TestEvidence(t *testing.T) {
 	for _, name := range []string{"metrics.txt", "cpu.pprof"} {
 		info, err := os.Stat(filepath.Join(apply.Evidence, name))
 		require.NoError(t, err)
-		assert.False(t, info.ModTime().After(apply.At.Add(time.Second)), "%s is from before the ceiling", name)
+		assert.False(t, info.ModTime().After(apply.At.Add(time.Second)), "%s was captured after the ceiling", name)
 	}
 }
 
-// TestARolloutAndTheNodesNetwork: two pods that match are two targets; of one in the node's network the
-// traffic is not known, everything else is.
-func TestARolloutAndTheNodesNetwork(t *testing.T) {
+// TestStats_DistinguishPodsAndHostNetwork: two matching pods are two targets. For a pod in the node's network only the
+// traffic is unavailable.
+func TestStats_DistinguishPodsAndHostNetwork(t *testing.T) {
 	l := newLoop(t, watching, nil)
 	ctx := t.Context()
 

@@ -31,17 +31,18 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// process is the guard run by hand, so that what it needs of the node can be taken from it and given back.
+// process is the guard as a process of the test, so that the test can remove and restore what it needs of the node.
 type process struct {
 	cmd *exec.Cmd
 	log *node.LogBuffer
 	st  state.State
-	// guard is its own service, over its socket.
+	// guard is a client of its GuardService on the unix socket.
 	guard guardv1alpha1.GuardServiceClient
 	// document is the path of its configuration.
 	document string
 }
 
+// startProcess starts the guard with more flags and stops it at the end of the test.
 func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
 
@@ -61,7 +62,7 @@ func startProcess(t *testing.T, args ...string) *process {
 
 	t.Cleanup(func() {
 		p.cmd.Process.Signal(syscall.SIGTERM)
-		assert.NoError(t, p.cmd.Wait(), "the guard ends well: %s", p.log)
+		assert.NoError(t, p.cmd.Wait(), "the guard failed: %s", p.log)
 
 		noPanic(t, p.log)
 
@@ -94,14 +95,14 @@ func (p *process) waitState(t *testing.T, want string) resources.GuardStatusSpec
 		last = *status.TypedSpec()
 
 		return last.State == want
-	}, patience, 100*time.Millisecond, "wanted %s\n%s", want, p.log)
+	}, patience, 100*time.Millisecond, "expected state %s\n%s", want, p.log)
 
 	return last
 }
 
-// TestNoContainer: a state of its own, and the guard goes on once there is one.
-func TestNoContainer(t *testing.T) {
-	n := theTestNode(t)
+// TestGuard_WaitsForTarget: the state is no-target until a container is selected, and again after it is gone.
+func TestGuard_WaitsForTarget(t *testing.T) {
+	n := testNode(t)
 	p := startProcess(t)
 
 	status := p.waitState(t, resources.StateNoTarget)
@@ -115,10 +116,9 @@ func TestNoContainer(t *testing.T) {
 	p.waitState(t, resources.StateNoTarget)
 }
 
-// TestNoCRI: without a runtime and without a target there is nothing to see; with a target procfs
-// shows it; and the runtime is used as soon as it is there.
-func TestNoCRI(t *testing.T) {
-	n := theTestNode(t)
+// TestGuard_FindsTargetWithoutCRI: without the CRI the target is found in procfs. The CRI is used as soon as it answers.
+func TestGuard_FindsTargetWithoutCRI(t *testing.T) {
+	n := testNode(t)
 	socket := filepath.Join(t.TempDir(), "cri.sock")
 	p := startProcess(t, "-cri", socket)
 
@@ -127,20 +127,21 @@ func TestNoCRI(t *testing.T) {
 
 	pod := runPod(t, n, node.SpegelPod("spegel-seen"))
 	status = p.waitState(t, resources.StateOK)
-	assert.Contains(t, status.Message, socket, "still said")
+	assert.Contains(t, status.Message, socket, "the message names the CRI's socket")
 
-	target := theTarget(t, p)
+	target := onlyTarget(t, p)
 	assert.Equal(t, "procfs", target.Source)
 	assert.Equal(t, pod.ContainerID, target.ContainerID)
 	assert.Equal(t, strings.TrimPrefix(pod.Cgroup, "/"), target.Cgroup)
 
 	require.NoError(t, os.Symlink(node.Socket, socket))
 
-	require.Eventually(t, func() bool { return theTarget(t, p).Source == "cri" }, patience, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return onlyTarget(t, p).Source == "cri" }, patience, 100*time.Millisecond)
 	assert.Empty(t, p.waitState(t, resources.StateOK).Message)
 }
 
-func theTarget(t *testing.T, p *process) resources.TargetSpec {
+// onlyTarget returns the spec of the target if there is exactly one.
+func onlyTarget(t *testing.T, p *process) resources.TargetSpec {
 	t.Helper()
 
 	targets, err := safe.StateListAll[*resources.Target](t.Context(), p.st)
@@ -153,9 +154,9 @@ func theTarget(t *testing.T, p *process) resources.TargetSpec {
 	return *targets.Get(0).TypedSpec()
 }
 
-// TestNoCgroup2: another file system where the hierarchy should be.
-func TestNoCgroup2(t *testing.T) {
-	n := theTestNode(t)
+// TestGuard_WaitsForCgroup2: another file system is mounted in place of the hierarchy at first.
+func TestGuard_WaitsForCgroup2(t *testing.T) {
+	n := testNode(t)
 	root := t.TempDir()
 
 	require.NoError(t, unix.Mount("tmpfs", root, "tmpfs", 0, ""))
@@ -172,10 +173,10 @@ func TestNoCgroup2(t *testing.T) {
 	p.waitState(t, resources.StateOK)
 }
 
-// TestNoPermission: a read-only hierarchy makes the guard observe and say so, before and during a
-// breach; writable again, it acts.
-func TestNoPermission(t *testing.T) {
-	n := theTestNode(t)
+// TestGuard_ObservesWithoutWritePermission: with a read-only hierarchy the guard observes and reports no-permission,
+// before and during a breach. When the hierarchy is writable again, it applies the ceiling.
+func TestGuard_ObservesWithoutWritePermission(t *testing.T) {
+	n := testNode(t)
 	root := t.TempDir()
 
 	require.NoError(t, unix.Mount(node.CgroupRoot, root, "", unix.MS_BIND, ""))
@@ -190,7 +191,7 @@ func TestNoPermission(t *testing.T) {
 	p := startProcess(t, "-cgroup", root)
 	status := p.waitState(t, resources.StateNoPermission)
 	assert.Contains(t, status.Message, "only observing")
-	theDoctorOnAReadOnlyNode(t, p)
+	checkReadOnlyDoctor(t, p)
 
 	l.runAway(t, l.spegel, l.peer)
 
@@ -198,7 +199,7 @@ func TestNoPermission(t *testing.T) {
 		specs, err := safe.StateListAll[*resources.DesiredCeiling](t.Context(), p.st)
 
 		return err == nil && specs.Len() == 1 && !specs.Get(0).TypedSpec().None()
-	}, patience, 100*time.Millisecond, "decided all the same")
+	}, patience, 100*time.Millisecond, "no ceiling is desired")
 
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
@@ -206,14 +207,14 @@ func TestNoPermission(t *testing.T) {
 
 	require.NoError(t, unix.Mount("", root, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
 
-	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == capped }, patience, 100*time.Millisecond, "%s", p.log)
+	require.Eventually(t, func() bool { return cpuMax(t, l.spegel) == ceiling500 }, patience, 100*time.Millisecond, "%s", p.log)
 	p.waitState(t, resources.StateThrottled)
 }
 
-// TestConfigurationChangesUnderACeiling: a new ceiling replaces the one in force; observe takes it back;
-// a document with a mistake changes nothing.
-func TestConfigurationChangesUnderACeiling(t *testing.T) {
-	n := theTestNode(t)
+// TestConfig_ChangesCeilingInForce: a changed document replaces the ceiling in force, mode observe releases it, and an
+// invalid document changes nothing.
+func TestConfig_ChangesCeilingInForce(t *testing.T) {
+	n := testNode(t)
 	l := &loop{
 		node: n, spegel: runPod(t, n, node.SpegelPod("spegel-cfg")),
 		peer: runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"}),
@@ -226,7 +227,7 @@ func TestConfigurationChangesUnderACeiling(t *testing.T) {
 
 	p.waitState(t, resources.StateOK)
 	l.runAway(t, l.spegel, l.peer)
-	becomes(capped)
+	becomes(ceiling500)
 
 	require.NoError(t, os.WriteFile(p.document, []byte(strings.Replace(fast, "cpu: 500m", "cpu: 300m", 1)), 0o600))
 	becomes("30001 100000")
@@ -239,9 +240,9 @@ func TestConfigurationChangesUnderACeiling(t *testing.T) {
 	becomes(unlimited)
 }
 
-// TestContainerdRestart: the loop goes on without the runtime, and with it again.
-func TestContainerdRestart(t *testing.T) {
-	n := theTestNode(t)
+// TestGuard_EnforcesWithoutContainerd: the ceiling is applied while containerd is stopped, and released after its restart.
+func TestGuard_EnforcesWithoutContainerd(t *testing.T) {
+	n := testNode(t)
 	pod := runPod(t, n, node.SpegelPod("spegel-cri-gone"))
 	bystander := runPod(t, n, node.PodSpec{Name: "bystander", Namespace: "default", Container: "app"})
 	l := &loop{node: n, spegel: pod, peer: bystander}
@@ -252,18 +253,18 @@ func TestContainerdRestart(t *testing.T) {
 	require.NoError(t, n.StopContainerd())
 
 	l.runAway(t, pod, bystander)
-	require.Eventually(t, func() bool { return cpuMax(t, pod) == capped }, patience, 100*time.Millisecond, "capped without the runtime\n%s", p.log)
-	assert.Equal(t, "cri", theTarget(t, p).Source, "what the runtime had told is kept")
+	require.Eventually(t, func() bool { return cpuMax(t, pod) == ceiling500 }, patience, 100*time.Millisecond, "no ceiling without the runtime\n%s", p.log)
+	assert.Equal(t, "cri", onlyTarget(t, p).Source, "the targets of the CRI are kept")
 
 	require.NoError(t, n.StartContainerd(context.Background()))
 	l.calm(t, pod)
 	require.Eventually(t, func() bool { return cpuMax(t, pod) == unlimited }, patience, 100*time.Millisecond, "%s", p.log)
 }
 
-// TestBadConfig_KeepsTheServiceRunning in mode observe; the condition and the last line of the log name field, value
-// and allowed range.
-func TestBadConfig_KeepsTheServiceRunning(t *testing.T) {
-	n := theTestNode(t)
+// TestBadConfig_KeepsServiceRunning: an invalid document results in mode observe. The condition and the last line of the
+// log name the field, its value and what is allowed.
+func TestBadConfig_KeepsServiceRunning(t *testing.T) {
+	n := testNode(t)
 
 	for document, want := range map[string]string{
 		"interval: 5ms":                  `invalid interval "5ms": must be a duration of 100ms..1m0s`,

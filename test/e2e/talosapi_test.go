@@ -35,16 +35,16 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
-// machinedSocket is where Talos has it.
+// machinedSocket is the path of machined's socket on Talos.
 const machinedSocket = "/system/run/machined/machine.sock"
 
-// The node, and an operator's machine, on a network of their own.
+// Addresses of the node and of an operator's machine on a network of their own.
 const (
 	nodeAddress     = "192.168.77.1"
 	operatorAddress = "192.168.77.2"
 )
 
-// startMachined puts the stand-in where Talos has machined, with the API's certificates of an authority.
+// startMachined starts the fake machined with API certificates of a CA.
 func startMachined(t *testing.T, authority *pki.PKI) *machined.Machined {
 	t.Helper()
 
@@ -63,13 +63,13 @@ func startMachined(t *testing.T, authority *pki.PKI) *machined.Machined {
 	return m
 }
 
-// operatorsNetwork makes another network namespace with a link to the node's, and returns a way to dial in it.
+// operatorsNetwork creates a network namespace with a link to the node's, and returns a function that dials from it.
 func operatorsNetwork(t *testing.T) func(ctx context.Context, address string) (net.Conn, error) {
 	t.Helper()
 
 	namespace := make(chan netns.NsHandle)
 
-	// A namespace is made for a thread, and this one's ends with it.
+	// A new namespace belongs to a thread. This thread ends with its goroutine.
 	go func() {
 		runtime.LockOSThread()
 
@@ -117,9 +117,9 @@ func operatorsNetwork(t *testing.T) func(ctx context.Context, address string) (n
 	}
 }
 
-// TestStatusFromAnotherNetwork is an operator with a talosconfig at another machine: the guard shows the
-// node's own certificates, and tells of a real container that it throttles.
-func TestStatusFromAnotherNetwork(t *testing.T) {
+// TestAPI_ServesOperatorOnAnotherNetwork: an operator on another machine uses a talosconfig. The guard presents the node's
+// certificates and reports the ceiling of a real container.
+func TestAPI_ServesOperatorOnAnotherNetwork(t *testing.T) {
 	authority, err := pki.New()
 	require.NoError(t, err)
 
@@ -141,7 +141,7 @@ func TestStatusFromAnotherNetwork(t *testing.T) {
 	t.Cleanup(func() { c.Close() })
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	_, err = l.guard.WaitState(t.Context(), patience, resources.StateThrottled)
 	require.NoError(t, err)
@@ -153,26 +153,22 @@ func TestStatusFromAnotherNetwork(t *testing.T) {
 	assert.Equal(t, "500m", status.TypedSpec().Ceiling)
 	t.Logf("from %s: %+v", operatorAddress, *status.TypedSpec())
 
-	guards := guardv1alpha1.NewGuardServiceClient(c.Conn())
-
-	const target = "spegel/spegel-x7k2p/registry"
-
-	ceiling, err := safe.StateGetByID[*resources.CeilingStatus](t.Context(), c.COSI, target)
+	ceiling, err := safe.StateGetByID[*resources.CeilingStatus](t.Context(), c.COSI, workloadID)
 	require.NoError(t, err)
-	assert.Equal(t, capped, ceiling.TypedSpec().ReadBack)
+	assert.Equal(t, ceiling500, ceiling.TypedSpec().ReadBack)
 	assert.Equal(t, unlimited, ceiling.TypedSpec().OwnerLimit)
 
-	desired, err := safe.StateGetByID[*resources.DesiredCeiling](t.Context(), c.COSI, target)
+	desired, err := safe.StateGetByID[*resources.DesiredCeiling](t.Context(), c.COSI, workloadID)
 	require.NoError(t, err)
 	assert.NotEmpty(t, desired.TypedSpec().Blockers)
 
-	// An order says where it came from.
-	released, err := guards.Release(t.Context(), &guardv1alpha1.ReleaseRequest{For: durationpb.New(patience)})
+	// An override has the address of the client.
+	released, err := guardv1alpha1.NewGuardServiceClient(c.Conn()).Release(t.Context(), &guardv1alpha1.ReleaseRequest{For: durationpb.New(patience)})
 	require.NoError(t, err)
 	assert.Contains(t, released.GetMessages()[0].GetOverrides()[0].GetBy().GetFrom(), operatorAddress+":")
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 
-	// The node's certificates change, and everybody else's are refused.
+	// After a change of the node's certificates the old ones are refused.
 	next, err := pki.New()
 	require.NoError(t, err)
 
@@ -190,7 +186,7 @@ func TestStatusFromAnotherNetwork(t *testing.T) {
 		_, err := c.Version(t.Context())
 
 		return err != nil
-	}, patience, 100*time.Millisecond, "the old authority is still accepted")
+	}, patience, 100*time.Millisecond, "the old CA is still accepted")
 
 	pair, err = next.Client("anna", time.Hour, role.Reader)
 	require.NoError(t, err)

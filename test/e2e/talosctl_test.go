@@ -26,8 +26,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
-// TestTalosClient goes through what talosctl does, with the library it is made of.
-func TestTalosClient(t *testing.T) {
+// TestAPI_ServesTalosClient makes the calls of talosctl with the client library of talosctl.
+func TestAPI_ServesTalosClient(t *testing.T) {
 	l := newLoop(t, fast, nil)
 	ctx := t.Context()
 	c := l.guard.Client
@@ -60,7 +60,7 @@ func TestTalosClient(t *testing.T) {
 		}
 	}
 
-	// talosctl get -w, from before the breach on.
+	// talosctl get -w, started before the breach.
 	watched := map[string]chan state.Event{}
 
 	for alias, kind := range kinds {
@@ -81,13 +81,14 @@ func TestTalosClient(t *testing.T) {
 	waitEvent(t, watched["ceilingstatuses"], func(r resource.Resource) bool {
 		spec := r.(*resources.CeilingStatus).TypedSpec()
 
-		return spec.State == resources.CeilingApplied && spec.OwnerLimit == unlimited && spec.ReadBack == capped
+		return spec.State == resources.CeilingApplied && spec.OwnerLimit == unlimited && spec.ReadBack == ceiling500
 	})
 
 	checkVersion(t, c)
 	checkRefusals(t, l.guard)
 }
 
+// waitEvent waits for a created or updated resource that matches.
 func waitEvent(t *testing.T, events <-chan state.Event, match func(resource.Resource) bool) {
 	t.Helper()
 
@@ -102,13 +103,13 @@ func waitEvent(t *testing.T, events <-chan state.Event, match func(resource.Reso
 				return
 			}
 		case <-timeout:
-			require.Fail(t, "no such event")
+			require.Fail(t, "no event matched")
 		}
 	}
 }
 
-// checkVersion does what talosctl's ClientVersionCheck does before a command: the tag must parse and
-// must not be older than the client's own, or every command would begin with a warning.
+// checkVersion does what talosctl's ClientVersionCheck does before a command. talosctl warns if the tag of the server
+// does not parse or is older than its own.
 func checkVersion(t *testing.T, c *client.Client) {
 	t.Helper()
 
@@ -125,14 +126,14 @@ func checkVersion(t *testing.T, c *client.Client) {
 	assert.Contains(t, response.GetMessages()[0].GetPlatform().GetName(), "spegel-guard")
 }
 
+// checkRefusals makes calls that the server must refuse.
 func checkRefusals(t *testing.T, guard *node.Guard) {
 	t.Helper()
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
-	// Another CA: the client would take the server for a stranger too, so it is told to trust it and
-	// the refusal is the server's.
+	// A client of another CA. It trusts the CA of the server, so that the server is the one that refuses.
 	other, err := pki.New()
 	require.NoError(t, err)
 
@@ -150,21 +151,21 @@ func checkRefusals(t *testing.T, guard *node.Guard) {
 	_, err = c.Version(ctx)
 	assert.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 
-	// No certificate at all.
+	// No certificate.
 	c, err = client.New(ctx, client.WithEndpoints(node.GuardEndpoint), client.WithTLSConfig(&tls.Config{InsecureSkipVerify: true}))
 	require.NoError(t, err)
 
 	_, err = c.Version(ctx)
 	assert.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 
-	// A certificate of the right CA without a role that may read.
+	// A certificate of the CA with a role that must not read.
 	c, err = guard.NewClient(ctx, guard.PKI, role.EtcdBackup)
 	require.NoError(t, err)
 
 	_, err = c.COSI.List(ctx, resource.NewMetadata(resources.Namespace, resources.GuardStatusType, "", resource.VersionUndefined))
 	assert.Equal(t, codes.PermissionDenied, status.Code(err), "%v", err)
 
-	// Nobody writes, whatever the role.
+	// No role may write resources.
 	c, err = guard.NewClient(ctx, guard.PKI, role.Admin)
 	require.NoError(t, err)
 

@@ -19,16 +19,16 @@ import (
 
 const tracePath = "/run/spegel-guard/trace.jsonl"
 
-// traced makes the guard write down every sample; clients hear only of those that are news.
+// traced makes the guard record every sample. Resources are updated only when a value moved significantly.
 const traced = "trace: {path: " + tracePath + "}\n"
 
-// pace is how a container's samples follow each other.
+// pace describes the times between samples of a container.
 type pace struct {
 	samples         int
 	median, longest time.Duration
 }
 
-// waitSamples waits until there are so many samples of a container since a time of CLOCK_BOOTTIME.
+// waitSamples waits until a container has a number of samples since a time of CLOCK_BOOTTIME.
 func waitSamples(t *testing.T, pod *node.Pod, since time.Duration, count int) pace {
 	t.Helper()
 
@@ -38,7 +38,7 @@ func waitSamples(t *testing.T, pod *node.Pod, since time.Duration, count int) pa
 		at = sampleTimes(t, pod, since)
 
 		return len(at) >= count
-	}, patience, 100*time.Millisecond, "the samples do not go on")
+	}, patience, 100*time.Millisecond, "the guard does not sample the container")
 
 	gaps := make([]time.Duration, 0, len(at))
 
@@ -51,7 +51,7 @@ func waitSamples(t *testing.T, pod *node.Pod, since time.Duration, count int) pa
 	return pace{samples: len(at), median: gaps[len(gaps)/2], longest: gaps[len(gaps)-1]}
 }
 
-// sampleTimes are when a container was sampled, on CLOCK_BOOTTIME.
+// sampleTimes returns the times of a container's samples as CLOCK_BOOTTIME.
 func sampleTimes(t *testing.T, pod *node.Pod, since time.Duration) (at []time.Duration) {
 	t.Helper()
 
@@ -75,9 +75,9 @@ func sampleTimes(t *testing.T, pod *node.Pod, since time.Duration) (at []time.Du
 	return at
 }
 
-// steady compares two paces of one machine: what stands between may not hold back the samples. One that waited for
-// something each time would be many times slower; single late samples are the machine's.
+// steady compares the pace with an earlier one of the same machine. A sampler that waits would be many times slower.
+// Single late samples are due to the machine.
 func (p pace) steady(t *testing.T, before pace) {
 	t.Helper()
-	assert.Less(t, p.median, 2*before.median, "the samples are held back: %+v, before %+v", p, before)
+	assert.Less(t, p.median, 2*before.median, "the samples are delayed: %+v, before %+v", p, before)
 }

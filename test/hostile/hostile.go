@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package hostile answers for /metrics as no program should, for the tests of what reads it.
+// Package hostile serves invalid /metrics for tests of their reader.
 package hostile
 
 import (
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Mode is a way to answer.
+// Mode is a kind of invalid answer.
 type Mode string
 
-// Modes of answering.
+// Modes of Handler.
 const (
 	HugeBody     Mode = "huge-body"
 	EndlessLine  Mode = "endless-line"
@@ -28,7 +28,7 @@ const (
 	Compressed   Mode = "compressed"
 )
 
-// Modes are all of them.
+// Modes returns all modes.
 func Modes() []Mode {
 	return []Mode{HugeBody, EndlessLine, OneByte, Silent, NaN, Negative, CounterReset, HTML, HugeHeader, Compressed}
 }
@@ -38,7 +38,7 @@ const (
 	gigabyte   = 1 << 30
 )
 
-// Handler answers every request in one mode.
+// Handler returns a handler that answers every request in a mode.
 func Handler(mode Mode) http.Handler {
 	var asked atomic.Uint64
 
@@ -59,28 +59,28 @@ func Handler(mode Mode) http.Handler {
 		case Negative:
 			program(w, "-1")
 		case CounterReset:
-			// It falls at every other answer.
+			// The counter falls at every other answer.
 			program(w, fmt.Sprint(1e9+1e9*float64(asked.Add(1)%2)))
 		case HTML:
 			w.Header().Set("Content-Type", "text/html")
-			fmt.Fprint(w, "<html><body>go_memstats_alloc_bytes_total 5</body></html>") //nolint:errcheck // the asker may be gone
+			fmt.Fprint(w, "<html><body>go_memstats_alloc_bytes_total 5</body></html>") //nolint:errcheck // the client may be gone
 		case HugeHeader:
 			w.Header().Set("X-Filler", string(bytes.Repeat([]byte("x"), 1<<20)))
 			program(w, "1")
 		case Compressed:
 			w.Header().Set("Content-Encoding", "gzip")
-			w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}) //nolint:errcheck // the asker may be gone
+			w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}) //nolint:errcheck // the client may be gone
 		}
 	})
 }
 
-// program answers as a Go program does, with one value that is not as it should be.
+// program answers like a Go program, with one invalid value.
 func program(w http.ResponseWriter, allocated string) {
-	fmt.Fprintf(w, "go_goroutines 10\ngo_gc_duration_seconds_count 5\ngo_memstats_heap_alloc_bytes 1000000\n"+ //nolint:errcheck // the asker may be gone
+	fmt.Fprintf(w, "go_goroutines 10\ngo_gc_duration_seconds_count 5\ngo_memstats_heap_alloc_bytes 1000000\n"+ //nolint:errcheck // the client may be gone
 		"go_memstats_alloc_bytes_total %s\n", allocated)
 }
 
-// flood answers with a gigabyte of the same.
+// flood answers with a gigabyte of repeated text.
 func flood(w http.ResponseWriter, r *http.Request, text []byte) {
 	block := bytes.Repeat(text, 4096)
 

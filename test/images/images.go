@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package images makes the OCI images of the test node's pods from locally built binaries.
+// Package images makes OCI images of the test node's pods from locally built binaries.
 package images
 
 import (
@@ -27,26 +27,24 @@ type Image struct {
 	Entrypoint string
 }
 
-// All images of the test node.
-//
-// The workload's binary is called spegel, as the one it stands for: the guard's procfs discovery goes by that name.
+// Images of the test node. The binary of the workload is named spegel, because discovery in procfs selects that name.
 var (
 	Pause  = Image{Name: "pause", Package: "test/pause", Entrypoint: "/pause"}
 	Spegel = Image{Name: "spegel", Package: "test/runaway", Entrypoint: "/app/spegel"}
 	All    = []Image{Pause, Spegel}
 )
 
-// Reference is the name containerd knows the image under.
+// Reference returns the name of the image in containerd.
 func (i Image) Reference() string {
 	return "registry.test/" + i.Name + ":v1"
 }
 
-// GuestPath is where the image's archive stands in the test machine.
+// GuestPath returns the path of an image's archive in the test machine.
 func GuestPath(image string) string {
 	return path.Join("/usr/share/spegel-guard/images", image+".tar")
 }
 
-// Write makes the image from the binary and writes it as an archive that containerd imports.
+// Write makes an image from a binary and writes it as an archive that containerd can import.
 func (i Image) Write(binary []byte, archive io.Writer) error {
 	layer, err := singleFileLayer(i.Entrypoint, binary)
 	if err != nil {
@@ -105,7 +103,7 @@ func singleFileLayer(target string, data []byte) (v1.Layer, error) {
 	}
 
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("error closing the layer: %w", err)
+		return nil, fmt.Errorf("failed to close the layer: %w", err)
 	}
 
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {

@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Package kernel is for tests that need a real kernel with a usable unified cgroup hierarchy: the
-// test machine of test/vm, or any machine that has one.
+// Package kernel supports tests that need a usable unified cgroup hierarchy, in the test machine of test/vm or on any machine
+// that has one.
 package kernel
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// Require skips the test where the kernel cannot serve it; inside the test machine it never skips.
+// Require skips the test if this machine has no usable hierarchy. In the test machine it fails instead.
 func Require(t testing.TB) {
 	t.Helper()
 
@@ -28,9 +28,9 @@ func Require(t testing.TB) {
 	switch {
 	case reason == "":
 	case os.Getenv(vm.GuestEnv) != "":
-		t.Fatalf("the test machine must serve this test, but: %s", reason)
+		t.Fatalf("the test machine does not support this test: %s", reason)
 	default:
-		t.Skipf("needs a real unified cgroup hierarchy (make test-vm gives it one): %s", reason)
+		t.Skipf("needs a unified cgroup hierarchy (run make test-vm): %s", reason)
 	}
 }
 
@@ -49,14 +49,14 @@ func unusable() string {
 
 	for _, want := range []string{"cpu", "memory"} {
 		if !strings.Contains(" "+strings.TrimSpace(string(controllers))+" ", " "+want+" ") {
-			return "controller " + want + " is not on"
+			return "controller " + want + " is not enabled"
 		}
 	}
 
 	return ""
 }
 
-// Busy is a process that uses a processor.
+// Busy is a process that uses a whole CPU.
 type Busy struct {
 	cmd *exec.Cmd
 }
@@ -69,24 +69,24 @@ func init() {
 		return
 	}
 
-	// Wait for the parent to have moved us into the cgroup.
+	// The parent closes the pipe after it has moved this process into the cgroup.
 	var token [1]byte
 
 	os.Stdin.Read(token[:]) //nolint:errcheck
 
-	//nolint:staticcheck // being busy is all it does
+	//nolint:staticcheck // the loop must be busy
 	for {
 	}
 }
 
-// StartBusy starts a busy process in the cgroup with the given absolute path.
+// StartBusy starts a busy process in the cgroup with an absolute path.
 func StartBusy(t testing.TB, cgroup string) *Busy {
 	t.Helper()
 
 	return StartBusyAs(t, "/proc/self/exe", cgroup)
 }
 
-// StartBusyAs is StartBusy with a copy of the test binary, made by CopySelf.
+// StartBusyAs is like StartBusy with a copy of the test binary, made by CopySelf.
 func StartBusyAs(t testing.TB, exe, cgroup string) *Busy {
 	t.Helper()
 
@@ -115,7 +115,7 @@ func StartBusyAs(t testing.TB, exe, cgroup string) *Busy {
 	return busy
 }
 
-// CopySelf copies the test binary to a name that a process is to have.
+// CopySelf copies the test binary, so that a process can have another name.
 func CopySelf(t testing.TB, name string) string {
 	t.Helper()
 

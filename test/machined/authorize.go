@@ -28,22 +28,21 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/peercred"
 )
 
-// PIDTimeout is how long machined waits for the service of an unknown process
-// (pkg/grpc/middleware/auth/unix in Talos v1.13.0).
+// PIDTimeout is the time that machined waits for the service of an unknown process (pkg/grpc/middleware/auth/unix in Talos
+// v1.13.0).
 const PIDTimeout = 5 * time.Second
 
 const (
-	// extensionPrefix begins the ids of the services that are admitted with every role.
+	// extensionPrefix begins the ids of services that may have any role.
 	extensionPrefix = "ext-"
-	// pollInterval is how often the services are listed while the process is unknown. machined watches them.
+	// pollInterval is the time between listings of the services while the process is unknown. machined watches them.
 	pollInterval = 20 * time.Millisecond
 )
 
-// Services returns a process of each running service, by the service's id. Talos has the first one (ServicePID).
+// Services returns a process of each running service by the service's id. Talos uses the first process (ServicePID).
 type Services func() (map[string]int, error)
 
-// ExtensionServices returns the extension services of this node: Talos gives each one the cgroup
-// system/extensions/<name>.
+// ExtensionServices returns the extension services of this node. Each has the cgroup system/extensions/<name>.
 func ExtensionServices() (map[string]int, error) {
 	files, err := filepath.Glob(filepath.Join(constants.CgroupMountPath, constants.CgroupExtensions, "*", "cgroup.procs"))
 	if err != nil {
@@ -69,7 +68,7 @@ func ExtensionServices() (map[string]int, error) {
 
 		pid, err := strconv.Atoi(first)
 		if err != nil {
-			return nil, fmt.Errorf("error reading %s: %w", file, err)
+			return nil, fmt.Errorf("failed to read %s: %w", file, err)
 		}
 
 		services[extensionPrefix+filepath.Base(filepath.Dir(file))] = pid
@@ -78,12 +77,12 @@ func ExtensionServices() (map[string]int, error) {
 	return services, nil
 }
 
-// ThisProcess makes the calling process an extension service, for tests whose client and machined share one process.
+// ThisProcess returns the calling process as an extension service, for tests whose client and machined share a process.
 func ThisProcess() (map[string]int, error) {
 	return map[string]int{extensionPrefix + "test": os.Getpid()}, nil
 }
 
-// authorize admits a unary call by the peer's process, then by its roles.
+// authorize checks the process of the caller and then the roles of a unary call.
 func (m *Machined) authorize(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	if err := m.admit(ctx, info.FullMethod); err != nil {
 		return nil, err
@@ -92,7 +91,7 @@ func (m *Machined) authorize(ctx context.Context, request any, info *grpc.UnaryS
 	return handler(ctx, request)
 }
 
-// authorizeStream is authorize for streams.
+// authorizeStream is like authorize for streams.
 func (m *Machined) authorizeStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	if err := m.admit(stream.Context(), info.FullMethod); err != nil {
 		return err
@@ -113,7 +112,7 @@ func (m *Machined) admit(ctx context.Context, method string) error {
 		return err
 	}
 
-	// An extension service may have every role, so that the roles are those of the request.
+	// An extension service may have any role, so the roles of the request apply.
 	if !rolesOf(ctx).IncludesAny(role.MakeSet(role.Reader, role.Operator, role.Admin)) {
 		return status.Errorf(codes.PermissionDenied, "not authorized: %s needs a role", method)
 	}
@@ -121,8 +120,8 @@ func (m *Machined) admit(ctx context.Context, method string) error {
 	return nil
 }
 
-// waitService waits until the caller is a process of an extension service: the service's first process, or one in
-// the same mount namespace. A service that is just starting is not listed yet.
+// waitService waits until the caller is a process of an extension service: its first process, or one in the same mount
+// namespace. A starting service is not listed yet.
 func (m *Machined) waitService(ctx context.Context, caller peerInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, m.PIDTimeout)
 	defer cancel()
@@ -154,10 +153,10 @@ func rolesOf(ctx context.Context) role.Set {
 	return roles
 }
 
-// peerCredentials reads which process is at the other end of a unix socket (SO_PEERCRED, unix(7)).
+// peerCredentials reads the process at the other end of a unix socket (SO_PEERCRED, unix(7)).
 type peerCredentials struct{}
 
-// peerInfo is the caller's process and its mount namespace, which is empty when it could not be read.
+// peerInfo is the process of the caller and its mount namespace, which is empty if it could not be read.
 type peerInfo struct {
 	credentials.CommonAuthInfo
 	unix.Ucred
@@ -173,7 +172,7 @@ func (p peerInfo) belongsTo(pid int) bool {
 }
 
 func mountNamespace(pid int) string {
-	// An error leaves it empty, as in Talos: the process has ended.
+	// It is empty if the process has ended, as in Talos.
 	namespace, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid))
 
 	return namespace
@@ -186,7 +185,7 @@ func (peerCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.Aut
 }
 
 func (peerCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return nil, nil, errors.New("for servers alone")
+	return nil, nil, errors.New("peer credentials are only available to servers")
 }
 
 func (peerCredentials) Info() credentials.ProtocolInfo {

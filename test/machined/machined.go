@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Package machined stands in for Talos' machined in tests. It serves the same API on a unix socket, admits the
-// processes of extension services as v1.13.0 does, and takes their roles from the request's metadata.
+// Package machined is a fake of Talos' machined for tests. It serves the same API on a unix socket, authorizes processes of
+// extension services as v1.13.0 does, and reads their roles from the metadata of the request.
 package machined
 
 import (
@@ -31,17 +31,17 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Machined is the stand-in. It serves from Start to Stop, as often as wanted.
+// Machined is the fake. It serves between Start and Stop, and can be started again.
 type Machined struct {
 	machineapi.UnimplementedMachineServiceServer
 
-	// Socket it listens on.
+	// Socket is the path of its unix socket.
 	Socket string
-	// State is what its COSI API serves, registered as Talos does.
+	// State is the state that its COSI API serves, with types registered as in Talos.
 	State state.State
-	// Services whose processes are admitted. New sets ExtensionServices.
+	// Services lists the services whose processes may call. New sets ExtensionServices.
 	Services Services
-	// PIDTimeout is how long a call of an unknown process waits for its service to be listed. New sets PIDTimeout.
+	// PIDTimeout is the time that a call of an unknown process waits for its service. New sets the constant PIDTimeout.
 	PIDTimeout time.Duration
 
 	mu         sync.Mutex
@@ -51,7 +51,7 @@ type Machined struct {
 	served     chan struct{}
 }
 
-// New returns a machined with the given resource types.
+// New returns a machined with resource types.
 func New(ctx context.Context, socket string, types ...meta.ResourceWithRD) (*Machined, error) {
 	st := state.WrapCore(namespaced.NewState(inmem.Build))
 
@@ -71,7 +71,7 @@ func New(ctx context.Context, socket string, types ...meta.ResourceWithRD) (*Mac
 	return &Machined{Socket: socket, State: st, Services: ExtensionServices, PIDTimeout: PIDTimeout}, nil
 }
 
-// Set replaces the containers that are answered.
+// Set replaces the containers of the answer.
 func (m *Machined) Set(containers ...*machineapi.ContainerInfo) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -79,7 +79,7 @@ func (m *Machined) Set(containers ...*machineapi.ContainerInfo) {
 	m.containers = containers
 }
 
-// Asked is how often the containers were asked for.
+// Asked returns the number of requests for containers.
 func (m *Machined) Asked() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,11 +87,11 @@ func (m *Machined) Asked() int {
 	return m.asked
 }
 
-// Start listens and serves.
+// Start starts to serve.
 func (m *Machined) Start() error {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", m.Socket)
 	if err != nil {
-		return fmt.Errorf("error listening: %w", err)
+		return fmt.Errorf("failed to listen: %w", err)
 	}
 
 	m.server = grpc.NewServer(
@@ -111,8 +111,8 @@ func (m *Machined) Start() error {
 	return nil
 }
 
-// Stop drops all connections and removes the socket. It returns when the socket is gone: a server that was stopped
-// before it began to serve removes it later.
+// Stop closes all connections and removes the socket. It waits until the socket is gone, because a server that was stopped
+// before it served removes it later.
 func (m *Machined) Stop() {
 	m.server.Stop()
 	<-m.served
@@ -121,7 +121,7 @@ func (m *Machined) Stop() {
 // Containers implements machineapi.MachineServiceServer.
 func (m *Machined) Containers(_ context.Context, request *machineapi.ContainersRequest) (*machineapi.ContainersResponse, error) {
 	if request.GetNamespace() != constants.K8sContainerdNamespace || request.GetDriver() != common.ContainerDriver_CRI {
-		return nil, status.Error(codes.InvalidArgument, "only Kubernetes' containers are there")
+		return nil, status.Error(codes.InvalidArgument, "only containers of Kubernetes are supported")
 	}
 
 	m.mu.Lock()
@@ -132,7 +132,7 @@ func (m *Machined) Containers(_ context.Context, request *machineapi.ContainersR
 	return &machineapi.ContainersResponse{Messages: []*machineapi.Container{{Containers: m.containers}}}, nil
 }
 
-// allowed is the COSI API's own rule: what is sensitive is for administrators, and nothing is written.
+// allowed is the access rule of the COSI API: sensitive resources are for administrators, and writing is denied.
 func (m *Machined) allowed(ctx context.Context, access state.Access) error {
 	if !access.Verb.Readonly() {
 		return status.Error(codes.PermissionDenied, "not authorized: writing")

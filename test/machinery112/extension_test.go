@@ -14,13 +14,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// unpackedEnv is a folder with what is in the image: make test-extension sets it.
+// unpackedEnv is the environment variable with the folder of the unpacked image. make test-extension sets it.
 const unpackedEnv = "SPEGEL_GUARD_UNPACKED"
 
-func TestTalos112TakesTheImage(t *testing.T) {
+func TestImage_IsAcceptedByTalos112(t *testing.T) {
 	dir := os.Getenv(unpackedEnv)
 	if dir == "" {
-		t.Skip("make test-extension unpacks the image and runs this")
+		t.Skip("run make test-extension, which unpacks the image")
 	}
 
 	loaded, err := extensions.Load(dir)
@@ -49,20 +49,22 @@ func TestTalos112TakesTheImage(t *testing.T) {
 	}
 }
 
-func TestTalos112TakesThePatches(t *testing.T) {
+func TestPatches_AreAcceptedByTalos112(t *testing.T) {
 	files, err := filepath.Glob("../../extension/patches/*.yaml")
 	if err != nil || len(files) != 4 {
 		t.Fatal(files, err)
 	}
 
 	for _, file := range files {
-		provider, err := configloader.NewFromFile(file)
-		if err != nil {
-			t.Fatal(file, err)
-		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			provider, err := configloader.NewFromFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
 
-		if documents := provider.ExtensionServiceConfigs(); len(documents) != 1 || documents[0].Name() != "spegel-guard" {
-			t.Error(file, documents)
-		}
+			if documents := provider.ExtensionServiceConfigs(); len(documents) != 1 || documents[0].Name() != "spegel-guard" {
+				t.Error(documents)
+			}
+		})
 	}
 }

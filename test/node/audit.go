@@ -25,8 +25,8 @@ type Write struct {
 	File string
 }
 
-// Audit records every write to the unified hierarchy, whoever makes it, in whatever mount namespace
-// (fanotify(7)): a comparison of before and after would miss what was put back in between.
+// Audit records every write to the unified hierarchy by any process in any mount namespace (fanotify(7)). A comparison of
+// values before and after would miss values that were changed and restored in between.
 type Audit struct {
 	groups []*os.File
 	done   sync.WaitGroup
@@ -36,7 +36,7 @@ type Audit struct {
 	err    error
 }
 
-// StartAudit begins to record.
+// StartAudit starts the recording.
 func StartAudit() (*Audit, error) {
 	audit := &Audit{}
 
@@ -45,20 +45,20 @@ func StartAudit() (*Audit, error) {
 		mask  uint64
 		write func(info []byte) (Write, error)
 	}{
-		// By handle and name: a descriptor cannot be had of a cgroup that was removed before its event is read.
+		// Events have handle and name. A file descriptor cannot be opened for a cgroup that was removed before its event is read.
 		{unix.FAN_CLASS_NOTIF | unix.FAN_REPORT_DFID_NAME, unix.FAN_MODIFY, writtenFile},
 		{unix.FAN_CLASS_NOTIF | unix.FAN_REPORT_FID, unix.FAN_ATTRIB | unix.FAN_ONDIR, writtenAttribute},
 	} {
 		fd, err := unix.FanotifyInit(group.flags|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_UNLIMITED_QUEUE, unix.O_RDONLY|unix.O_CLOEXEC)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("error starting the audit: %w", err), audit.close())
+			return nil, errors.Join(fmt.Errorf("failed to start the audit: %w", err), audit.close())
 		}
 
 		file := os.NewFile(uintptr(fd), "fanotify")
 		audit.groups = append(audit.groups, file)
 
 		if err := unix.FanotifyMark(fd, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, group.mask, unix.AT_FDCWD, CgroupRoot); err != nil {
-			return nil, errors.Join(fmt.Errorf("error watching %s: %w", CgroupRoot, err), audit.close())
+			return nil, errors.Join(fmt.Errorf("failed to watch %s: %w", CgroupRoot, err), audit.close())
 		}
 
 		audit.done.Go(func() { audit.record(file, group.write) })
@@ -120,7 +120,7 @@ func (a *Audit) fail(err error) {
 	a.err = errors.Join(a.err, err)
 }
 
-// writtenFile reads the directory's handle and the file's name behind it.
+// writtenFile reads the handle of the directory and the name of the file.
 func writtenFile(info []byte) (Write, error) {
 	write, err := writtenAttribute(info)
 	if err != nil {
@@ -137,11 +137,11 @@ func writtenFile(info []byte) (Write, error) {
 	return write, nil
 }
 
-// handleEnd is the size of a fanotify_event_info_fid of kernfs: a header of 4 bytes, the file system's id of 8, the
-// handle's length and type of 4 each, and the handle, which is the inode of 8.
+// handleEnd is the size of a fanotify_event_info_fid of kernfs: header (4 bytes), id of the file system (8), length of the
+// handle (4), type of the handle (4), and the handle, which is the inode (8).
 const handleEnd = 28
 
-// writtenAttribute reads the directory's handle.
+// writtenAttribute reads the handle of the directory whose attribute was written.
 func writtenAttribute(info []byte) (Write, error) {
 	if len(info) < handleEnd {
 		return Write{}, fmt.Errorf("audit: event of %d bytes names no inode", len(info))
@@ -150,7 +150,7 @@ func writtenAttribute(info []byte) (Write, error) {
 	return Write{Inode: binary.NativeEndian.Uint64(info[handleEnd-8 : handleEnd])}, nil
 }
 
-// Writes by a process so far.
+// Writes returns the writes of a process so far.
 func (a *Audit) Writes(pid int) []Write {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -166,7 +166,7 @@ func (a *Audit) Writes(pid int) []Write {
 	return own
 }
 
-// Total is how many writes were seen, whoever made them.
+// Total returns the number of writes of all processes.
 func (a *Audit) Total() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -174,7 +174,7 @@ func (a *Audit) Total() int {
 	return len(a.writes)
 }
 
-// Stop ends the recording. The error says that it is not complete.
+// Stop ends the recording. It returns an error if the recording is incomplete.
 func (a *Audit) Stop() error {
 	err := a.close()
 

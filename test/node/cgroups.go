@@ -17,7 +17,7 @@ const CgroupRoot = "/sys/fs/cgroup"
 
 const controllers = "+cpu +memory +io +pids"
 
-// createQoSCgroups makes the hierarchy kubelet makes with the cgroupfs driver.
+// createQoSCgroups creates the hierarchy that kubelet creates with the cgroupfs driver.
 func createQoSCgroups() error {
 	for _, dir := range []string{"kubepods", "kubepods/burstable", "kubepods/besteffort", "system", "system/extensions"} {
 		if err := createInnerCgroup(dir); err != nil {
@@ -28,7 +28,7 @@ func createQoSCgroups() error {
 	return nil
 }
 
-// createInnerCgroup makes a cgroup whose children have all controllers.
+// createInnerCgroup creates a cgroup whose children have all controllers.
 func createInnerCgroup(path string) error {
 	dir := filepath.Join(CgroupRoot, path)
 
@@ -37,7 +37,7 @@ func createInnerCgroup(path string) error {
 	}
 
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(controllers), 0o644); err != nil {
-		return fmt.Errorf("error delegating controllers below %s: %w", path, err)
+		return fmt.Errorf("failed to delegate controllers below %s: %w", path, err)
 	}
 
 	return nil
@@ -55,7 +55,7 @@ func SetCPUMax(cgroup, value string) error {
 	return os.WriteFile(filepath.Join(CgroupRoot, cgroup, "cpu.max"), []byte(value), 0)
 }
 
-// MakeCgroup makes a pod's cgroup and its container's.
+// MakeCgroup creates the cgroups of a pod and of its container.
 func MakeCgroup(pod, container string) error {
 	if err := createInnerCgroup(pod); err != nil {
 		return err
@@ -79,7 +79,7 @@ func CPUStat(cgroup, key string) (uint64, error) {
 	return value, nil
 }
 
-// CPUStats reads all of a cgroup's cpu.stat in one read, so that the values belong together.
+// CPUStats reads a cgroup's cpu.stat in one read, so that the values are consistent.
 func CPUStats(cgroup string) (map[string]uint64, error) {
 	data, err := os.ReadFile(filepath.Join(CgroupRoot, cgroup, "cpu.stat"))
 	if err != nil {

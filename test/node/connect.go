@@ -18,7 +18,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/images"
 )
 
-// Connect uses the containerd of a node that has one, as Talos does: it makes the cgroups of Kubernetes' pods,
+// Connect returns a node that uses a running containerd, such as that of Talos. It creates the cgroups of Kubernetes' pods,
 // configures the pods' network below /etc/cni and imports the pods' images.
 func Connect(ctx context.Context) (*Node, error) {
 	if err := os.MkdirAll(filepath.Dir(cniConfigPath), 0o755); err != nil {
@@ -53,7 +53,7 @@ func Connect(ctx context.Context) (*Node, error) {
 
 	for _, image := range images.All {
 		if err := n.importImage(ctx, images.GuestPath(image.Name)); err != nil {
-			return nil, fmt.Errorf("error importing image %s: %w", image.Name, err)
+			return nil, fmt.Errorf("failed to import image %s: %w", image.Name, err)
 		}
 	}
 

@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Package node is a Kubernetes node without a kubelet, for tests inside the VM: a real containerd
-// with its CRI plugin, pods made as kubelet makes them, and extension services run as Talos runs them.
+// Package node provides a Kubernetes node without kubelet for tests in the VM: containerd with its CRI plugin, pods as
+// kubelet creates them, and extension services as Talos runs them.
 package node
 
 import (
@@ -33,7 +33,7 @@ import (
 // Socket is containerd's address, the same as on Talos.
 const Socket = "/run/containerd/containerd.sock"
 
-// containerdConfig is that of Talos' CRI (hack/cri-plugin.part), with the paths that the tests need.
+// containerdConfig is the configuration of Talos' CRI (hack/cri-plugin.part) with the paths of the tests.
 const containerdConfig = `version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -57,10 +57,10 @@ state = "/run/containerd"
   disable = true
 `
 
-// cniConfigPath is where the CRI looks for it.
+// cniConfigPath is where the CRI reads the network configuration.
 const cniConfigPath = "/etc/cni/net.d/10-pods.conflist"
 
-// No masquerading: the pods only talk to each other, and the guest's kernel has no netfilter loaded.
+// cniConfig has no masquerading: the pods only talk to each other, and the guest's kernel has no netfilter loaded.
 const cniConfig = `{
   "cniVersion": "1.0.0",
   "name": "pods",
@@ -73,7 +73,7 @@ const cniConfig = `{
 }
 `
 
-// Node is a running containerd.
+// Node is a node with a running containerd.
 type Node struct {
 	// Client speaks containerd's own API, Runtime and Images its CRI.
 	Client  *containerd.Client
@@ -85,7 +85,7 @@ type Node struct {
 	done chan error
 }
 
-// ContainerdLog is where containerd's own log goes.
+// ContainerdLog is the path of containerd's log.
 const ContainerdLog = "/tmp/containerd.log"
 
 // Start writes the node's configuration, starts containerd and imports the pods' images.
@@ -117,14 +117,14 @@ func Start(ctx context.Context) (*Node, error) {
 
 	for _, image := range images.All {
 		if err := n.importImage(ctx, images.GuestPath(image.Name)); err != nil {
-			return nil, fmt.Errorf("error importing image %s: %w", image.Name, err)
+			return nil, fmt.Errorf("failed to import image %s: %w", image.Name, err)
 		}
 	}
 
 	return n, nil
 }
 
-// StartContainerd starts containerd and waits until its CRI answers. Pods of an earlier run are picked up again.
+// StartContainerd starts containerd and waits until its CRI answers. Pods of an earlier run are kept.
 func (n *Node) StartContainerd(ctx context.Context) error {
 	log, err := os.OpenFile(ContainerdLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -136,7 +136,7 @@ func (n *Node) StartContainerd(ctx context.Context) error {
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 
 	if err := n.cmd.Start(); err != nil {
-		return fmt.Errorf("error starting containerd: %w", err)
+		return fmt.Errorf("failed to start containerd: %w", err)
 	}
 
 	n.done = make(chan error, 1)
@@ -150,7 +150,7 @@ func (n *Node) StartContainerd(ctx context.Context) error {
 	n.Runtime = runtimeapi.NewRuntimeServiceClient(n.conn)
 
 	if err := n.waitReady(ctx); err != nil {
-		tail, _ := os.ReadFile(ContainerdLog) // best effort: it is there to explain err
+		tail, _ := os.ReadFile(ContainerdLog) // best effort: it explains err
 
 		return fmt.Errorf("%w\n--- containerd ---\n%s", err, tail)
 	}
@@ -192,7 +192,7 @@ func allTrue(conditions []*runtimeapi.RuntimeCondition) bool {
 	return len(conditions) > 0
 }
 
-// StopContainerd stops containerd; the containers go on under their shims.
+// StopContainerd stops containerd. The containers keep running under their shims.
 func (n *Node) StopContainerd() error {
 	n.Client.Close() //nolint:errcheck // going away
 	n.conn.Close()   //nolint:errcheck // going away
@@ -233,7 +233,7 @@ func (n *Node) importImage(ctx context.Context, archive string) error {
 // ContentStore is where containerd keeps its blobs.
 const ContentStore = "/var/lib/containerd/io.containerd.content.v1.content"
 
-// AddBlobs fetches, as it were, so many blobs of a size into the content store, and keeps them from being collected.
+// AddBlobs adds blobs of a size in bytes to the content store, protected from garbage collection.
 func (n *Node) AddBlobs(ctx context.Context, count, size int) error {
 	ctx = namespaces.WithNamespace(ctx, "k8s.io")
 	store := n.Client.ContentStore()
@@ -246,7 +246,7 @@ func (n *Node) AddBlobs(ctx context.Context, count, size int) error {
 		labels := content.WithLabels(map[string]string{"containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)})
 
 		if err := content.WriteBlob(ctx, store, descriptor.Digest.String(), bytes.NewReader(blob), descriptor, labels); err != nil {
-			return fmt.Errorf("error writing blob %d: %w", i, err)
+			return fmt.Errorf("failed to write blob %d: %w", i, err)
 		}
 	}
 

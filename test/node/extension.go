@@ -34,7 +34,7 @@ type ConfigFile struct {
 
 // Extension is a running extension service.
 type Extension struct {
-	// Log is everything the service printed.
+	// Log is the output of the service.
 	Log *LogBuffer
 	// CgroupPath of the service.
 	CgroupPath string
@@ -66,11 +66,11 @@ func (l *LogBuffer) String() string {
 	return l.buf.String()
 }
 
-// RunExtension runs an extension service from its installed files, as machined does. The options are applied to the
-// container's spec after machined's own.
+// RunExtension runs an extension service from its installed files, as machined does. The options are applied to the spec of
+// the container after those of machined.
 //
-// Facts: internal/app/machined/pkg/system/services/extension.go and .../system/runner/containerd/containerd.go in
-// Talos v1.13.0, and what was seen on a real node of that version.
+// Sources: internal/app/machined/pkg/system/services/extension.go and .../system/runner/containerd/containerd.go of
+// Talos v1.13.0, and a real node of that version.
 func (n *Node) RunExtension(ctx context.Context, serviceFile string, configFiles []ConfigFile, options ...oci.SpecOpts) (*Extension, error) {
 	spec, err := LoadServiceSpec(serviceFile)
 	if err != nil {
@@ -82,7 +82,7 @@ func (n *Node) RunExtension(ctx context.Context, serviceFile string, configFiles
 		return nil, err
 	}
 
-	// The service outlives the caller's context: a test's ends before its clean-up.
+	// The service outlives the context of the caller, which ends before the clean-up of a test.
 	ctx = namespaces.WithNamespace(context.WithoutCancel(ctx), constants.SystemContainerdNamespace)
 	id := "ext-" + spec.Name
 	ext := &Extension{
@@ -111,11 +111,11 @@ func (n *Node) start(ctx context.Context, ext *Extension, id string, options []o
 	var err error
 
 	if ext.ctr, err = n.Client.NewContainer(ctx, id, containerd.WithNewSpec(options...)); err != nil {
-		return fmt.Errorf("error creating the extension's container: %w", err)
+		return fmt.Errorf("failed to create the extension's container: %w", err)
 	}
 
 	if ext.task, err = ext.ctr.NewTask(ctx, cio.NewCreator(cio.WithStreams(nil, ext.Log, ext.Log))); err != nil {
-		return fmt.Errorf("error creating the extension's task: %w", err)
+		return fmt.Errorf("failed to create the extension's task: %w", err)
 	}
 
 	if ext.exit, err = ext.task.Wait(ctx); err != nil {
@@ -135,17 +135,17 @@ func LoadServiceSpec(path string) (*services.Spec, error) {
 	var spec services.Spec
 
 	if err := yaml.Load(data, &spec, yaml.WithKnownFields()); err != nil {
-		return nil, fmt.Errorf("error parsing %s: %w", path, err)
+		return nil, fmt.Errorf("failed to parse %s: %w", path, err)
 	}
 
 	return &spec, spec.Validate()
 }
 
-// PID of the service's first process, in the node's PID namespace.
+// PID returns the first process of the service in the node's PID namespace.
 func (e *Extension) PID() int { return int(e.task.Pid()) }
 
-// Stop ends the service as machined does: SIGTERM to all its processes, ten seconds, SIGKILL. It returns the exit code
-// and how long the service took. Stopping a service that has ended does nothing.
+// Stop ends the service as machined does: SIGTERM to all its processes, and SIGKILL after ten seconds. It returns the exit
+// code and the time that the service took. Stopping a service that has ended does nothing.
 func (e *Extension) Stop(ctx context.Context) (uint32, time.Duration, error) {
 	if e.removed {
 		return 0, 0, nil
@@ -170,7 +170,7 @@ func (e *Extension) Stop(ctx context.Context) (uint32, time.Duration, error) {
 	return (<-e.exit).ExitCode(), time.Since(start), e.remove(ctx)
 }
 
-// Wait waits for the service to end by itself and returns its exit code.
+// Wait waits until the service ends by itself and returns its exit code.
 func (e *Extension) Wait(ctx context.Context) (uint32, error) {
 	select {
 	case status := <-e.exit:

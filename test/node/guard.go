@@ -27,15 +27,15 @@ const GuardEndpoint = "127.0.0.1:50321"
 // StateFile is the extension's saved state of the rules.
 const StateFile = "/run/spegel-guard/state.json"
 
-// Overrides is its file of saved overrides.
-const Overrides = "/run/spegel-guard/overrides.json"
+// OverridesFile is the extension's saved state of the overrides.
+const OverridesFile = "/run/spegel-guard/overrides.json"
 
-// ForgetDecisions makes the next guard one that knows nothing: it removes its saved state and what runc left in the
-// service's root file system. On Talos both end with a reboot. The service must not run.
-func ForgetDecisions() error {
+// RemoveSavedState removes the saved state of the guard and the files that runc left in the root file system of the service.
+// On Talos both end with a reboot. The service must not run.
+func RemoveSavedState() error {
 	diff, work := overlayDirs(extension.RootfsPath)
 
-	for _, path := range []string{StateFile, Overrides, diff, work} {
+	for _, path := range []string{StateFile, OverridesFile, diff, work} {
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
@@ -50,11 +50,11 @@ type Guard struct {
 
 	PKI    *pki.PKI
 	Client *client.Client
-	// Document it was started with.
+	// Document is the configuration that it was started with.
 	Document string
 }
 
-// apiDocument is added to every guard's configuration.
+// apiDocument is appended to the configuration of every guard.
 const apiDocument = `
 api:
   listen: "` + GuardEndpoint + `"
@@ -71,7 +71,7 @@ func (n *Node) StartGuard(ctx context.Context, document string) (*Guard, error) 
 	return n.StartGuardOf(ctx, document, authority)
 }
 
-// StartGuardOf is StartGuard with certificates of a given authority.
+// StartGuardOf is like StartGuard with certificates of a CA.
 func (n *Node) StartGuardOf(ctx context.Context, document string, authority *pki.PKI) (*Guard, error) {
 	ca, cert, key, err := authority.ServerFiles("127.0.0.1")
 	if err != nil {
@@ -86,8 +86,8 @@ func (n *Node) StartGuardOf(ctx context.Context, document string, authority *pki
 	})
 }
 
-// StartTalosGuard is StartGuard as it is on Talos: the certificates are machined's, and the document says
-// nothing of the API. machined must be there, with certificates of the authority for 127.0.0.1, too.
+// StartTalosGuard is like StartGuard with certificates from machined, as on Talos. machined must run with certificates of
+// the CA that are valid for 127.0.0.1.
 func (n *Node) StartTalosGuard(ctx context.Context, document string, authority *pki.PKI) (*Guard, error) {
 	return n.runGuard(ctx, authority, document, []ConfigFile{{Content: document, MountPath: config.Path}})
 }
@@ -111,7 +111,7 @@ func (n *Node) runGuard(ctx context.Context, authority *pki.PKI, document string
 	return guard, nil
 }
 
-// NewClient returns a client as talosctl makes it, with a certificate of the given CA.
+// NewClient returns a client as talosctl creates it, with a certificate of a CA.
 func (g *Guard) NewClient(ctx context.Context, authority *pki.PKI, roles ...role.Role) (*client.Client, error) {
 	clientContext, err := authority.ClientContext(GuardEndpoint, roles...)
 	if err != nil {
@@ -139,7 +139,7 @@ func (g *Guard) waitServing(ctx context.Context) error {
 	}
 }
 
-// Status asks for the one-line answer.
+// Status gets the resource GuardStatus.
 func (g *Guard) Status(ctx context.Context) (resources.GuardStatusSpec, error) {
 	status, err := safe.StateGetByID[*resources.GuardStatus](ctx, g.Client.COSI, resources.GuardStatusID)
 	if err != nil {
@@ -149,7 +149,7 @@ func (g *Guard) Status(ctx context.Context) (resources.GuardStatusSpec, error) {
 	return *status.TypedSpec(), nil
 }
 
-// WaitState waits for one of the guard's states.
+// WaitState waits until the guard has one of the states.
 func (g *Guard) WaitState(ctx context.Context, timeout time.Duration, states ...string) (resources.GuardStatusSpec, error) {
 	deadline := time.Now().Add(timeout)
 
@@ -170,7 +170,7 @@ func (g *Guard) WaitState(ctx context.Context, timeout time.Duration, states ...
 		time.Sleep(100 * time.Millisecond)
 	}
 
-	wrong := fmt.Errorf("state is %q (%s) after %s, wanted %v", last.State, last.Message, timeout, states)
+	wrong := fmt.Errorf("state is %q (%s) after %s, expected one of %v", last.State, last.Message, timeout, states)
 
 	return last, fmt.Errorf("%w\n--- guard ---\n%s", errors.Join(wrong, err), g.Log)
 }

@@ -21,14 +21,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/images"
 )
 
-// PodSpec is the part of a pod that the tests vary.
+// PodSpec is the part of a pod that differs between tests.
 type PodSpec struct {
 	Name, Namespace string
-	// Labels of the pod; kubelet hands them to the sandbox, not to the containers.
+	// Labels of the pod. kubelet sets them on the sandbox, not on the containers.
 	Labels map[string]string
 	// Container's name.
 	Container string
-	// CPUQuota per period of 100 ms, in microseconds; 0 is no limit.
+	// CPUQuota in microseconds per period of 100 ms; 0 is no limit.
 	CPUQuota int64
 	// Args of the workload.
 	Args []string
@@ -55,7 +55,7 @@ type Pod struct {
 	sandbox *runtimeapi.PodSandboxConfig
 }
 
-// SpegelPod is the pod of spegel's chart: its labels, and the container name it uses.
+// SpegelPod returns a pod with the labels and the container name of spegel's chart.
 func SpegelPod(name string) PodSpec {
 	return PodSpec{
 		Name: name, Namespace: "spegel", Container: "registry",
@@ -63,7 +63,7 @@ func SpegelPod(name string) PodSpec {
 	}
 }
 
-// RunPod makes the sandbox, then the container, as kubelet does: cgroup parent, labels, own network.
+// RunPod creates the sandbox and the container as kubelet does, with cgroup parent, labels and network.
 func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
 	pod, err := n.RunSandbox(ctx, spec)
 	if err != nil {
@@ -73,7 +73,7 @@ func (n *Node) RunPod(ctx context.Context, spec PodSpec) (*Pod, error) {
 	return pod, pod.StartContainer(ctx)
 }
 
-// RunSandbox makes a pod that has no container yet.
+// RunSandbox creates a pod without a container.
 func (n *Node) RunSandbox(ctx context.Context, spec PodSpec) (*Pod, error) {
 	uid, err := newUID()
 	if err != nil {
@@ -88,7 +88,7 @@ func (n *Node) RunSandbox(ctx context.Context, spec PodSpec) (*Pod, error) {
 
 	network, hostname := runtimeapi.NamespaceMode_POD, spec.Name
 	if spec.HostNetwork {
-		// With the node's network comes the node's name.
+		// The UTS namespace is the node's, too.
 		network, hostname = runtimeapi.NamespaceMode_NODE, ""
 	}
 
@@ -118,7 +118,7 @@ func (n *Node) RunSandbox(ctx context.Context, spec PodSpec) (*Pod, error) {
 
 	sandbox, err := n.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: pod.sandbox})
 	if err != nil {
-		return nil, fmt.Errorf("error running sandbox %s: %w", spec.Name, err)
+		return nil, fmt.Errorf("failed to run sandbox %s: %w", spec.Name, err)
 	}
 
 	pod.SandboxID = sandbox.GetPodSandboxId()
@@ -141,9 +141,9 @@ func (n *Node) RunSandbox(ctx context.Context, spec PodSpec) (*Pod, error) {
 	return pod, nil
 }
 
-// StartContainer starts a (new) container in the pod, as kubelet does at first and at each restart.
+// StartContainer starts a new container in the pod, as kubelet does at the start and at each restart.
 func (p *Pod) StartContainer(ctx context.Context) error {
-	// Kubelet leaves the whole node's weight to the spec; only the quota matters here.
+	// The weight does not matter here, only the quota.
 	resources := &runtimeapi.LinuxContainerResources{CpuShares: 102}
 
 	if p.Spec.CPUQuota > 0 {
@@ -173,19 +173,19 @@ func (p *Pod) StartContainer(ctx context.Context) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("error creating container %s: %w", p.Spec.Container, err)
+		return fmt.Errorf("failed to create container %s: %w", p.Spec.Container, err)
 	}
 
 	p.ContainerID = created.GetContainerId()
 
 	if _, err := p.node.Runtime.StartContainer(ctx, &runtimeapi.StartContainerRequest{ContainerId: p.ContainerID}); err != nil {
-		return fmt.Errorf("error starting container %s: %w", p.Spec.Container, err)
+		return fmt.Errorf("failed to start container %s: %w", p.Spec.Container, err)
 	}
 
 	return p.locate(ctx)
 }
 
-// locate learns the container's process and cgroup from the CRI and procfs.
+// locate reads the process and the cgroup of the container from the CRI and procfs.
 func (p *Pod) locate(ctx context.Context) error {
 	status, err := p.node.Runtime.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: p.ContainerID, Verbose: true})
 	if err != nil {
@@ -217,7 +217,7 @@ func infoPID(verbose map[string]string) (int, error) {
 	return info.PID, err
 }
 
-// StopContainer stops and removes the container; the pod stays.
+// StopContainer stops and removes the container. The pod stays.
 func (p *Pod) StopContainer(ctx context.Context) error {
 	if _, err := p.node.Runtime.StopContainer(ctx, &runtimeapi.StopContainerRequest{ContainerId: p.ContainerID}); err != nil {
 		return err
@@ -238,7 +238,7 @@ func (p *Pod) Resize(ctx context.Context, quotaUsec int64) error {
 	return err
 }
 
-// Remove ends the pod.
+// Remove stops and removes the pod.
 func (p *Pod) Remove(ctx context.Context) error {
 	if _, err := p.node.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: p.SandboxID}); err != nil {
 		return err
@@ -249,14 +249,14 @@ func (p *Pod) Remove(ctx context.Context) error {
 	return err
 }
 
-// Steer changes the workload's load; fields left out stay as they are.
+// Steer changes the load of the workload (test/runaway, Load). Omitted fields keep their value.
 func (p *Pod) Steer(ctx context.Context, load map[string]any) error {
 	body, err := json.Marshal(load)
 	if err != nil {
 		return err
 	}
 
-	// A capped workload may take its time to answer.
+	// A throttled workload may be slow to answer.
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 
@@ -297,7 +297,7 @@ func (p *Pod) WaitServing(ctx context.Context) error {
 	}
 }
 
-// TXBytes reads what the pod sent over its link, from its own procfs.
+// TXBytes returns the bytes that the pod has sent over eth0, from /proc/<pid>/net/dev.
 func (p *Pod) TXBytes() (uint64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", p.PID))
 	if err != nil {
@@ -314,7 +314,7 @@ func (p *Pod) TXBytes() (uint64, error) {
 		}
 	}
 
-	return 0, fmt.Errorf("pod %s has no link eth0", p.Spec.Name)
+	return 0, fmt.Errorf("pod %s has no interface eth0", p.Spec.Name)
 }
 
 func newUID() (string, error) {

@@ -23,11 +23,11 @@ func overlayDirs(rootfs string) (diff, work string) {
 	return base + "-diff", base + "-workdir"
 }
 
-// mountRootfs mounts a writable overlay over a service's root file system: runc makes the mount points in it. The
-// container sees it read-only. The writable layer stays until the node reboots, and so do the mount points in it.
+// mountRootfs mounts a writable overlay over the root file system of a service, in which runc creates the mount points. It
+// is read-only in the container. The writable layer with the mount points stays until the node reboots.
 func mountRootfs(rootfs string) error {
 	if err := unmountRootfs(rootfs); err != nil {
-		return err // of a service that was not stopped
+		return err // a service that was not stopped left an overlay
 	}
 
 	diff, work := overlayDirs(rootfs)
@@ -41,7 +41,7 @@ func mountRootfs(rootfs string) error {
 	data := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", rootfs, diff, work)
 
 	if err := unix.Mount("overlay", rootfs, "overlay", 0, data); err != nil {
-		return fmt.Errorf("error mounting the overlay over %s: %w", rootfs, err)
+		return fmt.Errorf("failed to mount the overlay over %s: %w", rootfs, err)
 	}
 
 	return nil
@@ -50,7 +50,7 @@ func mountRootfs(rootfs string) error {
 // unmountRootfs does nothing when no overlay is mounted.
 func unmountRootfs(rootfs string) error {
 	if err := unix.Unmount(rootfs, 0); err != nil && !errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("error unmounting the overlay over %s: %w", rootfs, err)
+		return fmt.Errorf("failed to unmount the overlay over %s: %w", rootfs, err)
 	}
 
 	return nil
@@ -65,7 +65,7 @@ func mountSystem() error {
 	return unix.Mount("tmpfs", constants.SystemPath, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755")
 }
 
-// sysctls are those of Talos (pkg/kernel/kspp) that a service could notice.
+// sysctls are the kernel parameters of Talos (pkg/kernel/kspp) that affect a service.
 var sysctls = map[string]string{
 	"fs/suid_dumpable":         "0",
 	"kernel/dmesg_restrict":    "1",
@@ -74,7 +74,7 @@ var sysctls = map[string]string{
 	"user/max_user_namespaces": "0",
 }
 
-// maxOpenFiles is machined's own limit (internal/app/machined/pkg/startup). containerd and the services inherit it.
+// maxOpenFiles is the limit of machined (internal/app/machined/pkg/startup). containerd and the services inherit it.
 const maxOpenFiles = 1048576
 
 // harden sets the kernel's parameters and the resource limits as Talos does at boot.

@@ -22,8 +22,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/extensions/services"
 )
 
-// ConfigFilePath returns where Talos writes a file of an ExtensionServiceConfig document
-// (runtime.ExtensionServiceConfigFilesController). The service's mount is of this file.
+// ConfigFilePath returns the path to which Talos writes a file of an ExtensionServiceConfig document
+// (runtime.ExtensionServiceConfigFilesController). This file is mounted into the service.
 func ConfigFilePath(service, mountPath string) string {
 	name := strings.ReplaceAll(strings.TrimPrefix(mountPath, "/"), "/", "-")
 
@@ -41,7 +41,7 @@ func WriteConfigFile(service string, file ConfigFile) error {
 	return os.WriteFile(path, []byte(file.Content), 0o644)
 }
 
-// serviceMounts returns the service's own mounts and those of its configuration. It makes what is missing.
+// serviceMounts returns the mounts of the service file and of the configuration files. It creates missing sources.
 func serviceMounts(spec *services.Spec, configFiles []ConfigFile) ([]specs.Mount, error) {
 	for _, mount := range spec.Container.Mounts {
 		_, err := os.Stat(mount.Source)
@@ -59,7 +59,7 @@ func serviceMounts(spec *services.Spec, configFiles []ConfigFile) ([]specs.Mount
 
 	for _, file := range configFiles {
 		if err := WriteConfigFile(spec.Name, file); err != nil {
-			return nil, fmt.Errorf("error writing the configuration file %s: %w", file.MountPath, err)
+			return nil, fmt.Errorf("failed to write the configuration file %s: %w", file.MountPath, err)
 		}
 
 		mounts = append(mounts, specs.Mount{
@@ -70,8 +70,8 @@ func serviceMounts(spec *services.Spec, configFiles []ConfigFile) ([]specs.Mount
 	return mounts, nil
 }
 
-// specOptions are machined's. containerd's default spec adds PID, IPC, UTS and mount namespaces, and no cgroup
-// namespace. It has no environment: runc sets HOME alone.
+// specOptions returns the options of machined. The default spec of containerd adds PID, IPC, UTS and mount namespaces, but no
+// cgroup namespace. The environment is empty, and runc adds HOME.
 func specOptions(spec *services.Spec, ext *Extension, mounts []specs.Mount) []oci.SpecOpts {
 	opts := []oci.SpecOpts{
 		oci.WithProcessArgs(append([]string{spec.Container.Entrypoint}, spec.Container.Args...)...),
@@ -89,7 +89,7 @@ func specOptions(spec *services.Spec, ext *Extension, mounts []specs.Mount) []oc
 		oci.WithCapabilities(grantableCapabilities()),
 		oci.WithAllDevicesAllowed,
 		oci.WithEnv(spec.Container.Environment),
-		// They are inherited: from machined by containerd, and from that by the service.
+		// containerd inherits them from machined, and the service from containerd.
 		withSpec(func(s *oci.Spec) { s.Process.Rlimits = nil }),
 	}
 
@@ -115,12 +115,12 @@ func specOptions(spec *services.Spec, ext *Extension, mounts []specs.Mount) []oc
 
 const extensionOOMScoreAdj = -600
 
-// WithCgroupNamespace gives a service a cgroup namespace of its own. Talos v1.13.0 does not.
+// WithCgroupNamespace runs a service in its own cgroup namespace, which Talos v1.13.0 does not do.
 func WithCgroupNamespace() oci.SpecOpts {
 	return oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.CgroupNamespace})
 }
 
-// grantableCapabilities are all the kernel knows except those machined drops for everyone.
+// grantableCapabilities returns all capabilities of the kernel except those that machined drops for every service.
 func grantableCapabilities() []string {
 	return slices.DeleteFunc(cap.Known(), func(name string) bool {
 		_, dropped := constants.DefaultDroppedCapabilities[strings.ToLower(name)]

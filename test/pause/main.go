@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command pause holds a pod's namespaces open, as Kubernetes' pause container does.
+// Command pause keeps the namespaces of a pod, like Kubernetes' pause container.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package pki makes certificates as Talos does, for tests.
+// Package pki creates certificates as Talos does, for tests.
 package pki
 
 import (
@@ -26,22 +26,22 @@ type PKI struct {
 // Pair is a certificate and its key in PEM.
 type Pair = x509.PEMEncodedCertificateAndKey
 
-// New makes a new certificate authority.
+// New creates a certificate authority.
 func New() (*PKI, error) {
 	ca, err := x509.NewSelfSignedCertificateAuthority(
 		x509.Organization("talos"), x509.NotAfter(time.Now().Add(24*time.Hour)),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("error making a CA: %w", err)
+		return nil, fmt.Errorf("failed to create a CA: %w", err)
 	}
 
 	return &PKI{ca: ca}, nil
 }
 
-// CA is the authority's certificate in PEM.
+// CA returns the certificate of the CA in PEM.
 func (p *PKI) CA() []byte { return p.ca.CrtPEM }
 
-// Server is a server's pair for some addresses and names.
+// Server creates a pair of a server for addresses and names.
 func (p *PKI) Server(hosts ...string) (*Pair, error) {
 	var (
 		addresses []net.IP
@@ -60,7 +60,7 @@ func (p *PKI) Server(hosts ...string) (*Pair, error) {
 		x509.ExtKeyUsage([]stdx509.ExtKeyUsage{stdx509.ExtKeyUsageServerAuth}))
 }
 
-// Client is a client's pair with roles, that is valid for a while from now on; or was, until so long ago.
+// Client creates a pair of a client with roles. It is valid for a time from now on, or has expired if that is negative.
 func (p *PKI) Client(name string, valid time.Duration, roles ...role.Role) (*Pair, error) {
 	set := role.MakeSet(roles...)
 
@@ -72,13 +72,13 @@ func (p *PKI) Client(name string, valid time.Duration, roles ...role.Role) (*Pai
 func (p *PKI) sign(options ...x509.Option) (*Pair, error) {
 	pair, err := x509.NewKeyPair(p.ca, options...)
 	if err != nil {
-		return nil, fmt.Errorf("error signing a certificate: %w", err)
+		return nil, fmt.Errorf("failed to sign a certificate: %w", err)
 	}
 
 	return x509.NewCertificateAndKeyFromKeyPair(pair), nil
 }
 
-// ServerFiles are the PEM texts of the CA, and of a server's certificate and key for an address.
+// ServerFiles returns the PEM texts of the CA, and of the certificate and key of a server with an address.
 func (p *PKI) ServerFiles(ip string) (ca, cert, key string, err error) {
 	pair, err := p.Server(ip)
 	if err != nil {
@@ -88,8 +88,8 @@ func (p *PKI) ServerFiles(ip string) (ca, cert, key string, err error) {
 	return string(p.CA()), string(pair.Crt), string(pair.Key), nil
 }
 
-// TalosAPI is what machined has for the guard and for apid (secrets.API), accepting other authorities, too.
-// A control plane node has a client certificate.
+// TalosAPI returns the resource of machined with the certificates of apid and the guard (secrets.API), which also accepts other
+// CAs. A control plane node has a client certificate.
 func (p *PKI) TalosAPI(controlPlane bool, accepted []*PKI, ips ...string) (*secrets.API, error) {
 	api := secrets.NewAPI()
 	spec := api.TypedSpec()
@@ -113,7 +113,7 @@ func (p *PKI) TalosAPI(controlPlane bool, accepted []*PKI, ips ...string) (*secr
 	return api, nil
 }
 
-// ClientContext is a talosconfig context for an endpoint, with a certificate for the roles.
+// ClientContext returns a talosconfig context for an endpoint with a certificate of the roles.
 func (p *PKI) ClientContext(endpoint string, roles ...role.Role) (*clientconfig.Context, error) {
 	pair, err := p.Client("client", time.Hour, roles...)
 	if err != nil {
@@ -123,7 +123,7 @@ func (p *PKI) ClientContext(endpoint string, roles ...role.Role) (*clientconfig.
 	return Context(pair, endpoint, p), nil
 }
 
-// Context is a talosconfig context that shows a pair and believes in authorities.
+// Context returns a talosconfig context that presents a pair and trusts CAs.
 func Context(pair *Pair, endpoint string, authorities ...*PKI) *clientconfig.Context {
 	var cas [][]byte
 
@@ -139,7 +139,7 @@ func Context(pair *Pair, endpoint string, authorities ...*PKI) *clientconfig.Con
 	}
 }
 
-// ClientTLS is for clients that are no Talos'. Without a pair none is shown.
+// ClientTLS returns the TLS configuration of a client. Without a pair it presents no certificate.
 func ClientTLS(pair *Pair, authorities ...*PKI) (*tls.Config, error) {
 	cfg := &tls.Config{RootCAs: stdx509.NewCertPool(), MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}}
 
@@ -157,7 +157,7 @@ func ClientTLS(pair *Pair, authorities ...*PKI) (*tls.Config, error) {
 	return cfg, err
 }
 
-// ClientTLS is for a client of the name with roles, valid for an hour, that is no Talos'.
+// ClientTLS returns the TLS configuration of a client with a name and roles, valid for an hour.
 func (p *PKI) ClientTLS(name string, roles ...role.Role) (*tls.Config, error) {
 	pair, err := p.Client(name, time.Hour, roles...)
 	if err != nil {

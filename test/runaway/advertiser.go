@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stats counts what the workload did since its start.
+// Stats has counters of the workload since its start.
 type Stats struct {
 	Keys     uint64 `json:"keys"`
 	Sweeps   uint64 `json:"sweeps"`
@@ -25,10 +25,10 @@ type Stats struct {
 	TXErrors uint64 `json:"txErrors"`
 }
 
-// keyAllocation is what one advertisement allocated in the recorded incident: 3.8 GB/min over 3,342 packets/s.
+// keyAllocation is the allocation of one advertisement in the recorded incident in bytes: 3.8 GB/min at 3,342 packets/s.
 const keyAllocation = 19 << 10
 
-// Advertiser sweeps over the node's blobs.
+// Advertiser advertises the blobs of the node.
 type Advertiser struct {
 	conn net.PacketConn
 
@@ -36,14 +36,14 @@ type Advertiser struct {
 	load  Load
 	since time.Time
 	next  int
-	// due is when the paced mode's next key is.
+	// due is the time of the next key in the paced mode.
 	due   time.Time
 	peers []net.Addr
 
 	keys, sweeps, txBytes, txErrors atomic.Uint64
 }
 
-// NewAdvertiser starts with the given load.
+// NewAdvertiser returns an advertiser with a load.
 func NewAdvertiser(conn net.PacketConn, load Load) *Advertiser {
 	return &Advertiser{conn: conn, load: load, since: time.Now()}
 }
@@ -79,7 +79,7 @@ func (a *Advertiser) work(ctx context.Context, worker int) {
 	}
 }
 
-// nextKey takes the next blob of the sweep, or no load when this worker has to rest.
+// nextKey returns the next blob of the sweep, or waits if the worker must rest.
 func (a *Advertiser) nextKey(worker int) (int, net.Addr, *Load, time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -96,7 +96,7 @@ func (a *Advertiser) nextKey(worker int) (int, net.Addr, *Load, time.Duration) {
 	}
 
 	if a.load.Mode == ModePaced {
-		// By the schedule, not by the key before: what was late is made up for.
+		// Relative to the schedule, not to the last key, so that delays do not add up.
 		a.due = a.due.Add(wait)
 		wait = time.Until(a.due)
 	}
@@ -120,7 +120,7 @@ func (a *Advertiser) nextKey(worker int) (int, net.Addr, *Load, time.Duration) {
 	return key, peer, &load, wait
 }
 
-// advertise does what announcing one key costs: fresh memory, hashing, a datagram.
+// advertise performs the work of announcing a key: it allocates, hashes and sends a datagram.
 func (a *Advertiser) advertise(key int, peer net.Addr, load *Load) {
 	if load.Cost > 0 {
 		spend(load.Cost)
@@ -149,9 +149,9 @@ func (a *Advertiser) advertise(key int, peer net.Addr, load *Load) {
 	a.txBytes.Add(uint64(n))
 }
 
-// spend uses so much processor time.
+// spend uses CPU time.
 func spend(cost time.Duration) {
-	// The clock is the thread's.
+	// The clock counts the CPU time of the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
@@ -162,17 +162,17 @@ func spend(cost time.Duration) {
 	}
 }
 
-// threadTime is the processor time that the calling thread has used.
+// threadTime returns the CPU time that the calling thread has used.
 func threadTime() time.Duration {
 	var ts unix.Timespec
 
-	// It fails for an unknown clock alone.
+	// It fails only for an unknown clock.
 	unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) //nolint:errcheck
 
 	return time.Duration(ts.Nano())
 }
 
-// Drain reads what peers send.
+// Drain reads the datagrams of peers.
 func (a *Advertiser) Drain() {
 	buffer := make([]byte, 64<<10)
 
@@ -191,7 +191,7 @@ func (a *Advertiser) handleSteer(w http.ResponseWriter, r *http.Request) {
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
 
-	// What the request leaves out stays as it is.
+	// Fields that the request omits keep their value.
 	if err := decoder.Decode(&load); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// Mode says when the workload advertises.
+// Mode determines when the workload advertises.
 type Mode string
 
 // Modes of the workload.
 const (
 	// ModeIdle advertises nothing.
 	ModeIdle Mode = "idle"
-	// ModeHealthy spreads one sweep over the blobs evenly over SweepPeriod, as spegel since v0.6.0 does.
+	// ModeHealthy spreads one sweep over the blobs evenly over SweepPeriod, as spegel does since v0.6.0.
 	ModeHealthy Mode = "healthy"
 	// ModeSustained starts the next sweep as soon as one ends: the incident.
 	ModeSustained Mode = "sustained"
-	// ModePeriodic sweeps without rest for On, then rests for Off: spegel up to v0.5.x.
+	// ModePeriodic sweeps for the time On, then rests for Off, as spegel up to v0.5.x.
 	ModePeriodic Mode = "periodic"
-	// ModePaced sweeps at Rate.
+	// ModePaced advertises at Rate.
 	ModePaced Mode = "paced"
 )
 
@@ -32,7 +32,7 @@ func (m *Mode) UnmarshalText(text []byte) error {
 
 		return nil
 	default:
-		return fmt.Errorf("mode %q is none of idle, healthy, sustained, periodic, paced", text)
+		return fmt.Errorf("invalid mode %q: must be idle, healthy, sustained, periodic or paced", text)
 	}
 }
 
@@ -42,22 +42,22 @@ func (m Mode) MarshalText() ([]byte, error) { return []byte(m), nil }
 // SweepPeriod is spegel's reprovide interval in the healthy mode.
 const SweepPeriod = 10 * time.Minute
 
-// Load is what the workload can be steered to.
+// Load is the load of the workload.
 type Load struct {
 	Mode Mode `json:"mode"`
-	// Blobs on the node: the keys of one sweep.
+	// Blobs is the number of blobs on the node, each a key of a sweep.
 	Blobs int `json:"blobs"`
-	// Workers sweep side by side and so bound the cores that can be used.
+	// Workers is the number of concurrent sweeps, and so the number of cores that can be used.
 	Workers int `json:"workers"`
-	// Peers are host:port addresses that advertisements go to.
+	// Peers are the host:port addresses of peers.
 	Peers []string `json:"peers"`
 	// Payload is the size of one advertisement in bytes.
 	Payload int `json:"payload"`
-	// On and Off are the two halves of the periodic mode.
+	// On and Off are the times of the periodic mode.
 	On  time.Duration `json:"on"`
 	Off time.Duration `json:"off"`
-	// Cost is the processor time that each advertisement takes at least. With it the bytes sent are in proportion
-	// to the processor time used, however fast the machine is.
+	// Cost is the least CPU time of an advertisement. With it the bytes sent are proportional to the CPU time on any
+	// machine.
 	Cost time.Duration `json:"cost"`
 	// Rate of the paced mode, in bytes of payload per second.
 	Rate float64 `json:"rate"`
@@ -71,8 +71,7 @@ func DefaultLoad() Load {
 	}
 }
 
-// advertising tells whether the load sweeps at the given time since it was set, and how long to
-// wait before each key.
+// advertising returns whether the load advertises at a time since it was set, and the time to wait before each key.
 func (l Load) advertising(since time.Duration) (bool, time.Duration) {
 	switch l.Mode {
 	case ModeHealthy:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command runaway stands in for spegel in the test machine. It behaves like the incident: it
-// advertises every content blob to its peers over UDP, which costs processor time, allocations
-// and packets in proportion to the number of blobs, and serves Go's own metrics.
+// Command runaway is a fake of spegel for the test machine. It reproduces the incident: it advertises every content blob to its
+// peers over UDP, which costs CPU time, allocations and packets in proportion to the number of blobs. It serves the metrics of
+// Go's runtime.
 package main
 
 import (
@@ -34,10 +34,10 @@ func run() error {
 	load := DefaultLoad()
 
 	listen := flag.String("listen", ":9090", "address of /metrics, /steer and /stats")
-	gossip := flag.String("gossip", ":5001", "UDP address that peers' advertisements arrive at")
+	gossip := flag.String("gossip", ":5001", "UDP address for advertisements of peers")
 	flag.TextVar(&load.Mode, "mode", load.Mode, "idle, healthy, sustained, periodic or paced")
 	flag.IntVar(&load.Blobs, "blobs", load.Blobs, "content blobs on this node")
-	badly := flag.String("hostile", "", "answer for /metrics as no program should: one of test/hostile's modes")
+	badly := flag.String("hostile", "", "serve invalid /metrics in a mode of test/hostile")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -45,7 +45,7 @@ func run() error {
 
 	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", *gossip)
 	if err != nil {
-		return fmt.Errorf("error listening for peers: %w", err)
+		return fmt.Errorf("failed to listen for peers: %w", err)
 	}
 
 	defer conn.Close() //nolint:errcheck
@@ -69,13 +69,13 @@ func run() error {
 	}()
 
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("error serving HTTP: %w", err)
+		return fmt.Errorf("failed to serve HTTP: %w", err)
 	}
 
 	return nil
 }
 
-// metrics are the program's own, unless it is told to answer badly.
+// metrics returns the handler of /metrics.
 func metrics(mode hostile.Mode) http.Handler {
 	if mode != "" {
 		return hostile.Handler(mode)

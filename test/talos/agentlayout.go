@@ -11,11 +11,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/images"
 )
 
-// agentName is the extension that makes pods; Talos shows its service as ext-pod-agent.
+// agentName is the extension that creates pods. Talos shows its service as ext-pod-agent.
 const agentName = "pod-agent"
 
-// agentService runs the agent. It takes kubelet's place: it writes the network's configuration, makes the pods'
-// cgroups and calls the CRI. procfs is the node's, because the agent reads the cgroups of the pods' processes.
+// agentService runs the agent, which replaces kubelet: it writes the configuration of the network, creates the pods' cgroups
+// and calls the CRI. It has procfs of the node, because it reads the cgroups of the pods' processes.
 const agentService = `name: pod-agent
 container:
   entrypoint: /agent
@@ -46,7 +46,7 @@ func agentLayout(ctx context.Context, dir string) error {
 		var archive bytes.Buffer
 
 		if err := image.Write(binary, &archive); err != nil {
-			return fmt.Errorf("error making image %s: %w", image.Name, err)
+			return fmt.Errorf("failed to create image %s: %w", image.Name, err)
 		}
 
 		files[images.GuestPath(image.Name)] = extension.File{Data: archive.Bytes(), Mode: 0o644}

@@ -22,7 +22,7 @@ import (
 // module of this project.
 const module = "github.com/spegel-guard/spegel-guard"
 
-// nodeModules are the kernel modules that Talos has built in and Debian's cloud kernel does not.
+// nodeModules are kernel modules that Talos' kernel has built in and Debian's cloud kernel has not.
 var nodeModules = []string{
 	"squashfs", "loop", "overlay", "configfs", "virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "xfs", "ext4", "vfat",
 	"nls_ascii", "nls_cp437", "nls_utf8", "dm_mod", "fuse", "erofs", "nf_tables", "nft_ct", "nft_compat", "nft_chain_nat",
@@ -30,17 +30,17 @@ var nodeModules = []string{
 	"veth", "bridge", "br_netfilter", "dummy", "tun", "efivarfs",
 }
 
-// rootfsAsset is where Talos' init looks for the root file system.
+// rootfsAsset is the path at which Talos' init expects the root file system.
 const rootfsAsset = "/rootfs.sqsh"
 
-// base is Talos' initramfs without extensions, for the imager, and the kernel that goes with it.
+// base is Talos' initramfs without extensions, for the imager, with its kernel.
 type base struct {
 	initramfs string
 	kernel    vm.Kernel
 	tools     string // a folder for PATH
 }
 
-// makeBase builds the base into the cache, under a key of everything that goes into it.
+// makeBase builds the base in the cache, or returns the cached one.
 func makeBase(ctx context.Context, cache string, programs Programs) (base, error) {
 	kernel, err := vm.FetchKernel(ctx, cache)
 	if err != nil {
@@ -82,7 +82,7 @@ func makeBase(ctx context.Context, cache string, programs Programs) (base, error
 			return err
 		}
 
-		defer os.Remove(squashed) //nolint:errcheck // the whole folder goes when anything fails
+		defer os.Remove(squashed) //nolint:errcheck // the folder is removed on failure
 
 		archive := vm.NewInitramfs()
 		archive.AddFile(rootfsAsset, squashed, 0o644)
@@ -112,7 +112,7 @@ func makeBase(ctx context.Context, cache string, programs Programs) (base, error
 	})
 }
 
-// squash makes the file system as Talos does, but for the compression, which is the fastest to unpack in emulation.
+// squash creates the file system as Talos does, except for the compression: lzo is the fastest to unpack in emulation.
 func squash(ctx context.Context, tools string, root rootfs, file string) error {
 	dir, err := os.MkdirTemp("", "spegel-guard-talos-root-")
 	if err != nil {
@@ -131,7 +131,7 @@ func squash(ctx context.Context, tools string, root rootfs, file string) error {
 	return err
 }
 
-// key changes with everything that goes into the base: the tables of this package, the programs and the packages.
+// key is a hash of everything that the base consists of: the tables of this package, the programs and the packages.
 func (r rootfs) key(preinit []byte, modules []vm.Module) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, Version, rootFolders, rootLinks, rootFiles, rootConfigs, debianPrograms, openedLibraries, udevRules, r.debian) //nolint:errcheck // a hash takes everything

@@ -22,7 +22,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
-// crashLoop is a service that ends at once, again and again, as a daemon does that gives up on its configuration.
+// crashLoop is a service that exits at every start, as a daemon does that rejects its configuration.
 const crashLoop = `name: crash-loop
 container:
   entrypoint: /spegel-guard
@@ -32,8 +32,8 @@ depends:
 restart: always
 `
 
-// neverCreated is a service with the mount that the guard had: machined has to create its source on the read-only
-// root before EPHEMERAL is mounted.
+// neverCreated is a service with a mount source that machined has to create on the read-only root, before EPHEMERAL is
+// mounted.
 const neverCreated = `name: never-created
 container:
   entrypoint: /spegel-guard
@@ -42,10 +42,9 @@ container:
 restart: always
 `
 
-// TestBoot_BeforeCRIWithBrokenDocument boots the guard in the worst order: before the CRI and before EPHEMERAL is
-// mounted, with a document that was wrong from the first boot on. Beside it run two services that show what Talos
-// does with an extension that cannot start.
-func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
+// TestBoot_BeforeCRIWithInvalidDocument starts the guard before the CRI and before EPHEMERAL is mounted, with a document that
+// is invalid from the first boot on. Two more services show how Talos treats an extension that cannot start.
+func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 	requirePrograms(t)
 
 	dir := t.TempDir()
@@ -88,9 +87,9 @@ func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
 		assert.Equal(t, "Running", guardService(t, n).State)
 	})
 
-	t.Run("SaysWhatIsWrong", func(t *testing.T) {
-		// Without the dependency the service starts before machined has the document, and Talos does not restart it for
-		// its first one.
+	t.Run("ReportsErrors", func(t *testing.T) {
+		// Without the dependency the service starts before machined has the document, and Talos does not restart it for its
+		// first document.
 		_, err := n.Talosctl(t.Context(), "service", "ext-spegel-guard", "restart")
 		require.NoError(t, err)
 
@@ -131,13 +130,13 @@ func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
 		})
 	})
 
-	// What install.md says of extensions that cannot start. A service counts as up from the first moment it runs.
-	t.Run("AServiceWithoutAContainerHoldsTheBoot", func(t *testing.T) {
+	// docs/install.md describes this. Talos regards a service as up when it has run once.
+	t.Run("ServiceWithoutContainerBlocksBoot", func(t *testing.T) {
 		order(t, n.Console(), "service[ext-never-created](Failed): Failed to create runner: mkdir /var/lib: read-only file system")
 
 		crashed := strings.Index(n.Console(), "service[ext-crash-loop](Waiting): Error running")
 
-		eventually(t, n, "waiting for machined to name what it waits for", func(context.Context) error {
+		eventually(t, n, "waiting for machined to name the service that it waits for", func(context.Context) error {
 			for line := range strings.Lines(n.Console()[crashed:]) {
 				if _, waits, found := strings.Cut(line, "task startAllServices"); found {
 					assert.Contains(t, waits, `"ext-never-created" to be "up"`)
@@ -148,7 +147,7 @@ func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
 				}
 			}
 
-			return errors.New("machined has not named it since the service crashed")
+			return errors.New("machined has not named the service since the crash")
 		})
 
 		out, err := n.Talosctl(t.Context(), "service", "ext-never-created", "start")
@@ -156,15 +155,15 @@ func TestBoot_BeforeCRIWithBrokenDocument(t *testing.T) {
 		t.Log(out)
 		eventually(t, n, "waiting for the second start to fail", func(context.Context) error {
 			if !strings.Contains(n.Console(), "service[ext-never-created](Failed): Failed to run pre stage") {
-				return errors.New("it has not failed again")
+				return errors.New("the service has not failed again")
 			}
 
 			return nil
 		})
 	})
 
-	// The guard still runs when EPHEMERAL is unmounted, and does not hold it.
-	t.Run("DoesNotHoldEphemeral", func(t *testing.T) {
+	// The guard still runs when EPHEMERAL is unmounted, and must not prevent it.
+	t.Run("LetsEphemeralUnmount", func(t *testing.T) {
 		before := len(n.Console())
 
 		(&scenario{node: n}).reboot(t)
@@ -190,7 +189,7 @@ func parts(t *testing.T, layout string) (binary, service []byte) {
 	return binary, service
 }
 
-// withoutDependencies takes the dependency on the CRI out of the service file, and nothing else.
+// withoutDependencies removes the dependency on the CRI from the service file.
 func withoutDependencies(t *testing.T, service []byte) []byte {
 	t.Helper()
 

@@ -13,21 +13,21 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 )
 
-// Client is somebody with a certificate.
+// Client describes a client certificate.
 type Client struct {
 	// Role in the certificate.
 	Role role.Role
-	// Valid is how long the certificate is valid from now on; negative: it expired so long ago.
+	// Valid is the time until the certificate expires; it is negative for one that has expired.
 	Valid time.Duration
-	// Foreign certificates are signed by another cluster's authority.
-	Foreign bool
+	// OtherCA selects the CA of another cluster as the signer.
+	OtherCA bool
 }
 
 // TalosconfigOf writes a talosconfig for a client and returns its path.
 func (n *Node) TalosconfigOf(name string, c Client) (string, error) {
 	signer := n.cluster.secrets.Certs.OS
 
-	if c.Foreign {
+	if c.OtherCA {
 		other, err := newCluster()
 		if err != nil {
 			return "", err
@@ -36,17 +36,17 @@ func (n *Node) TalosconfigOf(name string, c Client) (string, error) {
 		signer = other.secrets.Certs.OS
 	}
 
-	// The node's clock may be behind this machine's.
+	// The clock of the node may be behind that of this machine.
 	const before = time.Hour
 
 	begin := time.Now().Add(min(0, c.Valid) - before)
 
 	pair, err := secrets.NewAdminCertificateAndKey(begin, signer, role.MakeSet(c.Role), time.Since(begin)+c.Valid)
 	if err != nil {
-		return "", fmt.Errorf("error making a certificate: %w", err)
+		return "", fmt.Errorf("failed to create a certificate: %w", err)
 	}
 
-	// The node's authority stays the one that the client trusts.
+	// The client trusts the CA of the node in any case.
 	config := clientconfig.NewConfig("test", []string{n.Apid}, n.cluster.secrets.Certs.OS.Crt, &x509.PEMEncodedCertificateAndKey{Crt: pair.Crt, Key: pair.Key})
 	config.Contexts["test"].Nodes = []string{Address}
 
@@ -55,7 +55,7 @@ func (n *Node) TalosconfigOf(name string, c Client) (string, error) {
 	return path, config.Save(path)
 }
 
-// As returns the same node for somebody with another talosconfig.
+// As returns the node for a client with another talosconfig.
 func (n *Node) As(talosconfig string) *Node {
 	other := *n
 	other.Talosconfig = talosconfig

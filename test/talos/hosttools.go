@@ -12,14 +12,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/debian"
 )
 
-// hostTools are the programs that the imager and this package run. The imager needs squashfs-tools 4.6, which
-// Debian 12 does not have.
+// Programs that the imager and this package run, and their packages. The imager needs squashfs-tools 4.6, which Debian 12
+// does not have.
 var (
 	hostTools        = []string{"mksquashfs", "cpio", "zstd", "xz", "sgdisk"}
 	hostToolPackages = []string{"squashfs-tools", "cpio", "zstd", "xz-utils", "gdisk"}
 )
 
-// fetchHostTools returns a folder for PATH with Debian 13's programs, which run here with their own libraries.
+// fetchHostTools returns a folder for PATH with programs of Debian 13, which run with libraries of Debian 13.
 func fetchHostTools(ctx context.Context, cache string) (string, error) {
 	root, err := debian.Unpack(ctx, cache, debian.Trixie, hostToolPackages...)
 	if err != nil {
@@ -47,7 +47,7 @@ func fetchHostTools(ctx context.Context, cache string) (string, error) {
 	})
 }
 
-// findProgram looks for a program of Debian's in the folders for programs below root.
+// findProgram returns the path of a program below root.
 func findProgram(root, name string) (string, error) {
 	for _, dir := range []string{"usr/bin", "usr/sbin", "bin", "sbin"} {
 		path := filepath.Join(root, dir, name)

@@ -22,7 +22,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
-// shown is the certificate that a server shows.
+// shown returns the certificate that a server presents.
 func shown(t *testing.T, address string) []byte {
 	t.Helper()
 
@@ -36,12 +36,12 @@ func shown(t *testing.T, address string) []byte {
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw
 }
 
-// certificates: the guard shows what apid shows.
+// certificates: the guard presents the certificate that apid presents.
 func (s *scenario) certificates(t *testing.T) {
 	assert.Equal(t, shown(t, s.node.Apid), shown(t, s.node.Guard))
 }
 
-// roles: whom apid would answer, and nobody else.
+// roles: the guard accepts the roles and certificates that apid accepts.
 func (s *scenario) roles(t *testing.T) {
 	const denied, refused = "PermissionDenied", "tls:"
 
@@ -55,11 +55,11 @@ func (s *scenario) roles(t *testing.T) {
 		"os:etcd:backup": {
 			client: talos.Client{Role: role.EtcdBackup, Valid: time.Hour}, get: denied, stop: denied,
 		},
-		"expired": {client: talos.Client{Role: role.Admin, Valid: -time.Minute}, get: refused, stop: refused},
-		"foreign": {client: talos.Client{Role: role.Admin, Valid: time.Hour, Foreign: true}, get: refused, stop: refused},
+		"expired":  {client: talos.Client{Role: role.Admin, Valid: -time.Minute}, get: refused, stop: refused},
+		"other CA": {client: talos.Client{Role: role.Admin, Valid: time.Hour, OtherCA: true}, get: refused, stop: refused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config, err := s.node.TalosconfigOf(strings.NewReplacer(":", "-").Replace(name), test.client)
+			config, err := s.node.TalosconfigOf(strings.NewReplacer(":", "-", " ", "-").Replace(name), test.client)
 			require.NoError(t, err)
 
 			as := s.node.As(config)
@@ -84,8 +84,8 @@ func expectError(t *testing.T, text string, err error) {
 	}
 }
 
-// rotateCA: talosctl changes the cluster's authority. Whoever is accepted by apid is answered by the guard all the
-// while, and afterwards the old certificate is of no use there either.
+// rotateCA: while talosctl rotates the CA of the cluster, the guard accepts the certificates that apid accepts. Afterwards it
+// rejects the old one.
 func (s *scenario) rotateCA(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -129,7 +129,7 @@ func (s *scenario) rotateCA(t *testing.T) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		printed.WriteString(lines.Text() + "\n")
 
-		// From here on the old certificate is not accepted by apid either.
+		// apid rejects the old certificate after this step.
 		if strings.Contains(lines.Text(), "Removing old Talos CA") {
 			cancel()
 		}
@@ -138,7 +138,7 @@ func (s *scenario) rotateCA(t *testing.T) {
 	require.NoError(t, cmd.Wait(), "%s%s", printed.String(), stderr.String())
 	<-done
 
-	t.Logf("%d calls while the authority changed", calls.Load())
+	t.Logf("%d calls during the rotation", calls.Load())
 	assert.Positive(t, calls.Load())
 	assert.Zero(t, failed.Load(), "%v", lastErr.Load())
 
@@ -157,8 +157,8 @@ func (s *scenario) rotateCA(t *testing.T) {
 	require.Error(t, err)
 }
 
-// callUnverified asks the guard on a new connection with the old certificate. It does not look at the server's, which
-// changes on the way.
+// callUnverified calls the guard on a new connection with the old certificate. It does not verify the server's certificate,
+// which changes during the rotation.
 func (s *scenario) callUnverified(ctx context.Context) error {
 	config, err := clientconfig.Open(s.node.Talosconfig)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // Architecture of the node.
 const Architecture = "amd64"
 
-// profile is the part of the imager's input that is used (Talos: pkg/imager/profile).
+// profile has the fields of the imager's input that are used here (Talos: pkg/imager/profile).
 type profile struct {
 	Arch          string `yaml:"arch"`
 	Platform      string `yaml:"platform"`
@@ -50,7 +50,7 @@ type ociAsset struct {
 	OCIPath string `yaml:"ociPath"`
 }
 
-// imagerInput is what an image is made of.
+// imagerInput describes an image.
 type imagerInput struct {
 	// kind of the output, as the imager names it.
 	kind string
@@ -62,8 +62,7 @@ type imagerInput struct {
 	stub, boot string
 }
 
-// runImager makes an image with the extensions in it, as a person does who makes an installer. It returns the path of
-// the only file that the imager made below dir.
+// runImager makes an image with the extensions. It returns the path of the only file that the imager has written below dir.
 func runImager(ctx context.Context, made base, programs Programs, dir string, in imagerInput) (string, error) {
 	var p profile
 
@@ -87,19 +86,19 @@ func runImager(ctx context.Context, made base, programs Programs, dir string, in
 		return "", err
 	}
 
-	// The same program is the installer and the imager, by the name it is called by.
+	// The program is the imager if its name is imager.
 	cmd := exec.CommandContext(ctx, programs.Installer, "-", "--output", out)
 	cmd.Args[0] = "imager"
 	cmd.Stdin = strings.NewReader(string(input))
 	cmd.Env = append(os.Environ(), "PATH="+made.tools+":"+os.Getenv("PATH"))
 
 	if printed, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("error running Talos' imager: %w: %s", err, printed)
+		return "", fmt.Errorf("failed to run Talos' imager: %w: %s", err, printed)
 	}
 
 	found, err := filepath.Glob(filepath.Join(out, "*"))
 	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("the imager made %v, expected one file of kind %s: %w", found, in.kind, err)
+		return "", fmt.Errorf("the imager has written %v, expected one file of kind %s: %w", found, in.kind, err)
 	}
 
 	return found[0], nil

@@ -16,9 +16,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/debian"
 )
 
-// TestImager_Kinds has Talos' imager make every kind of image with the extension in it that needs no image from a
-// registry and no bootloader besides.
-func TestImager_Kinds(t *testing.T) {
+// TestImager_MakesEachKind runs Talos' imager with the extension for every kind of output that needs no image of a registry
+// and no boot loader.
+func TestImager_MakesEachKind(t *testing.T) {
 	if os.Getenv(ProgramsEnv) == "" {
 		t.Skip(ErrNoPrograms)
 	}
@@ -58,7 +58,7 @@ func TestImager_Kinds(t *testing.T) {
 
 			want, err := os.ReadFile(made.kernel.Image)
 			require.NoError(t, err)
-			assert.True(t, bytes.Equal(want, got), "the kernel is another one")
+			assert.True(t, bytes.Equal(want, got), "the imager has changed the kernel")
 		},
 		"cmdline": func(t *testing.T, path string) {
 			line, err := os.ReadFile(path)

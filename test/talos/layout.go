@@ -2,8 +2,7 @@
 
 package talos
 
-// What stands in the root file system besides programs, as the stages "rootfs-base" and "rootfs" of Talos'
-// Dockerfile lay it out.
+// Contents of the root file system except programs, from the stages "rootfs-base" and "rootfs" of Talos' Dockerfile.
 var (
 	rootFolders = []string{
 		"dev", "proc", "sys", "run", "tmp", "var", "root", "system", "mnt", ".extra", "boot/EFI", "boot/firmware",
@@ -20,7 +19,7 @@ var (
 		"usr/share/ca-certificates": "/etc/ssl", "usr/local/share/ca-certificates": "/etc/ssl",
 	}
 
-	// rootFiles are those that Talos mounts others over, and the few with content.
+	// rootFiles are mount points of files, and the few files with content.
 	rootFiles = map[string]string{
 		"etc/extensions.yaml": "", "etc/resolv.conf": "", "etc/hosts": "", "etc/machine-id": "",
 		"etc/cri/conf.d/cri.toml": "", "etc/cri/conf.d/01-registries.part": "", "etc/cri/conf.d/20-customization.part": "",
@@ -30,7 +29,7 @@ var (
 		"etc/passwd":     "root:x:0:0:root:/root:/bin/false\n",
 		"etc/group":      "root:x:0:\ntty:x:5:\ndisk:x:6:\nkmem:x:9:\ninput:x:24:\ncdrom:x:11:\nvideo:x:39:\nrender:x:40:\nsgx:x:41:\ntape:x:42:\ndialout:x:43:\nlp:x:44:\nkvm:x:45:\naudio:x:46:\n",
 		"etc/os-release": "NAME=\"Talos\"\nID=talos\nVERSION_ID=" + Version + "\nPRETTY_NAME=\"Talos (" + Version + ")\"\n",
-		// Talos names the options of mkfs.xfs by the series of its kernel; the defaults of Debian's serve.
+		// Talos selects the options of mkfs.xfs by the series of its kernel. Debian's defaults are sufficient.
 		"usr/share/xfsprogs/mkfs/lts_6.18.conf": "[metadata]\n",
 		"usr/share/zoneinfo/Etc/UTC":            "",
 	}
@@ -46,7 +45,7 @@ var (
 		"hack/udevd/40-vm-hotadd.rules": "usr/lib/udev/rules.d/40-vm-hotadd.rules",
 	}
 
-	// debianPackages have what Talos builds itself: device management, module loading, file systems.
+	// debianPackages replace programs that Talos builds: device management, module loading, file systems.
 	debianPackages = []string{"udev", "kmod", "xfsprogs", "lvm2", "dmsetup", "dosfstools", "e2fsprogs"}
 
 	// debianPrograms by their names in the root file system.
@@ -56,7 +55,7 @@ var (
 		"mkfs.vfat": "mkfs.vfat", "mkfs.ext4": "mkfs.ext4", "e2fsck": "e2fsck",
 	}
 
-	// openedLibraries are not in the dynamic sections of those that need them.
+	// openedLibraries are loaded with dlopen, so no dynamic section names them.
 	openedLibraries = []string{"libkmod.so.2"}
 
 	udevRules = []string{

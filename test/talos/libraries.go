@@ -14,11 +14,11 @@ import (
 // libraryFolder of Debian's amd64 packages, below the root of a file system.
 const libraryFolder = "usr/lib/x86_64-linux-gnu"
 
-// libraryPaths are the folders below a root that the loader searches; systemd has one for itself.
+// libraryPaths are the folders below a root that the loader searches, including that of systemd.
 var libraryPaths = []string{libraryFolder, libraryFolder + "/systemd", "usr/lib/systemd"}
 
-// libraries returns the shared libraries that the programs need, by their names, and those that the libraries need
-// in turn. The loader is among them, because the C library names it. The files are looked up below root.
+// libraries returns the shared libraries that the programs need, by name, with their dependencies. The loader is included,
+// because the C library names it. The files are searched below root.
 func libraries(root string, programs ...string) (map[string]string, error) {
 	found := map[string]string{}
 
@@ -38,7 +38,7 @@ func libraries(root string, programs ...string) (map[string]string, error) {
 
 			library, err := findLibrary(root, name)
 			if err != nil {
-				return nil, fmt.Errorf("error looking for a library of %s: %w", path, err)
+				return nil, fmt.Errorf("failed to find a library of %s: %w", path, err)
 			}
 
 			found[name] = library
@@ -53,7 +53,7 @@ func libraries(root string, programs ...string) (map[string]string, error) {
 func neededBy(path string) ([]string, error) {
 	file, err := elf.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("error reading %s: %w", path, err)
+		return nil, fmt.Errorf("failed to read %s: %w", path, err)
 	}
 
 	defer file.Close() //nolint:errcheck

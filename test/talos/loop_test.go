@@ -15,11 +15,11 @@ import (
 
 const (
 	unlimited = "max 100000"
-	// capped is 150m, and the microsecond by which the guard tells its own value.
-	capped = "15001 100000"
+	// ceiling150 is a ceiling of 150m with the extra microsecond.
+	ceiling150 = "15001 100000"
 )
 
-// runPod makes spegel's pod and waits until machined has shown it to the guard.
+// runPod creates a pod of spegel and waits until the guard has found it by machined.
 func (s *scenario) runPod(t *testing.T) {
 	t.Helper()
 
@@ -52,7 +52,7 @@ func (s *scenario) steer(t *testing.T, mode string) {
 	require.NoError(t, s.node.Steer(t.Context(), podName, map[string]any{"mode": mode}))
 }
 
-// waitCPUMax waits for a value of the container's cpu.max, which Talos' own API reads.
+// waitCPUMax waits until the container's cpu.max, read by Talos' own API, has a value.
 func (s *scenario) waitCPUMax(t *testing.T, want string) {
 	t.Helper()
 
@@ -90,10 +90,10 @@ func (s *scenario) waitState(t *testing.T, want string) {
 	})
 }
 
-// closedLoop: a target found by machined runs away, is capped, calms down and is released.
+// closedLoop: a target found by machined runs away and gets a ceiling, which is released after the load has ended.
 func (s *scenario) closedLoop(t *testing.T) {
 	s.steer(t, "sustained")
-	s.waitCPUMax(t, capped)
+	s.waitCPUMax(t, ceiling150)
 	s.waitState(t, "throttled")
 
 	s.steer(t, "idle")
@@ -105,17 +105,17 @@ func (s *scenario) closedLoop(t *testing.T) {
 	order(t, actions, "apply", "release")
 }
 
-// longHold keeps a ceiling until the guard is stopped.
+// longHold is a configuration whose hold is longer than the test.
 const longHold = "mode: enforce\ninterval: 750ms\n" +
 	"rules:\n  - {name: SpegelHighCPU, signal: cpu, threshold: 200m, for: 5s, window: 2s}\n" +
 	"ceiling: {cpu: 150m, floor: 100m, hold: 30m, releaseAfter: 2s, probe: 0s}\n"
 
-// stopRestores: talosctl service stop gives the owner's limit back.
+// stopRestores: talosctl service stop restores the owner's limit.
 func (s *scenario) stopRestores(t *testing.T) {
 	s.patch(t, document(longHold))
 	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "750ms")
 	s.steer(t, "sustained")
-	s.waitCPUMax(t, capped)
+	s.waitCPUMax(t, ceiling150)
 
 	talosctl(t, s.node, "service", "ext-spegel-guard", "stop")
 
@@ -124,14 +124,14 @@ func (s *scenario) stopRestores(t *testing.T) {
 	assert.Equal(t, unlimited, got)
 }
 
-// restartInsideHold: the ceiling is applied again, although the workload is calm by now: its hold goes on.
+// restartInsideHold: the hold continues after a restart, so the ceiling is applied again although the load has ended.
 func (s *scenario) restartInsideHold(t *testing.T) {
 	s.steer(t, "idle")
 	talosctl(t, s.node, "service", "ext-spegel-guard", "start")
-	s.waitCPUMax(t, capped)
+	s.waitCPUMax(t, ceiling150)
 	waitReady(t, s.node)
 
-	// The document changes, and with it the hold of the next ceilings; this one is released by a person.
+	// A new document changes the hold of later ceilings only. An override releases this one.
 	out := ctl(t, s.node, "release", "--for", "1s", "--reason", "the test goes on")
 	assert.Contains(t, out, "release")
 	s.waitCPUMax(t, unlimited)

@@ -18,30 +18,30 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/images"
 )
 
-// Address of the node in QEMU's user network (its DHCP server gives the first guest this one).
+// Address of the node in QEMU's user network: the first address of its DHCP server.
 const Address = "10.0.2.15"
 
 // pinnedPause lets the CRI make sandboxes from an image that was not pulled.
 var pinnedPause = fmt.Sprintf("[plugins.\"io.containerd.cri.v1.images\".pinned_images]\n  sandbox = %q\n", images.Pause.Reference())
 
-// cluster is the machine configuration of a control plane node, and what its administrator has.
+// cluster has the machine configuration of a control plane node and the credentials of its administrator.
 type cluster struct {
 	// document is the machine configuration in YAML.
 	document []byte
-	// secrets of the cluster: its authorities, for certificates of other roles.
+	// secrets of the cluster: its CAs, for certificates of other roles.
 	secrets *secrets.Bundle
 	// talosconfig of the administrator, without endpoints.
 	talosconfig *clientconfig.Config
 }
 
-// newCluster generates a machine configuration as "talosctl gen config" does. It is a control plane's, because a
-// worker waits for the control plane's trustd.
+// newCluster generates a machine configuration as "talosctl gen config" does. The node is a control plane, because a worker
+// waits for trustd of the control plane.
 func newCluster() (cluster, error) {
 	contract := config.TalosVersion1_13
 
 	bundle, err := secrets.NewBundle(secrets.NewClock(), contract)
 	if err != nil {
-		return cluster{}, fmt.Errorf("error generating the cluster's secrets: %w", err)
+		return cluster{}, fmt.Errorf("failed to generate the cluster's secrets: %w", err)
 	}
 
 	input, err := generate.NewInput("test", "https://"+net.JoinHostPort(Address, "6443"), constants.DefaultKubernetesVersion,
@@ -52,12 +52,12 @@ func newCluster() (cluster, error) {
 		generate.WithClusterDiscovery(false),
 	)
 	if err != nil {
-		return cluster{}, fmt.Errorf("error preparing the machine configuration: %w", err)
+		return cluster{}, fmt.Errorf("failed to prepare the machine configuration: %w", err)
 	}
 
 	generated, err := input.Config(machine.TypeControlPlane)
 	if err != nil {
-		return cluster{}, fmt.Errorf("error generating the machine configuration: %w", err)
+		return cluster{}, fmt.Errorf("failed to generate the machine configuration: %w", err)
 	}
 
 	patched, err := generated.PatchV1Alpha1(func(c *v1alpha1.Config) error {
@@ -70,7 +70,7 @@ func newCluster() (cluster, error) {
 		return nil
 	})
 	if err != nil {
-		return cluster{}, fmt.Errorf("error completing the machine configuration: %w", err)
+		return cluster{}, fmt.Errorf("failed to complete the machine configuration: %w", err)
 	}
 
 	document, err := patched.Bytes()

@@ -17,14 +17,13 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
-// patience is how long anything may take that the node does by itself. Emulated machines are slow, and nothing here
-// is about speed.
+// patience is the deadline of every wait. It is long, because emulated machines are slow.
 const patience = 4 * time.Minute
 
 // ctlEnv names the environment variable with the path of spegelguardctl.
 const ctlEnv = "SPEGEL_GUARD_CTL"
 
-// requirePrograms skips a test where there are no programs of Talos.
+// requirePrograms skips a test if the programs of Talos have not been built.
 func requirePrograms(t *testing.T) {
 	t.Helper()
 
@@ -107,7 +106,7 @@ func spec[T any](ctx context.Context, n *talos.Node, kind, id string) (T, error)
 	return answer.Spec, err
 }
 
-// service is what talosctl knows of the extension's service.
+// service is the state of the extension's service, from talosctl.
 type service struct {
 	State  string
 	Events []string
@@ -132,8 +131,8 @@ func guardService(t *testing.T, n *talos.Node) service {
 	return s
 }
 
-// process returns the event of the service's newest start, which names its process. Talos keeps the newest events
-// alone, so they cannot be counted.
+// process returns the event of the newest start of the service, which names its process. Talos keeps only the newest
+// events, so they cannot be counted.
 func (s service) process() string {
 	for _, event := range s.Events {
 		if _, started, found := strings.Cut(event, "Started task "); found {
@@ -146,14 +145,14 @@ func (s service) process() string {
 	return ""
 }
 
-// logs returns what the service printed; the last line is first what a person looks at.
+// logs returns the log lines of the service.
 func logs(t *testing.T, n *talos.Node) []string {
 	t.Helper()
 
 	return strings.Split(strings.TrimSpace(talosctl(t, n, "logs", "ext-spegel-guard")), "\n")
 }
 
-// ctl runs spegelguardctl against the guard and returns what it printed, whatever its exit code.
+// ctl runs spegelguardctl against the guard and returns its output. The exit code is ignored.
 func ctl(t *testing.T, n *talos.Node, args ...string) string {
 	t.Helper()
 
@@ -172,7 +171,7 @@ func ctl(t *testing.T, n *talos.Node, args ...string) string {
 	return string(out)
 }
 
-// check is one line of doctor.
+// check is a check of doctor.
 type check struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`

@@ -18,14 +18,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// Ports of the node that this machine can reach on its loopback.
+// Ports of the node that are forwarded to the loopback of this machine.
 const (
 	apidPort  = 50000
 	guardPort = 50321
 	agentPort = 50400
 )
 
-// kernelArgs are those of Talos' metal images, as far as Debian's kernel has them, and a console.
+// kernelArgs are the arguments of Talos' metal images that Debian's kernel supports, and a console.
 const kernelArgs = "talos.platform=metal init_on_alloc=1 slab_nomerge pti=on consoleblank=0 nvme_core.io_timeout=4294967295 " +
 	"printk.devkmsg=on selinux=0 talos.dashboard.disabled=1 net.ifnames=0 console=ttyS0"
 
@@ -59,7 +59,7 @@ type Node struct {
 	stop    *sync.Once
 }
 
-// Start makes an image with the extension in it and switches a machine on. It does not wait for anything in it.
+// Start makes an image with the extension and starts a machine. It does not wait for the boot.
 func Start(ctx context.Context, options Options) (*Node, error) {
 	programs, err := FindPrograms()
 	if err != nil {
@@ -138,18 +138,18 @@ func (n *Node) start(ctx context.Context, options Options, made base, qemu vm.QE
 		"-chardev", "file,id=console,path="+n.consolePath(), "-device", "isa-serial,chardev=console",
 	)
 
-	// The machine outlives ctx, which bounds its start; Stop ends it.
+	// The machine outlives ctx. Stop ends it.
 	n.cmd = exec.Command(args[0], args[1:]...) //nolint:noctx
 	n.cmd.Stderr = os.Stderr
 
 	if err := n.cmd.Start(); err != nil {
-		return fmt.Errorf("error starting QEMU: %w", err)
+		return fmt.Errorf("failed to start QEMU: %w", err)
 	}
 
 	n.Started = time.Now()
 
 	go func() {
-		n.cmd.Wait() //nolint:errcheck // Stop kills it; a machine that ends before is found by WaitFor
+		n.cmd.Wait() //nolint:errcheck // Stop kills it, WaitFor reports an earlier end
 		close(n.done)
 	}()
 
@@ -187,7 +187,7 @@ func (n *Node) image(ctx context.Context, options Options, made base) (string, e
 // diskSize leaves room for STATE and EPHEMERAL; the file is sparse.
 const diskSize = 8 << 30
 
-// makeDisk makes a disk with one partition, META. Talos takes such a disk for installed and makes the others.
+// makeDisk creates a disk with the partition META. Talos regards such a disk as installed and creates the other partitions.
 func makeDisk(ctx context.Context, tools, disk string) error {
 	if err := os.WriteFile(disk, nil, 0o600); err != nil {
 		return err
@@ -202,7 +202,7 @@ func makeDisk(ctx context.Context, tools, disk string) error {
 	return err
 }
 
-// freePorts finds ports of the loopback that nobody listens on.
+// freePorts finds unused ports of the loopback.
 func freePorts(count int) ([]int, error) {
 	var ports []int
 
@@ -212,11 +212,11 @@ func freePorts(count int) ([]int, error) {
 			return nil, err
 		}
 
-		defer listener.Close() //nolint:errcheck // all at the end, or two could be the same
+		defer listener.Close() //nolint:errcheck // all at the end, so that no port is found twice
 
 		address, ok := listener.Addr().(*net.TCPAddr)
 		if !ok {
-			return nil, fmt.Errorf("error listening on the loopback: %v is no TCP address", listener.Addr())
+			return nil, fmt.Errorf("failed to listen on the loopback: %v is no TCP address", listener.Addr())
 		}
 
 		ports = append(ports, address.Port)
@@ -227,7 +227,7 @@ func freePorts(count int) ([]int, error) {
 
 func (n *Node) consolePath() string { return filepath.Join(n.dir, "console.log") }
 
-// Console is what the kernel and machined have printed so far.
+// Console returns the output of the kernel and machined so far.
 func (n *Node) Console() string {
 	data, err := os.ReadFile(n.consolePath())
 	if err != nil {
@@ -240,10 +240,10 @@ func (n *Node) Console() string {
 // Dir is a folder that is removed with the node.
 func (n *Node) Dir() string { return n.dir }
 
-// ErrEnded says that the machine is off.
+// ErrEnded is returned if the machine is off.
 var ErrEnded = errors.New("the machine has ended")
 
-// Stop switches the machine off, as if its power was cut, and removes its disk.
+// Stop ends the machine without a shutdown and removes its disk.
 func (n *Node) Stop() error {
 	n.stop.Do(func() {
 		n.cmd.Process.Kill() //nolint:errcheck // it may have ended

@@ -18,8 +18,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
-// TestNode installs the extension on one node and lives with it, step by step: a boot costs half a minute.
-func TestNode(t *testing.T) {
+// TestNode_RunsExtension goes through the life of the extension on one node, because a boot takes half a minute.
+func TestNode_RunsExtension(t *testing.T) {
 	n := start(t, talos.Options{})
 
 	waitReady(t, n)
@@ -34,21 +34,21 @@ func TestNode(t *testing.T) {
 		{"CertificatesOfApid", s.certificates},
 		{"Roles", s.roles},
 		{"FirstDocument", s.firstDocument},
-		{"DoctorFindsNothing", s.healthy},
+		{"DoctorPasses", s.doctorPasses},
 		{"ClosedLoop", s.closedLoop},
 		{"StopRestores", s.stopRestores},
 		{"RestartInsideHoldReapplies", s.restartInsideHold},
 		{"ChangedDocument", s.changedDocument},
-		{"BrokenDocument", s.brokenDocument},
+		{"InvalidDocument", s.invalidDocument},
 		{"Hostname", s.hostname},
 		{"RotateCA", s.rotateCA},
-		{"Reboot", s.rebootInOrder},
+		{"Reboot", s.rebootsInOrder},
 	} {
 		require.True(t, t.Run(step.name, step.run), "the steps build on each other")
 	}
 }
 
-// scenario is what the steps share.
+// scenario has the state that the steps share.
 type scenario struct {
 	node *talos.Node
 	pod  talos.Pod
@@ -65,12 +65,12 @@ func (s *scenario) installed(t *testing.T) {
 	assert.NotEmpty(t, service.process(), service.Events)
 	assert.Contains(t, strings.Join(logs(t, s.node), "\n"), `"msg":"starting spegel-guard"`)
 
-	// It started after the CRI was healthy, which is after EPHEMERAL was mounted.
+	// The service starts after the CRI is healthy, and so after EPHEMERAL is mounted.
 	console := s.node.Console()
 	order(t, console, "service[cri](Running): Health check successful", "service[ext-spegel-guard](Running)")
-	assert.False(t, strings.Contains(console, "service[ext-spegel-guard](Failed)"), "the service has failed before")
+	assert.False(t, strings.Contains(console, "service[ext-spegel-guard](Failed)"), "the service failed before it ran")
 
-	// The content store is EPHEMERAL's, and not a folder of the squashfs below it.
+	// The content store is on EPHEMERAL, not a folder of the squashfs below it.
 	eventually(t, s.node, "waiting for the disk of the content store", func(ctx context.Context) error {
 		type reading struct {
 			Value      float64 `yaml:"value"`
@@ -103,7 +103,7 @@ func (s *scenario) firstDocument(t *testing.T) {
 
 		return err
 	})
-	assert.Equal(t, before, guardService(t, s.node).process(), "Talos restarts a service for its first document, too")
+	assert.Equal(t, before, guardService(t, s.node).process(), "Talos has restarted the service for its first document")
 
 	talosctl(t, s.node, "service", "ext-spegel-guard", "restart")
 	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
@@ -125,8 +125,8 @@ func (s *scenario) changedDocument(t *testing.T) {
 	waitReady(t, s.node)
 }
 
-// brokenDocument: the service stays up, decides nothing, and says what is wrong wherever a person looks.
-func (s *scenario) brokenDocument(t *testing.T) {
+// invalidDocument: the service keeps running in mode observe and reports the errors in the condition, the log and doctor.
+func (s *scenario) invalidDocument(t *testing.T) {
 	s.patch(t, document("interval: soon\nmode: enforced\n"))
 
 	eventually(t, s.node, "waiting for the condition", func(ctx context.Context) error {
@@ -162,7 +162,7 @@ func (s *scenario) brokenDocument(t *testing.T) {
 	s.waitCheck(t, "config", "ok")
 }
 
-// waitCheck waits until doctor finds a check in a state; a check that is not ok has a fix.
+// waitCheck waits until a check of doctor has a state. A check that is not ok must have a fix.
 func (s *scenario) waitCheck(t *testing.T, name, state string) {
 	t.Helper()
 
@@ -176,7 +176,7 @@ func (s *scenario) waitCheck(t *testing.T, name, state string) {
 	})
 }
 
-// hostname: the service's own UTS namespace keeps the name of its start; machined knows the new one.
+// hostname: the UTS namespace of the service keeps the name of its start, so the guard must follow machined.
 func (s *scenario) hostname(t *testing.T) {
 	const renamed = "renamed-node"
 
@@ -203,14 +203,14 @@ func (s *scenario) hostname(t *testing.T) {
 	})
 }
 
-// healthy: doctor has nothing to report on a healthy node.
-func (s *scenario) healthy(t *testing.T) {
+// doctorPasses: on a healthy node every check of doctor is ok or skipped.
+func (s *scenario) doctorPasses(t *testing.T) {
 	s.runPod(t)
 
 	var bad []check
 
-	// Signals are there from the second reading on.
-	eventually(t, s.node, "waiting for doctor to find nothing", func(context.Context) error {
+	// Rates are available after the second sample.
+	eventually(t, s.node, "waiting for doctor to pass", func(context.Context) error {
 		bad = nil
 
 		checks := doctor(t, s.node)
@@ -232,7 +232,7 @@ func (s *scenario) healthy(t *testing.T) {
 	})
 }
 
-// quick is a configuration with seconds for minutes.
+// quick is a configuration with seconds instead of minutes.
 const quick = `mode: enforce
 interval: 500ms
 rules:
@@ -252,7 +252,7 @@ func document(configuration string) string {
 		"  - mountPath: /usr/local/etc/spegel-guard/config.yaml\n    content: |\n" + indented.String()
 }
 
-// patch changes the machine configuration as README says.
+// patch applies a patch to the machine configuration, as in README.
 func (s *scenario) patch(t *testing.T, document string) {
 	t.Helper()
 
@@ -285,7 +285,7 @@ func (s *scenario) waitConfig(t *testing.T, source, mode, interval string) {
 	})
 }
 
-// order asserts that the console has lines with the texts, one after the other.
+// order asserts that the output has the texts in this order.
 func order(t *testing.T, console string, texts ...string) {
 	t.Helper()
 
@@ -293,7 +293,7 @@ func order(t *testing.T, console string, texts ...string) {
 
 	for _, text := range texts {
 		_, after, found := strings.Cut(rest, text)
-		require.True(t, found, "%q is not on the console, or not after what comes before it", text)
+		require.True(t, found, "the output has no %q after the texts before it", text)
 
 		rest = after
 	}

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// Pod is what the agent says of a pod (test/node.Pod).
+// Pod is a pod as the agent reports it (test/node.Pod).
 type Pod struct {
 	ContainerID string
 	// Cgroup of the container, below the root of the hierarchy.
 	Cgroup string
 }
 
-// SpegelPod is a pod as spegel's chart makes it (test/node.SpegelPod, which builds on Linux alone).
+// SpegelPod returns the spec of a pod of spegel's chart (test/node.SpegelPod, which builds only on Linux).
 func SpegelPod(name string) map[string]any {
 	return map[string]any{
 		"Name": name, "Namespace": "spegel", "Container": "registry",
@@ -28,7 +28,7 @@ func SpegelPod(name string) map[string]any {
 	}
 }
 
-// RunPod makes a pod and waits until its workload answers.
+// RunPod creates a pod and waits until its workload answers.
 func (n *Node) RunPod(ctx context.Context, spec map[string]any) (Pod, error) {
 	var pod Pod
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package talos boots a real Talos node: Talos' own init, machined, apid and imager, built from its module, on
-// Debian's kernel of the same series, with the extension's image put in by the imager.
+// Package talos boots a real Talos node: init, machined, apid and imager of Talos, built from its module, on Debian's kernel
+// of the same series. The imager adds the extension's image.
 //
-// kubelet and etcd are container images and cannot be pulled here, so their services never come up; containerd and
-// its CRI do. Pods are made by an agent, which is a second system extension (test/talos/agent).
+// kubelet and etcd are container images, which cannot be pulled here, so their services do not start. containerd and its CRI
+// do. An agent creates pods; it is a second system extension (test/talos/agent).
 package talos
 
 import (
@@ -20,16 +20,16 @@ const ProgramsEnv = "SPEGEL_GUARD_TALOS"
 // Version of Talos; test/talos/programs/go.mod has the same one.
 const Version = "v1.13.0"
 
-// ErrNoPrograms says that ProgramsEnv is not set.
+// ErrNoPrograms is returned if ProgramsEnv is not set.
 var ErrNoPrograms = errors.New("the folder of Talos' programs is not set (" + ProgramsEnv + "): run make test-talos")
 
 // Programs of Talos.
 type Programs struct {
-	// Machined is Talos' init once the root is mounted; apid and trustd are the same file.
+	// Machined is the init of the mounted root. apid and trustd are the same file.
 	Machined string
-	// Init is the initramfs' own.
+	// Init is the init of the initramfs.
 	Init string
-	// Installer is the imager, too, by the name it is called by.
+	// Installer is also the imager, if it is executed with that name.
 	Installer string
 	// Talosctl is the unmodified command line.
 	Talosctl string
@@ -51,7 +51,7 @@ func FindPrograms() (Programs, error) {
 
 	for _, path := range []string{p.Machined, p.Init, p.Installer, p.Talosctl} {
 		if _, err := os.Stat(path); err != nil {
-			return Programs{}, fmt.Errorf("error looking for a program of Talos: %w", err)
+			return Programs{}, fmt.Errorf("failed to find a program of Talos: %w", err)
 		}
 	}
 

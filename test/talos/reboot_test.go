@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// rebootInOrder: the guard stops before the CRI does, and has its document after the second boot.
-func (s *scenario) rebootInOrder(t *testing.T) {
+// rebootsInOrder: the guard stops before the CRI, and has its document after the second boot.
+func (s *scenario) rebootsInOrder(t *testing.T) {
 	before := len(s.node.Console())
 
 	s.reboot(t)
@@ -20,7 +20,7 @@ func (s *scenario) rebootInOrder(t *testing.T) {
 	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
 }
 
-// reboot restarts the node and waits until the guard is back. EPHEMERAL is unmounted at once on the way down.
+// reboot restarts the node and waits until the guard runs again. EPHEMERAL must be unmounted without a retry.
 func (s *scenario) reboot(t *testing.T) {
 	before := len(s.node.Console())
 
@@ -33,7 +33,7 @@ func (s *scenario) reboot(t *testing.T) {
 		case !found:
 			return errors.New("the node is not down yet")
 		case !strings.Contains(again, "service[ext-spegel-guard](Running)"):
-			return errors.New("the service is not back yet")
+			return errors.New("the service does not run yet")
 		default:
 			return nil
 		}
@@ -46,5 +46,5 @@ func (s *scenario) reboot(t *testing.T) {
 	waitReady(t, s.node)
 }
 
-// bootLine is what Talos' init prints first.
+// bootLine is the first line that Talos' init prints.
 const bootLine = "[initramfs] booting Talos"

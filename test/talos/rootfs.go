@@ -17,7 +17,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// rootfs lays Talos' root file system out in a folder.
+// rootfs builds Talos' root file system in a folder.
 type rootfs struct {
 	dir      string
 	kernel   vm.Kernel
@@ -30,7 +30,7 @@ type rootfs struct {
 	source string
 }
 
-// newRootfs finds what goes into a root file system; build puts it together.
+// newRootfs finds the contents of a root file system, which build copies.
 func newRootfs(ctx context.Context, cache string, kernel vm.Kernel, programs Programs) (rootfs, error) {
 	node, err := vm.BuildTools(ctx, cache)
 	if err != nil {
@@ -47,7 +47,7 @@ func newRootfs(ctx context.Context, cache string, kernel vm.Kernel, programs Pro
 	return rootfs{kernel: kernel, programs: programs, node: node, debian: packages, source: source}, err
 }
 
-// sourceOfTalos is the folder of its module in the module cache.
+// sourceOfTalos returns the folder of Talos' module in the module cache.
 func sourceOfTalos(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", "github.com/siderolabs/talos@"+Version)
 	cmd.Env = append(os.Environ(), "GOFLAGS=")
@@ -64,13 +64,13 @@ func sourceOfTalos(ctx context.Context) (string, error) {
 	return module.Dir, err
 }
 
-// build lays everything out below dir.
+// build writes the root file system below dir.
 func (r rootfs) build(dir string) error {
 	r.dir = dir
 
 	for _, step := range []func() error{r.skeleton, r.talosFiles, r.nodeFiles, r.debianFiles, r.moduleFiles} {
 		if err := step(); err != nil {
-			return fmt.Errorf("error laying out Talos' root file system: %w", err)
+			return fmt.Errorf("failed to lay out Talos' root file system: %w", err)
 		}
 	}
 
@@ -164,7 +164,7 @@ func (r rootfs) debianFiles() error {
 	}
 
 	for name, source := range needed {
-		// The programs look for the loader in /lib64, which is the same folder.
+		// The programs expect the loader in /lib64, which is a link to this folder.
 		if err := r.copy(source, filepath.Join("usr/lib", name), 0o755); err != nil {
 			return err
 		}
@@ -176,11 +176,11 @@ func (r rootfs) debianFiles() error {
 		}
 	}
 
-	// Debian's loader has this folder in its search path, and not /usr/lib alone.
+	// The search path of Debian's loader has this folder, but not /usr/lib.
 	return os.Symlink("../lib", filepath.Join(r.dir, libraryFolder))
 }
 
-// moduleFiles tells modprobe that there are no modules: preinit has loaded them.
+// moduleFiles writes empty indexes for modprobe. preinit has loaded the modules.
 func (r rootfs) moduleFiles() error {
 	release := filepath.Base(r.kernel.Modules)
 

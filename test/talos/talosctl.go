@@ -44,7 +44,7 @@ func (n *Node) GuardTalosctl(ctx context.Context, args ...string) (string, error
 	return n.Talosctl(ctx, append([]string{"-e", n.Guard}, args...)...)
 }
 
-// WaitFor repeats a check until it succeeds. It gives up when the context or the machine ends.
+// WaitFor repeats a check until it succeeds. It returns an error if the context or the machine ends.
 func (n *Node) WaitFor(ctx context.Context, what string, check func(ctx context.Context) error) error {
 	const pause = 500 * time.Millisecond
 

@@ -11,13 +11,13 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/debian"
 )
 
-// QEMU is Debian 13's emulator, unpacked and not installed.
+// QEMU is the unpacked emulator of Debian 13.
 type QEMU struct {
 	root string
 }
 
-// FetchQEMU returns the emulator of x86-64 machines, with its libraries and firmware. It downloads the packages
-// into the cache when the cache has none. The host needs neither QEMU nor Debian 13.
+// FetchQEMU returns the emulator of x86-64 machines with its libraries and firmware. It downloads the packages if the cache has
+// none. The host needs neither QEMU nor Debian 13.
 func FetchQEMU(ctx context.Context, cache string) (QEMU, error) {
 	root, err := debian.Unpack(ctx, cache, debian.Trixie, "qemu-system-x86")
 	if err != nil {
@@ -28,18 +28,18 @@ func FetchQEMU(ctx context.Context, cache string) (QEMU, error) {
 
 	for _, file := range []string{q.loader(), q.program()} {
 		if _, err := os.Stat(file); err != nil {
-			return QEMU{}, fmt.Errorf("error looking for a file of Debian's QEMU: %w", err)
+			return QEMU{}, fmt.Errorf("failed to find a file of Debian's QEMU: %w", err)
 		}
 	}
 
 	return q, nil
 }
 
-// Command returns the program and its first arguments, to which those of a machine are appended. The process that
-// is started becomes QEMU itself, so signals reach it.
+// Command returns the program and its first arguments, to which those of a machine are appended. The process executes QEMU, so
+// that QEMU receives its signals.
 func (q QEMU) Command() []string {
 	return []string{
-		// QEMU would load the modules of the host's version, and refuse them.
+		// Otherwise QEMU tries to load modules of the host's version.
 		"/usr/bin/env", "QEMU_MODULE_DIR=" + filepath.Join(q.libraries(), "qemu"),
 		q.loader(), "--library-path", q.libraries(), q.program(),
 		"-L", filepath.Join(q.root, "usr/share/qemu"), "-L", filepath.Join(q.root, "usr/share/seabios"),

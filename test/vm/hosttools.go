@@ -14,15 +14,15 @@ import (
 // hostLibrary is a path in ldd's output.
 var hostLibrary = regexp.MustCompile(`(/[^\s:]+\.so[^\s:]*)`)
 
-// HostTools finds this machine's own tools, with the libraries they need, for use in the guest at the
-// same paths: they are what a test compares with. The paths here are returned under those in the guest.
+// HostTools finds tools of this machine and their libraries, with which tests compare the guard. It returns the paths on this
+// machine by the paths in the guest.
 func HostTools(ctx context.Context, names ...string) (map[string]string, error) {
 	files := map[string]string{}
 
 	for _, name := range names {
 		binary, err := exec.LookPath(name)
 		if err != nil {
-			return nil, fmt.Errorf("error looking for %s (make deps installs it): %w", name, err)
+			return nil, fmt.Errorf("failed to find %s (make deps installs it): %w", name, err)
 		}
 
 		needed, err := HostTool(ctx, name, binary)
@@ -36,14 +36,14 @@ func HostTools(ctx context.Context, names ...string) (map[string]string, error) 
 	return files, nil
 }
 
-// HostTool is one program with the libraries it needs, for the guest's /usr/bin.
+// HostTool returns the files of a program for the guest's /usr/bin, including its libraries.
 func HostTool(ctx context.Context, name, binary string) (map[string]string, error) {
 	files := map[string]string{"/usr/bin/" + name: binary}
 
-	// A static program has none, and ldd says so with its exit code.
+	// ldd fails for a static program.
 	libraries, err := exec.CommandContext(ctx, "ldd", binary).CombinedOutput()
 	if err != nil && !bytes.Contains(libraries, []byte("not a dynamic executable")) {
-		return nil, fmt.Errorf("error listing the libraries of %s: %w", binary, err)
+		return nil, fmt.Errorf("failed to list the libraries of %s: %w", binary, err)
 	}
 
 	for _, match := range hostLibrary.FindAllString(string(libraries), -1) {

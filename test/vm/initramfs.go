@@ -12,8 +12,8 @@ import (
 	"github.com/cavaliergopher/cpio"
 )
 
-// Initramfs collects the files of one cpio archive in the newc format the kernel unpacks
-// (Documentation/driver-api/early-userspace/buffer-format.rst).
+// Initramfs has the files of a cpio archive in the newc format
+// (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel).
 type Initramfs struct {
 	files map[string]initramfsFile
 }
@@ -29,12 +29,12 @@ func NewInitramfs() *Initramfs {
 	return &Initramfs{files: map[string]initramfsFile{}}
 }
 
-// AddFile adds a file of this machine. Missing folders above it are added.
+// AddFile adds a file of this machine, and the folders above it.
 func (a *Initramfs) AddFile(name, source string, mode cpio.FileMode) {
 	a.add(name, initramfsFile{mode: cpio.TypeReg | mode, source: source})
 }
 
-// AddData adds a file with the given content and mode 0644.
+// AddData adds a file with content and mode 0644.
 func (a *Initramfs) AddData(name string, data []byte) {
 	a.add(name, initramfsFile{mode: cpio.TypeReg | 0o644, data: data})
 }
@@ -52,7 +52,7 @@ func (a *Initramfs) AddDir(name string) {
 func (a *Initramfs) add(name string, file initramfsFile) {
 	name = path.Clean("/" + name)[1:]
 
-	// The kernel does not make missing parents.
+	// The kernel does not create missing parents.
 	if parent := path.Dir(name); parent != "." {
 		if _, ok := a.files[parent]; !ok {
 			a.AddDir(parent)
@@ -62,7 +62,7 @@ func (a *Initramfs) add(name string, file initramfsFile) {
 	a.files[name] = file
 }
 
-// Write emits the archive, parents before children.
+// Write writes the archive with parents before their children.
 func (a *Initramfs) Write(out io.Writer) error {
 	names := make([]string, 0, len(a.files))
 
@@ -76,7 +76,7 @@ func (a *Initramfs) Write(out io.Writer) error {
 
 	for _, name := range names {
 		if err := writeEntry(archive, name, a.files[name]); err != nil {
-			return fmt.Errorf("error adding %s to the initramfs: %w", name, err)
+			return fmt.Errorf("failed to add %s to the initramfs: %w", name, err)
 		}
 	}
 

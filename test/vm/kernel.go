@@ -10,8 +10,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/debian"
 )
 
-// kernelPackage is of the series that Talos 1.13 has. Its machined needs open_tree on anonymous mounts (6.15).
-// The backports drop old versions at some time; the newest one of the series is taken then.
+// kernelPackage has the series of Talos 1.13, whose machined needs open_tree on anonymous mounts (6.15). If backports has
+// removed this version, the newest one of the series is used.
 const kernelPackage = "linux-image-6.18.15+deb13-cloud-amd64 | linux-image-6.18.*-cloud-amd64"
 
 // Kernel is a bootable kernel and its modules.
@@ -22,7 +22,7 @@ type Kernel struct {
 	Modules string
 }
 
-// FetchKernel returns Debian's cloud kernel. It downloads it into the cache when the cache has none.
+// FetchKernel returns Debian's cloud kernel. It downloads the package if the cache has none.
 func FetchKernel(ctx context.Context, cache string) (Kernel, error) {
 	root, err := debian.UnpackOnly(ctx, cache, debian.TrixieBackports, kernelPackage)
 	if err != nil {
@@ -47,7 +47,7 @@ func findKernel(root string) (Kernel, error) {
 	return Kernel{Image: image, Modules: filepath.Dir(modules)}, nil
 }
 
-// only returns the one file below root that the pattern matches.
+// only returns the file below root that matches the pattern. It fails unless there is exactly one.
 func only(root, pattern string) (string, error) {
 	found, err := filepath.Glob(filepath.Join(root, pattern))
 	if err != nil {

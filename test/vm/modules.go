@@ -15,12 +15,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/artifacts"
 )
 
-// guestModules are the kernel modules that containerd's overlay snapshotter and the CNI bridge need.
-//
-// Debian's cloud kernel has cgroup v2, ext4, seccomp and the serial ports built in.
+// guestModules are the kernel modules for containerd's overlay snapshotter and the CNI bridge. Debian's cloud kernel has cgroup
+// v2, ext4, seccomp and the serial ports built in.
 var guestModules = []string{"overlay", "veth", "bridge"}
 
-// Module is one kernel module, unpacked.
+// Module is an unpacked kernel module.
 type Module struct {
 	// Name in the kernel's spelling, with underscores.
 	Name string
@@ -28,11 +27,11 @@ type Module struct {
 	Data []byte
 }
 
-// LoadModules reads the wanted modules and everything they depend on, in loading order.
+// LoadModules reads modules and their dependencies, in loading order.
 //
-// Dependencies come from each module's own .modinfo ("depends="), because the Debian package
-// ships no modules.dep: depmod writes it at installation, and nothing is installed here.
-func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module, error) {
+// The dependencies are read from .modinfo ("depends=") of the modules, because the Debian package has no modules.dep: depmod
+// writes it at the installation.
+func LoadModules(ctx context.Context, kernel Kernel, names []string) ([]Module, error) {
 	paths := map[string]string{}
 
 	err := filepath.WalkDir(kernel.Modules, func(path string, entry fs.DirEntry, err error) error {
@@ -47,7 +46,7 @@ func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module,
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("error listing kernel modules: %w", err)
+		return nil, fmt.Errorf("failed to list kernel modules: %w", err)
 	}
 
 	var (
@@ -67,7 +66,7 @@ func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module,
 
 		path, ok := paths[name]
 		if !ok {
-			// Built in: nothing to load. A module that is really missing shows in the guest.
+			// The module is built in. If it is missing, the guest fails.
 			return nil
 		}
 
@@ -87,22 +86,22 @@ func LoadModules(ctx context.Context, kernel Kernel, wanted []string) ([]Module,
 		return nil
 	}
 
-	for _, name := range wanted {
+	for _, name := range names {
 		if err := load(name); err != nil {
-			return nil, fmt.Errorf("error reading kernel module %s: %w", name, err)
+			return nil, fmt.Errorf("failed to read kernel module %s: %w", name, err)
 		}
 	}
 
 	return ordered, nil
 }
 
-// moduleName folds the two spellings of module names ("-" in file names, "_" in the kernel).
+// moduleName replaces "-" in file names of modules by "_", which the kernel uses.
 func moduleName(name string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
 func readModule(ctx context.Context, path string) ([]byte, error) {
-	// No kept Go xz library resolves here, and xz itself belongs to every Debian.
+	// Go's standard library has no xz, and every Debian machine has the program.
 	if strings.HasSuffix(path, ".xz") {
 		return artifacts.Output(exec.CommandContext(ctx, "xz", "-dc", path))
 	}

@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// kernelArgs: a panic ends the machine at once (with -no-reboot), which the host sees as an early end.
+// kernelArgs end the machine at a panic (with -no-reboot).
 const kernelArgs = "console=ttyS0 panic=-1 reboot=t quiet loglevel=4 mitigations=off tsc=reliable"
 
-// bootTimeout is how long a guest may take until its init is done. That is seconds on a machine that does nothing else;
-// with other guests beside it 45 s were not enough, three times in a row.
+// bootTimeout is the time until the guest's init must be ready. It takes seconds on an idle machine, and has taken more than
+// 45 s on a machine with other guests.
 const bootTimeout = 4 * time.Minute
 
-// errStalled says that the guest's own init was never done.
-var errStalled = fmt.Errorf("guest was not up after %s", bootTimeout)
+// errStalled is returned if the guest's init was not ready in time.
+var errStalled = fmt.Errorf("the guest was not ready after %s", bootTimeout)
 
-// machine is one boot.
+// machine describes a boot.
 type machine struct {
 	qemu       QEMU
 	kernel     string
@@ -36,9 +36,8 @@ type machine struct {
 	out        io.Writer
 }
 
-// run boots the machine and copies the guest's output port to out until the guest says it is done.
-//
-// It returns the guest's exit code. A guest that panics, hangs past ctx or ends early is an error.
+// run boots the machine and copies the guest's output port to out until the guest reports its exit code, which run returns. It
+// fails if the guest panics, ends early, or exceeds ctx.
 func (m machine) run(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -46,7 +45,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 	stall := time.AfterFunc(bootTimeout, func() { cancel(errStalled) })
 	defer stall.Stop()
 
-	// The kernel talks on the first port, into a file; the programs on the second, raw.
+	// The first port has the kernel's log, in a file. The second has the output of the programs.
 	args := append(m.qemu.Command(),
 		"-M", "microvm,rtc=on",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -57,7 +56,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 	)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 
-	// SIGTERM first: QEMU then closes its files.
+	// QEMU closes its files on an interrupt.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 
@@ -65,7 +64,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 
 	cmd.Stderr = &stderr
 
-	// QEMU reads its standard input as the port's; an empty pipe keeps it quiet.
+	// Standard input is the input of the port and must stay open.
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return 0, err
@@ -79,13 +78,13 @@ func (m machine) run(ctx context.Context) (int, error) {
 	}
 
 	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("error starting QEMU: %w", err)
+		return 0, fmt.Errorf("failed to start QEMU: %w", err)
 	}
 
 	code, copyErr := m.copyOutput(stdout, func() { stall.Stop() })
 
 	if copyErr == nil {
-		// The guest is done; its own power-off may take longer than we want to wait.
+		// The guest is done. Its power-off may take long.
 		cmd.Process.Signal(os.Interrupt) //nolint:errcheck
 	}
 
@@ -95,13 +94,13 @@ func (m machine) run(ctx context.Context) (int, error) {
 	case copyErr == nil:
 		return code, nil
 	case ctx.Err() != nil:
-		return 0, fmt.Errorf("guest did not finish: %w", context.Cause(ctx))
+		return 0, fmt.Errorf("the guest did not finish: %w", context.Cause(ctx))
 	default:
-		return 0, fmt.Errorf("guest ended early: %w: %s", errors.Join(copyErr, waitErr), strings.TrimSpace(stderr.String()))
+		return 0, fmt.Errorf("the guest ended early: %w: %s", errors.Join(copyErr, waitErr), strings.TrimSpace(stderr.String()))
 	}
 }
 
-// copyOutput streams lines until the marker's exit line, and calls ready at its ready line.
+// copyOutput copies lines until the exit line of the marker, and calls ready at its ready line.
 func (m machine) copyOutput(in io.Reader, ready func()) (int, error) {
 	reader := bufio.NewReader(in)
 
@@ -123,7 +122,7 @@ func (m machine) copyOutput(in io.Reader, ready func()) (int, error) {
 		}
 
 		if err != nil {
-			return 0, fmt.Errorf("no exit line: %w", err)
+			return 0, fmt.Errorf("the guest has reported no exit code: %w", err)
 		}
 	}
 }

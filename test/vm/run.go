@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package vm boots a throw-away Linux machine under QEMU and runs programs of this project in it.
+// Package vm boots a temporary Linux machine in QEMU and runs programs of this project in it.
 //
-// The kernel is Debian's cloud kernel, the root file system an initramfs made here, and the
-// processor emulated (TCG), so it works on any machine, with or without KVM or cgroup v2.
+// It uses Debian's cloud kernel, an initramfs as the root file system, and an emulated processor (TCG), so it needs neither KVM
+// nor cgroup v2.
 package vm
 
 import (
@@ -27,24 +27,23 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm/plan"
 )
 
-// GuestEnv is set in the environment of every program that runs in the guest.
-//
-// A test that needs a real unified cgroup hierarchy may skip without it and must run with it.
+// GuestEnv is set in the environment of every program in the guest. A test that needs a unified cgroup hierarchy may be skipped
+// without it and must run with it.
 const GuestEnv = "SPEGEL_GUARD_VM"
 
-// Options describe one boot.
+// Options describe a boot.
 type Options struct {
 	// Init is the guest's first process, built from test/vm/guest.
 	Init string
-	// Files are copied into the guest: path in the guest to path here. They keep the executable bit.
+	// Files are copied to the guest: path in the guest to path on this machine. They keep the executable bit.
 	Files map[string]string
 	// Programs run in the guest, in order.
 	Programs []plan.Program
-	// MemoryMiB of the guest; 2048 unless set. The root file system lives in it.
+	// MemoryMiB of the guest, including its root file system; default 2048.
 	MemoryMiB int
-	// Timeout of the whole boot; 10 minutes unless set.
+	// Timeout of the boot and the programs; default 10 minutes.
 	Timeout time.Duration
-	// Out receives the programs' output as it comes.
+	// Out receives the output of the programs.
 	Out io.Writer
 }
 
@@ -96,7 +95,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 		return 0, err
 	}
 
-	ctx, cancel := context.WithTimeoutCause(ctx, opts.Timeout, fmt.Errorf("time-out of %s", opts.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, opts.Timeout, fmt.Errorf("timeout of %s", opts.Timeout))
 	defer cancel()
 
 	m := machine{
@@ -115,7 +114,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 			return code, nil
 		}
 
-		console, _ := os.ReadFile(m.consoleLog) // best effort: it is there to explain err
+		console, _ := os.ReadFile(m.consoleLog) // best effort: it explains err
 
 		stalled := errors.Is(err, errStalled)
 
@@ -129,27 +128,25 @@ func Run(ctx context.Context, opts Options) (int, error) {
 			continue
 		}
 
-		fmt.Fprintf(os.Stderr, "vm: the emulator ran a breakpoint of the kernel's own code patching (attempt %d of %d, %s); booting again\n",
+		fmt.Fprintf(os.Stderr, "vm: the emulator ran a breakpoint of the kernel's code patching (attempt %d of %d, %s); booting again\n",
 			attempt, maxAttempts, faultSite.Find(console))
 	}
 }
 
 const maxAttempts = 3
 
-// faultSite is where in the kernel a crash was.
+// faultSite matches the place of a crash in the kernel.
 var faultSite = regexp.MustCompile(`RIP: \S+`)
 
-// emulatorFault recognises a crash that is QEMU's alone: its multi-threaded TCG may execute the
-// breakpoint by which the kernel patches its own code (text_poke_bp) after the kernel has taken it
-// away again. No processor does that and nothing of this project can cause it, so the boot is
-// repeated. Every other crash of the guest is a failure.
+// emulatorFault reports a crash that is caused by QEMU: its multi-threaded TCG may execute the breakpoint of the kernel's code
+// patching (text_poke_bp) after the kernel has removed it. The boot is repeated, because no processor does that and no code of
+// this project can cause it. Every other crash of the guest is a failure.
 func emulatorFault(console []byte) bool {
 	return bytes.Contains(console, []byte("Oops: int3:"))
 }
 
-// baseArchive caches the large, rarely changing part of the root file system.
-//
-// The kernel unpacks archives that follow one another, so the small part is appended at each run.
+// baseArchive returns the cached part of the root file system, which is large and rarely changes. Each run appends the rest as
+// a second archive, because the kernel unpacks consecutive archives.
 func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []string, error) {
 	modules, err := LoadModules(ctx, kernel, guestModules)
 	if err != nil {
@@ -203,7 +200,7 @@ func baseArchive(ctx context.Context, cache string, kernel Kernel) (string, []st
 	return filepath.Join(dir, "base.cpio"), loadOrder, err
 }
 
-// GuestBinary is where a program of BuildTools stands in a guest.
+// GuestBinary returns the path of a program of BuildTools in the guest.
 func GuestBinary(name string) string {
 	switch name {
 	case "bridge", "loopback", "host-local":

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheHarnessFailsWhenTheGuestDoes: a harness that cannot fail proves nothing about what runs in it.
-func TestTheHarnessFailsWhenTheGuestDoes(t *testing.T) {
+// TestRun_FailsWithGuest: vmrun fails if the program fails, the kernel crashes or the timeout passes.
+func TestRun_FailsWithGuest(t *testing.T) {
 	if os.Getenv("SPEGEL_GUARD_SELFTEST") == "" {
 		t.Skip("boots the VM four times (make test-vm)")
 	}
@@ -27,25 +27,27 @@ func TestTheHarnessFailsWhenTheGuestDoes(t *testing.T) {
 		{"well", "2m", 0, "ends well"},
 		{"badly", "2m", 3, ""},
 		{"crash", "2m", 1, "sysrq triggered crash"},
-		{"never", "20s", 1, "time-out of 20s"},
+		{"never", "20s", 1, "timeout of 20s"},
 	} {
-		cmd := exec.CommandContext(t.Context(), "go", "run", "./test/vm/cmd/vmrun", "exec", "-timeout", test.timeout, "./test/vm/selftest", test.how)
-		cmd.Dir = "../.."
-		out, err := cmd.CombinedOutput()
+		t.Run(test.how, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "go", "run", "./test/vm/cmd/vmrun", "exec", "-timeout", test.timeout, "./test/vm/selftest", test.how)
+			cmd.Dir = "../.."
+			out, err := cmd.CombinedOutput()
 
-		var exit *exec.ExitError
+			var exit *exec.ExitError
 
-		// `go run` tells a program's exit code on standard error and ends with 1 itself.
-		if test.code == 0 {
-			require.NoError(t, err, "%s", out)
-		} else {
-			require.True(t, errors.As(err, &exit), test.how)
-		}
+			// "go run" prints the exit code of the program to standard error and exits with 1.
+			if test.code == 0 {
+				require.NoError(t, err, "%s", out)
+			} else {
+				require.True(t, errors.As(err, &exit), test.how)
+			}
 
-		if test.code > 1 {
-			assert.Contains(t, string(out), "exit status 3")
-		}
+			if test.code > 1 {
+				assert.Contains(t, string(out), "exit status 3")
+			}
 
-		assert.Contains(t, string(out), test.says, test.how)
+			assert.Contains(t, string(out), test.says, test.how)
+		})
 	}
 }

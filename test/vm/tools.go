@@ -12,7 +12,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/artifacts"
 )
 
-// The node's software, built from the Go module proxy at these versions.
+// Versions of the node's software, which is built from the Go module proxy.
 const (
 	ContainerdVersion = "v2.4.2"
 	RuncVersion       = "v1.5.2"
@@ -38,8 +38,8 @@ func nodeTools() []tool {
 			flags: []string{"-ldflags", "-s -w"},
 		},
 		{
-			// Static, because the guest has no C library; with seccomp, because Talos runs
-			// extension services under the default seccomp profile and so must the guest.
+			// Static, because the guest has no C library. With seccomp, because Talos runs extension services with the default
+			// seccomp profile.
 			key:      "runc-" + RuncVersion,
 			packages: []string{"github.com/opencontainers/runc@" + RuncVersion},
 			env:      []string{"CGO_ENABLED=1"},
@@ -58,8 +58,7 @@ func nodeTools() []tool {
 	}
 }
 
-// BuildTools builds containerd, its shim, runc and the CNI plugins into the cache and returns
-// the path of each binary under its name.
+// BuildTools builds containerd, its shim, runc and the CNI plugins in the cache. It returns the paths of the binaries by name.
 func BuildTools(ctx context.Context, cache string) (map[string]string, error) {
 	binaries := map[string]string{}
 

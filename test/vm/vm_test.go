@@ -14,17 +14,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestModuleDepends(t *testing.T) {
+func TestModuleDepends_ReadsModinfo(t *testing.T) {
 	for data, want := range map[string][]string{
 		"\x00license=GPL\x00depends=stp,llc\x00name=bridge\x00": {"stp", "llc"},
 		"\x00depends=\x00name=veth\x00":                         nil,
 		"no modinfo":                                            nil,
 	} {
-		assert.Equal(t, want, moduleDepends([]byte(data)), data)
+		t.Run(strings.ReplaceAll(data, "\x00", " "), func(t *testing.T) {
+			assert.Equal(t, want, moduleDepends([]byte(data)))
+		})
 	}
 }
 
-func TestModulesComeBehindWhatTheyNeed(t *testing.T) {
+func TestLoadModules_OrdersDependenciesFirst(t *testing.T) {
 	dir := t.TempDir()
 
 	for name, depends := range map[string]string{
@@ -47,7 +49,7 @@ func TestModulesComeBehindWhatTheyNeed(t *testing.T) {
 	assert.Equal(t, []string{"llc", "stp", "bridge"}, names)
 }
 
-func TestInitramfsHasParentsBeforeChildren(t *testing.T) {
+func TestInitramfs_WritesParentsFirst(t *testing.T) {
 	archive := NewInitramfs()
 	archive.AddData("/a/b/c", []byte("content"))
 	archive.AddDir("/d")
@@ -70,7 +72,7 @@ func TestInitramfsHasParentsBeforeChildren(t *testing.T) {
 	assert.Equal(t, []string{"a", "a/b", "a/b/c", "d"}, names)
 }
 
-func TestCopyOutputStopsAtItsOwnMarkerAlone(t *testing.T) {
+func TestCopyOutput_StopsAtMarker(t *testing.T) {
 	var out strings.Builder
 
 	m := machine{marker: "guest-1", out: &out}
@@ -87,7 +89,7 @@ func TestCopyOutputStopsAtItsOwnMarkerAlone(t *testing.T) {
 	assert.Error(t, err, "a guest that ends without its exit line failed")
 }
 
-func TestFindKernel(t *testing.T) {
+func TestFindKernel_RequiresOneKernel(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		releases []string

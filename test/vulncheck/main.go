@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command vulncheck lays Go's vulnerability reports out as a database that govulncheck reads, from the module
-// that they are published in (golang.org/x/vulndb): where only a module proxy can be reached, the database's own
-// site cannot.
+// Command vulncheck writes a database for govulncheck from the reports in the module golang.org/x/vulndb. It is for machines that
+// reach a module proxy but not the site of the database.
 //
 //	vulncheck REPORTS DATABASE    REPORTS is data/osv of the module
 package main
@@ -24,7 +23,7 @@ func main() {
 	}
 }
 
-// report is the part of one (https://ossf.github.io/osv-schema) that the index is made of.
+// report has the fields of a report (https://ossf.github.io/osv-schema) that the index needs.
 type report struct {
 	ID        string    `json:"id"`
 	Modified  time.Time `json:"modified"`
@@ -36,8 +35,7 @@ type report struct {
 	} `json:"affected"`
 }
 
-// entry of a module in the index (https://go.dev/doc/security/vuln/database). What fixes a report is left out of
-// it: that is for skipping reports before they are read.
+// entry is a module in the index (https://go.dev/doc/security/vuln/database). The optional fixed version is left out.
 type entry struct {
 	Path  string `json:"path"`
 	Vulns []vuln `json:"vulns"`
@@ -55,7 +53,7 @@ func run(args []string) error {
 
 	files, err := filepath.Glob(filepath.Join(args[0], "*.json"))
 	if err != nil || len(files) == 0 {
-		return fmt.Errorf("error finding reports in %s: %d found: %w", args[0], len(files), err)
+		return fmt.Errorf("failed to find reports in %s: %d found: %w", args[0], len(files), err)
 	}
 
 	for _, dir := range []string{"ID", "index"} {
@@ -77,7 +75,7 @@ func run(args []string) error {
 		var r report
 
 		if err := json.Unmarshal(data, &r); err != nil {
-			return fmt.Errorf("error reading %s: %w", file, err)
+			return fmt.Errorf("failed to read %s: %w", file, err)
 		}
 
 		if r.Published.After(newest) {
@@ -108,7 +106,7 @@ func run(args []string) error {
 		return err
 	}
 
-	fmt.Printf("%d reports on %d modules, the newest of %s\n", len(files), len(index), newest.Format(time.DateOnly))
+	fmt.Printf("%d reports on %d modules, newest from %s\n", len(files), len(index), newest.Format(time.DateOnly))
 
 	return write(filepath.Join(args[1], "index", "db.json"), map[string]time.Time{"modified": newest})
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command mkextension makes the Talos system extension: an OCI layout and an archive for docker load below a
-// folder, or an image in a registry.
+// Command mkextension builds the Talos system extension as an OCI layout and an archive for docker load, or pushes it to a
+// registry.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/extension/image"
 )
 
-// maxCompressed is the most that an architecture's image may take on the wire.
+// maxCompressed is the largest compressed size of an architecture's image in bytes.
 const maxCompressed = 12 << 20
 
 func main() {
@@ -33,10 +33,10 @@ func main() {
 
 func run() error {
 	tree := flag.String("tree", ".", "source tree")
-	out := flag.String("out", "", "folder for the OCI layout and the archive; empty: none")
-	registry := flag.String("push", "", "registry and repository to push to (ghcr.io/you), with docker's credentials; empty: not pushed")
-	unpack := flag.String("unpack", "", "folder to unpack what the layout in -out has to, a folder for each architecture; empty: not unpacked")
-	archs := flag.String("arch", "amd64,arm64", "architectures")
+	out := flag.String("out", "", "folder for the OCI layout and the archive (empty: none)")
+	registry := flag.String("push", "", "registry and repository to push to with docker's credentials, such as ghcr.io/you (empty: none)")
+	unpack := flag.String("unpack", "", "folder to unpack the layout of -out to, with a folder for each architecture (empty: none)")
+	archs := flag.String("arch", "amd64,arm64", "architectures to build, separated by commas")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -105,7 +105,7 @@ func run() error {
 	return err
 }
 
-// unpackTo is what an imager does with the layout.
+// unpackTo unpacks the layout as the imager does.
 func unpackTo(dir, out, arch string) error {
 	read, err := image.ReadLayout(layoutIn(out), arch)
 	if err != nil {
@@ -113,7 +113,7 @@ func unpackTo(dir, out, arch string) error {
 	}
 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("error making the folder to unpack to: %w", err)
+		return fmt.Errorf("failed to create the folder to unpack to: %w", err)
 	}
 
 	return image.Unpack(read, dir)
@@ -121,7 +121,7 @@ func unpackTo(dir, out, arch string) error {
 
 func layoutIn(out string) string { return filepath.Join(out, "oci") }
 
-// report prints an architecture's size, and refuses one that is too large to belong on every node.
+// report prints the size of an architecture's image. It returns an error if the image is larger than maxCompressed.
 func report(arch string, built v1.Image) error {
 	layers, err := built.Layers()
 	if err != nil {
@@ -142,7 +142,7 @@ func report(arch string, built v1.Image) error {
 	fmt.Printf("%s: %.1f MiB compressed\n", arch, float64(size)/(1<<20))
 
 	if size > maxCompressed {
-		return fmt.Errorf("the image for %s takes %s, allowed are %s", arch, humanize.IBytes(uint64(size)), humanize.IBytes(maxCompressed))
+		return fmt.Errorf("the image for %s is too large: %s, must be at most %s", arch, humanize.IBytes(uint64(size)), humanize.IBytes(maxCompressed))
 	}
 
 	return nil
@@ -150,7 +150,7 @@ func report(arch string, built v1.Image) error {
 
 func write(dir, name, version string, index v1.ImageIndex, images map[string]v1.Image) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("error making the folder: %w", err)
+		return fmt.Errorf("failed to create the folder: %w", err)
 	}
 
 	layout := layoutIn(dir)

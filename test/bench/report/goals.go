@@ -10,13 +10,13 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/bench/result"
 )
 
-// goal is one promise with what became of it.
+// goal is a goal and the result.
 type goal struct {
 	What, Bound, Figure string
 	Met                 bool
 }
 
-// The project's goals for one node, at the default interval.
+// Goals for one node at the default interval.
 const (
 	goalCores    = 0.0005
 	goalRSS      = 24
@@ -24,7 +24,7 @@ const (
 	goalGrowth   = 1.05
 )
 
-// who is this project's name among the usages.
+// who is the name of the guard among the usages.
 const who = "spegel-guard"
 
 func (f findings) goals() []goal {
@@ -37,19 +37,19 @@ func (f findings) goals() []goal {
 			"CPU at 1 s, 1 target, in the emulated machine", "0.05 % of a core", percent(used.Cores), used.Cores <= goalCores,
 		},
 		{
-			"the same, estimated for this machine without the emulation", "0.05 % of a core",
+			"the same, estimated without the emulation", "0.05 % of a core",
 			fmt.Sprintf("%s to %s", percent(used.Cores/most), percent(used.Cores/least)), used.Cores/least <= goalCores,
 		},
 		{
 			fmt.Sprintf("RSS with TLS and %d watchers", f.Watched.Watchers), "24 MiB",
-			fmt.Sprintf("%.1f MiB, %.1f of it anonymous; %.1f at the start", f.Watched.RSSMiB, f.Watched.AnonymousMiB, f.Watched.PeakMiB),
+			fmt.Sprintf("%.1f MiB, of which %.1f MiB anonymous; peak %.1f MiB", f.Watched.RSSMiB, f.Watched.AnonymousMiB, f.Watched.PeakMiB),
 			f.Watched.RSSMiB <= goalRSS,
 		},
 		{
 			"reaction p99, in the emulated machine", "1 ms", milliseconds(reaction.P99), reaction.P99 <= goalReaction,
 		},
 		{
-			"the same, estimated for this machine without the emulation", "1 ms",
+			"the same, estimated without the emulation", "1 ms",
 			fmt.Sprintf("%s to %s", milliseconds(scaled(reaction.P99, most)), milliseconds(scaled(reaction.P99, least))),
 			scaled(reaction.P99, least) <= goalReaction,
 		},
@@ -58,7 +58,7 @@ func (f findings) goals() []goal {
 	for _, b := range f.Benchmarks {
 		if strings.HasPrefix(b.Name, steadyTick) {
 			goals = append(goals, goal{
-				"allocations of a steady tick, outside the COSI updates", "0", fmt.Sprintf("%d", b.AllocPerOp), b.AllocPerOp == 0,
+				"allocations of a tick without changes", "0", fmt.Sprintf("%d", b.AllocPerOp), b.AllocPerOp == 0,
 			})
 		}
 	}
@@ -69,10 +69,10 @@ func (f findings) goals() []goal {
 	})
 }
 
-// steadyTick is the benchmark of a whole tick of deciding and enforcing in which nothing changes.
+// steadyTick is the benchmark of a whole tick of decision and enforcement without changes.
 const steadyTick = "BenchmarkSteadyTick"
 
-// factors are how much slower the emulation is, by the work that suffers least and most from it.
+// factors returns how much slower the emulation is, for the work that it slows down least and most.
 func (f findings) factors() (least, most float64) {
 	for i, factor := range f.eachFactor() {
 		if least = min(least, factor); i == 0 {

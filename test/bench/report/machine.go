@@ -15,7 +15,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// machine is where it was measured.
+// machine describes the machine of the measurement.
 type machine struct {
 	Processor, Kernel, QEMU, Go string
 	Cores                       int
@@ -28,7 +28,7 @@ func thisMachine(ctx context.Context) (machine, error) {
 
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
-		return m, fmt.Errorf("error naming the machine: %w", err)
+		return m, fmt.Errorf("failed to identify the machine: %w", err)
 	}
 
 	if match := model.FindSubmatch(info); match != nil {
@@ -37,7 +37,7 @@ func thisMachine(ctx context.Context) (machine, error) {
 
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
-		return m, fmt.Errorf("error naming the machine: %w", err)
+		return m, fmt.Errorf("failed to identify the machine: %w", err)
 	}
 
 	m.Kernel = strings.TrimSpace(string(release))
@@ -56,7 +56,7 @@ func thisMachine(ctx context.Context) (machine, error) {
 
 	version, err := artifacts.Output(exec.CommandContext(ctx, args[0], args[1:]...))
 	if err != nil {
-		return m, fmt.Errorf("error naming the emulator: %w", err)
+		return m, fmt.Errorf("failed to identify the emulator: %w", err)
 	}
 
 	m.QEMU, _, _ = strings.Cut(string(version), "\n")

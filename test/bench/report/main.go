@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command report runs every benchmark, in the test machine and here, and writes what they found to docs: once for
-// people, once for programs.
+// Command report runs all benchmarks, in the test machine and on this machine, and writes docs/performance.md and
+// docs/performance.json.
 package main
 
 import (
@@ -34,18 +34,18 @@ func main() {
 	}
 }
 
-// findings are everything that is measured.
+// findings has all results.
 type findings struct {
 	When    time.Time
 	Machine machine
-	// Here is the calibration's work on this machine, without the emulation.
+	// Here is the calibration on this machine, without the emulation.
 	Here result.Calibration
 	result.Guest
-	// Benchmarks of Go's, run here.
+	// Benchmarks are Go benchmarks on this machine.
 	Benchmarks []benchmark
-	// FanOut is what a thousand guards cost their client, as the test says it.
+	// FanOut has the lines that the test with a thousand guards prints.
 	FanOut []string
-	// Day is the memory over 24 hours of ticks.
+	// Day is the memory during 24 hours of ticks.
 	Day day
 }
 
@@ -57,8 +57,8 @@ type benchmark struct {
 
 func run() error {
 	exporter := flag.String("node-exporter", "", "path of prometheus-node-exporter")
-	out := flag.String("out", "docs", "folder of the reports")
-	from := flag.String("from", "", "write the report of these results again (a JSON file), and measure nothing")
+	out := flag.String("out", "docs", "folder for the reports")
+	from := flag.String("from", "", "write the report from a JSON file of results, without a measurement")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -72,11 +72,11 @@ func run() error {
 	if *from != "" {
 		text, err := os.ReadFile(*from)
 		if err != nil {
-			return fmt.Errorf("error reading earlier results: %w", err)
+			return fmt.Errorf("failed to read earlier results: %w", err)
 		}
 
 		if err := json.Unmarshal(text, &found); err != nil {
-			return fmt.Errorf("error parsing %s: %w", *from, err)
+			return fmt.Errorf("failed to parse %s: %w", *from, err)
 		}
 	} else if found, err = measure(ctx, *exporter); err != nil {
 		return err
@@ -84,7 +84,7 @@ func run() error {
 
 	text, err := json.MarshalIndent(found, "", "  ")
 	if err != nil {
-		return fmt.Errorf("error writing the results: %w", err)
+		return fmt.Errorf("failed to write the results: %w", err)
 	}
 
 	return errors.Join(
@@ -111,7 +111,7 @@ func measure(ctx context.Context, exporter string) (findings, error) {
 		return found, err
 	}
 
-	// The same program, without the emulation.
+	// The calibration without the emulation.
 	here, err := results(ctx, os.Stdout, "go", "run", "./test/bench", "-only", "calibrate")
 	if err != nil {
 		return found, err
@@ -132,7 +132,7 @@ func measure(ctx context.Context, exporter string) (findings, error) {
 	return found, err
 }
 
-// inGuest builds the guard's peers and boots the test machine with them.
+// inGuest builds the other watchers and runs the benchmarks in the test machine.
 func inGuest(ctx context.Context, dir, exporter string) (result.Guest, error) {
 	args := []string{"run", "./test/vm/cmd/vmrun", "exec", "-timeout", "45m", "-tool", "node-exporter=" + exporter}
 
@@ -144,7 +144,7 @@ func inGuest(ctx context.Context, dir, exporter string) (result.Guest, error) {
 		build.Stderr = os.Stderr
 
 		if err := build.Run(); err != nil {
-			return result.Guest{}, fmt.Errorf("error building the peer %s: %w", peer, err)
+			return result.Guest{}, fmt.Errorf("failed to build the peer %s: %w", peer, err)
 		}
 
 		args = append(args, "-tool", "peer-"+peer+"="+binary)
@@ -153,7 +153,7 @@ func inGuest(ctx context.Context, dir, exporter string) (result.Guest, error) {
 	return results(ctx, os.Stdout, "go", append(args, "./test/bench")...)
 }
 
-// results runs a program, shows what it says, and returns the line that is for us.
+// results runs a program, prints its output, and returns the results in it.
 func results(ctx context.Context, show io.Writer, name string, args ...string) (result.Guest, error) {
 	var found result.Guest
 
@@ -173,10 +173,10 @@ func results(ctx context.Context, show io.Writer, name string, args ...string) (
 		}
 	}
 
-	return found, fmt.Errorf("%s has found nothing", name)
+	return found, fmt.Errorf("the output of %s has no results", name)
 }
 
-// output runs a program and shows what it says.
+// output runs a program, prints its output and returns it.
 func output(ctx context.Context, show io.Writer, name string, args ...string) ([]byte, error) {
 	var kept bytes.Buffer
 
@@ -184,7 +184,7 @@ func output(ctx context.Context, show io.Writer, name string, args ...string) ([
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(show, &kept), os.Stderr
 
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("error running %s %v: %w", name, args, err)
+		return nil, fmt.Errorf("failed to run %s %v: %w", name, args, err)
 	}
 
 	return kept.Bytes(), nil
@@ -198,7 +198,7 @@ func benchmarks(ctx context.Context) ([]benchmark, error) {
 
 	set, err := parse.ParseSet(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("error parsing the benchmarks: %w", err)
+		return nil, fmt.Errorf("failed to parse the benchmarks: %w", err)
 	}
 
 	var found []benchmark
@@ -230,7 +230,7 @@ func fanOut(ctx context.Context) ([]string, error) {
 	return lines, nil
 }
 
-// day is what the simulated day says.
+// day is the memory during a simulated day, in KiB.
 type day struct {
 	Ticks             int
 	First, Last, Most float64
@@ -248,7 +248,7 @@ func aDay(ctx context.Context) (day, error) {
 
 	match := dayLine.FindSubmatch(text)
 	if match == nil {
-		return d, errors.New("the day says nothing")
+		return d, errors.New("the test of a day has printed no result")
 	}
 
 	_, err = fmt.Sscan(string(bytes.Join(match[1:], []byte(" "))), &d.Ticks, &d.First, &d.Last, &d.Most)

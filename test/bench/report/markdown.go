@@ -9,26 +9,27 @@ import (
 	"time"
 )
 
-// markdown is the report for people.
+// markdown returns the report in Markdown.
 func (f findings) markdown() string {
 	var b strings.Builder
 
 	fmt.Fprintf(&b, `# Performance
 
-Written by %[1]smake bench%[1]s on %[2]s; the same in figures is [performance.json](performance.json). Everything is measured in one
-run, so what counts are the ratios.
+Written by %[1]smake bench%[1]s on %[2]s. [performance.json](performance.json) has the same figures. Everything is measured in one
+run, so ratios of figures are meaningful.
 
 - Machine: %[3]s, %[4]d cores, Linux %[5]s, %[6]s.
-- Test machine: %[7]s in TCG emulation (no KVM), Debian's Linux %[8]s, the real containerd, pods with networks of their own,
-  the guard from the extension's image under the conditions Talos runs extension services in.
-- The emulation is slower than the machine it runs on: %[9]s. Where a goal is about a real
-  processor, the figure of the emulation is given, and it divided by these factors as an estimate. No figure here is from Talos on hardware.
+- Test machine: %[7]s in TCG emulation (no KVM), Debian's Linux %[8]s, containerd, pods with their own networks,
+  and the guard from the extension's image, run as Talos runs extension services.
+- The emulation is slower than its host: %[9]s. For goals about a real
+  processor the table has the figure of the emulation, and that figure divided by the smallest and largest factor as an estimate. No
+  figure is from Talos on hardware.
 
 ## Goals
 
 `, "`", f.When.Format(time.RFC3339), f.Machine.Processor, f.Machine.Cores, f.Machine.Kernel, f.Machine.Go, f.Machine.QEMU, f.Kernel, f.emulation())
 
-	table(&b, []string{"goal", "at most", "found", "met"}, func(row func(...string)) {
+	table(&b, []string{"goal", "at most", "result", "met"}, func(row func(...string)) {
 		for _, g := range f.goals() {
 			row(g.What, g.Bound, g.Figure, yesNo(g.Met))
 		}
@@ -45,17 +46,17 @@ run, so what counts are the ratios.
 func (f findings) emulation() string {
 	factors := f.eachFactor()
 
-	return fmt.Sprintf("%.1f times for computing (a decision of the policy), %.1f for system calls (pread of /proc/self/stat), %.1f for switching goroutines",
+	return fmt.Sprintf("%.1f times for computation (a decision of the policy), %.1f times for system calls (pread of /proc/self/stat), %.1f times for switches of goroutines",
 		factors[0], factors[1], factors[2])
 }
 
 func (f findings) usageTables(b *strings.Builder) {
-	b.WriteString("\n## Beside other watchers\n\n" +
-		"The same calm containers, watched by all at the same time, each in a cgroup of its own (`cpu.stat`, `VmRSS`). The node exporter\n" +
-		"looks at the whole node and at no container, cAdvisor's library walks every cgroup there is (CPU, memory, network), Stat polling reads\n" +
-		"the containers' and nothing else. Theirs is without what stores or serves the result; the guard's is all of it: sampling, traffic,\n" +
-		"deciding, the target's `/metrics`, the node, the runtime's events, the API. \"times\" is their processor use over the guard's; of the\n" +
-		"memory, what is not anonymous is the program itself, which the kernel shares and takes back.\n\n")
+	b.WriteString("\n## Comparison with other watchers\n\n" +
+		"All watchers run at the same time, each in its own cgroup, and watch the same idle containers. CPU is from `cpu.stat`, memory from\n" +
+		"`VmRSS`. The node exporter reads the node and no containers, cAdvisor's library reads every cgroup (CPU, memory, network), and Stat\n" +
+		"polling reads the cgroups of the containers only. These three neither store nor serve their results. The guard's figures include\n" +
+		"sampling, traffic, decisions, the application metrics, the node, the events of the runtime and the API. The column \"times\" is the CPU\n" +
+		"usage divided by that of the guard. Memory that is not anonymous is the program, which the kernel shares and can reclaim.\n\n")
 
 	var who []string
 
@@ -76,8 +77,8 @@ func (f findings) usageTables(b *strings.Builder) {
 }
 
 func (f findings) reactionTable(b *strings.Builder) {
-	b.WriteString("\n## Reaction\n\nFrom the start of the sample that completes a breach until `cpu.max` is written, as the guard says it (`get actions`,\n" +
-		"`spegel_guard_reaction_seconds`). Evidence is the target's own `/metrics` from before the ceiling; a busy target takes its time for it.\n\n")
+	b.WriteString("\n## Reaction\n\nThe time from the start of the sample that completes a breach until `cpu.max` is written, as the guard reports it in actions and in\n" +
+		"`spegel_guard_reaction_seconds`. Evidence is a copy of the application metrics before the ceiling, which a busy target serves slowly.\n\n")
 
 	table(b, []string{"", "trips", "p50", "p99", "max"}, func(row func(...string)) {
 		for _, r := range f.Reactions {
@@ -87,9 +88,9 @@ func (f findings) reactionTable(b *strings.Builder) {
 }
 
 func (f findings) sampleTable(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## One sample\n\nIn the test machine, in turns, the best of each. The guard makes %.0f system calls per tick of 1 s, all told (strace).\n\n", f.CallsPerTick)
+	fmt.Fprintf(b, "\n## One sample\n\nMeasured in the test machine in turns; the best time of each way. The guard makes %.0f system calls per tick of 1 s in total (strace).\n\n", f.CallsPerTick)
 
-	table(b, []string{"way", "time", "times the bare calls", "allocations"}, func(row func(...string)) {
+	table(b, []string{"way", "time", "times the calls alone", "allocations"}, func(row func(...string)) {
 		for _, s := range f.Samples {
 			row(s.Name, fmt.Sprintf("%.1f µs", s.Microseconds), fmt.Sprintf("%.2f", s.Microseconds/f.Samples[2].Microseconds), fmt.Sprint(s.Allocs))
 		}
@@ -97,7 +98,7 @@ func (f findings) sampleTable(b *strings.Builder) {
 }
 
 func (f findings) rest(b *strings.Builder) {
-	b.WriteString("\n## Without the emulation\n\nGo's benchmarks, on this machine.\n\n")
+	b.WriteString("\n## Without the emulation\n\nGo benchmarks on this machine.\n\n")
 
 	slices.SortFunc(f.Benchmarks, func(x, y benchmark) int { return strings.Compare(x.Name, y.Name) })
 
@@ -107,8 +108,8 @@ func (f findings) rest(b *strings.Builder) {
 		}
 	})
 
-	fmt.Fprintf(b, "\n24 hours of ticks at 1 s with a pod replaced each hour and a breach in each: heap in use %.0f KiB after the second hour,\n"+
-		"%.0f after the last, %.0f at the most (%d ticks).\n\nA thousand guards, asked by `spegelguardctl` over TLS on the loopback:\n\n",
+	fmt.Fprintf(b, "\n24 hours of ticks at 1 s, with a new pod and a breach each hour: heap in use %.0f KiB after the second hour, %.0f KiB after the\n"+
+		"last, at most %.0f KiB (%d ticks).\n\n`spegelguardctl` with a thousand guards over TLS on the loopback:\n\n",
 		f.Day.First, f.Day.Last, f.Day.Most, f.Day.Ticks)
 
 	for _, line := range f.FanOut {

@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package result is what the benchmarks find out, as the program in the test machine hands it to the one that
-// writes the report.
+// Package result has the results of the benchmarks, which test/bench prints and test/bench/report reads.
 package result
 
 import "time"
 
-// Mark begins the line of the output that holds the results as JSON.
+// Mark begins the line of the output that has the results as JSON.
 const Mark = "RESULTS "
 
-// Guest is everything that is measured in the test machine.
+// Guest has all results of the test machine.
 type Guest struct {
 	Kernel      string
 	Calibration Calibration
 	Samples     []Sample
-	// CallsPerTick are system calls of the guard in one second, all told.
+	// CallsPerTick is the number of system calls of the guard per second.
 	CallsPerTick float64
 	Usages       []Usage
 	Reactions    []Reaction
 	Watched      Watched
 }
 
-// Calibration is the same work here and there: how much slower the emulation is.
+// Calibration has the times of work that is measured on the host, too. It shows how much slower the emulation is.
 type Calibration struct {
 	// StepNanoseconds is one decision of the policy (computing), PreadNanoseconds one pread(2) of /proc/self/stat
 	// (system calls), SwitchNanoseconds one message from a goroutine to another and back (the scheduler).
@@ -35,20 +34,20 @@ type Sample struct {
 	Allocs       int64
 }
 
-// Usage is what a watcher takes.
+// Usage is the usage of a watcher.
 type Usage struct {
 	Who      string
 	Interval time.Duration
 	Targets  int
-	// Cores is processor use.
+	// Cores is CPU usage.
 	Cores float64
 	Memory
 }
 
-// Memory of a watcher's processes, at the end.
+// Memory of a watcher's processes at the end of the measurement.
 type Memory struct {
-	// RSSMiB is all that is resident, AnonymousMiB the part that is no file's: the program itself is one, which the
-	// kernel shares and takes back as it likes. PeakMiB is the most that was resident.
+	// RSSMiB is resident memory (VmRSS), AnonymousMiB the part that no file backs (RssAnon). The kernel may reclaim the
+	// other part, which is the program itself. PeakMiB is the peak of resident memory (VmHWM).
 	RSSMiB, AnonymousMiB, PeakMiB float64
 }
 
@@ -59,7 +58,7 @@ type Reaction struct {
 	P50, P99, Max time.Duration
 }
 
-// Watched is the guard with clients.
+// Watched is the memory of the guard with clients.
 type Watched struct {
 	Watchers int
 	Memory

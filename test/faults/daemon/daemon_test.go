@@ -2,7 +2,7 @@
 
 //go:build linux && faults
 
-// Package daemon kills the whole service, with a real pod. It is apart from the trials of enforcement alone,
+// Package daemon kills the whole service with a real pod. It is separate from the trials of service/internal/enforce/faults,
 // whose processes start faster without a client of containerd.
 package daemon
 
@@ -29,7 +29,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// restless makes a guard that trips at once, probes and trips again, for as long as it lives.
+// restless is a configuration with which the guard trips, probes and trips again without end.
 const restless = `
 interval: 100ms
 rules: [{name: Always, expression: "cpu >= 0.0", for: 0s, window: 1s}]
@@ -41,13 +41,14 @@ const (
 	statePath = "/tmp/spegel-guard-daemon-state.json"
 )
 
-// TestTheWholeGuardKilled is the same with the real service and a real pod.
-func TestTheWholeGuardKilled(t *testing.T) {
+// TestGuard_RestoresAfterKill kills the service at fault points and at random moments. After a restart or the command
+// restore every cpu.max must have its original value.
+func TestGuard_RestoresAfterKill(t *testing.T) {
 	kernel.Require(t)
 
-	// It starts a containerd with a configuration of its own: nothing for a machine that somebody uses.
+	// It starts containerd with its own configuration, which must not happen on a developer's machine.
 	if os.Getenv(vm.GuestEnv) == "" {
-		t.Skip("runs in the test machine alone (make faults)")
+		t.Skip("runs in the test machine only (make faults)")
 	}
 
 	n, err := node.Start(t.Context())
@@ -90,13 +91,13 @@ func TestTheWholeGuardKilled(t *testing.T) {
 			output, err := exec.Command(extension.BinaryPath, "-state", statePath, "restore").CombinedOutput()
 			require.NoError(t, err, "%s", output)
 		} else {
-			// It is told to stop while it takes over, or a while later.
+			// It gets SIGTERM during the adoption or some time later.
 			way = "start and stop"
 			guard := startGuard(t, document, "")
 
 			time.Sleep(time.Duration(random.Int64N(int64(1500 * time.Millisecond))))
 
-			// Until it handles signals, SIGTERM is as good as SIGKILL; one that ended so is followed by another.
+			// Before it handles signals, SIGTERM kills it. Then restore releases the ceiling.
 			require.NoError(t, guard.Process.Signal(syscall.SIGTERM))
 
 			if guard.Wait() != nil {
@@ -119,13 +120,13 @@ func TestTheWholeGuardKilled(t *testing.T) {
 		require.Empty(t, found, "killed at %q, then %s", point, way)
 	}
 
-	fmt.Printf("\n%d trials of kill -9 of the whole service: 0 wrong cpu.max on the node, 0 stale journals; a journal was found after %d\n",
+	fmt.Printf("\n%d trials with SIGKILL of the whole service: 0 wrong cpu.max on the node, 0 stale journals; %d trials left a journal\n",
 		trials, inForce)
-	require.NotZero(t, inForce, "no trial ended with a ceiling in force: nothing was tried")
+	require.NotZero(t, inForce, "no trial ended with a ceiling in force")
 }
 
-// kill lets the guard end: at its point, in a third of the trials at any moment of its start, and in the others some
-// time after its first ceiling, however long that takes on this machine.
+// kill waits until the guard has ended at its fault point, or kills it: in a third of the trials at a random moment of its
+// start, otherwise at a random time after its first ceiling.
 func kill(t *testing.T, guard *exec.Cmd, pod *node.Pod, random *rand.Rand) {
 	t.Helper()
 
@@ -148,7 +149,7 @@ func kill(t *testing.T, guard *exec.Cmd, pod *node.Pod, random *rand.Rand) {
 		timer.Stop()
 	}
 
-	for capped := false; ; {
+	for applied := false; ; {
 		select {
 		case err := <-ended:
 			require.ErrorContains(t, err, "signal: killed")
@@ -159,14 +160,14 @@ func kill(t *testing.T, guard *exec.Cmd, pod *node.Pod, random *rand.Rand) {
 				require.NoError(t, err)
 			}
 		case <-poll.C:
-			if value, err := node.CPUMax(pod.Cgroup); err == nil && value != "max 100000" && !capped {
-				capped = true
+			if value, err := node.CPUMax(pod.Cgroup); err == nil && value != "max 100000" && !applied {
+				applied = true
 
 				timer.Reset(after)
 			}
 		case <-timeout.C:
 			guard.Process.Kill()
-			require.Fail(t, "the guard neither ended nor came to a ceiling")
+			require.Fail(t, "the guard has neither ended nor applied a ceiling")
 		}
 	}
 }

@@ -2,9 +2,8 @@
 
 //go:build linux
 
-// Command cadvisor watches a node as cAdvisor does, with its own library: it walks the whole hierarchy and keeps
-// house for every cgroup once per interval. It is what the guard's benchmark compares with, and a module of its
-// own, so that nothing of it is among the guard's.
+// Command cadvisor watches a node with cAdvisor's library, which reads every cgroup of the hierarchy once per interval. The
+// benchmark compares the guard with it. It is a separate module, so that its dependencies are not those of the guard.
 package main
 
 import (
@@ -28,22 +27,22 @@ func main() {
 }
 
 func run() error {
-	interval := flag.Duration("interval", time.Second, "of keeping house")
+	interval := flag.Duration("interval", time.Second, "time between two readings")
 	flag.Parse()
 
 	dynamic := false
 
-	// What the guard reads, and what kubelet reads at least.
+	// The metrics that the guard reads, which kubelet reads, too.
 	metrics := container.MetricSet{container.CpuUsageMetrics: {}, container.MemoryUsageMetrics: {}, container.NetworkUsageMetrics: {}}
 
 	m, err := manager.New(memory.New(2*time.Minute, nil), sysfs.NewRealSysFs(),
 		manager.HousekeepingConfig{Interval: interval, AllowDynamic: &dynamic}, metrics, http.DefaultClient, []string{"/"}, nil, "", 0)
 	if err != nil {
-		return fmt.Errorf("error making the manager: %w", err)
+		return fmt.Errorf("failed to create the manager: %w", err)
 	}
 
 	if err := m.Start(); err != nil {
-		return fmt.Errorf("error starting the manager: %w", err)
+		return fmt.Errorf("failed to start the manager: %w", err)
 	}
 
 	select {}

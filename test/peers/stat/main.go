@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Command stat watches cgroups as a program does that polls containerd/cgroups: Manager.Stat() of each, once per
-// interval. It is what the guard's benchmark compares with.
+// Command stat calls Manager.Stat() of containerd/cgroups for each cgroup once per interval. The benchmark compares the guard
+// with it.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 }
 
 func run() error {
-	interval := flag.Duration("interval", time.Second, "between two looks")
+	interval := flag.Duration("interval", time.Second, "time between two readings")
 	flag.Parse()
 
 	var managers []*cgroup2.Manager
@@ -32,7 +32,7 @@ func run() error {
 	for _, path := range flag.Args() {
 		manager, err := cgroup2.Load("/" + strings.TrimPrefix(path, "/"))
 		if err != nil {
-			return fmt.Errorf("error loading %s: %w", path, err)
+			return fmt.Errorf("failed to load %s: %w", path, err)
 		}
 
 		managers = append(managers, manager)
@@ -41,7 +41,7 @@ func run() error {
 	for range time.Tick(*interval) {
 		for _, manager := range managers {
 			if _, err := manager.Stat(); err != nil {
-				return fmt.Errorf("error polling: %w", err)
+				return fmt.Errorf("failed to poll: %w", err)
 			}
 		}
 	}

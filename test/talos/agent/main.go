@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Command agent makes pods on a Talos node that has no kubelet. It is a system extension of the test node and takes
-// requests from the test, which runs on the machine that emulates the node.
+// Command agent creates pods on a Talos node that has no kubelet. It is a system extension of the test node and serves
+// requests of the test, which runs on the host of the emulator.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// listen is reached through QEMU's user network alone.
+// listen is reachable only through QEMU's user network.
 const listen = ":50400"
 
 func main() {
@@ -69,7 +69,7 @@ type agent struct {
 	pods map[string]*node.Pod
 }
 
-// handler answers with JSON, and with the error's text.
+// handler answers with JSON, or with the text of the error.
 func handler(do func(r *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := do(r)
@@ -108,7 +108,7 @@ func (a *agent) pod(r *http.Request) (*node.Pod, error) {
 
 	pod, ok := a.pods[r.PathValue("name")]
 	if !ok {
-		return nil, fmt.Errorf("there is no pod %q", r.PathValue("name"))
+		return nil, fmt.Errorf("pod %q does not exist", r.PathValue("name"))
 	}
 
 	return pod, nil

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package initramfs is what the image and its first process (test/talos/preinit) agree on.
+// Package initramfs has the paths that the image and its first process (test/talos/preinit) share.
 package initramfs
 
 // Paths in the initramfs.

@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Command preinit is the first process of the Talos test node: it loads the kernel's modules and becomes Talos'
-// own init. Talos' kernel has them built in; Debian's does not.
+// Command preinit is the first process of the Talos test node. It loads kernel modules, which Talos' kernel has built in and
+// Debian's has not, and executes Talos' init.
 package main
 
 import (
@@ -43,7 +43,7 @@ func run() error {
 		return err
 	}
 
-	// The modules' files would stay in memory below the root of Talos.
+	// The module files would stay in memory below the root of Talos.
 	if err := os.RemoveAll(initramfs.ModuleFolder); err != nil {
 		return err
 	}

@@ -2,8 +2,7 @@
 
 //go:build linux
 
-// Command guest is the first process of the test machine: it sets up what an init has to, runs
-// the programs of its plan and powers off.
+// Command guest is the first process of the test machine. It prepares the system, runs the programs of its plan and powers off.
 package main
 
 import (
@@ -28,17 +27,17 @@ func main() {
 
 	say("\n%s exit %d\n", marker, code)
 
-	// Let the port drain before the machine goes.
+	// Wait until the port has transmitted all output.
 	unix.IoctlSetInt(int(os.Stdout.Fd()), unix.TCSBRK, 1) //nolint:errcheck
 	unix.Sync()
 	time.Sleep(200 * time.Millisecond)
 	unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) //nolint:errcheck
 }
 
-// say writes to the output port and, before that is open or when it fails, to the kernel's log.
+// say writes to the output port, or to the kernel's log if the port is not open or fails.
 func say(format string, args ...any) {
 	if _, err := fmt.Fprintf(os.Stdout, format, args...); err != nil {
-		os.WriteFile("/dev/kmsg", fmt.Appendf(nil, format, args...), 0) //nolint:errcheck // nowhere left to say it
+		os.WriteFile("/dev/kmsg", fmt.Appendf(nil, format, args...), 0) //nolint:errcheck // there is no other output
 	}
 }
 
@@ -59,7 +58,7 @@ func run(code *int, marker *string) error {
 	var p plan.Plan
 
 	if err := json.Unmarshal(data, &p); err != nil {
-		return fmt.Errorf("error reading the plan: %w", err)
+		return fmt.Errorf("failed to read the plan: %w", err)
 	}
 
 	*marker = p.Marker
@@ -74,7 +73,7 @@ func run(code *int, marker *string) error {
 		}
 	}
 
-	// From here on a guest that stops is the programs' doing, not the emulator's.
+	// The host aborts a guest that is not ready in time, because the emulator may be stuck.
 	say("%s ready\n", p.Marker)
 
 	*code = 0
@@ -95,7 +94,7 @@ func run(code *int, marker *string) error {
 	return nil
 }
 
-// runProgram waits for the program and, as every init must, for whatever orphans end meanwhile.
+// runProgram runs a program. As init it also reaps orphans.
 func runProgram(program plan.Program) (int, error) {
 	pid, err := syscall.ForkExec(program.Path, append([]string{program.Path}, program.Args...), &syscall.ProcAttr{
 		Dir:   program.Dir,
@@ -103,7 +102,7 @@ func runProgram(program plan.Program) (int, error) {
 		Files: []uintptr{0, os.Stdout.Fd(), os.Stdout.Fd()},
 	})
 	if err != nil {
-		return 0, fmt.Errorf("error starting %s: %w", program.Path, err)
+		return 0, fmt.Errorf("failed to start %s: %w", program.Path, err)
 	}
 
 	for {
@@ -115,7 +114,7 @@ func runProgram(program plan.Program) (int, error) {
 		case err == syscall.EINTR:
 			continue
 		case err != nil:
-			return 0, fmt.Errorf("error waiting for %s: %w", program.Path, err)
+			return 0, fmt.Errorf("failed to wait for %s: %w", program.Path, err)
 		case ended != pid:
 			continue
 		case status.Signaled():

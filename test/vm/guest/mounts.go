@@ -16,7 +16,7 @@ type mountPoint struct {
 	flags                        uintptr
 }
 
-// mountAll mounts what a Talos node has mounted; cgroup2 with nsdelegate, as Talos does.
+// mountAll mounts the file systems of a Talos node, with nsdelegate for cgroup2.
 func mountAll() error {
 	if err := moveRoot(); err != nil {
 		return err
@@ -41,11 +41,11 @@ func mountAll() error {
 		}
 
 		if err := unix.Mount(m.source, m.target, m.fstype, m.flags, m.data); err != nil {
-			return fmt.Errorf("error mounting %s: %w", m.target, err)
+			return fmt.Errorf("failed to mount %s: %w", m.target, err)
 		}
 	}
 
-	// The environment every program of the plan inherits.
+	// All programs of the plan inherit this environment.
 	for key, value := range map[string]string{"PATH": "/usr/bin:/opt/cni/bin", "HOME": "/root", "TMPDIR": "/tmp"} {
 		if err := os.Setenv(key, value); err != nil {
 			return err
@@ -55,10 +55,8 @@ func mountAll() error {
 	return os.MkdirAll("/var/lib", 0o755)
 }
 
-// moveRoot puts a bind mount of the initial root over itself.
-//
-// pivot_root(2), which runc uses, refuses to work on the initial ramfs; on a mount above it it does.
-// The new root is shared, as systemd and machined leave it, because container mounts propagate.
+// moveRoot mounts the initial root over itself, because pivot_root(2), which runc uses, does not work on the initial ramfs. The
+// new root is shared, as with systemd and machined, because mounts of containers propagate.
 func moveRoot() error {
 	const target = "/.root"
 
@@ -67,7 +65,7 @@ func moveRoot() error {
 	}
 
 	if err := unix.Mount("/", target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("error binding the root: %w", err)
+		return fmt.Errorf("failed to bind the root: %w", err)
 	}
 
 	if err := os.Chdir(target); err != nil {
@@ -75,7 +73,7 @@ func moveRoot() error {
 	}
 
 	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
-		return fmt.Errorf("error moving the root: %w", err)
+		return fmt.Errorf("failed to move the root: %w", err)
 	}
 
 	if err := unix.Chroot("."); err != nil {

@@ -19,16 +19,16 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// openPorts makes the second serial port the standard output: raw, so that every byte arrives as written.
+// openPorts makes the second serial port the standard output, in raw mode so that bytes are not changed.
 func openPorts() error {
 	port, err := os.OpenFile("/dev/ttyS1", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		return fmt.Errorf("error opening the output port: %w", err)
+		return fmt.Errorf("failed to open the output port: %w", err)
 	}
 
 	attr, err := unix.IoctlGetTermios(int(port.Fd()), unix.TCGETS)
 	if err != nil {
-		return fmt.Errorf("error reading the output port's settings: %w", err)
+		return fmt.Errorf("failed to read the output port's settings: %w", err)
 	}
 
 	attr.Oflag &^= unix.OPOST
@@ -36,7 +36,7 @@ func openPorts() error {
 	attr.Cflag |= unix.CLOCAL
 
 	if err := unix.IoctlSetTermios(int(port.Fd()), unix.TCSETS, attr); err != nil {
-		return fmt.Errorf("error setting the output port raw: %w", err)
+		return fmt.Errorf("failed to set the output port raw: %w", err)
 	}
 
 	os.Stdout = port
@@ -55,7 +55,7 @@ func loadModules(paths []string) error {
 			return err
 		}
 
-		// The page cache of the initramfs is its storage: what is loaded need not stay.
+		// The initramfs is memory, which the module's file need not use after it is loaded.
 		if err := os.Remove(path); err != nil {
 			return err
 		}
@@ -67,11 +67,11 @@ func loadModules(paths []string) error {
 func setUpNetwork() error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
-		return fmt.Errorf("error finding the loopback link: %w", err)
+		return fmt.Errorf("failed to find the loopback link: %w", err)
 	}
 
 	if err := netlink.LinkSetUp(lo); err != nil {
-		return fmt.Errorf("error setting the loopback link up: %w", err)
+		return fmt.Errorf("failed to set the loopback link up: %w", err)
 	}
 
 	if err := unix.Sethostname([]byte("talos-vm-1")); err != nil {
@@ -81,8 +81,8 @@ func setUpNetwork() error {
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
 }
 
-// setUpCgroups turns the controllers on below the root and moves init out of it, because processes
-// must not stay in an inner node of the unified hierarchy.
+// setUpCgroups enables the controllers below the root and moves init to a leaf, because an inner node of the unified hierarchy
+// must not have processes.
 func setUpCgroups() error {
 	leaf := filepath.Join(cgroupRoot, "init")
 
@@ -91,7 +91,7 @@ func setUpCgroups() error {
 	}
 
 	if err := os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
-		return fmt.Errorf("error moving init into its cgroup: %w", err)
+		return fmt.Errorf("failed to move init into its cgroup: %w", err)
 	}
 
 	available, err := os.ReadFile(filepath.Join(cgroupRoot, "cgroup.controllers"))
@@ -101,7 +101,7 @@ func setUpCgroups() error {
 
 	for _, controller := range []string{"cpu", "memory", "io", "pids"} {
 		if !strings.Contains(" "+strings.TrimSpace(string(available))+" ", " "+controller+" ") {
-			return fmt.Errorf("the guest's kernel offers no %s controller, only: %s", controller, available)
+			return fmt.Errorf("the guest's kernel has no %s controller, only %s", controller, available)
 		}
 	}
 
@@ -112,13 +112,12 @@ func setUpCgroups() error {
 	return holdBandwidthKey()
 }
 
-// holdBandwidthKey gives an empty cgroup a quota, for good.
+// holdBandwidthKey sets a quota for an empty cgroup that is never removed.
 //
-// The first quota of a machine makes the kernel patch its scheduler's code (the static key
-// __cfs_bandwidth_used), and the last one that goes patches it back. QEMU's multi-threaded TCG can
-// run the breakpoint of such a patch after it is gone ("Oops: int3"): with both processors busy, QEMU 10.0
-// and 11.1 do so once in some 2,000 first and last quotas, and 7.2 (with 6.12) in less than 500. With one quota that never
-// goes there is a single patch, now, while the machine is idle.
+// The first quota of a machine makes the kernel patch its scheduler (static key __cfs_bandwidth_used), and the removal of the
+// last one reverts the patch. QEMU's multi-threaded TCG may run the breakpoint of such a patch after the kernel has removed it
+// ("Oops: int3"): with both CPUs busy once in about 2,000 first and last quotas with QEMU 10.0 and 11.1, and in less than 500
+// with 7.2 (and kernel 6.12). With this quota there is only one patch, while the machine is idle.
 func holdBandwidthKey() error {
 	dir := filepath.Join(cgroupRoot, "bandwidth-key")
 

@@ -2,7 +2,7 @@
 
 //go:build linux
 
-// Package kmod loads kernel modules in a guest, which has no modprobe.
+// Package kmod loads kernel modules in a guest without modprobe.
 package kmod
 
 import (
@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Load loads the module in a file. One that is loaded already is no error.
+// Load loads the module of a file. It does nothing if the module is loaded.
 func Load(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -22,7 +22,7 @@ func Load(path string) error {
 	defer file.Close() //nolint:errcheck // only read
 
 	if err := unix.FinitModule(int(file.Fd()), "", 0); err != nil && err != unix.EEXIST {
-		return fmt.Errorf("error loading kernel module %s: %w", path, err)
+		return fmt.Errorf("failed to load kernel module %s: %w", path, err)
 	}
 
 	return nil

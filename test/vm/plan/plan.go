@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package plan is what the host tells the guest to run.
+// Package plan describes the programs that the guest runs.
 package plan
 
-// Path is where the guest finds its plan.
+// Path is the path of the plan in the guest.
 const Path = "/etc/spegel-guard/plan.json"
 
-// Plan lists the programs of one boot, run one after another.
+// Plan lists the programs of a boot, which run one after another.
 type Plan struct {
-	// Marker begins the guest's own lines on the output port, so that no program's output is taken for them.
+	// Marker begins the lines of the guest's init on the output port. It is random, so that no program prints it.
 	Marker string `json:"marker"`
 	// Modules are kernel module files, in loading order.
 	Modules []string `json:"modules"`
-	// Programs run in order; one that fails does not stop those behind it.
+	// Programs run in order. A failure does not stop the following programs.
 	Programs []Program `json:"programs"`
 }
 
-// Program is one command.
+// Program is a command.
 type Program struct {
 	Path string   `json:"path"`
 	Args []string `json:"args"`

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command selftest ends in the way it is told to, to see what the harness makes of it.
+// Command selftest ends as its argument says, for tests of the harness.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command talosnode runs a real Talos node with the guard in it until it is interrupted.
+// Command talosnode runs a real Talos node with the guard until it is interrupted.
 package main
 
 import (
@@ -23,14 +23,14 @@ func main() {
 }
 
 func run() error {
-	pod := flag.Bool("pod", false, "run a pod of spegel's that can be made to run away")
-	timeout := flag.Duration("timeout", 5*time.Minute, "time that the node may take until the guard answers")
+	pod := flag.Bool("pod", false, "run a pod of spegel whose load can be changed")
+	timeout := flag.Duration("timeout", 5*time.Minute, "time to wait until the guard answers")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	fmt.Println("Making a Talos image with the extension in it and booting it ...")
+	fmt.Println("Making a Talos image with the extension and booting it ...")
 
 	node, err := talos.Start(ctx, talos.Options{Tree: "."})
 	if err != nil {
@@ -51,7 +51,7 @@ func run() error {
 		}
 	}
 
-	fmt.Println("\nCtrl-C switches the node off.")
+	fmt.Println("\nCtrl-C stops the node.")
 	<-ctx.Done()
 
 	return nil
@@ -86,7 +86,7 @@ func runPod(ctx context.Context, node *talos.Node) error {
 		return err
 	}
 
-	fmt.Printf("\nPod %s runs in cgroup %s. Make it run away, and calm it down:\n\n", name, pod.Cgroup)
+	fmt.Printf("\nPod %s runs in cgroup %s. Start and stop the load:\n\n", name, pod.Cgroup)
 
 	for _, mode := range []string{"sustained", "idle"} {
 		fmt.Printf("  curl -d '{\"mode\":%q}' http://%s/pods/%s/steer\n", mode, node.Agent, name)

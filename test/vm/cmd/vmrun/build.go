@@ -30,7 +30,7 @@ type bootOptions struct {
 	memoryMiB int
 }
 
-// builder makes what goes into the guest, in a folder that lives as long as the run.
+// builder builds the files of the guest in a temporary folder.
 type builder struct {
 	dir   string
 	tags  string
@@ -38,7 +38,7 @@ type builder struct {
 	files map[string]string
 }
 
-// newBuilder builds the guest's init, the images of its pods and the extension under test.
+// newBuilder builds the init of the guest, the images of its pods and the extension.
 func newBuilder(ctx context.Context, tags string) (*builder, error) {
 	dir, err := os.MkdirTemp("", "spegel-guard-build-")
 	if err != nil {
@@ -75,7 +75,7 @@ func (b *builder) fill(ctx context.Context) error {
 		archive := binary + ".tar"
 
 		if err := writeImage(image, binary, archive); err != nil {
-			return fmt.Errorf("error making image %s: %w", image.Name, err)
+			return fmt.Errorf("failed to create image %s: %w", image.Name, err)
 		}
 
 		b.files[images.GuestPath(image.Name)] = archive
@@ -95,7 +95,7 @@ func (b *builder) fill(ctx context.Context) error {
 	return nil
 }
 
-// writeImage makes the archive of an image from the binary in a file.
+// writeImage writes the archive of an image with a binary.
 func writeImage(image images.Image, binary, archive string) error {
 	data, err := os.ReadFile(binary)
 	if err != nil {
@@ -110,7 +110,7 @@ func writeImage(image images.Image, binary, archive string) error {
 	return errors.Join(image.Write(data, file), file.Close())
 }
 
-// addTool puts a program of this machine into the guest.
+// addTool adds a program of this machine to the guest.
 func (b *builder) addTool(ctx context.Context, name, path string) error {
 	files, err := vm.HostTool(ctx, name, path)
 	if err != nil {
@@ -122,11 +122,11 @@ func (b *builder) addTool(ctx context.Context, name, path string) error {
 	return nil
 }
 
-// guestArch is the test machine's.
+// guestArch is the architecture of the test machine.
 const guestArch = "amd64"
 
-// installExtension makes the extension's image, writes it as an OCI layout and installs what it reads from that,
-// as Talos' imager does: there is no other way for the guard into the test machine.
+// installExtension builds the extension's image, writes it as an OCI layout, and installs the files of the layout, as Talos'
+// imager does. The guard is installed in the test machine in this way only.
 func (b *builder) installExtension(ctx context.Context) error {
 	built, err := image.Build(ctx, guestArch, image.Options{Tree: ".", Tags: b.tags})
 	if err != nil {
@@ -174,7 +174,7 @@ func (b *builder) installExtension(ctx context.Context) error {
 	})
 }
 
-// goBuild makes a static binary: the guest has no C library.
+// goBuild builds a static binary, because the guest has no C library.
 func (b *builder) goBuild(ctx context.Context, out, pkg string) error {
 	return goTool(ctx, "build", "-tags", b.tags, "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
 }
@@ -185,7 +185,7 @@ func goTool(ctx context.Context, args ...string) error {
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("error running go %v: %w", args, err)
+		return fmt.Errorf("failed to run go %v: %w", args, err)
 	}
 
 	return nil

@@ -31,18 +31,18 @@ func main() {
 
 func run(args []string) (int, error) {
 	if len(args) == 0 {
-		return 0, errors.New("no command given, wanted test or exec")
+		return 0, errors.New("missing command: must be test or exec")
 	}
 
 	flags := flag.NewFlagSet("vmrun "+args[0], flag.ContinueOnError)
-	timeout := flags.Duration("timeout", 15*time.Minute, "time-out of the whole boot")
+	timeout := flags.Duration("timeout", 15*time.Minute, "timeout of the boot and the programs")
 	memory := flags.Int("memory", 3072, "memory of the guest in MiB")
 	pattern := flags.String("run", "", "run only tests matching the regular expression")
 	tags := flags.String("tags", "", "build tags of the guard and of the tests")
 	verbose := flags.Bool("v", false, "print every test")
 	tools, files := pairs{}, pairs{}
-	flags.Var(tools, "tool", "NAME=PATH: a program of this machine for the guest's /usr/bin, with its libraries")
-	flags.Var(files, "file", "NAME=PATH: a file of this machine for the folder that tests and programs run in")
+	flags.Var(tools, "tool", "copy a program of this machine with its libraries to /usr/bin of the guest (NAME=PATH)")
+	flags.Var(files, "file", "copy a file of this machine to the working folder of tests and programs (NAME=PATH)")
 
 	if err := flags.Parse(args[1:]); err != nil {
 		return 0, err
@@ -80,11 +80,11 @@ func run(args []string) (int, error) {
 	case "exec":
 		return build.runProgram(ctx, boot, flags.Arg(0), flags.Args()[1:])
 	default:
-		return 0, fmt.Errorf("unknown command %q, wanted test or exec", args[0])
+		return 0, fmt.Errorf("unknown command %q: must be test or exec", args[0])
 	}
 }
 
-// pairs is a flag that is given once for each name.
+// pairs is a flag that can be repeated with different names.
 type pairs map[string]string
 
 // String implements flag.Value.
@@ -94,7 +94,7 @@ func (p pairs) String() string { return fmt.Sprint(map[string]string(p)) }
 func (p pairs) Set(text string) error {
 	name, path, ok := strings.Cut(text, "=")
 	if !ok {
-		return fmt.Errorf("%q is not NAME=PATH", text)
+		return fmt.Errorf("invalid value %q: must be NAME=PATH", text)
 	}
 
 	p[name] = path

@@ -21,9 +21,9 @@ import (
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-const throttled = "20001 100000"
+const ceiling200 = "20001 100000"
 
-// operator gives the guard orders.
+// operator returns a client of GuardService with the role os:operator.
 func (l *loop) operator(t *testing.T) guardv1alpha1.GuardServiceClient {
 	t.Helper()
 
@@ -34,9 +34,9 @@ func (l *loop) operator(t *testing.T) guardv1alpha1.GuardServiceClient {
 	return guardv1alpha1.NewGuardServiceClient(c.Conn())
 }
 
-// TestOrdersOnARealCgroup: what people order is what the kernel has, for as long as they said, over the
-// guard's restarts, and on record.
-func TestOrdersOnARealCgroup(t *testing.T) {
+// TestOverrides_ChangeRealCgroup: overrides change cpu.max for their time, survive restarts of the guard and are
+// recorded.
+func TestOverrides_ChangeRealCgroup(t *testing.T) {
 	l := newLoop(t, fast, nil)
 	ctx := t.Context()
 	long := durationpb.New(10 * time.Minute)
@@ -44,55 +44,55 @@ func TestOrdersOnARealCgroup(t *testing.T) {
 	_, err := l.guard.WaitState(ctx, patience, resources.StateOK)
 	require.NoError(t, err)
 
-	// A ceiling that no rule asks for.
+	// Throttle applies a ceiling without a rule.
 	_, err = l.operator(t).Throttle(ctx, &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: long, Reason: "NAS is slow"})
 	require.NoError(t, err)
-	waitCPUMax(t, l, l.spegel, throttled, patience)
+	waitCPUMax(t, l, l.spegel, ceiling200, patience)
 
 	status, err := l.guard.WaitState(ctx, patience, resources.StateThrottled)
 	require.NoError(t, err)
 	assert.Equal(t, resources.RuleOverride, status.Rule)
 	assert.Contains(t, status.Message, "NAS is slow")
-	assert.Equal(t, unlimited, cpuMax(t, l.peer), "nobody else's")
+	assert.Equal(t, unlimited, cpuMax(t, l.peer), "cpu.max of the bystander")
 
-	// It goes on after a crash, with the owner's value still known.
+	// The override survives a crash, and so does the owner's limit.
 	l.crashAndRestart(t)
 
 	_, err = l.guard.WaitState(ctx, patience, resources.StateThrottled)
 	require.NoError(t, err)
-	require.Equal(t, throttled, cpuMax(t, l.spegel))
+	require.Equal(t, ceiling200, cpuMax(t, l.spegel))
 	assert.Equal(t, unlimited, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).OwnerLimit)
 
 	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{})
 	require.NoError(t, err)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 
-	// It ends by itself, too.
+	// An override ends after its time.
 	applied := make(chan state.Event, 1024)
 	require.NoError(t, l.guard.Client.COSI.WatchKind(ctx, resources.NewCeilingStatus("").Metadata(), applied))
 
 	_, err = l.operator(t).Throttle(ctx, &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: durationpb.New(3 * time.Second)})
 	require.NoError(t, err)
-	waitEvent(t, applied, func(r resource.Resource) bool { return r.(*resources.CeilingStatus).TypedSpec().ReadBack == throttled })
+	waitEvent(t, applied, func(r resource.Resource) bool { return r.(*resources.CeilingStatus).TypedSpec().ReadBack == ceiling200 })
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 	noJournals(t)
 
-	// The rules' own ceiling is lifted by a word, and does not come back while it counts.
+	// Release ends the ceiling of a rule. No rule applies one during the override.
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
-	_, err = l.operator(t).Release(ctx, &guardv1alpha1.ReleaseRequest{For: long, Reason: "I look at it"})
+	_, err = l.operator(t).Release(ctx, &guardv1alpha1.ReleaseRequest{For: long, Reason: "maintenance"})
 	require.NoError(t, err)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 
 	time.Sleep(2 * tripsAfter)
-	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "released, and still running away")
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "cpu.max during the release")
 
 	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{})
 	require.NoError(t, err)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
-	// A pause is for all of the node, and outlives a crash, too.
+	// Pause applies to the node and survives a crash.
 	_, err = l.operator(t).Pause(ctx, &guardv1alpha1.PauseRequest{For: long})
 	require.NoError(t, err)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
@@ -103,7 +103,7 @@ func TestOrdersOnARealCgroup(t *testing.T) {
 	require.NoError(t, err)
 
 	time.Sleep(2 * tripsAfter)
-	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "paused, and still running away")
+	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "cpu.max during the pause")
 	noJournals(t)
 
 	captured, err := l.operator(t).Capture(ctx, &guardv1alpha1.CaptureRequest{})
@@ -115,34 +115,34 @@ func TestOrdersOnARealCgroup(t *testing.T) {
 
 	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{Target: resources.OverridePauseID})
 	require.NoError(t, err)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	checkRecord(t, l)
 }
 
-// checkRecord looks at the record since the last start: who, and what the kernel had before and after.
+// checkRecord checks the actions since the last start: who gave the override, and from where.
 func checkRecord(t *testing.T, l *loop) {
 	t.Helper()
 
 	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), l.guard.Client.COSI)
 	require.NoError(t, err)
 
-	byHand := map[string]resources.GuardActionSpec{}
+	byPerson := map[string]resources.GuardActionSpec{}
 
 	for action := range list.All() {
 		if spec := action.TypedSpec(); !spec.By.IsZero() {
-			byHand[spec.Action] = *spec
+			byPerson[spec.Action] = *spec
 		}
 	}
 
 	for _, kind := range []string{resources.ActionCapture, resources.ActionResume} {
-		require.Contains(t, byHand, kind)
-		assert.Contains(t, byHand[kind].By.Subject, "O=os:operator")
-		assert.Len(t, byHand[kind].By.Fingerprint, 64)
-		assert.Contains(t, byHand[kind].By.From, "127.0.0.1:")
+		require.Contains(t, byPerson, kind)
+		assert.Contains(t, byPerson[kind].By.Subject, "O=os:operator")
+		assert.Len(t, byPerson[kind].By.Fingerprint, 64)
+		assert.Contains(t, byPerson[kind].By.From, "127.0.0.1:")
 	}
 
-	info, err := os.Stat(byHand[resources.ActionCapture].Evidence)
+	info, err := os.Stat(byPerson[resources.ActionCapture].Evidence)
 	require.NoError(t, err)
 	assert.True(t, info.IsDir())
 }

@@ -26,14 +26,14 @@ import (
 
 const churningPods = 500
 
-// TestNothingElseIsWrittenTo follows a capped workload through a container's restart and its pod's
-// deletion and re-creation, beside look-alikes and 500 pods that come and go. Two proofs: every cpu.max on
-// the node before and after, and an audit of every write to the hierarchy.
-func TestNothingElseIsWrittenTo(t *testing.T) {
+// TestGuard_WritesToTargetOnly restarts the container of a workload that has a ceiling, then deletes and re-creates its
+// pod. Pods that resemble spegel run beside it, and 500 pods are created and removed. The test compares every cpu.max of
+// the node before and after, and audits every write to the hierarchy.
+func TestGuard_WritesToTargetOnly(t *testing.T) {
 	l := newLoop(t, strings.Replace(longHold, "releaseAfter: 5s", "releaseAfter: 2s", 1), nil)
 	ctx := t.Context()
 
-	// Look-alikes: spegel's labels on another container, spegel's container name in another pod.
+	// Spegel's labels with another container name, and spegel's container name in another pod.
 	labelled := node.SpegelPod("spegel-sidecar")
 	labelled.Container = "proxy"
 	labelled.CPUQuota = 150_000
@@ -55,24 +55,24 @@ func TestNothingElseIsWrittenTo(t *testing.T) {
 	churn := startChurn(t, churningPods)
 
 	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	since := heldSince(t, l)
 
 	require.NoError(t, l.spegel.StopContainer(ctx))
 	require.NoError(t, l.spegel.StartContainer(ctx))
 	seen()
-	waitCPUMax(t, l, l.spegel, capped, patience)
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
 	require.NoError(t, l.spegel.Remove(ctx))
 	l.spegel = runPod(t, l.node, l.spegel.Spec)
 	seen()
-	waitCPUMax(t, l, l.spegel, capped, patience)
-	assert.Equal(t, since, heldSince(t, l), "the rule did not have to fire again")
+	waitCPUMax(t, l, l.spegel, ceiling500, patience)
+	assert.Equal(t, since, heldSince(t, l), "the rule fired again")
 
 	pods, wrong := churn.wait()
 	assert.Equal(t, churningPods, pods)
-	assert.Empty(t, wrong, "cpu.max of pods that came and went")
+	assert.Empty(t, wrong, "cpu.max of the short-lived pods")
 
 	pid := l.guard.PID()
 
@@ -95,7 +95,7 @@ func TestNothingElseIsWrittenTo(t *testing.T) {
 	checkAudit(t, audit, pid, targets)
 }
 
-// checkAudit: the guard wrote to the containers' cpu.max and to their journals, and to nothing else.
+// checkAudit: the guard wrote to cpu.max and to the journals of the targets only.
 func checkAudit(t *testing.T, audit *node.Audit, pid int, targets map[uint64]string) {
 	t.Helper()
 
@@ -115,16 +115,16 @@ func checkAudit(t *testing.T, audit *node.Audit, pid int, targets map[uint64]str
 		assert.Equal(t, "cpu.max", write.File)
 	}
 
-	// A write that the audit missed would make it worth nothing: each ceiling has a journal and a quota,
-	// and the last was lifted.
+	// The audit must be complete: each ceiling writes a journal and a quota, and the last one is released.
 	assert.GreaterOrEqual(t, quotas, len(targets)+1)
 	assert.GreaterOrEqual(t, attributes, len(targets)+1)
-	assert.Greater(t, audit.Total(), churningPods, "others' writes are seen, too")
+	assert.Greater(t, audit.Total(), churningPods, "the audit misses writes of other processes")
 
-	t.Logf("%d writes to the hierarchy were seen; the guard's: %d of cpu.max, %d of journals, all on %d containers of the target",
+	t.Logf("%d writes to the hierarchy; by the guard: %d of cpu.max, %d of journals, on %d containers of the target",
 		audit.Total(), quotas, attributes, len(targets))
 }
 
+// cgroupInode returns the inode of a cgroup's directory.
 func cgroupInode(t *testing.T, path string) uint64 {
 	t.Helper()
 
@@ -135,8 +135,8 @@ func cgroupInode(t *testing.T, path string) uint64 {
 	return stat.Ino
 }
 
-// churn makes pods as kubelet and runc make them in the hierarchy, and takes them away again. A real
-// sandbox takes a second or more on the emulated processor; what the guard could do harm to is the cgroup.
+// churn creates and removes cgroups of pods as kubelet and runc do. A real sandbox takes a second or more on the emulated
+// processor, and the guard can only harm the cgroup.
 type churn struct {
 	done  sync.WaitGroup
 	mu    sync.Mutex
@@ -144,6 +144,7 @@ type churn struct {
 	wrong []string
 }
 
+// startChurn creates and removes pods in four goroutines.
 func startChurn(t *testing.T, pods int) *churn {
 	t.Helper()
 
@@ -169,7 +170,7 @@ func startChurn(t *testing.T, pods int) *churn {
 	return c
 }
 
-// pod lives for a while with a limit of its own.
+// pod creates a container's cgroup with a limit, and removes it after a time. It fails if the limit has changed.
 func (c *churn) pod(n int, lives time.Duration) error {
 	uid, id := make([]byte, 16), make([]byte, 32)
 	rand.Read(uid)
@@ -178,7 +179,7 @@ func (c *churn) pod(n int, lives time.Duration) error {
 	text := hex.EncodeToString(uid)
 	pod := fmt.Sprintf("/kubepods/burstable/pod%s-%s-%s-%s-%s", text[:8], text[8:12], text[12:16], text[16:20], text[20:])
 	container := filepath.Join(pod, hex.EncodeToString(id))
-	limit := []string{unlimited, capped, fmt.Sprintf("%d 100000", 10_000+n)}[n%3]
+	limit := []string{unlimited, ceiling500, fmt.Sprintf("%d 100000", 10_000+n)}[n%3]
 
 	if err := node.MakeCgroup(pod, container); err != nil {
 		return err
@@ -192,7 +193,7 @@ func (c *churn) pod(n int, lives time.Duration) error {
 
 	value, err := node.CPUMax(container)
 	if err == nil && value != limit {
-		err = fmt.Errorf("%s reads %q, it was given %q", container, value, limit)
+		err = fmt.Errorf("cpu.max of %s is %q, expected %q", container, value, limit)
 	}
 
 	for _, path := range []string{container, pod} {
@@ -204,16 +205,17 @@ func (c *churn) pod(n int, lives time.Duration) error {
 	return err
 }
 
+// wait returns the number of pods and the errors.
 func (c *churn) wait() (int, []string) {
 	c.done.Wait()
 
 	return c.pods, c.wrong
 }
 
-// TestAReusedContainerID: the same path, the same id, another cgroup. The workload's is capped as its
-// own; somebody else's is left alone.
-func TestAReusedContainerID(t *testing.T) {
-	theTestNode(t)
+// TestGuard_RecognizesReusedContainerID: a new cgroup has the path and the id of an earlier one. It gets a ceiling if
+// spegel runs in it, and none if another program does.
+func TestGuard_RecognizesReusedContainerID(t *testing.T) {
+	testNode(t)
 
 	const pod = "/kubepods/burstable/pod11111111-2222-3333-4444-555555555555"
 
@@ -245,7 +247,7 @@ func TestAReusedContainerID(t *testing.T) {
 	p := startProcess(t, "-cri", filepath.Join(t.TempDir(), "no.sock"))
 	busy := kernel.StartBusyAs(t, spegel, name)
 
-	require.Eventually(t, func() bool { return read() == capped }, patience, 50*time.Millisecond, "%s", p.log)
+	require.Eventually(t, func() bool { return read() == ceiling500 }, patience, 50*time.Millisecond, "%s", p.log)
 	busy.Stop(t)
 
 	first := cgroupInode(t, path)
@@ -254,7 +256,7 @@ func TestAReusedContainerID(t *testing.T) {
 
 	busy = kernel.StartBusyAs(t, spegel, name)
 
-	require.Eventually(t, func() bool { return read() == capped }, patience, 50*time.Millisecond, "%s", p.log)
+	require.Eventually(t, func() bool { return read() == ceiling500 }, patience, 50*time.Millisecond, "%s", p.log)
 
 	busy.Stop(t)
 	remake("80000 100000")
@@ -262,6 +264,6 @@ func TestAReusedContainerID(t *testing.T) {
 
 	p.waitState(t, resources.StateNoCRI)
 	time.Sleep(4 * time.Second)
-	assert.Equal(t, "80000 100000", read(), "another program in the same place")
+	assert.Equal(t, "80000 100000", read(), "cpu.max of another program with the same path")
 	noJournals(t)
 }

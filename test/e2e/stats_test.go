@@ -31,7 +31,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// The node of the incident.
+// Figures of the incident's node. within is the allowed relative difference.
 const (
 	incidentBlobs = 1053
 	incidentPods  = 59
@@ -40,7 +40,7 @@ const (
 	within        = 0.02
 )
 
-// watching decides nothing: it is there to look.
+// watching is a configuration whose rule never fires.
 const watching = `
 mode: observe
 interval: 2s
@@ -48,17 +48,17 @@ target: {metrics: {interval: 2s}}
 rules: [{name: Never, signal: cpu, threshold: 1000, for: 1h, window: 1m}]
 `
 
-// TestThePictureOfTheIncident draws the incident's node with the real CRI, and compares what talosctl
-// would get with what find, df, ip and the workload itself say.
-func TestThePictureOfTheIncident(t *testing.T) {
+// TestStats_MatchSystemTools creates the pods, blobs and disk usage of the incident's node, and compares the resources of
+// the guard with find, df, ip and the counters of the workload.
+func TestStats_MatchSystemTools(t *testing.T) {
 	l := newLoop(t, watching, nil)
 	ctx := t.Context()
 
-	drawTheNode(t, l)
+	prepareNode(t, l)
 
-	const payload, onTheWire = 8000, 8008 + 6*34 // UDP's header, and six fragments' IP and Ethernet headers
+	const payload, onTheWire = 8000, 8008 + 6*34 // with the UDP header, and the IP and Ethernet headers of six fragments
 
-	// All count the same while nothing is sent: before, and after.
+	// Counters are compared while nothing is sent, because they are not read at the same time.
 	const over = 20 * time.Second
 
 	first := waitQuiet(t, l)
@@ -82,15 +82,15 @@ func TestThePictureOfTheIncident(t *testing.T) {
 	ip := ipBytes(t, l.spegel) - firstSent
 	workload := (workloadBytes(t, l.spegel) - firstPayload) * onTheWire / payload
 
-	t.Logf("tx: guard %.0f B (%.0f B/s while it was sent), ip -s link %.0f B, workload %.0f B; %.0f B/s were to be sent for %s",
+	t.Logf("tx: guard %.0f B (%.0f B/s during the load), ip -s link %.0f B, workload %.0f B; the load is %.0f B/s for %s",
 		sent, during.TXBytesPerSecond.Value, ip, workload, incidentTX, over)
 
-	// What the test asks of the workload, and its answers, are on the same link.
+	// The requests of the test and their answers use the same interface, so the counters differ slightly.
 	assert.InEpsilon(t, ip, sent, within)
 	assert.InEpsilon(t, workload, sent, within)
 	assert.Equal(t, resources.ProvenanceMeasured, during.TXBytesPerSecond.Provenance)
 
-	assertProgram(t, during)
+	assertApplication(t, during)
 
 	stats := getNodeStats(t, l.guard)
 	blobs := strings.Count(output(t, "find", filepath.Join(node.ContentStore, "blobs"), "-type", "f", "-printf", `%s\n`), "\n")
@@ -117,8 +117,8 @@ func TestThePictureOfTheIncident(t *testing.T) {
 	assert.Equal(t, "no NFS is mounted", stats.NFSOperationsPerSecond.Reason)
 }
 
-// drawTheNode gives the node the incident's pods, blobs and disk, and waits until the guard has seen them.
-func drawTheNode(t *testing.T, l *loop) {
+// prepareNode creates the pods, blobs and disk usage of the incident, and waits until the guard reports them.
+func prepareNode(t *testing.T, l *loop) {
 	t.Helper()
 
 	ctx := t.Context()
@@ -126,7 +126,7 @@ func drawTheNode(t *testing.T, l *loop) {
 
 	require.NoError(t, l.node.AddBlobs(ctx, incidentBlobs-present, 1000))
 
-	// Two are there: spegel and its peer.
+	// Spegel and its peer run already.
 	for i := range incidentPods - 2 {
 		pod, err := l.node.RunSandbox(ctx, node.PodSpec{Name: fmt.Sprint("filler-", i), Namespace: "default", HostNetwork: true})
 		require.NoError(t, err)
@@ -153,8 +153,8 @@ func drawTheNode(t *testing.T, l *loop) {
 	}, 2*time.Minute, time.Second, "%s", l.guard.Log)
 }
 
-// assertProgram looks at what the guard read inside the pod and of its cgroup.
-func assertProgram(t *testing.T, stats resources.TargetStatsSpec) {
+// assertApplication checks the application metrics and the counters of the cgroup.
+func assertApplication(t *testing.T, stats resources.TargetStatsSpec) {
 	t.Helper()
 
 	p := stats.Application
@@ -165,7 +165,7 @@ func assertProgram(t *testing.T, stats resources.TargetStatsSpec) {
 		assert.Equal(t, resources.ProvenanceMeasured, reading.Provenance, "%s: %s", name, reading.Reason)
 	}
 
-	assert.Equal(t, resources.ProvenanceUnavailable, p.AdvertisedKeys.Provenance, "the workload is no spegel")
+	assert.Equal(t, resources.ProvenanceUnavailable, p.AdvertisedKeys.Provenance, "the workload does not export this metric")
 	assert.Positive(t, p.AllocBytesPerSecond.Value)
 
 	for name, reading := range map[string]resources.Reading{
@@ -180,7 +180,7 @@ func assertProgram(t *testing.T, stats resources.TargetStatsSpec) {
 	assert.Positive(t, stats.Pids.Value)
 }
 
-// waitQuiet waits until the target sends nothing, and returns the reading that says so.
+// waitQuiet waits until the target sends nothing, and returns that sample.
 func waitQuiet(t *testing.T, l *loop) resources.TargetStatsSpec {
 	t.Helper()
 
@@ -203,13 +203,14 @@ func waitTargetStats(t *testing.T, l *loop, match func(resources.TargetStatsSpec
 	return stats
 }
 
-// getTargetStats and getNodeStats get what talosctl would, by alias.
+// getTargetStats gets the resource by its alias, as talosctl does.
 func getTargetStats(t *testing.T, l *loop) resources.TargetStatsSpec {
 	t.Helper()
 
 	return *talosctlGet(t, l.guard.Client, "targetstats", workloadID).(*resources.TargetStats).TypedSpec()
 }
 
+// getNodeStats gets the resource by its alias, as talosctl does.
 func getNodeStats(t *testing.T, guard *node.Guard) resources.NodeStatsSpec {
 	t.Helper()
 
@@ -236,7 +237,7 @@ func talosctlGet(t *testing.T, c *client.Client, alias, id string) resource.Reso
 	return got
 }
 
-// ipBytes is what the pod sent, as ip(8) shows it inside of the pod's network namespace.
+// ipBytes returns the bytes that the pod has sent, from ip(8) in the pod's network namespace.
 func ipBytes(t *testing.T, pod *node.Pod) float64 {
 	t.Helper()
 
@@ -250,7 +251,7 @@ func ipBytes(t *testing.T, pod *node.Pod) float64 {
 	go func() {
 		defer close(done)
 
-		// The thread ends with the goroutine: nothing else runs in the pod's namespace.
+		// The thread ends with the goroutine, so nothing else runs in the pod's namespace.
 		runtime.LockOSThread()
 
 		var ns netns.NsHandle
@@ -281,7 +282,7 @@ func ipBytes(t *testing.T, pod *node.Pod) float64 {
 	return links[0].Stats64.TX.Bytes
 }
 
-// workloadBytes is the payload that the workload says it sent.
+// workloadBytes returns the payload that the workload has sent, from its own counter.
 func workloadBytes(t *testing.T, pod *node.Pod) float64 {
 	t.Helper()
 
