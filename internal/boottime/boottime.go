@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Package boottime is the guard's clock: CLOCK_BOOTTIME never jumps when somebody sets the system's
-// clock, and goes on in suspend and over the guard's restarts.
+// Package boottime reads CLOCK_BOOTTIME, which setting the system's clock does not change and which runs on during suspend
+// and restarts of the guard.
 package boottime
 
 import (
@@ -13,19 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Now is the time since the machine booted.
+// Now returns the time since the machine booted.
 func Now() time.Duration {
 	var ts unix.Timespec
 
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		// The kernel has had it since 2.6.39; only a broken seccomp profile gets here.
-		panic(fmt.Sprintf("error reading CLOCK_BOOTTIME: %v", err))
+		// Linux has it since 2.6.39. Only a seccomp profile can deny it.
+		panic(fmt.Sprintf("failed to read CLOCK_BOOTTIME: %v", err))
 	}
 
 	return time.Duration(ts.Nano())
 }
 
-// Wall is what a clock on the wall showed then, by what it shows now.
+// Wall returns the time of day at a time since boot, by the current time of day.
 func Wall(at time.Duration) time.Time {
 	return time.Now().Add(at - Now()).UTC()
 }

@@ -2,8 +2,7 @@
 
 // Package machined connects to Talos' machined over its unix socket.
 //
-// machinery's client could do it, but it brings what signs requests to clusters elsewhere (OpenPGP), which the guard
-// has no use for and would keep in memory on every node.
+// The client of Talos' machinery would add OpenPGP, with which it signs requests, to the guard's memory on every node.
 package machined
 
 import (
@@ -15,18 +14,18 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Dial prepares a connection: it connects when it is used, and again after a loss, with a back-off. The socket has no
-// TLS: machined knows its clients by their process.
+// Dial returns a connection that connects at its first use, and again after a loss with the back-off. The socket has no TLS:
+// machined identifies its clients by their process.
 func Dial(socket string, reconnect backoff.Config) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("unix://"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(constants.GRPCMaxMessageSize)),
-		// What a person's environment says about proxies is not about this.
+		// Proxies of the environment do not apply to a unix socket.
 		grpc.WithNoProxy(),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("error preparing the connection to machined at %s: %w", socket, err)
+		return nil, fmt.Errorf("failed to create the connection to machined at %s: %w", socket, err)
 	}
 
 	return conn, nil

@@ -18,28 +18,28 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// watchRetry is how long after a loss machined is asked again.
+// watchRetry is the default of Watch.Retry.
 const watchRetry = 2 * time.Second
 
 // Watch follows one COSI resource of machined.
 type Watch struct {
 	// Socket of machined.
 	Socket string
-	// Resource to follow, and Name of it in errors ("certificates").
+	// Resource to follow, and its name in errors ("certificates").
 	Resource resource.Metadata
 	Name     string
-	// Role with which machined is asked: a sensitive resource takes os:admin.
+	// Role of the client. A sensitive resource needs os:admin.
 	Role role.Role
-	// Retry after a loss; 0 is two seconds.
+	// Retry is the delay after a loss. 0 means two seconds.
 	Retry time.Duration
 
-	// Changed takes each state of the resource, the first one as soon as machined answers.
+	// Changed receives each state of the resource, the first one as soon as machined answers.
 	Changed func(resource.Resource)
-	// Failed takes what keeps machined from answering, each time, and that it has no such resource.
+	// Failed receives each loss of machined and each deletion of the resource.
 	Failed func(error)
 }
 
-// Run follows the resource until the context ends. A loss of machined is reported to Failed and tried again.
+// Run follows the resource until the context ends. It reports a loss of machined to Failed and connects again.
 func (w Watch) Run(ctx context.Context) error {
 	retry := cmp.Or(w.Retry, watchRetry)
 
@@ -50,17 +50,17 @@ func (w Watch) Run(ctx context.Context) error {
 
 	defer conn.Close() //nolint:errcheck // nothing to flush
 
-	// The library would retry without reporting the loss.
+	// The library's own retry does not report the loss.
 	st := state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn), cosiclient.WithDisableWatchRetry()))
 	ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(w.Role))
 
 	for {
 		err := w.follow(ctx, st)
 		if ctx.Err() != nil {
-			return nil // the end that was asked for
+			return nil // the caller ended it
 		}
 
-		w.Failed(fmt.Errorf("error watching machined's %s at %s: %w", w.Name, w.Socket, err))
+		w.Failed(fmt.Errorf("failed to watch machined's %s at %s: %w", w.Name, w.Socket, err))
 
 		select {
 		case <-ctx.Done():
@@ -70,7 +70,7 @@ func (w Watch) Run(ctx context.Context) error {
 	}
 }
 
-// follow passes events on until machined is lost.
+// follow passes events to Changed and Failed until machined is lost.
 func (w Watch) follow(ctx context.Context, st state.State) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -92,8 +92,7 @@ func (w Watch) follow(ctx context.Context, st state.State) error {
 			case state.Created, state.Updated:
 				w.Changed(event.Resource)
 			case state.Destroyed:
-				// None yet, or none any more.
-				w.Failed(fmt.Errorf("machined has no %s now", w.Name))
+				w.Failed(fmt.Errorf("machined has no %s", w.Name))
 			case state.Bootstrapped, state.Noop:
 			}
 		}

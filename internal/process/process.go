@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package process tells one process from another that was given its pid, and a running one from one
-// that ends. Facts: proc_pid_stat(5), proc_pid_status(5).
+// Package process identifies processes across the reuse of pids and detects those that end. See proc_pid_stat(5) and
+// proc_pid_status(5).
 package process
 
 import (
@@ -16,20 +16,19 @@ import (
 	"syscall"
 )
 
-// ErrMalformed says that procfs did not have the form its documentation gives.
+// ErrMalformed reports that a file of procfs does not have its documented form.
 var ErrMalformed = errors.New("malformed")
 
-// Start reads when a process started, in clock ticks after boot. A pid that was given to another
-// process has another start.
+// Start returns when a process started, in clock ticks after boot. A process that reuses a pid has another start.
 func Start(proc string, pid int) (uint64, error) {
 	data, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return 0, fmt.Errorf("error looking at process %d: %w", pid, err)
+		return 0, fmt.Errorf("failed to read process %d: %w", pid, err)
 	}
 
 	start, err := parseStart(data)
 	if err != nil {
-		return 0, fmt.Errorf("error looking at process %d: %w", pid, err)
+		return 0, fmt.Errorf("failed to read process %d: %w", pid, err)
 	}
 
 	return start, nil
@@ -49,8 +48,8 @@ func parseStart(stat []byte) (uint64, error) {
 	return strconv.ParseUint(fields[startTime], 10, 64)
 }
 
-// Ending tells whether the process that started at the given time has ended, or was told to and has
-// not come to it yet. What cannot be read tells nothing.
+// Ending reports whether the process that started at start has ended, or has a signal pending that ends it. It returns false
+// when procfs cannot be read.
 func Ending(proc string, pid int, start uint64) bool {
 	now, err := Start(proc, pid)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || err == nil && now != start {
@@ -62,7 +61,7 @@ func Ending(proc string, pid int, start uint64) bool {
 	return err == nil && endingStatus(status)
 }
 
-// fatal are the signals that runtimes end a container with, as bits of a signal mask.
+// fatal is the signal mask of the signals with which runtimes end a container.
 const fatal uint64 = 1<<(syscall.SIGKILL-1) | 1<<(syscall.SIGTERM-1) | 1<<(syscall.SIGINT-1) | 1<<(syscall.SIGQUIT-1)
 
 func endingStatus(status []byte) bool {

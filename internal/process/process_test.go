@@ -41,7 +41,7 @@ func TestEndingStatus(t *testing.T) {
 	}
 }
 
-// TestEnding follows a real process: running, told to end but stopped, a zombie, another process's pid.
+// TestEnding follows a real process: running, stopped with SIGTERM pending, a zombie, another process's pid.
 func TestEnding(t *testing.T) {
 	cmd := exec.Command("/bin/sleep", "3600")
 	require.NoError(t, cmd.Start())

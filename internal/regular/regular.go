@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package regular opens files that may be anything: a path in a document can name a pipe, a device or a huge file.
+// Package regular opens configured paths safely: such a path may name a pipe, a device or a huge file.
 package regular
 
 import (
@@ -10,9 +10,8 @@ import (
 	"syscall"
 )
 
-// Open is os.OpenFile for a regular file, and returns what is known of it. It never blocks on a pipe: without
-// O_NONBLOCK, opening one waits for its other end. Errors of open(2) are those of package os; anything else than a
-// regular file is an error.
+// Open opens a regular file and returns its info. It returns the errors of os.OpenFile, and an error for any other type of
+// file. O_NONBLOCK keeps it from waiting for the other end of a pipe.
 func Open(path string, flag int, perm os.FileMode) (*os.File, os.FileInfo, error) {
 	file, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, perm)
 	if err != nil {
@@ -33,15 +32,14 @@ func Open(path string, flag int, perm os.FileMode) (*os.File, os.FileInfo, error
 	return file, info, nil
 }
 
-// ReadFile reads a regular file of at most limit bytes, and never more than limit+1. Errors are Open's; a longer file
-// is one, too.
+// ReadFile reads a regular file of at most limit bytes. It returns the errors of Open, and an error for a larger file.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	file, _, err := Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close() //nolint:errcheck // read only
 
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 

@@ -5,6 +5,7 @@ package discover
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,13 +18,13 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// timeout bounds one question to a source.
+// timeout of one call of a source.
 const timeout = 5 * time.Second
 
-// reconnect: gRPC's own back-off grows to two minutes, which is too long to miss a runtime that is back.
+// reconnect: the default back-off of gRPC grows to two minutes. A runtime that is up again is used earlier.
 var reconnect = backoff.Config{BaseDelay: 500 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second}
 
-// CRI asks a container runtime over its CRI socket (k8s.io/cri-api).
+// CRI finds containers over the CRI socket of a container runtime (k8s.io/cri-api).
 type CRI struct {
 	socket string
 
@@ -31,7 +32,7 @@ type CRI struct {
 	conn *grpc.ClientConn
 }
 
-// NewCRI returns a source for the runtime behind a unix socket. It connects when it is asked, and again after a loss.
+// NewCRI returns a source for the runtime at a unix socket. It connects at the first call and again after a loss.
 func NewCRI(socket string) *CRI {
 	return &CRI{socket: socket}
 }
@@ -70,7 +71,7 @@ func (c *CRI) client() (runtimeapi.RuntimeServiceClient, error) {
 	return runtimeapi.NewRuntimeServiceClient(c.conn), nil
 }
 
-// Find implements Source. ErrUnreachable when the runtime does not answer.
+// Find implements Source. It returns ErrUnreachable when the runtime does not answer.
 func (c *CRI) Find(ctx context.Context, selector Selector) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -118,7 +119,7 @@ func (c *CRI) Pods(ctx context.Context, labels map[string]string) ([]Pod, error)
 	return pods, nil
 }
 
-// sandboxes lists the ready pods. Pod labels are on the sandbox; kubelet does not repeat them on the containers.
+// sandboxes lists the ready pods with the labels. kubelet sets pod labels on the sandbox only, not on its containers.
 func (c *CRI) sandboxes(ctx context.Context, labels map[string]string) (runtimeapi.RuntimeServiceClient, []*runtimeapi.PodSandbox, error) {
 	client, err := c.client()
 	if err != nil {
@@ -140,9 +141,8 @@ func (c *CRI) unreachable(err error) error {
 	return fmt.Errorf("CRI socket %s: %w: %w", c.socket, ErrUnreachable, err)
 }
 
-// Watch calls changed for each event of a container in the runtime's stream, until that ends. The first
-// call, with an empty pod, tells that the stream is up. An event that does not name its pod has an
-// empty one, too.
+// Watch calls changed for each container event until the runtime's stream ends. The first call has an empty pod and reports
+// that the stream is open. An event without its pod has an empty one too.
 func (c *CRI) Watch(ctx context.Context, changed func(namespace string, labels map[string]string)) error {
 	client, err := c.client()
 	if err != nil {
@@ -187,7 +187,7 @@ func (c *CRI) findInSandbox(
 
 		response, err := client.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: item.GetId(), Verbose: true})
 		if status.Code(err) == codes.NotFound {
-			continue // it ended between the two questions
+			continue // it ended between the two calls
 		}
 
 		if err != nil {
@@ -215,7 +215,7 @@ func (c *CRI) findInSandbox(
 	return found, nil
 }
 
-// startedAt is zero when the runtime names no time.
+// startedAt returns zero when the runtime reports no time.
 func startedAt(status *runtimeapi.ContainerStatus) time.Time {
 	if status.GetStartedAt() <= 0 {
 		return time.Time{}
@@ -224,19 +224,19 @@ func startedAt(status *runtimeapi.ContainerStatus) time.Time {
 	return time.Unix(0, status.GetStartedAt())
 }
 
-// pidOf reads the first process from the verbose status: the CRI itself has no field for it, but
-// containerd and CRI-O both put it there.
+// pidOf returns the first process of a container. The CRI has no field for it; containerd and CRI-O report it in the verbose
+// status.
 func pidOf(status *runtimeapi.ContainerStatusResponse) (int, error) {
 	var info struct {
 		PID int `json:"pid"`
 	}
 
 	if err := json.Unmarshal([]byte(status.GetInfo()["info"]), &info); err != nil {
-		return 0, fmt.Errorf("error reading the runtime's verbose status: %w", err)
+		return 0, fmt.Errorf("failed to parse the runtime's verbose status: %w", err)
 	}
 
 	if info.PID <= 0 {
-		return 0, fmt.Errorf("the runtime's verbose status names no process")
+		return 0, errors.New("the runtime's verbose status has no pid")
 	}
 
 	return info.PID, nil

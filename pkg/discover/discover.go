@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Selector says which containers are wanted.
+// Selector selects containers.
 type Selector struct {
 	// Namespace of the pod; empty is any.
 	Namespace string
@@ -17,11 +17,11 @@ type Selector struct {
 	PodLabels map[string]string
 	// Container name.
 	Container string
-	// Process is the executable's base name, for sources that know no labels.
+	// Process is the base name of the executable, for sources without labels.
 	Process string
 }
 
-// MatchesPod tells whether a pod's containers are wanted.
+// MatchesPod reports whether the selector selects containers of the pod.
 func (s Selector) MatchesPod(namespace string, labels map[string]string) bool {
 	if s.Namespace != "" && s.Namespace != namespace {
 		return false
@@ -51,35 +51,33 @@ type Container struct {
 	Source string
 }
 
-// Workload identifies what the container is an instance of: it stays the same over container restarts.
+// Workload returns <namespace>/<pod>/<container>, which stays the same when the container restarts.
 func (c Container) Workload() string {
 	return c.Namespace + "/" + c.Pod + "/" + c.Name
 }
 
-// Answer is what a source found.
+// Answer of a source.
 type Answer struct {
-	// Containers that run and match. None is no error.
+	// Containers that run and match, which may be none.
 	Containers []Container
-	// Unlabelled is why the pods' labels could not be compared, so that the containers were told by their
-	// executable; nil when they were compared.
+	// Unlabelled is why the labels of the pods could not be compared. The containers are then selected by their
+	// executable. It is nil when the labels were compared.
 	Unlabelled error
 }
 
-// Source is a way to find containers.
+// Source finds containers.
 type Source interface {
-	// Name of the source, for people.
+	// Name of the source in messages and in Target.source.
 	Name() string
 	// Find returns the running containers that match.
 	Find(ctx context.Context, selector Selector) (Answer, error)
 }
 
-// ErrUnreachable says that a source cannot be asked at the moment.
+// ErrUnreachable reports that a source does not answer.
 var ErrUnreachable = errors.New("unreachable")
 
-// Find asks the sources in order and takes the answer of the first that can give one.
-//
-// The error joins what the sources before that one said; when none could answer, the answer's Unlabelled
-// is that error, too.
+// Find returns the answer of the first source that gives one. The error joins the errors of the sources before it. When no
+// source answers, Unlabelled has that error too.
 func Find(ctx context.Context, selector Selector, sources ...Source) (Answer, error) {
 	var errs error
 

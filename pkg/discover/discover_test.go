@@ -123,7 +123,7 @@ func TestCRI_Started(t *testing.T) {
 	}
 }
 
-func TestCRI(t *testing.T) {
+func TestCRI_FindsMatchingContainers(t *testing.T) {
 	r := &runtime{info: `{"pid": 42}`}
 	cri := discover.NewCRI(serve(t, r))
 
@@ -150,7 +150,7 @@ func TestCRI(t *testing.T) {
 	assert.Equal(t, "other/spegel-b/registry", found[0].Workload())
 }
 
-func TestCRIWithoutAProcessIsAnError(t *testing.T) {
+func TestCRI_RefusesStatusWithoutProcess(t *testing.T) {
 	for _, info := range []string{"", "{}", `{"pid": 0}`, "<html>"} {
 		cri := discover.NewCRI(serve(t, &runtime{info: info}))
 
@@ -160,9 +160,8 @@ func TestCRIWithoutAProcessIsAnError(t *testing.T) {
 	}
 }
 
-// TestAContainerIsGoneOnlyWhenTheRuntimeSaysSo: a runtime too slow to answer must not look like an
-// ended container, or its ceiling would be lifted.
-func TestAContainerIsGoneOnlyWhenTheRuntimeSaysSo(t *testing.T) {
+// TestCRI_ContainerEndedMeanwhile: a runtime too slow to answer is not an ended container, whose ceiling would be released.
+func TestCRI_ContainerEndedMeanwhile(t *testing.T) {
 	r := &runtime{info: `{"pid": 42}`, failing: status.Error(codes.NotFound, "no such container")}
 	cri := discover.NewCRI(serve(t, r))
 
@@ -179,7 +178,7 @@ func TestAContainerIsGoneOnlyWhenTheRuntimeSaysSo(t *testing.T) {
 	assert.ErrorIs(t, err, discover.ErrUnreachable)
 }
 
-func TestCRIUnreachableAndBack(t *testing.T) {
+func TestCRI_Unreachable(t *testing.T) {
 	cri := discover.NewCRI(filepath.Join(t.TempDir(), "none.sock"))
 
 	defer cri.Close()
@@ -188,7 +187,7 @@ func TestCRIUnreachableAndBack(t *testing.T) {
 	assert.ErrorIs(t, err, discover.ErrUnreachable)
 }
 
-func TestWatchTellsOfEventsUntilTheStreamEnds(t *testing.T) {
+func TestCRI_WatchReportsEvents(t *testing.T) {
 	r := &runtime{events: make(chan *runtimeapi.ContainerEventResponse)}
 	cri := discover.NewCRI(serve(t, r))
 
@@ -214,13 +213,13 @@ func TestWatchTellsOfEventsUntilTheStreamEnds(t *testing.T) {
 	r.events <- &runtimeapi.ContainerEventResponse{}
 
 	assert.Equal(t, event{"spegel", spegel}, <-got)
-	assert.Equal(t, event{}, <-got, "an event that does not name its pod")
+	assert.Equal(t, event{}, <-got, "an event without its pod")
 
 	close(r.events)
 	assert.ErrorIs(t, <-ended, discover.ErrUnreachable)
 }
 
-func TestMatchesPod(t *testing.T) {
+func TestSelector_MatchesPod(t *testing.T) {
 	s := discover.Selector{Namespace: "spegel", PodLabels: map[string]string{"a": "b", "c": ""}}
 
 	assert.True(t, s.MatchesPod("spegel", map[string]string{"a": "b", "c": "", "d": "e"}))
@@ -240,7 +239,7 @@ func (f fake) Find(context.Context, discover.Selector) (discover.Answer, error) 
 	return discover.Answer{Containers: f.found}, f.err
 }
 
-func TestTheFirstSourceThatAnswersCounts(t *testing.T) {
+func TestFind_TakesFirstAnswer(t *testing.T) {
 	broken := fake{err: errors.New("broken")}
 	empty := fake{}
 	full := fake{found: []discover.Container{{ID: "x"}}}
@@ -252,7 +251,7 @@ func TestTheFirstSourceThatAnswersCounts(t *testing.T) {
 
 	answer, err = discover.Find(t.Context(), selector(), broken, full)
 	found = answer.Containers
-	assert.ErrorContains(t, err, "broken", "why the better source was not used")
+	assert.ErrorContains(t, err, "broken", "why the preferred source was not used")
 	assert.Len(t, found, 1)
 
 	answer, err = discover.Find(t.Context(), selector(), broken, broken)

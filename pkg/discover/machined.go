@@ -27,16 +27,14 @@ type Pod struct {
 	Namespace, Name, UID string
 }
 
-// Labels knows the pods' labels.
+// Labels lists pods by their labels.
 type Labels interface {
-	// Pods returns the ready pods that have all of the labels. The error tells that it cannot be asked.
+	// Pods returns the ready pods that have all of the labels.
 	Pods(ctx context.Context, labels map[string]string) ([]Pod, error)
 }
 
-// Machined asks Talos' machined which containers Kubernetes runs (MachineService.Containers).
-//
-// machined's answer has no labels. They come from elsewhere; while they cannot be had, a container is
-// told by its names and its executable.
+// Machined finds Kubernetes' containers over the API of Talos' machined (MachineService.Containers). Its answers have no
+// labels, which come from a Labels. While that does not answer, containers are selected by name and executable.
 type Machined struct {
 	socket, proc string
 	labels       Labels
@@ -45,8 +43,8 @@ type Machined struct {
 	conn *grpc.ClientConn
 }
 
-// NewMachined returns a source for the machined behind a unix socket. It connects when it is asked, and
-// again after a loss. The executables are looked up in the procfs mounted at proc.
+// NewMachined returns a source for the machined at a unix socket. It connects at the first call and again after a loss. It
+// reads executables from the procfs mounted at proc.
 func NewMachined(socket, proc string, labels Labels) *Machined {
 	return &Machined{socket: socket, proc: proc, labels: labels}
 }
@@ -82,7 +80,7 @@ func (m *Machined) connect() (machineapi.MachineServiceClient, error) {
 	return machineapi.NewMachineServiceClient(m.conn), nil
 }
 
-// Find implements Source. ErrUnreachable when machined does not answer.
+// Find implements Source. It returns ErrUnreachable when machined does not answer.
 func (m *Machined) Find(ctx context.Context, selector Selector) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -115,7 +113,7 @@ func (m *Machined) containers(ctx context.Context) ([]*machineapi.ContainerInfo,
 		return nil, err
 	}
 
-	// The least role that may ask: what connects to the socket says itself which it has.
+	// The least role that may call it. A client on the socket chooses its role.
 	ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(role.Reader))
 
 	response, err := c.Containers(ctx, &machineapi.ContainersRequest{Namespace: constants.K8sContainerdNamespace, Driver: common.ContainerDriver_CRI})
@@ -132,11 +130,11 @@ func (m *Machined) containers(ctx context.Context) ([]*machineapi.ContainerInfo,
 	return infos, nil
 }
 
-// containerID is how containerd names containers.
+// containerID is the form of containerd's container ids.
 var containerID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// containerOf is what machined says of a running container of the wanted name. A sandbox is listed with
-// its pod's name in the place of a container's.
+// containerOf returns the container of an info; false when it does not run or is not selected. machined lists a sandbox with
+// the name of its pod.
 func containerOf(info *machineapi.ContainerInfo, selector Selector) (Container, bool) {
 	namespace, pod, ok := strings.Cut(info.GetPodId(), "/")
 
@@ -147,7 +145,7 @@ func containerOf(info *machineapi.ContainerInfo, selector Selector) (Container, 
 		return Container{}, false
 	}
 
-	// The field came later than the other, which had the runtime's id before.
+	// InternalId is newer than Uid, which had the runtime's id before.
 	id := info.GetInternalId()
 	if !containerID.MatchString(id) {
 		id = info.GetUid()
@@ -158,7 +156,7 @@ func containerOf(info *machineapi.ContainerInfo, selector Selector) (Container, 
 	}, containerID.MatchString(id)
 }
 
-// inPods keeps the containers of the pods, and adds what is known of those.
+// inPods keeps the containers of the pods and adds the pods' UIDs.
 func inPods(containers []Container, pods []Pod) []Container {
 	var found []Container
 
@@ -176,7 +174,7 @@ func inPods(containers []Container, pods []Pod) []Container {
 	return found
 }
 
-// byExecutable keeps the containers whose first process runs the executable.
+// byExecutable keeps the containers whose first process runs an executable of that base name.
 func (m *Machined) byExecutable(containers []Container, process string) []Container {
 	var found []Container
 
@@ -189,7 +187,7 @@ func (m *Machined) byExecutable(containers []Container, process string) []Contai
 	return found
 }
 
-// runs tells whether the process of a folder in procfs runs an executable of that base name.
+// runs reports whether the process of a directory in procfs runs an executable of that base name.
 func runs(dir, process string) bool {
 	exe, err := os.Readlink(filepath.Join(dir, "exe"))
 

@@ -73,7 +73,7 @@ func startMachined(t *testing.T) *machined.Machined {
 	return m
 }
 
-func TestMachined(t *testing.T) {
+func TestMachined_FindsMatchingContainers(t *testing.T) {
 	m := startMachined(t)
 	known := &labels{pods: []discover.Pod{{Namespace: "spegel", Name: "spegel-a", UID: "u1"}, {Namespace: "spegel", Name: "spegel-b", UID: "u2"}}}
 	source := discover.NewMachined(m.Socket, t.TempDir(), known)
@@ -96,8 +96,8 @@ func TestMachined(t *testing.T) {
 	assert.Empty(t, answer.Containers, "its pod has not the labels")
 }
 
-// TestMachinedWithoutLabels: names alone are no proof, the executable must be right, too.
-func TestMachinedWithoutLabels(t *testing.T) {
+// TestMachined_FindsByExecutableWithoutLabels: names alone are no proof, the executable must be right, too.
+func TestMachined_FindsByExecutableWithoutLabels(t *testing.T) {
 	m := startMachined(t)
 	proc := t.TempDir()
 
@@ -119,8 +119,8 @@ func TestMachinedWithoutLabels(t *testing.T) {
 	assert.Equal(t, 13, answer.Containers[1].PID)
 }
 
-// TestMachinedAdmitsAsTalosDoes holds the stand-in to what the source relies on.
-func TestMachinedAdmitsAsTalosDoes(t *testing.T) {
+// TestMachined_AcceptsRolesAsTalos holds the stand-in to what the source relies on.
+func TestMachined_AcceptsRolesAsTalos(t *testing.T) {
 	m := startMachined(t)
 	require.NoError(t, m.State.Create(t.Context(), talosruntime.NewExtensionServiceConfigSpec(talosruntime.NamespaceName, "spegel-guard")))
 
@@ -201,7 +201,7 @@ func TestMachined_WaitsForTheService(t *testing.T) {
 	assert.EqualValues(t, 3, asked.Load())
 }
 
-func TestMachinedIsLostAndReturns(t *testing.T) {
+func TestMachined_ConnectsAgainAfterLoss(t *testing.T) {
 	m := startMachined(t)
 	source := discover.NewMachined(m.Socket, t.TempDir(), &labels{pods: []discover.Pod{{Namespace: "spegel", Name: "spegel-a"}}})
 
@@ -223,8 +223,8 @@ func TestMachinedIsLostAndReturns(t *testing.T) {
 	}
 }
 
-// TestTheNextSourceIsAskedWhileMachinedIsAway, and machined again when it is back.
-func TestTheNextSourceIsAskedWhileMachinedIsAway(t *testing.T) {
+// TestFind_NextSourceWhileMachinedIsAway, and machined again when it is back.
+func TestFind_NextSourceWhileMachinedIsAway(t *testing.T) {
 	m := startMachined(t)
 	cri := discover.NewCRI(serve(t, &runtime{info: `{"pid": 42}`}))
 	source := discover.NewMachined(m.Socket, t.TempDir(), cri)

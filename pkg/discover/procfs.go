@@ -3,7 +3,6 @@
 package discover
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,13 +12,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 )
 
-// Procfs finds containers by their process alone, for when no runtime answers.
-//
-// It knows no labels, so it goes by three facts together: the executable's name, a cgroup as kubelet
-// makes it for a pod's container, and the process being the container's first.
+// Procfs finds containers by their processes while no runtime answers. It has no labels. It selects a process that runs the
+// executable, is in a cgroup that kubelet created for a pod's container, and is the first process of that cgroup.
 type Procfs struct {
 	root string
 }
@@ -38,21 +37,21 @@ var kubepods = regexp.MustCompile(
 
 // Find implements Source.
 func (p *Procfs) Find(_ context.Context, selector Selector) (Answer, error) {
-	entries, err := os.ReadDir(p.root)
+	fs, err := procfs.NewFS(p.root)
+	if err != nil {
+		return Answer{}, fmt.Errorf("procfs %s: %w: %w", p.root, ErrUnreachable, err)
+	}
+
+	processes, err := fs.AllProcs()
 	if err != nil {
 		return Answer{}, fmt.Errorf("procfs %s: %w: %w", p.root, ErrUnreachable, err)
 	}
 
 	var found []Container
 
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
-
-		// A process that ends while it is looked at is no match.
-		if container, ok := p.inspect(pid, selector); ok {
+	for _, process := range processes {
+		// A process that ends during its inspection is no match.
+		if container, ok := p.inspect(process, selector); ok {
 			found = append(found, container)
 		}
 	}
@@ -60,27 +59,22 @@ func (p *Procfs) Find(_ context.Context, selector Selector) (Answer, error) {
 	return Answer{Containers: found, Unlabelled: errNoLabels}, nil
 }
 
-var errNoLabels = errors.New("procfs knows no labels")
+var errNoLabels = errors.New("procfs has no labels")
 
-func (p *Procfs) inspect(pid int, selector Selector) (Container, bool) {
-	dir := filepath.Join(p.root, strconv.Itoa(pid))
+func (p *Procfs) inspect(process procfs.Proc, selector Selector) (Container, bool) {
+	dir := p.dir(process.PID)
 
 	if !runs(dir, selector.Process) {
 		return Container{}, false
 	}
 
-	data, err := os.ReadFile(filepath.Join(dir, "cgroup"))
-	if err != nil {
-		return Container{}, false
-	}
-
-	path, err := cgroup.ParseProcCgroup(data)
+	path, err := cgroupOf(dir)
 	if err != nil {
 		return Container{}, false
 	}
 
 	match := kubepods.FindStringSubmatch(path)
-	if match == nil || p.parentIn(dir, path) {
+	if match == nil || !p.isFirst(process, path) {
 		return Container{}, false
 	}
 
@@ -88,11 +82,11 @@ func (p *Procfs) inspect(pid int, selector Selector) (Container, bool) {
 		Name:   selector.Container,
 		PodUID: strings.ReplaceAll(match[1], "_", "-"),
 		ID:     match[2],
-		PID:    pid,
+		PID:    process.PID,
 		Source: p.Name(),
 	}
 
-	container.Pod, container.Namespace = podIdentity(dir)
+	container.Pod, container.Namespace = podIdentity(process, dir)
 
 	if container.Pod == "" {
 		container.Pod = container.PodUID
@@ -105,41 +99,39 @@ func (p *Procfs) inspect(pid int, selector Selector) (Container, bool) {
 	return container, true
 }
 
-// parentIn tells whether a process's parent is in the same cgroup: then it is not the container's first.
-func (p *Procfs) parentIn(dir, path string) bool {
-	data, err := os.ReadFile(filepath.Join(dir, "status"))
+// isFirst reports whether a process is the first of its cgroup: its parent is in another one.
+func (p *Procfs) isFirst(process procfs.Proc, path string) bool {
+	stat, err := process.Stat()
 	if err != nil {
-		return true // it ended
+		return false // it ended
 	}
 
-	for line := range bytes.Lines(data) {
-		value, ok := bytes.CutPrefix(line, []byte("PPid:"))
-		if !ok {
-			continue
-		}
+	// A parent in another PID namespace cannot be read and is not in the container.
+	parent, err := cgroupOf(p.dir(stat.PPID))
 
-		parent, err := os.ReadFile(filepath.Join(p.root, string(bytes.TrimSpace(value)), "cgroup"))
-		if err != nil {
-			return false // the parent is out of sight, and so no part of the container
-		}
-
-		parentPath, err := cgroup.ParseProcCgroup(parent)
-
-		return err == nil && parentPath == path
-	}
-
-	return true
+	return err != nil || parent != path
 }
 
-// podIdentity is what a container can tell of its pod: the host name is the pod's name, and the
-// service account's mount (where there is one) holds the namespace.
-func podIdentity(dir string) (pod, namespace string) {
-	environ, err := os.ReadFile(filepath.Join(dir, "environ"))
-	if err == nil {
-		for entry := range bytes.SplitSeq(environ, []byte{0}) {
-			if value, ok := bytes.CutPrefix(entry, []byte("HOSTNAME=")); ok {
-				pod = string(value)
-			}
+func (p *Procfs) dir(pid int) string { return filepath.Join(p.root, strconv.Itoa(pid)) }
+
+// cgroupOf returns the cgroup of the process of a directory in procfs.
+func cgroupOf(dir string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "cgroup"))
+	if err != nil {
+		return "", err
+	}
+
+	return cgroup.ParseProcCgroup(data)
+}
+
+// podIdentity returns a process's pod as its container shows it: the host name is the name of the pod, and the mount of the
+// service account, when there is one, has the namespace.
+func podIdentity(process procfs.Proc, dir string) (pod, namespace string) {
+	environ, _ := process.Environ() // without it the pod has no name
+
+	for _, entry := range environ {
+		if value, ok := strings.CutPrefix(entry, "HOSTNAME="); ok {
+			pod = value
 		}
 	}
 

@@ -5,6 +5,7 @@ package discover_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,13 +28,13 @@ func process(t *testing.T, root, pid, exe, cgroup, parent string) {
 	require.NoError(t, os.Symlink(exe, filepath.Join(dir, "exe")))
 
 	for name, content := range map[string]string{
-		"cgroup": "0::" + cgroup + "\n", "status": "Name:\tx\nPPid:\t" + parent + "\n", "environ": "A=b\x00HOSTNAME=spegel-x\x00",
+		"cgroup": "0::" + cgroup + "\n", "stat": pid + " (x y) S " + parent + strings.Repeat(" 0", 49) + "\n", "environ": "A=b\x00HOSTNAME=spegel-x\x00",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
 	}
 }
 
-func TestProcfs(t *testing.T) {
+func TestProcfs_FindsFirstProcessOfContainer(t *testing.T) {
 	for name, path := range map[string]string{
 		"burstable":         "/kubepods/burstable/pod" + podUID + "/" + containerID,
 		"guaranteed":        "/kubepods/pod" + podUID + "/" + containerID,
@@ -72,7 +73,7 @@ func TestProcfs(t *testing.T) {
 	}
 }
 
-func TestNoProcfs(t *testing.T) {
+func TestProcfs_Unreachable(t *testing.T) {
 	_, err := discover.NewProcfs(filepath.Join(t.TempDir(), "none")).Find(t.Context(), selector())
 	assert.ErrorIs(t, err, discover.ErrUnreachable)
 }

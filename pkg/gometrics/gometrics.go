@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package gometrics reads what a Go program tells of itself at /metrics, in Prometheus' text format, as
-// little of it as is needed and whatever it answers: it may be slow, endless, or not what it should be.
+// Package gometrics reads the metrics of a Go process, and spegel's, in Prometheus' text format. It bounds time and memory
+// whatever the process answers.
 package gometrics
 
 import (
@@ -18,73 +18,72 @@ import (
 
 // Limits of one answer. Spegel's is about 60 kB in lines of at most 300 bytes.
 const (
-	// MaxBody is the most that is read of an answer, in bytes.
+	// MaxBody is the largest answer, in bytes.
 	MaxBody = 4 << 20
 	// MaxLine is the longest line, in bytes.
 	MaxLine = 16 << 10
-	// MaxSeries is how many lines of interest there may be.
+	// MaxSeries is the largest number of series that are kept.
 	MaxSeries = 4096
-	// Timeout is the longest that one answer may take, from the connection to its last byte.
+	// Timeout of one answer, from the connection to its last byte.
 	Timeout = 3 * time.Second
 )
 
-// Errors of an answer.
+// Errors of an answer that is not used.
 var (
 	ErrTooLarge  = fmt.Errorf("the answer is larger than %d bytes", MaxBody)
 	ErrLongLine  = fmt.Errorf("the answer has a line longer than %d bytes", MaxLine)
 	ErrTooMany   = fmt.Errorf("the answer has more than %d series of interest", MaxSeries)
 	ErrNoMetrics = errors.New("the answer is not in Prometheus' text format")
-	// ErrTimeout says that the answer was not complete in time.
-	ErrTimeout = fmt.Errorf("no complete answer within %s", Timeout)
+	ErrTimeout   = fmt.Errorf("no complete answer within %s", Timeout)
 )
 
-// Dial connects to an address.
+// Dial connects to an address, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Client asks one program. Its connection is kept between questions.
+// Client reads the metrics of one process. It keeps its connection between requests.
 type Client struct {
 	http *http.Client
 	base string
 }
 
-// NewClient returns a client for what listens on a port of the loopback that dial reaches.
+// NewClient returns a client for the process that listens on a port of the loopback interface that dial reaches.
 func NewClient(dial Dial, port int) *Client {
 	return &Client{
 		base: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		http: &http.Client{
 			Transport: &http.Transport{
 				DialContext: dial,
-				// A compressed answer could unfold to any size.
+				// A compressed answer has no known size.
 				DisableCompression:     true,
 				MaxResponseHeaderBytes: MaxLine,
 				MaxConnsPerHost:        2,
 				MaxIdleConns:           1,
 				IdleConnTimeout:        time.Minute,
 			},
-			// An answer that points elsewhere is not the program's own.
+			// A redirect would leave the process.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// Close closes the connection that is kept.
+// Close closes the connection.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Metrics asks for the metrics at a path.
+// Metrics reads the metrics at a path.
 func (c *Client) Metrics(ctx context.Context, path string) (Metrics, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, Timeout, ErrTimeout)
 	defer cancel()
 
 	response, err := c.get(ctx, path)
 	if err != nil {
-		return Metrics{}, fmt.Errorf("error reading %s: %w", path, err)
+		return Metrics{}, fmt.Errorf("failed to read %s: %w", path, err)
 	}
 
 	defer response.Body.Close() //nolint:errcheck // read only
 
 	metrics, err := parseResponse(response)
 	if err != nil {
-		return Metrics{}, fmt.Errorf("error reading %s: %w", path, told(ctx, err))
+		return Metrics{}, fmt.Errorf("failed to read %s: %w", path, concise(ctx, err))
 	}
 
 	return metrics, nil
@@ -99,11 +98,11 @@ func parseResponse(response *http.Response) (Metrics, error) {
 	return Parse(response.Body)
 }
 
-// Save copies an answer as it is, for a person to look at, and gives up at the limit.
+// Save copies the answer at a path to w unchanged. It returns an error when the answer is larger than limit bytes.
 func (c *Client) Save(ctx context.Context, path string, w io.Writer, limit int64) error {
 	response, err := c.get(ctx, path)
 	if err != nil {
-		return fmt.Errorf("error reading %s: %w", path, err)
+		return fmt.Errorf("failed to read %s: %w", path, err)
 	}
 
 	defer response.Body.Close() //nolint:errcheck // read only
@@ -112,9 +111,9 @@ func (c *Client) Save(ctx context.Context, path string, w io.Writer, limit int64
 
 	switch {
 	case err != nil:
-		return fmt.Errorf("error reading %s: %w", path, told(ctx, err))
+		return fmt.Errorf("failed to read %s: %w", path, concise(ctx, err))
 	case n > limit:
-		return fmt.Errorf("error reading %s: the answer is larger than %d bytes", path, limit)
+		return fmt.Errorf("failed to read %s: the answer is larger than %d bytes", path, limit)
 	default:
 		return nil
 	}
@@ -131,11 +130,11 @@ func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
 
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, told(ctx, err)
+		return nil, concise(ctx, err)
 	}
 
 	if response.StatusCode != http.StatusOK {
-		response.Body.Close() //nolint:errcheck // the other error counts
+		response.Body.Close() //nolint:errcheck // the status is the error
 
 		return nil, fmt.Errorf("the answer's status is %d", response.StatusCode)
 	}
@@ -143,8 +142,8 @@ func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
 	return response, nil
 }
 
-// told is the error in few words: net/http repeats the address and says "context deadline exceeded".
-func told(ctx context.Context, err error) error {
+// concise returns the cause of an error of net/http, which repeats the address and hides the timeout.
+func concise(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); errors.Is(cause, ErrTimeout) {
 		return ErrTimeout
 	}
@@ -157,7 +156,7 @@ func told(ctx context.Context, err error) error {
 	return err
 }
 
-// clip shortens what the program said: it is shown to people, and may be anything.
+// clip quotes and shortens text from the process for messages.
 func clip(text string) string {
 	const most = 80
 

@@ -3,7 +3,6 @@
 package gometrics_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -62,7 +63,7 @@ func TestParse(t *testing.T) {
 	}, metrics)
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParse_RefusesOtherFormats(t *testing.T) {
 	for name, test := range map[string]struct {
 		body string
 		want error
@@ -83,62 +84,64 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseIsUnavailableToBadValuesAlone(t *testing.T) {
+func TestParse_BadValueIsUnavailable(t *testing.T) {
 	for bad, reason := range map[string]string{
 		"go_memstats_alloc_bytes_total NaN":                                "go_memstats_alloc_bytes_total is NaN",
 		"go_memstats_alloc_bytes_total +Inf":                               "go_memstats_alloc_bytes_total is +Inf",
 		"go_memstats_alloc_bytes_total -5":                                 "go_memstats_alloc_bytes_total is -5",
-		"go_memstats_alloc_bytes_total 5\ngo_memstats_alloc_bytes_total 6": "go_memstats_alloc_bytes_total is there 2 times",
+		"go_memstats_alloc_bytes_total 5\ngo_memstats_alloc_bytes_total 6": "there are 2 series of go_memstats_alloc_bytes_total",
 		"": "go_memstats_alloc_bytes_total is not among the metrics",
 	} {
-		metrics, err := gometrics.Parse(strings.NewReader(bad + "\ngo_goroutines 87\n"))
-		require.NoError(t, err)
-		assert.Equal(t, reason, metrics.AllocBytes.Unavailable)
-		assert.Equal(t, gometrics.Value{Number: 87}, metrics.Goroutines)
-	}
-}
-
-// TestHostileAnswers asks servers that answer as no server should.
-func TestHostileAnswers(t *testing.T) {
-	for _, mode := range hostile.Modes() {
-		t.Run(string(mode), func(t *testing.T) {
-			t.Parallel()
-
-			if mode == hostile.CounterReset {
-				t.Skip("every one of its answers is good: what is wrong shows in their sequence")
-			}
-
-			server := httptest.NewServer(hostile.Handler(mode))
-			t.Cleanup(server.Close)
-
-			client := clientOf(t, server)
-
-			var before, after runtime.MemStats
-
-			runtime.ReadMemStats(&before)
-
-			metrics, err := client.Metrics(t.Context(), "/metrics")
-
-			runtime.ReadMemStats(&after)
-
-			if err == nil {
-				assert.NotEmpty(t, metrics.AllocBytes.Unavailable)
-			} else {
-				assert.Less(t, len(err.Error()), 300, "what the server says is not repeated at length")
-			}
-
-			t.Logf("%v %s", err, metrics.AllocBytes.Unavailable)
-			assert.Less(t, after.HeapAlloc, before.HeapAlloc+(64<<20), "memory does not follow the answer's size")
+		t.Run(reason, func(t *testing.T) {
+			metrics, err := gometrics.Parse(strings.NewReader(bad + "\ngo_goroutines 87\n"))
+			require.NoError(t, err)
+			assert.Equal(t, reason, metrics.AllocBytes.Unavailable)
+			assert.Equal(t, gometrics.Value{Number: 87}, metrics.Goroutines)
 		})
 	}
 }
 
-func TestRefusedAndRedirected(t *testing.T) {
+// TestClient_HostileAnswers: a bad answer becomes an error or an unavailable value, in bounded time and memory.
+func TestClient_HostileAnswers(t *testing.T) {
+	for _, mode := range hostile.Modes() {
+		if mode == hostile.CounterReset {
+			continue // each of its answers is good: see service/internal/observe
+		}
+
+		t.Run(string(mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := gometrics.NewClient(hostile.Dial(hostile.Handler(mode)), 80)
+				defer client.Close()
+
+				var before, after runtime.MemStats
+
+				began := time.Now()
+
+				runtime.ReadMemStats(&before)
+
+				metrics, err := client.Metrics(t.Context(), "/metrics")
+
+				runtime.ReadMemStats(&after)
+
+				if err == nil {
+					assert.NotEmpty(t, metrics.AllocBytes.Unavailable)
+				} else {
+					assert.Less(t, len(err.Error()), 300, "the error does not repeat the answer at length")
+				}
+
+				assert.LessOrEqual(t, time.Since(began), gometrics.Timeout)
+				assert.Less(t, after.HeapAlloc, before.HeapAlloc+(64<<20), "memory does not depend on the size of the answer")
+			})
+		})
+	}
+}
+
+func TestClient_RefusedAndRedirected(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
 	client := clientOf(t, server)
 
 	_, err := client.Metrics(t.Context(), "/metrics")
-	assert.EqualError(t, err, "error reading /metrics: the answer's status is 302")
+	assert.EqualError(t, err, "failed to read /metrics: the answer's status is 302")
 
 	server.Close()
 	client.Close()
@@ -147,7 +150,7 @@ func TestRefusedAndRedirected(t *testing.T) {
 	assert.ErrorContains(t, err, "connection refused")
 }
 
-func TestSave(t *testing.T) {
+func TestClient_Save(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, answer)
 	}))
@@ -161,7 +164,7 @@ func TestSave(t *testing.T) {
 	assert.Equal(t, answer, saved.String())
 
 	err := client.Save(t.Context(), "/metrics", io.Discard, int64(len(answer))-1)
-	assert.EqualError(t, err, fmt.Sprintf("error reading /metrics: the answer is larger than %d bytes", len(answer)-1))
+	assert.EqualError(t, err, fmt.Sprintf("failed to read /metrics: the answer is larger than %d bytes", len(answer)-1))
 }
 
 func clientOf(t *testing.T, server *httptest.Server) *gometrics.Client {
@@ -189,7 +192,7 @@ func FuzzParse(f *testing.F) {
 		}
 
 		if v := metrics.AllocBytes; v.Unavailable == "" && !(v.Number >= 0) {
-			t.Error(errors.New("a value that is none"), v)
+			t.Error("not a value:", v)
 		}
 	})
 }

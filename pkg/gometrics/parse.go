@@ -21,28 +21,28 @@ type Value struct {
 	Unavailable string
 }
 
-// Metrics are the values of interest. Counters are cumulative since the program started.
+// Metrics are the values that are read. Counters are cumulative since the process started.
 type Metrics struct {
-	// AllocBytes counts what was allocated (go_memstats_alloc_bytes_total), HeapBytes is what is in use
-	// of it (go_memstats_heap_alloc_bytes), in bytes.
+	// AllocBytes counts allocated bytes (go_memstats_alloc_bytes_total), HeapBytes is the heap in use
+	// (go_memstats_heap_alloc_bytes).
 	AllocBytes, HeapBytes Value
 	// GCCycles counts garbage collections (go_gc_duration_seconds_count).
 	GCCycles Value
-	// Goroutines is how many there are (go_goroutines).
+	// Goroutines that exist (go_goroutines).
 	Goroutines Value
-	// What spegel advertises to its peers, over all registries (spegel_advertised_*).
+	// Advertised* is what spegel advertises to its peers, summed over all registries (spegel_advertised_*).
 	AdvertisedImages, AdvertisedTags, AdvertisedDigests, AdvertisedKeys Value
-	// MirrorRequests counts what spegel was asked for, MirrorHits what it found (spegel_mirror_requests_total).
+	// MirrorRequests counts requests to spegel, MirrorHits those it had the content of (spegel_mirror_requests_total).
 	MirrorRequests, MirrorHits Value
 }
 
-// field says which series make up a value.
+// field is a value and the series it is made of.
 type field struct {
 	name  string
 	value func(*Metrics) *Value
-	// label is what the series must have, as name and value; none for all.
+	// label that the series must have, as name and value; empty selects all.
 	label [2]string
-	// labelled tells that there may be several series, which are summed up; there may be none, too.
+	// labelled: any number of series is summed, none at all included. Otherwise there must be exactly one.
 	labelled bool
 }
 
@@ -61,7 +61,7 @@ var fields = []field{
 	{name: mirrorRequests, value: func(m *Metrics) *Value { return &m.MirrorHits }, labelled: true, label: [2]string{"cache", "hit"}},
 }
 
-// Unavailable are metrics of which nothing is known, for one reason.
+// Unavailable returns metrics without a value, all for one reason.
 func Unavailable(reason string) Metrics {
 	var m Metrics
 
@@ -72,17 +72,17 @@ func Unavailable(reason string) Metrics {
 	return m
 }
 
-// Parse reads the values of interest. Everything else is passed over as it streams by, so the memory
-// it takes does not depend on the answer's size.
+// Parse reads the values from a body in Prometheus' text format. It drops other series while it reads, so that memory does
+// not depend on the size of the body.
 func Parse(body io.Reader) (Metrics, error) {
-	wanted, lines, err := filter(io.LimitReader(body, MaxBody+1))
+	selected, lines, err := filter(io.LimitReader(body, MaxBody+1))
 	if err != nil {
 		return Metrics{}, err
 	}
 
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(wanted))
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(selected))
 	if err != nil {
 		return Metrics{}, fmt.Errorf("%w: %s", ErrNoMetrics, clip(err.Error()))
 	}
@@ -100,8 +100,8 @@ func Parse(body io.Reader) (Metrics, error) {
 	return m, nil
 }
 
-// filter keeps the lines of the wanted series. Comments go too: without their types all series are alike.
-func filter(body io.Reader) (wanted []byte, lines int, err error) {
+// filter keeps the lines of the series that are read. It drops comments, so that all series are untyped.
+func filter(body io.Reader) (selected []byte, lines int, err error) {
 	scanner := bufio.NewScanner(body)
 	scanner.Buffer(make([]byte, 0, 4<<10), MaxLine)
 
@@ -120,7 +120,7 @@ func filter(body io.Reader) (wanted []byte, lines int, err error) {
 			name = line[:end]
 		}
 
-		if !isWanted(name) {
+		if !isRead(name) {
 			continue
 		}
 
@@ -128,7 +128,7 @@ func filter(body io.Reader) (wanted []byte, lines int, err error) {
 			return nil, lines, ErrTooMany
 		}
 
-		wanted = append(append(wanted, line...), '\n')
+		selected = append(append(selected, line...), '\n')
 	}
 
 	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
@@ -137,10 +137,10 @@ func filter(body io.Reader) (wanted []byte, lines int, err error) {
 		return nil, lines, err
 	}
 
-	return wanted, lines, nil
+	return selected, lines, nil
 }
 
-func isWanted(name []byte) bool {
+func isRead(name []byte) bool {
 	for i := range fields {
 		if string(name) == fields[i].name {
 			return true
@@ -150,7 +150,7 @@ func isWanted(name []byte) bool {
 	return false
 }
 
-// read makes the value of a family's series.
+// read returns the value of a family's series.
 func (f field) read(family *dto.MetricFamily) Value {
 	series := family.GetMetric()
 
@@ -158,7 +158,7 @@ func (f field) read(family *dto.MetricFamily) Value {
 	case len(series) == 0:
 		return Value{Unavailable: f.name + " is not among the metrics"}
 	case len(series) > 1 && !f.labelled:
-		return Value{Unavailable: fmt.Sprintf("%s is there %d times", f.name, len(series))}
+		return Value{Unavailable: fmt.Sprintf("there are %[2]d series of %[1]s", f.name, len(series))}
 	}
 
 	var sum float64

@@ -14,21 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timeout bounds one question to the kernel, so that a tick never hangs on it.
+// timeout of one request to the kernel, so that no sample hangs.
 var timeout = unix.Timeval{Sec: 1}
 
-// Counters are cumulative since the links came up.
-type Counters struct {
-	TXBytes, RXBytes     uint64
-	TXPackets, RXPackets uint64
-	TXDropped, RXDropped uint64
-}
-
-// Links counts on all links of a network namespace but loopback, over a netlink socket it keeps open.
+// Links reads the counters of all links of a network namespace except loopback, over a netlink socket it keeps open.
 //
-// It asks with RTM_GETSTATS for the counters alone. The usual RTM_GETLINK answers with everything
-// about a link, several kilobytes for each, of which all but 64 bytes would be thrown away at each
-// sample. The library has no call for it; sockets and constants are the library's.
+// RTM_GETSTATS returns the counters only. RTM_GETLINK would return several kilobytes for each link, of which 64 bytes are
+// used. The netlink library has no call for RTM_GETSTATS; its sockets and constants are used.
 type Links struct {
 	socket  *nl.NetlinkSocket
 	fd      int
@@ -36,10 +28,10 @@ type Links struct {
 	buf     [32 << 10]byte
 }
 
-// order is the kernel's byte order.
-var order = binary.NativeEndian
+// native is the byte order of netlink messages.
+var native = binary.NativeEndian
 
-// Sizes and places in messages of the kernel (include/uapi/linux/netlink.h, if_link.h, rtnetlink.h).
+// Sizes and offsets in messages of the kernel (include/uapi/linux/netlink.h, if_link.h, rtnetlink.h).
 const (
 	rtmNewStats = 92
 	rtmGetStats = 94
@@ -59,7 +51,7 @@ const (
 func (n *Namespace) Socket() (*nl.NetlinkSocket, error) {
 	socket, err := nl.GetNetlinkSocketAt(n.handle, netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("error opening a netlink socket: %w", err)
+		return nil, fmt.Errorf("failed to open a netlink socket: %w", err)
 	}
 
 	return socket, nil
@@ -77,13 +69,13 @@ func (n *Namespace) Links() (*Links, error) {
 	if err := errors.Join(socket.SetSendTimeout(&timeout), socket.SetReceiveTimeout(&timeout)); err != nil {
 		l.Close()
 
-		return nil, fmt.Errorf("error setting the netlink time-out: %w", err)
+		return nil, fmt.Errorf("failed to set the netlink timeout: %w", err)
 	}
 
-	order.PutUint32(l.request[0:], requestSize)
-	order.PutUint16(l.request[4:], rtmGetStats)
-	order.PutUint16(l.request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	order.PutUint32(l.request[headerSize+8:], statsLink64Mask)
+	native.PutUint32(l.request[0:], requestSize)
+	native.PutUint16(l.request[4:], rtmGetStats)
+	native.PutUint16(l.request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	native.PutUint32(l.request[headerSize+8:], statsLink64Mask)
 
 	return l, nil
 }
@@ -91,11 +83,11 @@ func (n *Namespace) Links() (*Links, error) {
 // Close closes the socket.
 func (l *Links) Close() { l.socket.Close() }
 
-// errInterrupted says that links came or went while they were listed.
+// errInterrupted: links were added or removed during the dump.
 var errInterrupted = errors.New("interrupted")
 
-// Counters sums up the 64-bit counters of all links but loopback. After an error the socket should be
-// closed: a late answer may still be in it.
+// Counters returns the sums of the 64-bit counters of all links except loopback. After an error the caller closes the
+// socket: a late answer may still be in it.
 func (l *Links) Counters() (Counters, error) {
 	const attempts = 3
 
@@ -111,18 +103,18 @@ func (l *Links) Counters() (Counters, error) {
 	}
 
 	if err != nil {
-		return Counters{}, fmt.Errorf("error reading link counters: %w", err)
+		return Counters{}, fmt.Errorf("failed to read link counters: %w", err)
 	}
 
 	return sum, nil
 }
 
 func (l *Links) dump() (Counters, error) {
-	sequence := order.Uint32(l.request[8:]) + 1
-	order.PutUint32(l.request[8:], sequence)
+	sequence := native.Uint32(l.request[8:]) + 1
+	native.PutUint32(l.request[8:], sequence)
 
 	if _, err := unix.Write(l.fd, l.request[:]); err != nil {
-		return Counters{}, fmt.Errorf("error asking: %w", err)
+		return Counters{}, fmt.Errorf("failed to send the request: %w", err)
 	}
 
 	var (
@@ -133,7 +125,7 @@ func (l *Links) dump() (Counters, error) {
 	for {
 		n, err := unix.Read(l.fd, l.buf[:])
 		if err != nil {
-			return Counters{}, fmt.Errorf("error receiving: %w", err)
+			return Counters{}, fmt.Errorf("failed to receive the answer: %w", err)
 		}
 
 		done, err := sum.addMessages(l.buf[:n], sequence)
@@ -142,7 +134,7 @@ func (l *Links) dump() (Counters, error) {
 			return Counters{}, err
 		}
 
-		// The rest must be fetched nevertheless, before the kernel takes another question.
+		// The kernel accepts no other request before the rest of the dump was read.
 		interrupted = interrupted || err != nil
 
 		if done && interrupted {
@@ -155,12 +147,12 @@ func (l *Links) dump() (Counters, error) {
 	}
 }
 
-// addMessages adds what a datagram of answers says. It tells whether that was the last.
+// addMessages adds the counters of a datagram. done reports that it was the last one.
 func (c *Counters) addMessages(data []byte, sequence uint32) (done bool, err error) {
 	var interrupted error
 
 	for len(data) >= headerSize {
-		length := int(order.Uint32(data))
+		length := int(native.Uint32(data))
 		if length < headerSize || length > len(data) {
 			return false, fmt.Errorf("%w: a message of %d bytes in %d", errMalformed, length, len(data))
 		}
@@ -168,15 +160,15 @@ func (c *Counters) addMessages(data []byte, sequence uint32) (done bool, err err
 		message := data[:length]
 		data = data[min(nlmAlign(length), len(data)):]
 
-		if order.Uint32(message[8:]) != sequence {
+		if native.Uint32(message[8:]) != sequence {
 			continue
 		}
 
-		if order.Uint16(message[6:])&unix.NLM_F_DUMP_INTR != 0 {
+		if native.Uint16(message[6:])&unix.NLM_F_DUMP_INTR != 0 {
 			interrupted = errInterrupted
 		}
 
-		switch order.Uint16(message[4:]) {
+		switch native.Uint16(message[4:]) {
 		case unix.NLMSG_DONE:
 			return true, interrupted
 		case unix.NLMSG_ERROR:
@@ -199,29 +191,29 @@ func (c *Counters) addLink(body []byte) error {
 		return errMalformed
 	}
 
-	if order.Uint32(body[4:]) == loopback {
+	if native.Uint32(body[4:]) == loopback {
 		return nil
 	}
 
 	for attrs := body[ifStatsSize:]; len(attrs) >= unix.SizeofRtAttr; {
-		length := int(order.Uint16(attrs))
+		length := int(native.Uint16(attrs))
 		if length < unix.SizeofRtAttr || length > len(attrs) {
 			return errMalformed
 		}
 
 		value := attrs[unix.SizeofRtAttr:length]
 
-		if order.Uint16(attrs[2:]) == statsLink64 {
+		if native.Uint16(attrs[2:]) == statsLink64 {
 			if len(value) < stats64Least {
 				return errMalformed
 			}
 
-			c.RXPackets += order.Uint64(value[0:])
-			c.TXPackets += order.Uint64(value[8:])
-			c.RXBytes += order.Uint64(value[16:])
-			c.TXBytes += order.Uint64(value[24:])
-			c.RXDropped += order.Uint64(value[48:])
-			c.TXDropped += order.Uint64(value[56:])
+			c.RXPackets += native.Uint64(value[0:])
+			c.TXPackets += native.Uint64(value[8:])
+			c.RXBytes += native.Uint64(value[16:])
+			c.TXBytes += native.Uint64(value[24:])
+			c.RXDropped += native.Uint64(value[48:])
+			c.TXDropped += native.Uint64(value[56:])
 		}
 
 		attrs = attrs[min(nlmAlign(length), len(attrs)):]
@@ -235,8 +227,8 @@ func kernelError(body []byte) error {
 		return errMalformed
 	}
 
-	return unix.Errno(-int32(order.Uint32(body)))
+	return unix.Errno(-int32(native.Uint32(body)))
 }
 
-// nlmAlign rounds up to the four bytes that messages and attributes are aligned to.
+// nlmAlign rounds up to the alignment of messages and attributes, four bytes.
 func nlmAlign(length int) int { return (length + 3) &^ 3 }

@@ -15,10 +15,10 @@ import (
 // message is one netlink message of an answer.
 func message(kind uint16, flags uint16, sequence uint32, body []byte) []byte {
 	data := make([]byte, headerSize, headerSize+len(body))
-	order.PutUint32(data, uint32(headerSize+len(body)))
-	order.PutUint16(data[4:], kind)
-	order.PutUint16(data[6:], flags)
-	order.PutUint32(data[8:], sequence)
+	native.PutUint32(data, uint32(headerSize+len(body)))
+	native.PutUint16(data[4:], kind)
+	native.PutUint16(data[6:], flags)
+	native.PutUint32(data[8:], sequence)
 
 	return append(data, body...)
 }
@@ -28,18 +28,18 @@ func stats(index uint32, first uint64) []byte {
 	const size = 24 * 8
 
 	body := make([]byte, ifStatsSize+unix.SizeofRtAttr+size)
-	order.PutUint32(body[4:], index)
-	order.PutUint16(body[ifStatsSize:], unix.SizeofRtAttr+size)
-	order.PutUint16(body[ifStatsSize+2:], statsLink64)
+	native.PutUint32(body[4:], index)
+	native.PutUint16(body[ifStatsSize:], unix.SizeofRtAttr+size)
+	native.PutUint16(body[ifStatsSize+2:], statsLink64)
 
 	for i := range uint64(size / 8) {
-		order.PutUint64(body[ifStatsSize+unix.SizeofRtAttr+8*i:], first+i)
+		native.PutUint64(body[ifStatsSize+unix.SizeofRtAttr+8*i:], first+i)
 	}
 
 	return body
 }
 
-func TestAddMessages(t *testing.T) {
+func TestCounters_AddMessages(t *testing.T) {
 	var answer []byte
 
 	answer = append(answer, message(rtmNewStats, 0, 7, stats(loopback, 1000))...)
@@ -60,7 +60,7 @@ func TestAddMessages(t *testing.T) {
 
 	refused := -int32(unix.EPERM)
 	body := make([]byte, 4)
-	order.PutUint32(body, uint32(refused))
+	native.PutUint32(body, uint32(refused))
 
 	_, err = sum.addMessages(message(unix.NLMSG_ERROR, 0, 7, body), 7)
 	assert.ErrorIs(t, err, unix.EPERM)

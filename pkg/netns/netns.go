@@ -2,7 +2,7 @@
 
 //go:build linux
 
-// Package netns looks into a network namespace: its links' counters, and what listens inside it.
+// Package netns reads the link counters of a network namespace and connects to sockets inside of it.
 package netns
 
 import (
@@ -16,59 +16,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Namespace is an open network namespace. It stays alive until Close, whatever becomes of its processes.
+// Namespace is an open network namespace. It exists until Close even when all of its processes end.
 type Namespace struct {
 	handle netns.NsHandle
 	inode  uint64
 }
 
-// Inode identifies the network namespace behind a path such as /proc/<pid>/ns/net.
+// Inode returns the inode of the network namespace at a path such as /proc/<pid>/ns/net. It identifies the namespace.
 func Inode(path string) (uint64, error) {
 	var stat unix.Stat_t
 
 	if err := unix.Stat(path, &stat); err != nil {
-		return 0, fmt.Errorf("error looking at network namespace %s: %w", path, &os.PathError{Op: "stat", Path: path, Err: err})
+		return 0, fmt.Errorf("failed to stat network namespace %s: %w", path, &os.PathError{Op: "stat", Path: path, Err: err})
 	}
 
 	return stat.Ino, nil
 }
 
-// Open opens the network namespace behind a path such as /proc/<pid>/ns/net.
+// Open opens the network namespace at a path such as /proc/<pid>/ns/net.
 func Open(path string) (*Namespace, error) {
 	handle, err := netns.GetFromPath(path)
 	if err != nil {
-		return nil, fmt.Errorf("error opening network namespace %s: %w", path, err)
+		return nil, fmt.Errorf("failed to open network namespace %s: %w", path, err)
 	}
 
 	var stat unix.Stat_t
 
 	if err := unix.Fstat(int(handle), &stat); err != nil {
-		handle.Close() //nolint:errcheck // the other error counts
+		handle.Close() //nolint:errcheck // the first error is returned
 
-		return nil, fmt.Errorf("error looking at network namespace %s: %w", path, err)
+		return nil, fmt.Errorf("failed to stat network namespace %s: %w", path, err)
 	}
 
 	return &Namespace{handle: handle, inode: stat.Ino}, nil
 }
 
-// Inode of the namespace.
+// Inode returns the inode of the namespace.
 func (n *Namespace) Inode() uint64 { return n.inode }
 
-// Close lets go of the namespace. Its Links have to be closed on their own.
+// Close closes the namespace. The caller closes its Links separately.
 func (n *Namespace) Close() { n.handle.Close() } //nolint:errcheck // only a reference
 
-// Dial connects from inside the namespace: to 127.0.0.1 that is what listens there, past every network
-// policy and without a route to it. The address must be literal, because names are looked up elsewhere.
+// Dial connects from inside of the namespace, so that 127.0.0.1 is the namespace's own and no network policy applies. The
+// address must be an IP address: names would be resolved outside of the namespace.
 func (n *Namespace) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var (
 		conn net.Conn
 		err  error
 	)
 
-	throwaway(func() {
-		// A socket belongs to the namespace its thread was in when it was made.
+	onThread(func() {
+		// A socket belongs to the namespace of the thread that creates it.
 		if err = netns.Set(n.handle); err != nil {
-			err = fmt.Errorf("error entering the network namespace: %w", err)
+			err = fmt.Errorf("failed to enter the network namespace: %w", err)
 
 			return
 		}
@@ -79,10 +79,10 @@ func (n *Namespace) Dial(ctx context.Context, network, address string) (net.Conn
 	return conn, err
 }
 
-// throwaway does something on a thread of its own, on which nothing runs afterwards: one that is locked when
-// its goroutine ends is ended by Go's runtime. All but the main thread, which stays as it is for ever, and with
-// it what /proc/<pid> shows of the process. So that one is held, and leaves it to another.
-func throwaway(do func()) {
+// onThread runs do on a thread that ends with it: Go's runtime ends a thread whose goroutine returns while it is locked to
+// it. The main thread never ends, and /proc/<pid> shows its namespace as that of the process. When the goroutine runs on the
+// main thread, it holds that thread and starts another one.
+func onThread(do func()) {
 	done := make(chan struct{})
 
 	go func() {
@@ -91,7 +91,7 @@ func throwaway(do func()) {
 		runtime.LockOSThread()
 
 		if unix.Gettid() == unix.Getpid() {
-			throwaway(do)
+			onThread(do)
 			runtime.UnlockOSThread()
 
 			return

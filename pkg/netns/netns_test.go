@@ -24,9 +24,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/kernel"
 )
 
-// TestCountersOfAnotherNamespace sends a known number of bytes from inside a namespace and reads
+// TestLinks_CountersOfAnotherNamespace sends a known number of bytes from inside a namespace and reads
 // them from outside of it.
-func TestCountersOfAnotherNamespace(t *testing.T) {
+func TestLinks_CountersOfAnotherNamespace(t *testing.T) {
 	kernel.Require(t)
 
 	// The namespace belongs to this thread, which is thrown away with the test's goroutine.
@@ -140,8 +140,8 @@ func TestCountersOfAnotherNamespace(t *testing.T) {
 	assert.NotEqual(t, own, namespace.Inode())
 }
 
-// TestDialInside reaches a listener that is bound to another namespace's loopback, and only from inside.
-func TestDialInside(t *testing.T) {
+// TestNamespace_DialsInside reaches a listener that is bound to another namespace's loopback, and only from inside.
+func TestNamespace_DialsInside(t *testing.T) {
 	kernel.Require(t)
 	runtime.LockOSThread()
 
@@ -177,9 +177,9 @@ func TestDialInside(t *testing.T) {
 	assert.ErrorIs(t, err, unix.ECONNREFUSED)
 }
 
-// TestTheProcessStaysAtHome: whichever thread the runtime takes for going into the namespace, what the kernel
+// TestNamespace_DialKeepsNamespaceOfProcess: whichever thread the runtime takes for going into the namespace, what the kernel
 // shows of the process as a whole is not changed by it.
-func TestTheProcessStaysAtHome(t *testing.T) {
+func TestNamespace_DialKeepsNamespaceOfProcess(t *testing.T) {
 	kernel.Require(t)
 
 	made := make(chan *netns.Namespace)
@@ -226,7 +226,7 @@ func TestTheProcessStaysAtHome(t *testing.T) {
 	assert.Equal(t, before, after)
 }
 
-func TestNoSuchNamespace(t *testing.T) {
+func TestOpen_NoSuchNamespace(t *testing.T) {
 	_, err := netns.Open("/proc/0/ns/net")
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -2,8 +2,7 @@
 
 //go:build linux
 
-// Package nodestat reads what a node has of the things that spegel's load comes from and shows on:
-// content blobs, disk, physical links, NFS.
+// Package nodestat reads facts of a node that relate to spegel's load: content store, disk, physical links and NFS.
 package nodestat
 
 import (
@@ -21,44 +20,44 @@ import (
 
 // Usage of a content store.
 type Usage struct {
-	// Blobs that are complete, and their size in bytes. What is still being fetched (ingest) is left out.
+	// Blobs that are complete, and their size in bytes. Downloads in progress (ingest) do not count.
 	Blobs, Bytes uint64
 }
 
-// Content is a containerd content store (plugins/content/local): blobs/<algorithm>/<digest>, written
-// elsewhere and moved there when complete, so that a file there never changes.
+// Content is a containerd content store (plugins/content/local). Its files are blobs/<algorithm>/<digest>. containerd moves
+// a file there when it is complete, so that it never changes.
 type Content struct {
 	root  string
-	known map[string]folder
+	known map[string]directory
 }
 
-// folder is what one was found to hold.
-type folder struct {
+// directory is the usage of a directory when it was last read.
+type directory struct {
 	usage    Usage
 	modified time.Time
-	// device and inode tell it from another file system's, mounted over it since.
+	// device and inode change when another file system is mounted over the directory.
 	device, inode uint64
-	// settled tells that the time of modification had passed when the folder was read: what came after
-	// has changed it.
+	// settled: a file added after the reading changes the time of modification, because that was older than its
+	// granularity.
 	settled bool
 }
 
 // NewContent returns the store at a path, which usually ends in io.containerd.content.v1.content.
-func NewContent(root string) *Content { return &Content{root: root, known: map[string]folder{}} }
+func NewContent(root string) *Content { return &Content{root: root, known: map[string]directory{}} }
 
-// Usage counts the blobs. A folder that did not change since the last time is not read again.
+// Usage counts the blobs. It does not read a directory again that did not change.
 func (c *Content) Usage() (Usage, error) {
 	algorithms, err := os.ReadDir(filepath.Join(c.root, "blobs"))
 	if err != nil {
-		return Usage{}, fmt.Errorf("error reading the content store: %w", err)
+		return Usage{}, fmt.Errorf("failed to read the content store: %w", err)
 	}
 
 	var sum Usage
 
 	for _, algorithm := range algorithms {
-		usage, err := c.folder(filepath.Join(c.root, "blobs", algorithm.Name()))
+		usage, err := c.directory(filepath.Join(c.root, "blobs", algorithm.Name()))
 		if err != nil {
-			return Usage{}, fmt.Errorf("error reading the content store: %w", err)
+			return Usage{}, fmt.Errorf("failed to read the content store: %w", err)
 		}
 
 		sum.Blobs += usage.Blobs
@@ -68,10 +67,10 @@ func (c *Content) Usage() (Usage, error) {
 	return sum, nil
 }
 
-// granularity is more than the coarsest step of file times: the kernel's tick.
+// granularity is larger than the step of file times, the kernel's tick.
 const granularity = 2 * time.Second
 
-func (c *Content) folder(path string) (Usage, error) {
+func (c *Content) directory(path string) (Usage, error) {
 	dir, err := os.Open(path)
 	if err != nil {
 		return Usage{}, err
@@ -99,14 +98,14 @@ func (c *Content) folder(path string) (Usage, error) {
 		return Usage{}, err
 	}
 
-	c.known[path] = folder{
+	c.known[path] = directory{
 		usage: usage, modified: info.ModTime(), device: device, inode: inode, settled: time.Since(info.ModTime()) > granularity,
 	}
 
 	return usage, nil
 }
 
-// count reads a folder in pieces: there may be many thousands of blobs.
+// count reads a directory in pieces, because it may have many thousands of blobs.
 func count(dir *os.File) (Usage, error) {
 	const piece = 256
 
@@ -119,7 +118,7 @@ func count(dir *os.File) (Usage, error) {
 			info, err := entry.Info()
 
 			switch {
-			case errors.Is(err, fs.ErrNotExist): // it was removed since
+			case errors.Is(err, fs.ErrNotExist): // removed after it was listed
 			case err != nil:
 				return Usage{}, err
 			case info.Mode().IsRegular():
@@ -140,11 +139,11 @@ func count(dir *os.File) (Usage, error) {
 // Disk is the usage of a file system, in bytes.
 type Disk struct {
 	Total, Used uint64
-	// Available to users: the file system may keep a part for root.
+	// Available to users. A file system may reserve a part for root.
 	Available uint64
 }
 
-// Ratio of what is used to what users may use, 0..1; df's Use%.
+// Ratio returns the used share of what users may use, 0..1, as df's Use%.
 func (d Disk) Ratio() float64 {
 	if d.Used+d.Available == 0 {
 		return 0
@@ -153,12 +152,12 @@ func (d Disk) Ratio() float64 {
 	return float64(d.Used) / float64(d.Used+d.Available)
 }
 
-// ReadDisk asks for the file system that a path is on (statfs(2)).
+// ReadDisk reads the usage of the file system at a path (statfs(2)).
 func ReadDisk(path string) (Disk, error) {
 	var stat unix.Statfs_t
 
 	if err := unix.Statfs(path, &stat); err != nil {
-		return Disk{}, fmt.Errorf("error reading the file system's usage: %w", &fs.PathError{Op: "statfs", Path: path, Err: err})
+		return Disk{}, fmt.Errorf("failed to read the usage of the file system: %w", &fs.PathError{Op: "statfs", Path: path, Err: err})
 	}
 
 	block := uint64(stat.Frsize)

@@ -11,17 +11,17 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Traffic in bytes, cumulative.
+// Traffic is the cumulative traffic of links in bytes.
 type Traffic struct {
 	TXBytes, RXBytes uint64
 }
 
-// ReadLinks adds up the counters of the physical links of the own network namespace: those that no
-// driver made out of others. A bond or VLAN is left out, what it is made of counts.
+// ReadLinks returns the summed counters of the physical links of the process's network namespace. It counts the members of
+// a bond or a VLAN and not the bond or VLAN itself.
 func ReadLinks() (Traffic, error) {
 	links, err := netlink.LinkList()
 	if err != nil {
-		return Traffic{}, fmt.Errorf("error listing the node's links: %w", err)
+		return Traffic{}, fmt.Errorf("failed to list the node's links: %w", err)
 	}
 
 	var sum Traffic
@@ -40,7 +40,8 @@ func ReadLinks() (Traffic, error) {
 	return sum, nil
 }
 
-// physical links have no IFLA_INFO_KIND, which netlink calls a device.
+// physical reports whether a link is neither loopback nor virtual. Virtual links have IFLA_INFO_KIND; netlink calls one
+// without it a device.
 func physical(link netlink.Link) bool {
 	return link.Type() == "device" && link.Attrs().Flags&net.FlagLoopback == 0
 }

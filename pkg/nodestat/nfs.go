@@ -10,36 +10,36 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// NFS is what the node's NFS mounts did, cumulative (/proc/<pid>/mountstats, net/sunrpc/stats.c).
+// NFS has the cumulative counters of the node's NFS mounts (/proc/<pid>/mountstats, net/sunrpc/stats.c).
 type NFS struct {
-	// Mounts of different file systems; bind mounts of one count once.
+	// Mounts counts file systems. Bind mounts of one file system count once.
 	Mounts int
 	// ReadBytes and WriteBytes to and from the servers.
 	ReadBytes, WriteBytes uint64
-	// Operations that were answered, and the milliseconds from request to answer of all of them together.
+	// Operations that were answered, and the sum of their times from request to answer in milliseconds.
 	Operations, RoundTripMilliseconds uint64
 }
 
-// ReadNFS reads what the mounts did that the first process sees, from the procfs mounted at a path.
+// ReadNFS reads the counters of the NFS mounts that process 1 sees, from the procfs mounted at proc.
 func ReadNFS(proc string) (NFS, error) {
 	root, err := procfs.NewFS(proc)
 	if err != nil {
-		return NFS{}, fmt.Errorf("error opening procfs: %w", err)
+		return NFS{}, fmt.Errorf("failed to open procfs at %s: %w", proc, err)
 	}
 
 	first, err := root.Proc(1)
 	if err != nil {
-		return NFS{}, fmt.Errorf("error reading the first process: %w", err)
+		return NFS{}, fmt.Errorf("failed to read process 1: %w", err)
 	}
 
 	mounts, err := first.MountStats()
 	if err != nil {
-		return NFS{}, fmt.Errorf("error reading its mountstats: %w", err)
+		return NFS{}, fmt.Errorf("failed to read the mountstats of process 1: %w", err)
 	}
 
 	infos, err := first.MountInfo()
 	if err != nil {
-		return NFS{}, fmt.Errorf("error reading its mountinfo: %w", err)
+		return NFS{}, fmt.Errorf("failed to read the mountinfo of process 1: %w", err)
 	}
 
 	devices := map[string]string{}
@@ -51,8 +51,8 @@ func ReadNFS(proc string) (NFS, error) {
 	return sumNFS(mounts, devices), nil
 }
 
-// sumNFS adds up the file systems' statistics. The kernel keeps one per file system and shows it at
-// each of its mounts, of which kubelet makes many: the device number tells which are the same.
+// sumNFS sums the counters of the file systems. The kernel keeps them for each file system and shows them for each of its
+// mounts, of which kubelet creates many. The device number identifies the file system.
 func sumNFS(mounts []*procfs.Mount, devices map[string]string) NFS {
 	var sum NFS
 

@@ -20,7 +20,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/nodestat"
 )
 
-func TestContent(t *testing.T) {
+func TestContent_CountsBlobs(t *testing.T) {
 	root := t.TempDir()
 	content := nodestat.NewContent(root)
 
@@ -62,7 +62,7 @@ func TestContent(t *testing.T) {
 	expect(nodestat.Usage{Blobs: 600, Bytes: 599 * 600 / 2})
 }
 
-func TestDiskAgreesWithDf(t *testing.T) {
+func TestReadDisk_AgreesWithDf(t *testing.T) {
 	dir := t.TempDir()
 
 	disk, err := nodestat.ReadDisk(dir)
@@ -105,7 +105,7 @@ func mount(point string, readBytes, writeBytes, reads, readMilliseconds int) str
 `, point, readBytes, writeBytes, reads, reads, readMilliseconds)
 }
 
-func TestNFS(t *testing.T) {
+func TestSumNFS_CountsFileSystemsOnce(t *testing.T) {
 	proc := t.TempDir()
 	first := filepath.Join(proc, "1")
 	require.NoError(t, os.Mkdir(first, 0o755))
@@ -126,7 +126,7 @@ func TestNFS(t *testing.T) {
 	assert.Error(t, err)
 }
 
-func TestNFSOfThisMachine(t *testing.T) {
+func TestReadNFS_OfThisMachine(t *testing.T) {
 	_, err := nodestat.ReadNFS("/proc")
 	assert.NoError(t, err)
 }
