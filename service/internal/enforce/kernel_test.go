@@ -5,6 +5,7 @@
 package enforce_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -246,6 +247,14 @@ func TestATerminatingContainerIsLetGo(t *testing.T) {
 
 	// Stopped, it cannot come to its SIGTERM, as if it were throttled to a standstill.
 	require.NoError(t, b.cmd.Process.Signal(syscall.SIGSTOP))
+
+	// Of two pending signals the kernel delivers SIGTERM first.
+	stopped := fmt.Sprintf("/proc/%d/status", b.cmd.Process.Pid)
+	require.Eventually(t, func() bool {
+		status, err := os.ReadFile(stopped)
+
+		return err == nil && strings.Contains(string(status), "State:\tT")
+	}, time.Minute, time.Millisecond)
 	require.NoError(t, b.cmd.Process.Signal(syscall.SIGTERM))
 
 	assert.Equal(t, []string{enforce.ActionRelease}, b.step(spec, time.Second))
