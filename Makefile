@@ -30,7 +30,7 @@ help: ## Show this list.
 .PHONY: build
 build: ## Build the daemon and the command line into bin/.
 	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/spegel-guard ./service
-	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/spegelguardctl ./cmd/spegelguardctl
+	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/spegelguardctl ./cmd/spegelguardctl
 
 .PHONY: deps
 deps: ## Install missing Debian packages for the VM (as root or with sudo).

@@ -8,7 +8,7 @@ package machined
 import (
 	"fmt"
 
-	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
@@ -20,7 +20,7 @@ func Dial(socket string, reconnect backoff.Config) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("unix://"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(constants.GRPCMaxMessageSize)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(talos.MaxMessageSize)),
 		// Proxies of the environment do not apply to a unix socket.
 		grpc.WithNoProxy(),
 	)

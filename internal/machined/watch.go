@@ -12,7 +12,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
 	cosiclient "github.com/cosi-project/runtime/pkg/state/protobuf/client"
-	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/metadata"
@@ -52,7 +52,7 @@ func (w Watch) Run(ctx context.Context) error {
 
 	// The library's own retry does not report the loss.
 	st := state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn), cosiclient.WithDisableWatchRetry()))
-	ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(w.Role))
+	ctx = metadata.AppendToOutgoingContext(ctx, talos.RoleMetadataKey, string(w.Role))
 
 	for {
 		err := w.follow(ctx, st)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/containerd/cgroups/v3/cgroup2"
 )
 
 // Unlimited is the quota of a cgroup without a limit.
@@ -63,11 +61,12 @@ func ParseCPUMax(text string) (CPUMax, error) {
 
 // String is what the kernel reads and prints.
 func (m CPUMax) String() string {
-	if m.QuotaUsec == Unlimited {
-		return string(cgroup2.NewCPUMax(nil, &m.PeriodUsec))
+	quota := "max"
+	if m.QuotaUsec != Unlimited {
+		quota = strconv.FormatInt(m.QuotaUsec, 10)
 	}
 
-	return string(cgroup2.NewCPUMax(&m.QuotaUsec, &m.PeriodUsec))
+	return quota + " " + strconv.FormatUint(m.PeriodUsec, 10)
 }
 
 // Validate tells whether the kernel would take the value beside a burst (cpu.max.burst), before it is

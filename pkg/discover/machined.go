@@ -14,7 +14,7 @@ import (
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
 	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
-	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -114,9 +114,9 @@ func (m *Machined) containers(ctx context.Context) ([]*machineapi.ContainerInfo,
 	}
 
 	// The least role that may call it. A client on the socket chooses its role.
-	ctx = metadata.AppendToOutgoingContext(ctx, constants.APIAuthzRoleMetadataKey, string(role.Reader))
+	ctx = metadata.AppendToOutgoingContext(ctx, talos.RoleMetadataKey, string(role.Reader))
 
-	response, err := c.Containers(ctx, &machineapi.ContainersRequest{Namespace: constants.K8sContainerdNamespace, Driver: common.ContainerDriver_CRI})
+	response, err := c.Containers(ctx, &machineapi.ContainersRequest{Namespace: talos.ContainerdNamespace, Driver: common.ContainerDriver_CRI})
 	if err != nil {
 		return nil, err
 	}

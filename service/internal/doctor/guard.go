@@ -60,6 +60,10 @@ func (d Doctor) targets(ctx context.Context) ([]Check, error) {
 
 	for target := range targets.All() {
 		checks = append(checks, d.cpuMax(target.Metadata().ID(), target.TypedSpec().Cgroup))
+
+		if check, ok := crossCheck(d.Cgroup, target.Metadata().ID(), target.TypedSpec().Cgroup); ok {
+			checks = append(checks, check)
+		}
 	}
 
 	stats, err := safe.StateListAll[*resources.TargetStats](ctx, d.State)

@@ -6,7 +6,7 @@ package auth
 import (
 	"context"
 
-	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc/metadata"
 
@@ -35,7 +35,7 @@ func (c Caller) Key() string { return c.Person.Subject + " " + c.Person.Fingerpr
 // Metadata returns the metadata that names the caller to the guard that the request is forwarded to.
 func (c Caller) Metadata() metadata.MD {
 	md := metadata.Pairs(subjectKey, c.Person.Subject, fingerprintKey, c.Person.Fingerprint, fromKey, c.Person.From)
-	md.Set(constants.APIAuthzRoleMetadataKey, c.Roles.Strings()...)
+	md.Set(talos.RoleMetadataKey, c.Roles.Strings()...)
 
 	return md
 }

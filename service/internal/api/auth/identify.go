@@ -9,7 +9,7 @@ import (
 	"encoding/hex"
 	"time"
 
-	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -82,7 +82,7 @@ func certified(ctx context.Context, info tlsInfo, from string) Caller {
 	}
 
 	md, _ := metadata.FromIncomingContext(ctx)
-	impersonated := md.Get(constants.APIAuthzRoleMetadataKey)
+	impersonated := md.Get(talos.RoleMetadataKey)
 
 	if !roles.Includes(role.Impersonator) || len(impersonated) == 0 {
 		return holder

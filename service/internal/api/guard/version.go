@@ -9,7 +9,7 @@ import (
 	"runtime"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
-	talosversion "github.com/siderolabs/talos/pkg/machinery/version"
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
@@ -34,7 +34,7 @@ func (v *VersionService) Version(context.Context, *emptypb.Empty) (*machine.Vers
 	return &machine.VersionResponse{Messages: []*machine.Version{{
 		Metadata: v.node.metadata(),
 		Version: &machine.VersionInfo{
-			Tag:       talosversion.Tag,
+			Tag:       talos.Version,
 			GoVersion: runtime.Version(),
 			Os:        runtime.GOOS,
 			Arch:      runtime.GOARCH,
