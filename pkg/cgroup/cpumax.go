@@ -5,6 +5,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -12,22 +13,24 @@ import (
 // Unlimited is the quota of a cgroup without a limit.
 const Unlimited int64 = -1
 
-// What the kernel takes (kernel/sched/core.c: tg_set_cfs_bandwidth).
+// Bounds of the kernel (kernel/sched/core.c: tg_set_cfs_bandwidth).
 const (
 	minQuotaUsec                 = 1000
 	minPeriodUsec, maxPeriodUsec = 1000, 1_000_000
+	// defaultPeriodUsec is default_cfs_period.
+	defaultPeriodUsec = 100_000
 	// max_cfs_runtime: MAX_BW (2^44-1) microseconds.
 	maxQuotaUsec = 1<<44 - 1
 )
 
-// ErrInvalid says that the kernel would refuse a cpu.max.
+// ErrInvalid is the error for a cpu.max that the kernel does not accept.
 var ErrInvalid = errors.New("cpu.max is not valid")
 
 // CPUMax is cpu.max: the time all of a cgroup's tasks together may run in each period, in microseconds.
 type CPUMax struct {
 	// QuotaUsec, or Unlimited.
 	QuotaUsec int64
-	// PeriodUsec is 100,000 unless the owner chose otherwise.
+	// PeriodUsec is 100,000 by default.
 	PeriodUsec uint64
 }
 
@@ -95,8 +98,7 @@ func (m CPUMax) Cores() float64 {
 	return float64(m.QuotaUsec) / float64(m.PeriodUsec)
 }
 
-// Cores is the limit a cpu.max sets, in cores; 0 for no limit, and for a text that is none: one that is
-// not known yet.
+// Cores returns the limit of a cpu.max in cores; 0 without a limit, and for another text.
 func Cores(text string) float64 {
 	value, err := ParseCPUMax(text)
 	if err != nil {
@@ -106,28 +108,38 @@ func Cores(text string) float64 {
 	return value.Cores()
 }
 
-// mark is what each ceiling has on top, in microseconds: 500m is 50001 of 100000. It tells the guard's
-// value from an owner's who chose the very same limit while it was in force, so that theirs is what a
-// release restores. It costs 10 parts in a million and keeps the ceiling at or above the floor.
+// mark is added to each ceiling, in microseconds: 500m is 50001 of 100000. It distinguishes the guard's value from an
+// equal owner's limit that is set while the ceiling is in force, so that a release restores the latter. It costs 10 parts
+// in a million and keeps the ceiling at or above the floor (docs/adr/0003-extra-microsecond.md).
 const mark = 1
 
-// Limit is the ceiling to write over the owner's value: max(floor, min(ceiling, owner)), with the
-// owner's period and the guard's mark. It is false when the owner's own limit is already that low: then
-// nothing is written.
-//
-// The floor never raises a limit: an owner below the floor is left alone.
+// Limit returns the ceiling over the owner's limit m: max(floor, min(ceiling, owner)) in thousandths of a core, with the
+// owner's period and the guard's mark. An owner's period in which the ceiling would be less than the smallest quota of the
+// kernel (1 ms) is replaced by the kernel's default; a release restores it. The result is false, and m, if the owner's
+// limit is as low: the floor never raises a limit.
 func (m CPUMax) Limit(ceilingMillis, floorMillis int64) (CPUMax, bool) {
 	millis := max(ceilingMillis, floorMillis)
-	limited := CPUMax{
-		QuotaUsec:  max(minQuotaUsec, millis*int64(m.PeriodUsec)/1000) + mark,
-		PeriodUsec: m.PeriodUsec,
+	period := m.PeriodUsec
+
+	if millis*int64(period)/1000 < minQuotaUsec {
+		period = max(period, defaultPeriodUsec)
 	}
 
-	if m.QuotaUsec != Unlimited && m.QuotaUsec <= limited.QuotaUsec {
+	limited := CPUMax{QuotaUsec: max(minQuotaUsec, millis*int64(period)/1000) + mark, PeriodUsec: period}
+
+	if m.QuotaUsec != Unlimited && !limited.less(m) {
 		return m, false
 	}
 
 	return limited, true
+}
+
+// less compares two limits by their share of a core.
+func (m CPUMax) less(other CPUMax) bool {
+	high, low := bits.Mul64(uint64(m.QuotaUsec), other.PeriodUsec)
+	otherHigh, otherLow := bits.Mul64(uint64(other.QuotaUsec), m.PeriodUsec)
+
+	return high < otherHigh || high == otherHigh && low < otherLow
 }
 
 // room is what there is room for of a burst under the quota.

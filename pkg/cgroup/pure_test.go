@@ -123,19 +123,27 @@ func TestLimit(t *testing.T) {
 		{"50001 100000", 500, 100, "50001 100000", false},
 		{"50002 100000", 500, 100, "50001 100000", true},
 		{"5000 100000", 10, 100, "5000 100000", false},
-		{"max 5000", 100, 100, "1001 5000", true},
+		// In a period of the owner that is too short for the ceiling, 1 ms would be more than the ceiling.
+		{"max 5000", 100, 100, "10001 100000", true},
+		{"max 1000", 500, 100, "50001 100000", true},
+		{"1500 1000", 500, 100, "50001 100000", true},
+		{"1000 1999", 500, 100, "50001 100000", true},
+		{"1000 2000", 500, 100, "1000 2000", false},
+		{"1000 1000", 1000, 100, "1000 1000", false},
 	} {
-		owner, err := cgroup.ParseCPUMax(test.owner)
-		require.NoError(t, err)
+		t.Run(test.owner, func(t *testing.T) {
+			owner, err := cgroup.ParseCPUMax(test.owner)
+			require.NoError(t, err)
 
-		limited, write := owner.Limit(test.ceiling, test.floor)
-		assert.Equal(t, test.want, limited.String(), test.owner)
-		assert.Equal(t, test.write, write, test.owner)
+			limited, write := owner.Limit(test.ceiling, test.floor)
+			assert.Equal(t, test.want, limited.String())
+			assert.Equal(t, test.write, write)
+		})
 	}
 }
 
-// TestLimitIsLeastHarm: never above the owner's value, never below the floor unless the owner is,
-// the owner's period, and always something the kernel takes.
+// TestLimitIsLeastHarm: at most the owner's limit and, but for the mark, the ceiling; at least the floor unless the owner is
+// below it; the owner's period unless it is too short; and always a value that the kernel accepts.
 func TestLimitIsLeastHarm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		owner := cgroup.CPUMax{
@@ -146,15 +154,19 @@ func TestLimitIsLeastHarm(t *testing.T) {
 
 		limited, write := owner.Limit(ceiling, floor)
 
-		require.Equal(t, owner.PeriodUsec, limited.PeriodUsec)
+		millis := max(ceiling, floor)
+		short := millis*int64(owner.PeriodUsec)/1000 < 1000
+
 		require.Equal(t, write, limited != owner)
 
 		if owner.QuotaUsec != cgroup.Unlimited {
-			require.LessOrEqual(t, limited.QuotaUsec, owner.QuotaUsec)
+			require.LessOrEqual(t, limited.Cores(), owner.Cores())
 		}
 
 		if write {
-			require.GreaterOrEqual(t, limited.QuotaUsec, max(int64(1000), floor*int64(owner.PeriodUsec)/1000))
+			require.Equal(t, limited.PeriodUsec != owner.PeriodUsec, short)
+			require.GreaterOrEqual(t, limited.QuotaUsec, max(int64(1000), floor*int64(limited.PeriodUsec)/1000))
+			require.LessOrEqual(t, limited.QuotaUsec-1, millis*int64(limited.PeriodUsec)/1000)
 		}
 
 		again, err := cgroup.ParseCPUMax(limited.String())

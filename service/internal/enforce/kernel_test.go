@@ -240,6 +240,23 @@ func TestTheOwnerMayChooseTheVeryCeiling(t *testing.T) {
 	b.noJournal()
 }
 
+// TestCeiling_ReplacesAPeriodThatIsTooShort: the smallest quota of the kernel, 1 ms, is a whole core in a period of 1 ms.
+func TestCeiling_ReplacesAPeriodThatIsTooShort(t *testing.T) {
+	for _, owner := range []string{"max 1000", "1500 1000"} {
+		t.Run(owner, func(t *testing.T) {
+			b := newBench(t)
+			b.write("cpu.max", owner)
+
+			assert.Equal(t, []string{enforce.ActionApply}, b.step(desired(), 0))
+			assert.Equal(t, "50001 100000", b.read("cpu.max"))
+
+			b.step(nil, 0)
+			assert.Equal(t, owner, b.read("cpu.max"))
+			b.noJournal()
+		})
+	}
+}
+
 // TestATerminatingContainerIsLetGo before it is killed for not having shut down in time.
 func TestATerminatingContainerIsLetGo(t *testing.T) {
 	b, spec := newBench(t), desired()
