@@ -10,6 +10,7 @@ package resources
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -22,6 +23,17 @@ import (
 
 // Namespace of all the guard's resources.
 const Namespace resource.Namespace = "spegelguard"
+
+// all has a resource of each type.
+var all = []meta.ResourceWithRD{
+	&GuardConfig{}, &Target{}, &TargetStats{}, &NodeStats{}, &RuleStatus{}, &DesiredCeiling{}, &CeilingStatus{}, &GuardAction{}, &GuardStatus{}, &Condition{},
+	&Verdict{}, &Override{},
+}
+
+// IsType reports whether the guard has resources of a type.
+func IsType(kind resource.Type) bool {
+	return slices.ContainsFunc(all, func(r meta.ResourceWithRD) bool { return r.ResourceDefinition().Type == kind })
+}
 
 // Register makes the namespace and the resource definitions known to a state.
 func Register(ctx context.Context, st state.State) error {
@@ -41,10 +53,7 @@ func Register(ctx context.Context, st state.State) error {
 		return fmt.Errorf("error registering the meta resources: %w", err)
 	}
 
-	for _, r := range []meta.ResourceWithRD{
-		&GuardConfig{}, &Target{}, &TargetStats{}, &NodeStats{}, &RuleStatus{}, &DesiredCeiling{}, &CeilingStatus{}, &GuardAction{}, &GuardStatus{}, &Condition{},
-		&Verdict{}, &Override{},
-	} {
+	for _, r := range all {
 		if err := types.Register(ctx, r); err != nil {
 			return fmt.Errorf("error registering %T: %w", r, err)
 		}

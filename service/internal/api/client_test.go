@@ -5,7 +5,9 @@
 package api_test
 
 import (
+	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -161,4 +163,28 @@ func TestServe_RefusesWrites(t *testing.T) {
 	list, err := c.COSI.List(t.Context(), resources.NewTarget("").Metadata())
 	require.NoError(t, err)
 	assert.Len(t, list.Items, 1, "none was added")
+}
+
+// TestServe_KeepsNothingOfUnknownResources: an in-memory state would keep each namespace that a request names.
+func TestServe_KeepsNothingOfUnknownResources(t *testing.T) {
+	g := apitest.New(t, apitest.Options{})
+	c := g.Client(t, role.Reader)
+
+	megabytes := func() float64 {
+		var stats runtime.MemStats
+
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+
+		return float64(stats.HeapAlloc) / 1e6
+	}
+
+	before := megabytes()
+
+	for i := range 2000 {
+		_, err := c.COSI.Get(t.Context(), resource.NewMetadata(fmt.Sprintf("invented-%d", i), resources.GuardStatusType, "spegel", resource.VersionUndefined))
+		require.True(t, state.IsNotFoundError(err), "%v", err)
+	}
+
+	assert.Less(t, megabytes()-before, 5.0)
 }

@@ -25,7 +25,7 @@ import (
 type server struct {
 	identities  *identity.Store
 	logger      *zap.Logger
-	watches     limits.Watches
+	streams     limits.Streams
 	router      *forward.Router
 	sendTimeout time.Duration
 }
@@ -52,14 +52,12 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 		return err
 	}
 
-	if info.IsServerStream {
-		end, err := s.watches.Begin(caller.Key())
-		if err != nil {
-			return err
-		}
-
-		defer end()
+	end, err := s.streams.Begin(caller.Key())
+	if err != nil {
+		return err
 	}
+
+	defer end()
 
 	cut := func() {
 		if auth.Cut(ctx) {

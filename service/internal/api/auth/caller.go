@@ -6,9 +6,10 @@ package auth
 import (
 	"context"
 
-	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )

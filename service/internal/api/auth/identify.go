@@ -9,12 +9,13 @@ import (
 	"encoding/hex"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"

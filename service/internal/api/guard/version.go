@@ -9,8 +9,9 @@ import (
 	"runtime"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
-	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 )
 
 // VersionService implements the one call of Talos' machine API that talosctl makes before any other.

@@ -25,17 +25,17 @@ const (
 	// handshakeTimeout is for TLS and the HTTP/2 preface together.
 	handshakeTimeout = 5 * time.Second
 
-	// maxWatches is the number of open streams.
-	maxWatches = 1500
-	// MaxWatchesPerClient lets a client follow all events of 100 nodes through one endpoint: client.Node.Events has six
+	// maxStreams is the number of open streams: requests and watches.
+	maxStreams = 1500
+	// MaxStreamsPerClient lets a client follow all events of 100 nodes through one endpoint: client.Node.Events has six
 	// streams for each.
-	MaxWatchesPerClient = 640
+	MaxStreamsPerClient = 640
 )
 
 // Bounds of one connection.
 const (
 	// MaxStreams lets one connection carry all the streams of a client.
-	MaxStreams = MaxWatchesPerClient
+	MaxStreams = MaxStreamsPerClient
 	// MaxRequest is in bytes: a request has a few names. Its metadata may name the nodes of a whole fleet.
 	MaxRequest  = 8 << 10
 	maxMetadata = 64 << 10

@@ -247,8 +247,8 @@ func oversized(t *testing.T, c *child) {
 	assert.Error(t, err)
 }
 
-// TestWatches_BoundOneClient: what is too much is refused, and what it has goes on.
-func TestWatches_BoundOneClient(t *testing.T) {
+// TestStreams_BoundOneClient: what is too much is refused, and what it has goes on.
+func TestStreams_BoundOneClient(t *testing.T) {
 	g := apitest.New(t, apitest.Options{})
 	cfg, err := g.PKI.ClientTLS("greedy", role.Reader)
 	require.NoError(t, err)
@@ -272,7 +272,7 @@ func TestWatches_BoundOneClient(t *testing.T) {
 		}
 	}
 
-	assert.Equal(t, limits.MaxWatchesPerClient, open)
+	assert.Equal(t, limits.MaxStreamsPerClient, open)
 
 	// Others are served.
 	_, err = g.Client(t, role.Reader).Version(t.Context())

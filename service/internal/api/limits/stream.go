@@ -25,27 +25,59 @@ const (
 // ErrTooSlow ends a stream of which changes were lost, because more came than are buffered.
 var ErrTooSlow = status.Error(codes.ResourceExhausted, "changes were lost because the client reads too slowly")
 
-// Stream is a stream whose connection is closed when the client does not read: what gRPC has buffered for a stream is
-// kept as long as the connection, even after the stream has ended.
+// receiveTimeout is how long a client may take to send its request. Until then the guard holds the part that has arrived.
+const receiveTimeout = 10 * time.Second
+
+// Stream is a stream whose request must arrive in time and be one that CheckRequest accepts, and whose connection is closed
+// when the client does not read: what gRPC has buffered for a stream is kept as long as the connection, even after the
+// stream has ended.
 type Stream struct {
 	grpc.ServerStream
 
-	timeout time.Duration
-	cut     func()
+	timeout  time.Duration
+	cut      func()
+	received bool
 }
 
 // NewStream returns the stream with a timeout for each message; 0 is the default. Cut closes the connection.
-func NewStream(stream grpc.ServerStream, timeout time.Duration, forwarded bool, cut func()) Stream {
+func NewStream(stream grpc.ServerStream, timeout time.Duration, forwarded bool, cut func()) *Stream {
 	timeout = cmp.Or(timeout, sendTimeout)
 	if forwarded {
 		timeout *= forwardedFactor
 	}
 
-	return Stream{ServerStream: stream, timeout: timeout, cut: cut}
+	return &Stream{ServerStream: stream, timeout: timeout, cut: cut}
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *Stream) RecvMsg(message any) error {
+	if s.received {
+		return s.ServerStream.RecvMsg(message)
+	}
+
+	s.received = true
+	arrived := make(chan error, 1)
+
+	// The handler's return ends the stream, and with it this goroutine.
+	go func() { arrived <- s.ServerStream.RecvMsg(message) }()
+
+	timer := time.NewTimer(receiveTimeout)
+	defer timer.Stop()
+
+	select {
+	case err := <-arrived:
+		if err != nil {
+			return err
+		}
+
+		return CheckRequest(message)
+	case <-timer.C:
+		return status.Errorf(codes.DeadlineExceeded, "the request did not arrive within %s", receiveTimeout)
+	}
 }
 
 // SendMsg implements grpc.ServerStream.
-func (s Stream) SendMsg(message any) error {
+func (s *Stream) SendMsg(message any) error {
 	// COSI's server would send the loss as an event, and leave a stream open on which nothing follows.
 	if response, ok := message.(*v1alpha1.WatchResponse); ok && slices.ContainsFunc(response.GetEvent(), isLoss) {
 		return ErrTooSlow
