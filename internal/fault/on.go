@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	wanted, countdown = parse(os.Getenv(Env))
-	left              atomic.Int64
+	enabled, countdown = parse(os.Getenv(Env))
+	left               atomic.Int64
 )
 
 func init() { left.Store(countdown) }
@@ -28,7 +28,7 @@ func parse(text string) (string, int64) {
 
 // Point ends the process as kill -9 would, when this is the point it was told to end at.
 func Point(name string) {
-	if name != wanted || left.Add(-1) >= 0 {
+	if name != enabled || left.Add(-1) >= 0 {
 		return
 	}
 

@@ -8,10 +8,11 @@ package machined
 import (
 	"fmt"
 
-	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 )
 
 // Dial returns a connection that connects at its first use, and again after a loss with the back-off. The socket has no TLS:

@@ -12,10 +12,11 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
 	cosiclient "github.com/cosi-project/runtime/pkg/state/protobuf/client"
-	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 )
 
 // watchRetry is the default of Watch.Retry.

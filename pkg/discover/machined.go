@@ -14,10 +14,11 @@ import (
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
 	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
-	"github.com/spegel-guard/spegel-guard/internal/talos"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/spegel-guard/spegel-guard/internal/talos"
 
 	"github.com/spegel-guard/spegel-guard/internal/machined"
 )

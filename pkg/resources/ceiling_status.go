@@ -40,7 +40,7 @@ const (
 	// CeilingYielded: somebody else changed cpu.max; their value is in force until the back-off is over,
 	// or with conflict: yield until the hold is.
 	CeilingYielded = "yielded"
-	// CeilingTerminating: the container ends, and is let go.
+	// CeilingTerminating: the container ends, and the ceiling is released.
 	CeilingTerminating = "terminating"
 	// CeilingFailed: writing failed; LastError says why.
 	CeilingFailed = "failed"

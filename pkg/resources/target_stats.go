@@ -86,7 +86,7 @@ type TargetStatsSpec struct {
 	Application        ApplicationStats `yaml:"application" protobuf:"20"`
 }
 
-// ApplicationStats is what the target's program says of itself at /metrics, which is read less often than the rest.
+// ApplicationStats has the application metrics, which are read less often than the rest.
 type ApplicationStats struct {
 	// Clock is when, on CLOCK_BOOTTIME.
 	Clock time.Duration `yaml:"clock" protobuf:"1"`

@@ -63,7 +63,7 @@ func (p *Plant) Run(step time.Duration, demand, quota float64) policy.Sample {
 	return *s
 }
 
-// Loop closes the loop: each step's quota is what the engine wanted after the one before.
+// Loop closes the loop: each step has the quota that the engine decided in the one before.
 type Loop struct {
 	Plant  Plant
 	Engine *policy.Engine

@@ -34,7 +34,7 @@ func (c *ceilings) get(target enforce.Target) (*enforce.Ceiling, []enforce.Actio
 			return known, nil
 		}
 
-		actions = c.abandon(known, "the container was replaced")
+		actions = c.end(known, "the container was replaced")
 	}
 
 	created := enforce.New(c.node, target)
@@ -52,14 +52,14 @@ func (c *ceilings) get(target enforce.Target) (*enforce.Ceiling, []enforce.Actio
 // remove releases the ceiling of a target that is gone. Its container ended and took the cgroup with it, or only its
 // first process did.
 func (c *ceilings) remove(id resource.ID) []enforce.Action {
-	actions := c.abandon(c.byTarget[id], "the target is gone")
+	actions := c.end(c.byTarget[id], "the target is gone")
 	delete(c.byTarget, id)
 
 	return actions
 }
 
-// abandon releases a ceiling for good. One that cannot be released now is orphaned and tried again.
-func (c *ceilings) abandon(ceiling *enforce.Ceiling, reason string) []enforce.Action {
+// end releases a ceiling for good. One that cannot be released now is orphaned and tried again.
+func (c *ceilings) end(ceiling *enforce.Ceiling, reason string) []enforce.Action {
 	actions := ceiling.Release(enforce.ActionRelease, reason, boottime.Now())
 
 	if ceiling.InForce() {

@@ -66,7 +66,7 @@ func (d *decider) decide(
 		sample := policySample(stats, ceiling.owner, overrides)
 		d.history.Add(id, stats.ContainerID, sample)
 
-		if d.recorder.Wanted() {
+		if d.recorder.Enabled() {
 			d.recorder.Record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.policy.Mode, id))
 		}
 

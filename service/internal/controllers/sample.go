@@ -91,11 +91,11 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 		return fmt.Errorf("failed to list targets: %w", err)
 	}
 
-	wanted := map[string]bool{}
+	present := map[string]bool{}
 
 	for target := range targets.All() {
 		id := target.Metadata().ID()
-		wanted[id] = true
+		present[id] = true
 
 		if s, ok := c.samplers[id]; ok {
 			if sameContainer(s.Target(), *target.TypedSpec()) {
@@ -113,7 +113,7 @@ func (c *SampleController) sync(ctx context.Context, r controller.Runtime) error
 	}
 
 	for id := range c.fed {
-		if wanted[id] {
+		if present[id] {
 			continue
 		}
 

@@ -56,7 +56,7 @@ func (w *watch) run(ctx context.Context, source EventSource, wake func()) {
 	}
 }
 
-// mostEvents are remembered one by one; nobody looked at so many for a while.
+// mostEvents is how many events are kept until the next read.
 const mostEvents = 256
 
 func (w *watch) add(pod eventPod) {

@@ -95,7 +95,7 @@ func (c *Ceiling) Err() error { return c.err }
 // InForce reports whether there is a ceiling, or another change to be restored.
 func (c *Ceiling) InForce() bool { return c.journal != nil }
 
-// Reconcile moves cpu.max towards the desired ceiling. nil is a desired ceiling that is not known yet: nothing new is
+// Reconcile moves cpu.max towards the desired ceiling. nil: none was decided yet. Nothing new is
 // written, and an adopted ceiling waits for it until its grace is over.
 func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) []Action {
 	if c.dir == nil {

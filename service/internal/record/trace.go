@@ -47,12 +47,12 @@ func (t *Trace) Close() {
 	}
 }
 
-// Wanted reports whether Record writes samples.
-func (t *Trace) Wanted() bool { return t.config.Path != "" && !t.failed }
+// Enabled reports whether Record writes samples.
+func (t *Trace) Enabled() bool { return t.config.Path != "" && !t.failed }
 
-// Record writes a sample if Wanted.
+// Record writes a sample if Enabled.
 func (t *Trace) Record(sample *trace.Sample, logger *zap.Logger) {
-	if !t.Wanted() {
+	if !t.Enabled() {
 		return
 	}
 

@@ -132,7 +132,7 @@ func TestTrace_WritesToRegularFilesOnly(t *testing.T) {
 			r.Configure(config.Trace{Path: path, Limit: config.MustAmount("64Ki")}, trace.Header{Version: trace.Version})
 			r.Record(recorded(1), zap.New(core))
 
-			assert.False(t, r.Wanted(), "recording stops")
+			assert.False(t, r.Enabled(), "recording stops")
 			require.Equal(t, 1, logs.Len())
 			assert.Equal(t, path, logs.All()[0].ContextMap()["path"])
 		})
