@@ -22,8 +22,12 @@ const (
 	MaxBody = 4 << 20
 	// MaxLine is the longest line, in bytes.
 	MaxLine = 16 << 10
-	// MaxSeries is the largest number of series that are kept.
-	MaxSeries = 4096
+	// MaxSeries is the largest number of series that are parsed. Spegel has a few for each registry.
+	MaxSeries = 1024
+	// MaxSeriesLine is the longest line of such a series, in bytes, and MaxLabels the largest number of its labels: a parser
+	// compares each label with all others of its line.
+	MaxSeriesLine = 1 << 10
+	MaxLabels     = 12
 	// Timeout of one answer, from the connection to its last byte.
 	Timeout = 3 * time.Second
 )
@@ -32,6 +36,7 @@ const (
 var (
 	ErrTooLarge  = fmt.Errorf("the answer is larger than %d bytes", MaxBody)
 	ErrLongLine  = fmt.Errorf("the answer has a line longer than %d bytes", MaxLine)
+	ErrLabels    = fmt.Errorf("the answer has a series of interest with more than %d labels or %d bytes", MaxLabels, MaxSeriesLine)
 	ErrTooMany   = fmt.Errorf("the answer has more than %d series of interest", MaxSeries)
 	ErrNoMetrics = errors.New("the answer is not in Prometheus' text format")
 	ErrTimeout   = fmt.Errorf("no complete answer within %s", Timeout)

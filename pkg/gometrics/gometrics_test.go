@@ -196,3 +196,45 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestParse_AcceptsBlanksAroundSamples(t *testing.T) {
+	metrics, err := gometrics.Parse(strings.NewReader("  go_goroutines 87 \t\n\tgo_memstats_alloc_bytes_total 5 \n"))
+	require.NoError(t, err)
+	assert.Equal(t, gometrics.Value{Number: 87}, metrics.Goroutines)
+	assert.Equal(t, gometrics.Value{Number: 5}, metrics.AllocBytes)
+}
+
+// TestParse_BoundsSeries: 4 MB of legal series with thousands of labels each must not cost more than an ordinary answer.
+func TestParse_BoundsSeries(t *testing.T) {
+	labels := func(count int) string {
+		pairs := make([]string, count)
+		for i := range pairs {
+			pairs[i] = fmt.Sprintf("a%d=\"\"", i)
+		}
+
+		return "spegel_mirror_requests_total{" + strings.Join(pairs, ",") + "} 1\n"
+	}
+
+	for name, test := range map[string]struct {
+		body string
+		want error
+	}{
+		"labels":           {strings.Repeat(labels(1500), 250), gometrics.ErrLabels},
+		"as many as legal": {strings.Repeat(labels(gometrics.MaxLabels), gometrics.MaxSeries), nil},
+		"one label more":   {labels(gometrics.MaxLabels + 1), gometrics.ErrLabels},
+		"one series more":  {strings.Repeat("go_goroutines 1\n", gometrics.MaxSeries+1), gometrics.ErrTooMany},
+		"long value":       {`spegel_mirror_requests_total{a="` + strings.Repeat("x", 1000) + "\"} 1\n", gometrics.ErrLabels},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+
+			runtime.ReadMemStats(&before)
+
+			_, err := gometrics.Parse(strings.NewReader(test.body))
+
+			runtime.ReadMemStats(&after)
+			assert.ErrorIs(t, err, test.want)
+			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
+		})
+	}
+}

@@ -115,6 +115,9 @@ func filter(body io.Reader) (selected []byte, lines int, err error) {
 			return nil, lines, ErrTooLarge
 		}
 
+		// Blanks around a sample are legal, but the parser expects a timestamp after the last one.
+		line = bytes.Trim(line, " \t")
+
 		name := line
 		if end := bytes.IndexAny(line, "{ \t"); end >= 0 {
 			name = line[:end]
@@ -122,6 +125,10 @@ func filter(body io.Reader) (selected []byte, lines int, err error) {
 
 		if !isRead(name) {
 			continue
+		}
+
+		if len(line) > MaxSeriesLine || bytes.Count(line, []byte("=")) > MaxLabels {
+			return nil, lines, ErrLabels
 		}
 
 		if kept++; kept > MaxSeries {

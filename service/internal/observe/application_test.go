@@ -5,6 +5,7 @@
 package observe
 
 import (
+	"context"
 	"net"
 	"net/http/httptest"
 	"strconv"
@@ -70,7 +71,7 @@ func TestScraper_SurvivesHostileAnswers(t *testing.T) {
 			port, err := strconv.ParseUint(text, 10, 16)
 			require.NoError(t, err)
 
-			s := startScraper((&net.Dialer{}).DialContext, config.Metrics{
+			s := startScraper(&sharedNamespace{Namespace: loopback{}}, config.Metrics{
 				Port: config.Port{Number: uint16(port)}, Path: "/metrics", Interval: config.Duration{Duration: 100 * time.Millisecond},
 			})
 
@@ -87,3 +88,13 @@ func TestScraper_SurvivesHostileAnswers(t *testing.T) {
 		})
 	}
 }
+
+// loopback is the namespace of the test.
+type loopback struct{ net.Dialer }
+
+func (l loopback) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return l.DialContext(ctx, network, address)
+}
+
+func (loopback) Links() (LinksReader, error) { return nil, nil }
+func (loopback) Close()                      {}

@@ -36,7 +36,7 @@ type Sampler struct {
 	target resources.TargetSpec
 
 	cgroup    cgroupSampler
-	namespace Namespace
+	namespace *sharedNamespace
 	links     LinksReader
 	rates     linksSampler
 
@@ -87,6 +87,10 @@ func (s *Sampler) sampleLinks() {
 		s.openNamespace()
 	}
 
+	if s.namespace != nil && s.links == nil && !s.target.HostNetwork {
+		s.openLinks()
+	}
+
 	if s.links == nil {
 		unavailableLinks(&s.stats, s.networkError)
 
@@ -95,8 +99,9 @@ func (s *Sampler) sampleLinks() {
 
 	counters, err := s.links.Counters()
 	if err != nil {
-		// A socket that failed may not recover: the next sample opens a new one.
-		s.closeNamespace()
+		// A socket that failed may not recover: the next sample opens a new one. The application metrics go on.
+		s.links.Close()
+		s.links = nil
 		unavailableLinks(&s.stats, err.Error())
 
 		return
@@ -125,13 +130,12 @@ func (s *Sampler) Scrape(metrics config.Metrics) {
 
 	if s.scraper != nil {
 		s.scraper.stop()
-		s.scraper = nil
 	}
 
-	s.metrics = metrics
+	s.metrics, s.scraper = metrics, nil
 
 	if s.namespace != nil && metrics.Port.Number != 0 {
-		s.scraper = startScraper(s.namespace.Dial, metrics)
+		s.scraper = startScraper(s.namespace, metrics)
 	}
 }
 
@@ -146,16 +150,21 @@ func (s *Sampler) openNamespace() {
 
 	if s.target.HostNetwork {
 		s.networkError = "the pod uses the node's network: its traffic cannot be separated from the node's"
-	} else if s.links, err = namespace.Links(); err != nil {
-		namespace.Close()
+	}
 
-		s.links, s.networkError = nil, err.Error()
+	s.namespace = &sharedNamespace{Namespace: namespace}
+	s.Scrape(s.metrics)
+}
+
+func (s *Sampler) openLinks() {
+	links, err := s.namespace.Links()
+	if err != nil {
+		s.networkError = err.Error()
 
 		return
 	}
 
-	s.namespace = namespace
-	s.Scrape(s.metrics)
+	s.links = links
 }
 
 func (s *Sampler) closeNamespace() {

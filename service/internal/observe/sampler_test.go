@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -274,4 +275,48 @@ func TestSampler_SteadySampleAllocatesNothing(t *testing.T) {
 		c.run()
 		s.Sample(at)
 	}))
+}
+
+// TestSampler_KeepsApplicationMetricsOverAFailedDump: an error of netlink costs the traffic of one sample.
+func TestSampler_KeepsApplicationMetricsOverAFailedDump(t *testing.T) {
+	c := &container{errors: map[string]error{}}
+	s := NewSampler(c.source(), resources.TargetSpec{ContainerID: "c1"}, config.Metrics{
+		Port: config.Port{Number: 9090}, Path: "/metrics", Interval: config.Duration{Duration: time.Hour},
+	})
+	t.Cleanup(s.Close)
+
+	s.Sample(time.Second)
+
+	scraper := s.scraper
+	require.NotNil(t, scraper)
+
+	c.errors["counters"] = errors.New("dump interrupted")
+	c.run()
+	s.Sample(2 * time.Second)
+	assert.Equal(t, resources.Unavailable("dump interrupted"), s.Stats().TXBytesPerSecond)
+	assert.Same(t, scraper, s.scraper)
+
+	delete(c.errors, "counters")
+	c.run()
+	s.Sample(3 * time.Second)
+	assert.InDelta(t, 1.4e6, s.Stats().TXBytesPerSecond.Value, 1)
+	assert.Same(t, scraper, s.scraper)
+}
+
+// TestSharedNamespace_ClosesAfterItsUsers: a request that hangs delays neither the close of the sampler nor the next sample.
+func TestSharedNamespace_ClosesAfterItsUsers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &container{}
+		namespace := &sharedNamespace{Namespace: containerNamespace{c}}
+		ended := make(chan struct{})
+
+		namespace.use(func() { <-ended })
+		namespace.Close()
+		synctest.Wait()
+		assert.Zero(t, c.closed)
+
+		close(ended)
+		synctest.Wait()
+		assert.Equal(t, 1, c.closed)
+	})
 }

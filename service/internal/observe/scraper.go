@@ -16,27 +16,24 @@ import (
 // scraper asks a target for its application metrics beside the samples: an answer may take long.
 type scraper struct {
 	cancel context.CancelFunc
-	done   chan struct{}
 
 	mu    sync.Mutex
 	stats resources.ApplicationStats
 }
 
-func startScraper(dial gometrics.Dial, metrics config.Metrics) *scraper {
+// startScraper starts a scraper, which uses the namespace until it has ended.
+func startScraper(namespace *sharedNamespace, metrics config.Metrics) *scraper {
 	ctx, cancel := context.WithCancel(context.Background())
 
-	s := &scraper{cancel: cancel, done: make(chan struct{}), stats: unavailableApplication("no answer yet")}
+	s := &scraper{cancel: cancel, stats: unavailableApplication("no answer yet")}
 
-	go s.run(ctx, gometrics.NewClient(dial, int(metrics.Port.Number)), metrics)
+	namespace.use(func() { s.run(ctx, gometrics.NewClient(namespace.Dial, int(metrics.Port.Number)), metrics) })
 
 	return s
 }
 
-// stop cancels a request and asks no more.
-func (s *scraper) stop() {
-	s.cancel()
-	<-s.done
-}
+// stop cancels a request and asks no more. It does not wait for the end: the samples go on.
+func (s *scraper) stop() { s.cancel() }
 
 // latest is the newest answer. It never waits for one.
 func (s *scraper) latest() resources.ApplicationStats {
@@ -47,7 +44,6 @@ func (s *scraper) latest() resources.ApplicationStats {
 }
 
 func (s *scraper) run(ctx context.Context, client *gometrics.Client, metrics config.Metrics) {
-	defer close(s.done)
 	defer client.Close()
 
 	ticker := time.NewTicker(metrics.Interval.Duration)
