@@ -21,6 +21,9 @@ import (
 // timeout of one call of a source.
 const timeout = 5 * time.Second
 
+// maxAnswer is the largest answer of a runtime in bytes, as in kubelet and containerd: a list of pods has their annotations.
+const maxAnswer = 16 << 20
+
 // reconnect: the default back-off of gRPC grows to two minutes. A runtime that is up again is used earlier.
 var reconnect = backoff.Config{BaseDelay: 500 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second}
 
@@ -60,6 +63,7 @@ func (c *CRI) client() (runtimeapi.RuntimeServiceClient, error) {
 		conn, err := grpc.NewClient("unix://"+c.socket,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect}),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		)
 		if err != nil {
 			return nil, err
@@ -192,6 +196,10 @@ func (c *CRI) findInSandbox(
 
 		if err != nil {
 			return nil, c.unreachable(err)
+		}
+
+		if response.GetStatus().GetState() == runtimeapi.ContainerState_CONTAINER_EXITED {
+			continue // it ended between the two calls
 		}
 
 		pid, err := pidOf(response)

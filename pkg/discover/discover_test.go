@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,13 +33,17 @@ type runtime struct {
 	startedAt int64
 	// failing is what the status of a container answers.
 	failing error
+	// ended are ids of containers that have exited and whose status has no process.
+	ended map[string]bool
+	// annotation of each pod.
+	annotation string
 }
 
 func (r *runtime) ListPodSandbox(_ context.Context, req *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
 	r.filter = req.GetFilter()
 
 	return &runtimeapi.ListPodSandboxResponse{Items: []*runtimeapi.PodSandbox{
-		{Id: "s1", Metadata: &runtimeapi.PodSandboxMetadata{Name: "spegel-a", Namespace: "spegel", Uid: "u1"}},
+		{Id: "s1", Metadata: &runtimeapi.PodSandboxMetadata{Name: "spegel-a", Namespace: "spegel", Uid: "u1"}, Annotations: map[string]string{"a": r.annotation}},
 		{Id: "s2", Metadata: &runtimeapi.PodSandboxMetadata{Name: "spegel-b", Namespace: "other", Uid: "u2"}},
 	}}, nil
 }
@@ -52,9 +57,15 @@ func (r *runtime) ListContainers(_ context.Context, req *runtimeapi.ListContaine
 	}}, nil
 }
 
-func (r *runtime) ContainerStatus(context.Context, *runtimeapi.ContainerStatusRequest) (*runtimeapi.ContainerStatusResponse, error) {
+func (r *runtime) ContainerStatus(_ context.Context, req *runtimeapi.ContainerStatusRequest) (*runtimeapi.ContainerStatusResponse, error) {
 	if r.failing != nil {
 		return nil, r.failing
+	}
+
+	if r.ended[req.GetContainerId()] {
+		return &runtimeapi.ContainerStatusResponse{
+			Status: &runtimeapi.ContainerStatus{State: runtimeapi.ContainerState_CONTAINER_EXITED}, Info: map[string]string{"info": "{}"},
+		}, nil
 	}
 
 	return &runtimeapi.ContainerStatusResponse{
@@ -258,4 +269,25 @@ func TestFind_TakesFirstAnswer(t *testing.T) {
 	found = answer.Containers
 	assert.Error(t, err)
 	assert.Empty(t, found)
+}
+
+// TestCRI_ReadsLargeLists: a list of pods has their annotations, and each may have 256 KiB of them.
+func TestCRI_ReadsLargeLists(t *testing.T) {
+	cri := discover.NewCRI(serve(t, &runtime{info: `{"pid": 42}`, annotation: strings.Repeat("x", 15<<20)}))
+	defer cri.Close()
+
+	answer, err := cri.Find(t.Context(), selector())
+	require.NoError(t, err)
+	assert.Len(t, answer.Containers, 2)
+}
+
+// TestCRI_ExitedContainerCostsItself: a container that exits between the list and its status has a status without a process.
+func TestCRI_ExitedContainerCostsItself(t *testing.T) {
+	cri := discover.NewCRI(serve(t, &runtime{info: `{"pid": 42}`, ended: map[string]bool{"s1-main": true}}))
+	defer cri.Close()
+
+	answer, err := cri.Find(t.Context(), selector())
+	require.NoError(t, err)
+	require.Len(t, answer.Containers, 1)
+	assert.Equal(t, "s2-main", answer.Containers[0].ID)
 }
