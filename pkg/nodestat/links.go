@@ -5,6 +5,7 @@
 package nodestat
 
 import (
+	"errors"
 	"fmt"
 	"net"
 
@@ -19,7 +20,7 @@ type Traffic struct {
 // ReadLinks returns the summed counters of the physical links of the process's network namespace. It counts the members of
 // a bond or a VLAN and not the bond or VLAN itself.
 func ReadLinks() (Traffic, error) {
-	links, err := netlink.LinkList()
+	links, err := listLinks(netlink.LinkList)
 	if err != nil {
 		return Traffic{}, fmt.Errorf("failed to list the node's links: %w", err)
 	}
@@ -38,6 +39,19 @@ func ReadLinks() (Traffic, error) {
 	}
 
 	return sum, nil
+}
+
+// maxDumps is how often a dump is repeated that the kernel marks as interrupted (NLM_F_DUMP_INTR): links came or went during
+// it, so that some may be missing.
+const maxDumps = 10
+
+func listLinks(list func() ([]netlink.Link, error)) ([]netlink.Link, error) {
+	for dumps := 1; ; dumps++ {
+		links, err := list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) || dumps == maxDumps {
+			return links, err
+		}
+	}
 }
 
 // physical reports whether a link is neither loopback nor virtual. Virtual links have IFLA_INFO_KIND; netlink calls one
