@@ -164,8 +164,9 @@ func newEngine(
 		logger.Error("failed to load the saved decisions, starting without them", zap.String("mode", string(loaded.Mode)), zap.Error(err))
 	}
 
+	leases := &enforce.Leases{}
 	ceilings := &controllers.CeilingController{
-		Host: node, Node: ceilingNode, Lock: lock, Adopted: adopted, Initial: loaded.Config, Active: active, Log: serving.node.Actions,
+		Host: node, Node: ceilingNode, Lock: lock, Adopted: adopted, Initial: loaded.Config, Leases: leases, Active: active, Log: serving.node.Actions,
 		Reaction: serving.metrics.Reaction,
 	}
 
@@ -189,7 +190,7 @@ func newEngine(
 		&controllers.NodeController{Host: node, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
 			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, adopted, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
-			Active: active,
+			Leases: leases, Active: active,
 		},
 		ceilings,
 	} {

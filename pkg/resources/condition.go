@@ -56,6 +56,8 @@ const (
 	ReasonNoController = "NoCPUController"
 	ReasonThreaded     = "Threaded"
 	ReasonFrozen       = "Frozen"
+	// ReasonNoDecisions: nothing decides on a target, so that its ceiling was released.
+	ReasonNoDecisions = "NoDecisions"
 	// ReasonNoLock: another guard runs on the node.
 	ReasonNoLock = "Locked"
 	// ReasonNoCertificate: there are no certificates, or the newest could not be loaded.
@@ -90,6 +92,7 @@ var fixes = map[string]string{
 	ReasonNoController:  "enable the cpu controller in cgroup.subtree_control of all parents; grep cpu /proc/cgroups shows if cgroup v1 has it",
 	ReasonThreaded:      "set mode: observe; a threaded cgroup gets no ceiling of its own",
 	ReasonFrozen:        "thaw the container; its ceiling is applied then",
+	ReasonNoDecisions:   "restart the service, and report it with spegelguardctl support",
 	ReasonNoLock:        "stop the other guard on the node",
 	ReasonNoCertificate: "check that machined responds (check machined), or that the files of the tls section exist",
 	ReasonNotServed:     "free the address (ss -ltnp shows who listens on it), or make the directory of the socket writable",

@@ -38,6 +38,8 @@ type CeilingController struct {
 	Adopted enforce.Adopted
 	// Initial configuration, until the active one is read.
 	Initial config.Config
+	// Leases has the time of the newest decision on each target; nil never releases for want of one.
+	Leases *enforce.Leases
 	// Active is the configuration in force.
 	Active *config.Active
 	// Evidence is where evidence is kept; nil captures none.
@@ -119,6 +121,7 @@ func (c *CeilingController) begin() {
 		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphaned: c.Adopted.Ceilings},
 		evidence:  evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}},
 		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
+		leases:    c.Leases,
 		reactions: reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}},
 	}
 }
@@ -154,6 +157,8 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 	actions := actionSpecs(c.Adopted.Actions, c.config.Mode, "")
 	c.Adopted.Actions = nil
 
+	c.enforcer.stale = nil
+
 	for id, target := range c.inputs.targets {
 		done, err := c.enforcer.follow(ctx, r, id, target, desiredCeiling(c.inputs.desired[id]), c.config.Config)
 		if err != nil {
@@ -174,7 +179,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return err
 	}
 
-	reason, message := enforcementReason(c.enforcer.ceilings.err(), c.config.Mode)
+	reason, message := enforcementReason(errors.Join(c.enforcer.ceilings.err(), c.enforcer.stale), c.config.Mode)
 
 	return c.condition.publish(ctx, r, logger, reason, message)
 }

@@ -324,3 +324,27 @@ func TestWireTexts_AreThoseOfEnforce(t *testing.T) {
 		t.Run(pair[0], func(t *testing.T) { assert.Equal(t, pair[0], pair[1]) })
 	}
 }
+
+// TestCeilingController_ReleasesWithoutDecisions: nothing else ends a ceiling while the policy or the sampling is stuck.
+func TestCeilingController_ReleasesWithoutDecisions(t *testing.T) {
+	leases := &enforce.Leases{}
+	e := newEnforcing(t, enforceDoc, enforcetest.Unlimited, func(e *enforcing) { e.c.Leases = leases })
+
+	leases.Renew(targetID, boottime.Now())
+	e.desire(500, "SpegelHighCPU", "cpu 1803m")
+	e.status(resources.CeilingApplied)
+
+	leases.Renew(targetID, boottime.Now()-minLease+50*time.Millisecond)
+	assert.Equal(t, atCeiling, e.cgroup.CPUMax())
+
+	condition := e.condition(resources.ReasonNoDecisions)
+	assert.Contains(t, condition.Message, targetID)
+	e.gone(resources.NewCeilingStatus(targetID))
+	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
+
+	// The desired ceiling is the same when decisions go on.
+	leases.Renew(targetID, boottime.Now())
+	e.status(resources.CeilingApplied)
+	e.condition(resources.ReasonOK)
+	assert.Equal(t, atCeiling, e.cgroup.CPUMax())
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
@@ -25,6 +26,7 @@ type decider struct {
 	state   persist.File[persist.Workload]
 	seed    uint64
 	history *record.History
+	leases  *enforce.Leases
 
 	policy    policy.Config
 	settings  decide.Settings
@@ -85,6 +87,9 @@ func (d *decider) decide(
 	}
 
 	urgent, status, err = w.publish(ctx, r, id, &d.settings, d.policy.Mode)
+	if err == nil {
+		d.leases.Renew(id, stats.Clock)
+	}
 
 	// After it is published: a ceiling does not wait for the log.
 	if w.unlogged {

@@ -37,6 +37,8 @@ func enforcementReason(err error, mode config.Mode) (reason, message string) {
 	switch {
 	case err == nil, mode == config.ModeObserve:
 		return resources.ReasonOK, ""
+	case errors.Is(err, errStale):
+		return resources.ReasonNoDecisions, err.Error()
 	case cgroup.IsNotPermitted(err):
 		return resources.ReasonNotPermitted,
 			err.Error() + observing + "; mount /sys/fs/cgroup writable into the service, and let SELinux allow it"

@@ -15,6 +15,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
@@ -34,6 +35,8 @@ type PolicyController struct {
 	Seed uint64
 	// History takes the samples, for the API.
 	History *record.History
+	// Leases takes the time of each decision; nil takes none.
+	Leases *enforce.Leases
 	// Active is the configuration in force.
 	Active *config.Active
 
@@ -104,7 +107,7 @@ func (c *PolicyController) begin() {
 			c.clock = boottime.Now
 		}
 
-		c.decider = decider{state: c.State, seed: c.Seed, history: c.History}
+		c.decider = decider{state: c.State, seed: c.Seed, history: c.History, leases: c.Leases}
 		c.decider.workloads = workloads{known: map[resource.ID]*workload{}, loaded: c.Loaded, startedAt: c.clock()}
 		c.latest = map[resource.ID]*resources.TargetStatsSpec{}
 	}

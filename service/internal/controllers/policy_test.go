@@ -23,6 +23,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
@@ -276,4 +277,16 @@ func TestPolicyController_TripsAndReleases(t *testing.T) {
 			assert.Equal(t, []any{reason, "enforce", id}, []any{fields["reason"], fields["mode"], fields["target"]})
 		}
 	}
+}
+
+// TestPolicyController_RenewsLeases with the time of the sample: a decision on an old sample is no newer than it.
+func TestPolicyController_RenewsLeases(t *testing.T) {
+	leases := &enforce.Leases{}
+	d := newDeciding(t, quickRules, func(c *PolicyController) { c.Leases = leases })
+
+	d.use(3, 0.2)
+
+	assert.Eventually(t, func() bool {
+		return !leases.Expired(targetID, d.stats.Clock, 0) && leases.Expired(targetID, d.stats.Clock+1, 0)
+	}, patience, time.Millisecond)
 }

@@ -162,7 +162,8 @@ func applyCondition(status *resources.GuardStatusSpec, condition *resources.Cond
 		status.State, status.Message = resources.StateNoPermission, condition.Message
 	case resources.ReasonNoController, resources.ReasonThreaded:
 		status.State, status.Message = resources.StateNoControl, condition.Message
-	case resources.ReasonBadConfig, resources.ReasonRestartRequired, resources.ReasonFrozen, resources.ReasonBadJournal, resources.ReasonNoLock:
+	case resources.ReasonBadConfig, resources.ReasonRestartRequired, resources.ReasonFrozen, resources.ReasonBadJournal, resources.ReasonNoLock,
+		resources.ReasonNoDecisions:
 		status.Message = condition.Message
 	}
 }

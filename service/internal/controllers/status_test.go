@@ -94,7 +94,7 @@ func TestApplyCondition_PrecedesTheTargets(t *testing.T) {
 		resources.ReasonNoCgroup2: resources.StateNoCgroup2, resources.ReasonNotPermitted: resources.StateNoPermission,
 		resources.ReasonCRI: resources.StateNoCRI, resources.ReasonNoTarget: resources.StateNoTarget,
 		resources.ReasonNoController: resources.StateNoControl, resources.ReasonThreaded: resources.StateNoControl,
-		resources.ReasonOK: resources.StateOK, resources.ReasonFrozen: resources.StateOK, resources.ReasonNoLock: resources.StateOK,
+		resources.ReasonOK: resources.StateOK, resources.ReasonFrozen: resources.StateOK, resources.ReasonNoLock: resources.StateOK, resources.ReasonNoDecisions: resources.StateOK,
 	} {
 		t.Run(reason, func(t *testing.T) {
 			status := resources.GuardStatusSpec{State: resources.StateOK}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
@@ -49,7 +50,7 @@ func newTicking(tb testing.TB) *ticking {
 	require.NoError(tb, st.Create(tb.Context(), active))
 
 	t := &ticking{
-		c:     &PolicyController{Feed: observe.NewFeed(), History: &record.History{}},
+		c:     &PolicyController{Leases: &enforce.Leases{}, Feed: observe.NewFeed(), History: &record.History{}},
 		w:     owned.New(st, "guard.PolicyController"),
 		state: st, now: time.Hour, logger: zap.NewNop(), stats: map[string]*resources.TargetStatsSpec{},
 	}
