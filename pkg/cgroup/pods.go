@@ -13,8 +13,8 @@ import (
 	"regexp"
 )
 
-// podCgroup is the name kubelet gives to a pod's cgroup, with either driver.
-var podCgroup = regexp.MustCompile(`^(?:kubepods-(?:[a-z]+-)?)?pod[0-9a-f]{8}[-_][0-9a-f_-]{27}(?:\.slice)?$`)
+// podCgroup matches the name of a pod's cgroup with either driver of kubelet. The UID of a static pod is a hash without dashes.
+var podCgroup = regexp.MustCompile(`^(?:kubepods-(?:[a-z]+-)?)?pod(?:[0-9a-f]{8}[-_][0-9a-f_-]{27}|[0-9a-f]{32})(?:\.slice)?$`)
 
 // CountPods counts the pods' cgroups under the root of the unified hierarchy: those of the class
 // Guaranteed are right under kubepods, the others in a folder for their class.

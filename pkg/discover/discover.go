@@ -6,7 +6,10 @@ package discover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Selector selects containers.
@@ -19,7 +22,12 @@ type Selector struct {
 	Container string
 	// Process is the base name of the executable, for sources without labels.
 	Process string
+	// PodUIDs are the pods of which a source without labels may find containers; nil is any.
+	PodUIDs map[string]bool
 }
+
+// selectsUID reports whether a source without labels may find containers of the pod.
+func (s Selector) selectsUID(uid string) bool { return s.PodUIDs == nil || s.PodUIDs[uid] }
 
 // MatchesPod reports whether the selector selects containers of the pod.
 func (s Selector) MatchesPod(namespace string, labels map[string]string) bool {
@@ -54,6 +62,25 @@ type Container struct {
 // Workload returns <namespace>/<pod>/<container>, which stays the same when the container restarts.
 func (c Container) Workload() string {
 	return c.Namespace + "/" + c.Pod + "/" + c.Name
+}
+
+// Validate returns an error for names that Kubernetes would not accept: a source may have them from the container itself.
+func (c Container) Validate() error {
+	for _, name := range []struct {
+		field, value string
+		problems     []string
+	}{
+		{"namespace", c.Namespace, validation.IsDNS1123Label(c.Namespace)},
+		{"pod", c.Pod, validation.IsDNS1123Subdomain(c.Pod)},
+		{"name", c.Name, validation.IsDNS1123Label(c.Name)},
+	} {
+		// A container without a service account does not show its namespace.
+		if optional := name.field == "namespace" && name.value == ""; len(name.problems) > 0 && !optional {
+			return fmt.Errorf("invalid %s %.64q of a container: %s", name.field, name.value, name.problems[0])
+		}
+	}
+
+	return nil
 }
 
 // Answer of a source.

@@ -31,9 +31,9 @@ func (p *Procfs) Name() string { return "procfs" }
 
 // kubepods matches the end of a container's cgroup path with kubelet's cgroupfs driver
 // (kubepods/burstable/pod<uid>/<id>) and its systemd driver
-// (kubepods-burstable-pod<uid>.slice/cri-containerd-<id>.scope).
+// (kubepods-burstable-pod<uid>.slice/cri-containerd-<id>.scope). The UID of a static pod is a hash without dashes.
 var kubepods = regexp.MustCompile(
-	`/kubepods(?:\.slice)?/(?:[^/]+/)?(?:kubepods[^/]*-)?pod([0-9a-f]{8}[-_][0-9a-f_-]{27})(?:\.slice)?/(?:[a-z-]+-)?([0-9a-f]{64})(?:\.scope)?$`)
+	`/kubepods(?:\.slice)?/(?:[^/]+/)?(?:kubepods[^/]*-)?pod([0-9a-f]{8}[-_][0-9a-f_-]{27}|[0-9a-f]{32})(?:\.slice)?/(?:[a-z-]+-)?([0-9a-f]{64})(?:\.scope)?$`)
 
 // Find implements Source.
 func (p *Procfs) Find(_ context.Context, selector Selector) (Answer, error) {
@@ -78,15 +78,20 @@ func (p *Procfs) inspect(process procfs.Proc, selector Selector) (Container, boo
 		return Container{}, false
 	}
 
+	uid := strings.ReplaceAll(match[1], "_", "-")
+	if !selector.selectsUID(uid) {
+		return Container{}, false
+	}
+
 	container := Container{
 		Name:   selector.Container,
-		PodUID: strings.ReplaceAll(match[1], "_", "-"),
+		PodUID: uid,
 		ID:     match[2],
 		PID:    process.PID,
 		Source: p.Name(),
 	}
 
-	container.Pod, container.Namespace = podIdentity(process, dir)
+	container.Pod, container.Namespace = podIdentity(dir)
 
 	if container.Pod == "" {
 		container.Pod = container.PodUID
@@ -122,23 +127,4 @@ func cgroupOf(dir string) (string, error) {
 	}
 
 	return cgroup.ParseProcCgroup(data)
-}
-
-// podIdentity returns a process's pod as its container shows it: the host name is the name of the pod, and the mount of the
-// service account, when there is one, has the namespace.
-func podIdentity(process procfs.Proc, dir string) (pod, namespace string) {
-	environ, _ := process.Environ() // without it the pod has no name
-
-	for _, entry := range environ {
-		if value, ok := strings.CutPrefix(entry, "HOSTNAME="); ok {
-			pod = value
-		}
-	}
-
-	data, err := os.ReadFile(filepath.Join(dir, "root/var/run/secrets/kubernetes.io/serviceaccount/namespace"))
-	if err == nil && len(data) <= 63 {
-		namespace = strings.TrimSpace(string(data))
-	}
-
-	return pod, namespace
 }

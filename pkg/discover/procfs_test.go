@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 )
@@ -40,6 +41,7 @@ func TestProcfs_FindsFirstProcessOfContainer(t *testing.T) {
 		"guaranteed":        "/kubepods/pod" + podUID + "/" + containerID,
 		"from a namespace":  "/../../../kubepods/besteffort/pod" + podUID + "/" + containerID,
 		"systemd":           "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod3a87a4fe_3e8c_4ee9_baa0_ba2cbbf4c2f7.slice/cri-containerd-" + containerID + ".scope",
+		"static pod":        "/kubepods/burstable/pod" + strings.Repeat("ab", 16) + "/" + containerID,
 		"systemd, below it": "/x.slice/kubepods.slice/kubepods-pod3a87a4fe_3e8c_4ee9_baa0_ba2cbbf4c2f7.slice/cri-containerd-" + containerID + ".scope",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +61,7 @@ func TestProcfs_FindsFirstProcessOfContainer(t *testing.T) {
 
 			assert.Equal(t, 10, found[0].PID)
 			assert.Equal(t, containerID, found[0].ID)
-			assert.Equal(t, podUID, found[0].PodUID)
+			assert.Contains(t, strings.ReplaceAll(path, "_", "-"), "pod"+found[0].PodUID)
 			assert.Equal(t, "spegel-x", found[0].Pod)
 
 			one := selector()
@@ -76,4 +78,73 @@ func TestProcfs_FindsFirstProcessOfContainer(t *testing.T) {
 func TestProcfs_Unreachable(t *testing.T) {
 	_, err := discover.NewProcfs(filepath.Join(t.TempDir(), "none")).Find(t.Context(), selector())
 	assert.ErrorIs(t, err, discover.ErrUnreachable)
+}
+
+// TestProcfs_BelievesNoContainer: the files that show a pod's name belong to the container.
+func TestProcfs_BelievesNoContainer(t *testing.T) {
+	path := "/kubepods/burstable/pod" + podUID + "/" + containerID
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("stolen"), 0o600))
+
+	for name, test := range map[string]struct {
+		hostname       string
+		namespace      func(file string) error
+		pod, wantSpace string
+	}{
+		"names": {"spegel-x", func(file string) error { return os.WriteFile(file, []byte("spegel\n"), 0o600) }, "spegel-x", "spegel"},
+		"long host name": {
+			strings.Repeat("x", 100_000), func(string) error { return nil }, podUID, "",
+		},
+		"control characters": {
+			"a\x1b[31m", func(file string) error { return os.WriteFile(file, []byte("b\x1b[31m"), 0o600) }, podUID, "",
+		},
+		"pipe":           {"spegel-x", func(file string) error { return unix.Mkfifo(file, 0o600) }, "spegel-x", ""},
+		"link to a host": {"spegel-x", func(file string) error { return os.Symlink(secret, file) }, "spegel-x", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			process(t, root, "9", "/shim", "/podruntime", "1")
+			process(t, root, "10", "/app/spegel", path, "9")
+
+			account := filepath.Join(root, "10/root/var/run/secrets/kubernetes.io/serviceaccount")
+			require.NoError(t, os.MkdirAll(account, 0o755))
+			require.NoError(t, test.namespace(filepath.Join(account, "namespace")))
+			require.NoError(t, os.WriteFile(filepath.Join(root, "10/environ"), []byte("A=b\x00HOSTNAME="+test.hostname+"\x00"), 0o600))
+
+			answer, err := discover.NewProcfs(root).Find(t.Context(), selector())
+			require.NoError(t, err)
+			require.Len(t, answer.Containers, 1)
+			assert.Equal(t, test.pod, answer.Containers[0].Pod)
+			assert.Equal(t, test.wantSpace, answer.Containers[0].Namespace)
+
+			other := selector()
+			other.PodUIDs = map[string]bool{"another": true}
+
+			answer, err = discover.NewProcfs(root).Find(t.Context(), other)
+			require.NoError(t, err)
+			assert.Empty(t, answer.Containers)
+		})
+	}
+}
+
+func TestContainer_Validate(t *testing.T) {
+	for name, test := range map[string]struct {
+		container discover.Container
+		want      string
+	}{
+		"good":              {discover.Container{Namespace: "spegel", Pod: "spegel-1.x", Name: "registry"}, ""},
+		"without namespace": {discover.Container{Pod: podUID, Name: "registry"}, ""},
+		"slash":             {discover.Container{Namespace: "a/b", Pod: "c", Name: "d"}, `invalid namespace "a/b"`},
+		"control":           {discover.Container{Namespace: "a", Pod: "c\n", Name: "d"}, `invalid pod "c\n"`},
+		"no name":           {discover.Container{Namespace: "a", Pod: "c"}, `invalid name ""`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := test.container.Validate()
+			if test.want == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorContains(t, err, test.want)
+			}
+		})
+	}
 }

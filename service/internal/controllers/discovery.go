@@ -28,8 +28,8 @@ type discovery struct {
 
 	// known are the targets by workload.
 	known map[string]resources.TargetSpec
-	// labelled: a source that knows the pods' labels has answered before.
-	labelled bool
+	// pods are those of the newest answer with labels; nil before the first.
+	pods selectedPods
 }
 
 // find returns the targets by workload, and the reason and message of the condition.
@@ -38,19 +38,21 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 		return nil, resources.ReasonNoCgroup2, fmt.Sprintf("%v: the guard needs the node's unified hierarchy mounted there", err)
 	}
 
-	answer, err := discover.Find(ctx, selectorOf(target), d.sources...)
+	// Without labels others than the selected pods run the same executable. A container of a selected pod may restart while
+	// the runtime's answer fails.
+	selector := selectorOf(target)
+	selector.PodUIDs = d.pods.uids()
+
+	answer, err := discover.Find(ctx, selector, d.sources...)
 	containers := answer.Containers
 
 	found := map[string]resources.TargetSpec{}
 	seen := map[string]bool{}
 
-	switch {
-	case answer.Unlabelled == nil:
-		d.labelled = true
-	case d.labelled:
-		// While the runtime is away nobody can start a container, so there is none to discover; but the
-		// other sources would offer some that the runtime, which knows the labels, had passed over.
-		containers = nil
+	if answer.Unlabelled == nil {
+		d.pods = newSelectedPods(containers)
+	} else if d.pods != nil {
+		containers = d.pods.of(containers)
 	}
 
 	// Without the labels, what was known stays as long as it lives.
@@ -69,7 +71,11 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 			continue
 		}
 
-		spec, inspectErr := d.node.Inspect(container)
+		spec, inspectErr := resources.TargetSpec{}, container.Validate()
+		if inspectErr == nil {
+			spec, inspectErr = d.node.Inspect(container)
+		}
+
 		if inspectErr != nil {
 			inspectErrs = errors.Join(inspectErrs, fmt.Errorf("container %s: %w", container.Workload(), inspectErr))
 

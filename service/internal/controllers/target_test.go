@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,8 +101,22 @@ func TestDiscovery_Find(t *testing.T) {
 		},
 		{
 			name: "known without labels", before: true,
-			machine: &machine{answer: discover.Answer{Containers: []discover.Container{running("c9", 9)}, Unlabelled: unreachable}},
+			machine: &machine{answer: discover.Answer{Containers: []discover.Container{{Namespace: "x", Pod: "y", Name: "registry", PodUID: "u9", ID: "c9", PID: 9}}, Unlabelled: unreachable}},
 			found:   map[string]string{targetID: "c1"}, reason: resources.ReasonCRI,
+		},
+		{
+			name: "restarted without labels", before: true,
+			machine: &machine{ended: map[int64]bool{10: true}, answer: discover.Answer{
+				// The container shows another name than its pod has.
+				Containers: []discover.Container{{Namespace: "x", Pod: "y", Name: "registry", PodUID: "u1", ID: "c2", PID: 11}}, Unlabelled: unreachable,
+			}},
+			found: map[string]string{targetID: "c2"}, reason: resources.ReasonCRI,
+		},
+		{
+			name: "a name that is none", machine: &machine{answer: discover.Answer{Containers: []discover.Container{{
+				Namespace: "spegel", Pod: strings.Repeat("\x1b[31m", 20_000), Name: "registry", ID: "c1", PID: 10,
+			}}}},
+			reason: resources.ReasonNoTarget, message: "invalid pod",
 		},
 		{
 			name: "known has ended", before: true, machine: &machine{sourceErr: unreachable, ended: map[int64]bool{10: true}},
@@ -112,7 +127,7 @@ func TestDiscovery_Find(t *testing.T) {
 			d := discovery{node: test.machine, sources: []discover.Source{test.machine}}
 
 			if test.before {
-				d.labelled = true
+				d.pods = newSelectedPods([]discover.Container{{Namespace: "spegel", Pod: "spegel-1", PodUID: "u1"}})
 				d.known = map[string]resources.TargetSpec{targetID: {ContainerID: "c1", PID: 10}}
 			}
 
