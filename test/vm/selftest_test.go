@@ -24,9 +24,9 @@ func TestRun_FailsWithGuest(t *testing.T) {
 		code    int
 		says    string
 	}{
-		{"well", "2m", 0, "ends well"},
-		{"badly", "2m", 3, ""},
-		{"crash", "2m", 1, "sysrq triggered crash"},
+		{"well", "10m", 0, "ends well"},
+		{"badly", "10m", 3, ""},
+		{"crash", "10m", 1, "sysrq triggered crash"},
 		{"never", "20s", 1, "timeout of 20s"},
 	} {
 		t.Run(test.how, func(t *testing.T) {
