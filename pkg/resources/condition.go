@@ -92,7 +92,7 @@ var fixes = map[string]string{
 	ReasonNoController:  "enable the cpu controller in cgroup.subtree_control of all parents; grep cpu /proc/cgroups shows if cgroup v1 has it",
 	ReasonThreaded:      "set mode: observe; a threaded cgroup gets no ceiling of its own",
 	ReasonFrozen:        "thaw the container; its ceiling is applied then",
-	ReasonNoDecisions:   "restart the service, and report it with spegelguardctl support",
+	ReasonNoDecisions:   "restart the service, and report it with its log",
 	ReasonNoLock:        "stop the other guard on the node",
 	ReasonNoCertificate: "check that machined responds (check machined), or that the files of the tls section exist",
 	ReasonNotServed:     "free the address (ss -ltnp shows who listens on it), or make the directory of the socket writable",
