@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 )
 
@@ -175,5 +176,5 @@ func (a *app) start(columns []output.Column) (output.Printer, *client.Fleet, err
 
 // note prints a line to stderr.
 func (a *app) note(format string, args ...any) {
-	fmt.Fprintf(a.stderr, format+"\n", args...) //nolint:errcheck // there is no other place to report it
+	fmt.Fprintln(a.stderr, printable.Lines(fmt.Sprintf(format, args...))) //nolint:errcheck // there is no other place to report it
 }

@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 )
 
 func main() {
 	err := run()
 	if err != nil && err.Error() != "" {
-		fmt.Fprintln(os.Stderr, "spegelguardctl:", err)
+		fmt.Fprintln(os.Stderr, "spegelguardctl:", printable.Lines(err.Error()))
 	}
 
 	os.Exit(exitCode(err))

@@ -8,6 +8,8 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/muesli/termenv"
+
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 )
 
 // gap between two columns, as talosctl has it.
@@ -96,26 +98,13 @@ func (t *table) visible(cells []string, severity Severity) Row {
 	for _, i := range t.shown {
 		cell := "-"
 		if i < len(cells) && cells[i] != "" {
-			cell = oneLine(cells[i])
+			cell = printable.Line(cells[i])
 		}
 
 		row.Cells = append(row.Cells, cell)
 	}
 
 	return row
-}
-
-// oneLine removes characters of a node's texts that would break the table or control the terminal.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return -1
-		}
-
-		return r
-	}, text)
 }
 
 func (t *table) line(row Row) string {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -108,16 +109,16 @@ func header() string {
 }
 
 func (m Model) row(n *node, selected bool) string {
-	name := ansi.Truncate(n.name, 15, "…")
+	name := ansi.Truncate(printable.Line(n.name), 15, "…")
 	target := n.target()
-	cells := []string{name, n.state(), "-", "-", "-", "", "-", ""}
+	cells := []string{name, printable.Line(n.state()), "-", "-", "-", "", "-", ""}
 
 	if target.ID != "" {
 		cells[2], cells[3], cells[6] = value(0, target), value(1, target), value(2, target)
 		cells[5] = m.spark(n)
 
 		if target.Ceiling != nil {
-			cells[7] = target.Ceiling.Rule
+			cells[7] = printable.Line(target.Ceiling.Rule)
 		}
 
 		if ceiling := n.ceiling(); ceiling > 0 {
@@ -206,7 +207,7 @@ func (m Model) caption(n *node) string {
 // why returns what a node waits for, or its error.
 func why(n *node) string {
 	if n.err != nil {
-		return bad.Render(n.err.Error())
+		return bad.Render(printable.Line(n.err.Error()))
 	}
 
 	var parts []string
@@ -226,9 +227,8 @@ func why(n *node) string {
 	}
 
 	if n.status != nil {
-		parts = append(parts, strings.Fields(n.status.Message)...)
+		parts = append(parts, n.status.Message)
 	}
 
-	// A node's texts must not control the terminal.
-	return ansi.Strip(strings.Join(parts, " "))
+	return printable.Line(strings.Join(parts, " "))
 }

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package printable makes text of nodes safe for a terminal: a node, or a container on it, decides what its names and messages
+// contain.
+package printable
+
+import (
+	"strings"
+	"unicode"
+)
+
+// Line returns the text as one line of printable characters. It drops control characters (C0, C1), bidirectional and other
+// format characters, replaces invalid UTF-8 with U+FFFD, and joins words with single blanks.
+func Line(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+
+		return r
+	}, strings.Join(strings.Fields(text), " "))
+}
+
+// Lines returns the text with each of its lines as Line returns it.
+func Lines(text string) string {
+	lines := strings.Split(text, "\n")
+
+	for i := range lines {
+		lines[i] = Line(lines[i])
+	}
+
+	return strings.Join(lines, "\n")
+}
