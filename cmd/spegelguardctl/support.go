@@ -18,9 +18,10 @@ func (a *app) supportCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "support",
-		Short: "Write an archive of everything that guards serve, without secrets",
+		Short: "Write an archive of everything that guards serve",
 		Long: `Write an archive of everything that guards serve: status, explanation, checks, history, events and every resource of
-every node. Keys, tokens and passwords are removed.`,
+every node. Private keys, JSON web tokens, passwords in URLs and values that are named like a secret are left out. Read the
+archive before you send it: a secret of another form stays in it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.support(cmd.Context(), path) },
 	}

@@ -4,6 +4,7 @@ package support
 
 import (
 	"archive/zip"
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -30,7 +31,7 @@ func (b *Bundle) Add(node string, files []File, err error) error {
 	fmt.Fprintf(&b.text, "%s: %d files\n", node, len(files))
 
 	for _, file := range files {
-		if err := b.write(folder(node)+"/"+file.Path, file.Data); err != nil {
+		if err := b.write(element(node)+"/"+clean(file.Path), file.Data); err != nil {
 			return err
 		}
 	}
@@ -66,15 +67,36 @@ func (b *Bundle) write(path string, data []byte) error {
 	return nil
 }
 
-// folder returns a node's name without characters that are special in paths.
-func folder(node string) string {
-	name := regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(node, "_")
+var special = regexp.MustCompile(`[^A-Za-z0-9._-]|\.{2,}`)
 
-	return strings.TrimLeft(name, ".")
+// element returns a name of a node, or of one of its types, as an element of a path in the archive.
+func element(name string) string {
+	return cmp.Or(strings.TrimLeft(special.ReplaceAllString(name, "_"), "."), "_")
 }
 
+// clean returns a path with each of its elements cleaned, so that it stays in the folder of its node.
+func clean(path string) string {
+	elements := strings.Split(path, "/")
+
+	for i := range elements {
+		elements[i] = element(elements[i])
+	}
+
+	return strings.Join(elements, "/")
+}
+
+const words = `(?:password|passwd|passphrase|pwd|token|secret|api[_-]?key|access[_-]?key|private[_-]?key)`
+
+const (
+	// assigned matches a name like a secret's up to its value, in YAML, JSON, variables and flags.
+	assigned = `(?i)(` + words + `\\?["']?\s*[:=]\s*)`
+	// flagged matches such a flag up to its value in the next argument.
+	flagged = `(?i)(--?[\w-]*` + words + `\s+)`
+)
+
 // Secrets by their forms: private keys in PEM (on several lines, or with \n in a JSON string) and in base64 as
-// talosconfigs have them, passwords in URLs, and values of what is named like a secret.
+// talosconfigs have them, passwords in URLs, JSON web tokens, and values of what is named like
+// a secret.
 var secrets = []struct {
 	form *regexp.Regexp
 	with string
@@ -83,7 +105,12 @@ var secrets = []struct {
 	{regexp.MustCompile(`LS0tLS1CRUdJTi[A-Za-z0-9+/=]{40,}`), "[PEM in base64 left out]"},
 	{regexp.MustCompile(`(://[^/\s:@"]*):[^/\s@"]+@`), "$1:[left out]@"},
 	{regexp.MustCompile(`(?i)\b(authorization"?\s*[:=]\s*"?)(bearer |basic )?[^\s",]+`), "$1[left out]"},
-	{regexp.MustCompile(`(?i)((?:password|passwd|token|secret|api[_-]?key)"?\s*[:=]\s*"?)[^\s",}]+`), "$1[left out]"},
+	{regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`), "[JWT left out]"},
+	{regexp.MustCompile(assigned + `\\"(?:[^"\\]|\\[^"])*\\"`), `$1\"[left out]\"`},
+	{regexp.MustCompile(assigned + `"(?:[^"\\]|\\.)*"`), `$1"[left out]"`},
+	{regexp.MustCompile(assigned + `'[^']*'`), `$1'[left out]'`},
+	{regexp.MustCompile(assigned + `[^\s"'\\,}\[]+`), "$1[left out]"},
+	{regexp.MustCompile(flagged + `(?:"[^"]*"|'[^']*'|[^\s"'\\,}\[]+)`), "$1[left out]"},
 }
 
 // Redact replaces secrets in a text.
