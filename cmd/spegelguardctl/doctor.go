@@ -96,6 +96,9 @@ func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Chec
 	switch left := leaf.NotAfter.Sub(now); {
 	case left <= 0:
 		check.State, check.Fix = resources.CheckFailed, "it has expired: create a new one with talosctl config new --roles os:admin"
+	case now.Before(leaf.NotBefore):
+		check.State = resources.CheckFailed
+		check.Fix = "it is not valid before " + leaf.NotBefore.UTC().Format(time.RFC3339) + ": check the clock of this machine, and of the one that created it"
 	case left < expiresSoon:
 		check.State, check.Fix = resources.CheckWarning, "it expires in "+rounded(left)+": create a new one with talosctl config new --roles os:admin"
 	case !strings.Contains(roles, "os:"):

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -150,6 +151,7 @@ func guards(endpoints []string) []string {
 	nodes := make([]string, len(endpoints))
 
 	for i, endpoint := range endpoints {
+		endpoint = hostOf(endpoint)
 		nodes[i] = endpoint
 
 		if host, port, err := net.SplitHostPort(endpoint); err == nil && port == strconv.Itoa(constants.ApidPort) {
@@ -195,11 +197,23 @@ func TLS(context *clientconfig.Context) (*tls.Config, error) {
 
 // withPort adds the guard's port to an address without one.
 func withPort(address string) string {
+	address = hostOf(address)
+
 	if _, _, err := net.SplitHostPort(address); err == nil {
 		return address
 	}
 
 	return net.JoinHostPort(trimBrackets(address), strconv.Itoa(DefaultPort))
+}
+
+// hostOf returns the host, and the port if there is one, of an endpoint that is a URL, as talosctl accepts it. Another address
+// is returned unchanged.
+func hostOf(endpoint string) string {
+	if parsed, err := url.Parse(endpoint); err == nil && parsed.Scheme != "" && parsed.Host != "" {
+		return parsed.Host
+	}
+
+	return endpoint
 }
 
 // trimBrackets removes the brackets of an IPv6 address.
