@@ -18,6 +18,9 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 )
 
+// begin of all certificates: before the fixed time of tests (fleettest.Now).
+var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // PKI is a certificate authority.
 type PKI struct {
 	ca *x509.CertificateAuthority
@@ -65,7 +68,7 @@ func (p *PKI) Client(name string, valid time.Duration, roles ...role.Role) (*Pai
 	set := role.MakeSet(roles...)
 
 	return p.sign(x509.CommonName(name), x509.Organization(set.Strings()...),
-		x509.NotBefore(time.Now().Add(-time.Hour)), x509.NotAfter(time.Now().Add(valid)),
+		x509.NotBefore(begin), x509.NotAfter(time.Now().Add(valid)),
 		x509.ExtKeyUsage([]stdx509.ExtKeyUsage{stdx509.ExtKeyUsageClientAuth}))
 }
 
