@@ -56,7 +56,7 @@ const (
 	ReasonNoController = "NoCPUController"
 	ReasonThreaded     = "Threaded"
 	ReasonFrozen       = "Frozen"
-	// ReasonNoDecisions: nothing decides on a target, so that its ceiling was released.
+	// ReasonNoDecisions: nothing decides on a target, so that it has no ceiling.
 	ReasonNoDecisions = "NoDecisions"
 	// ReasonNoLock: another guard runs on the node.
 	ReasonNoLock = "Locked"

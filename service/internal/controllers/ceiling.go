@@ -157,7 +157,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 	actions := actionSpecs(c.Adopted.Actions, c.config.Mode, "")
 	c.Adopted.Actions = nil
 
-	c.enforcer.stale = nil
+	c.enforcer.stale = c.enforcer.stale[:0]
 
 	for id, target := range c.inputs.targets {
 		done, err := c.enforcer.follow(ctx, r, id, target, desiredCeiling(c.inputs.desired[id]), c.config.Config)
@@ -179,7 +179,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return err
 	}
 
-	reason, message := enforcementReason(errors.Join(c.enforcer.ceilings.err(), c.enforcer.stale), c.config.Mode)
+	reason, message := enforcementReason(c.enforcer.err(), c.config.Mode)
 
 	return c.condition.publish(ctx, r, logger, reason, message)
 }

@@ -330,12 +330,12 @@ func TestCeilingController_ReleasesWithoutDecisions(t *testing.T) {
 	leases := &enforce.Leases{}
 	e := newEnforcing(t, enforceDoc, enforcetest.Unlimited, func(e *enforcing) { e.c.Leases = leases })
 
-	leases.Renew(targetID, boottime.Now())
+	leases.Renew(targetID, boottime.Now(), time.Hour)
 	e.desire(500, "SpegelHighCPU", "cpu 1803m")
 	e.status(resources.CeilingApplied)
 
-	leases.Renew(targetID, boottime.Now()-minLease+50*time.Millisecond)
 	assert.Equal(t, atCeiling, e.cgroup.CPUMax())
+	leases.Renew(targetID, boottime.Now(), 50*time.Millisecond)
 
 	condition := e.condition(resources.ReasonNoDecisions)
 	assert.Contains(t, condition.Message, targetID)
@@ -343,7 +343,7 @@ func TestCeilingController_ReleasesWithoutDecisions(t *testing.T) {
 	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
 
 	// The desired ceiling is the same when decisions go on.
-	leases.Renew(targetID, boottime.Now())
+	leases.Renew(targetID, boottime.Now(), time.Hour)
 	e.status(resources.CeilingApplied)
 	e.condition(resources.ReasonOK)
 	assert.Equal(t, atCeiling, e.cgroup.CPUMax())

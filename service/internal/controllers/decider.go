@@ -6,6 +6,7 @@ package controllers
 
 import (
 	"context"
+	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -21,12 +22,21 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
+// minLease is the shortest time after a sample without a decision on a newer one in which a ceiling stays, and leaseIntervals
+// that time in samples if it is longer.
+const (
+	minLease       = 30 * time.Second
+	leaseIntervals = 3
+)
+
 // decider decides on the samples of all workloads, saves and publishes.
 type decider struct {
 	state   persist.File[persist.Workload]
 	seed    uint64
 	history *record.History
 	leases  *enforce.Leases
+	// lease is the time after the newest sample in which its decision counts.
+	lease time.Duration
 
 	policy    policy.Config
 	settings  decide.Settings
@@ -37,6 +47,7 @@ type decider struct {
 // configure starts every history anew under a configuration; a hold in force stays.
 func (d *decider) configure(ctx context.Context, r controller.Writer, cfg config.Config, document string) error {
 	d.policy, d.settings = cfg.Policy(), settingsOf(cfg)
+	d.lease = max(minLease, leaseIntervals*cfg.Interval.Duration)
 
 	for _, w := range d.workloads.known {
 		if err := w.rules.withdraw(ctx, r); err != nil {
@@ -64,7 +75,8 @@ func (d *decider) decide(
 	w := d.workloads.get(id, d.engine)
 	w.Update(stats.ContainerID, overrides)
 
-	if w.Due(stats.Clock) {
+	due := w.Due(stats.Clock)
+	if due {
 		sample := policySample(stats, ceiling.owner, overrides)
 		d.history.Add(id, stats.ContainerID, sample)
 
@@ -87,8 +99,8 @@ func (d *decider) decide(
 	}
 
 	urgent, status, err = w.publish(ctx, r, id, &d.settings, d.policy.Mode)
-	if err == nil {
-		d.leases.Renew(id, stats.Clock)
+	if due && err == nil {
+		d.leases.Renew(id, stats.Clock, d.lease)
 	}
 
 	// After it is published: a ceiling does not wait for the log.

@@ -8,7 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -27,19 +28,24 @@ type enforcer struct {
 	publisher ceilingPublisher
 	reactions reactions
 	leases    *enforce.Leases
-	// stale says whose lease has expired; nil for none.
-	stale error
+	// stale are the targets whose lease has expired.
+	stale []resource.ID
 }
 
-// minLease is the shortest time without a decision after which a ceiling is released, and leaseIntervals that time in samples
-// if it is longer.
-const (
-	minLease       = 30 * time.Second
-	leaseIntervals = 3
-)
-
 // errStale is the reason of a release for want of decisions.
-var errStale = errors.New("no decision on the target: the sampling or the policy is stuck")
+var errStale = errors.New("no decision on the newest samples: the sampling or the policy is stuck")
+
+// err returns what prevents ceilings from being applied; nil for nothing.
+func (e *enforcer) err() error {
+	err := e.ceilings.err()
+	if err != nil || len(e.stale) == 0 {
+		return err
+	}
+
+	slices.Sort(e.stale)
+
+	return fmt.Errorf("%s: %w", strings.Join(e.stale, ", "), errStale)
+}
 
 // follow moves a target's ceiling towards the desired one.
 func (e *enforcer) follow(
@@ -47,18 +53,14 @@ func (e *enforcer) follow(
 ) ([]resources.GuardActionSpec, error) {
 	ceiling, replaced := e.ceilings.get(enforceTarget(id, target))
 
-	length := max(minLease, leaseIntervals*cfg.Interval.Duration)
-
-	if e.leases.Expired(id, boottime.Now(), length) {
-		e.stale = errors.Join(e.stale, fmt.Errorf("%s: %w", id, errStale))
-		done := ceiling.Release(enforce.ActionRelease, fmt.Sprintf("no decision for %s", length), boottime.Now())
-
-		return append(actionSpecs(replaced, cfg.Mode, ""), actionSpecs(done, cfg.Mode, "")...),
-			e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
+	stale := e.leases.Expired(id, boottime.Now())
+	if stale {
+		e.stale = append(e.stale, id)
+		desired = &decide.DesiredCeiling{Reason: errStale.Error()} // none
 	}
 
 	ready, evidence := e.evidence.take(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile)
-	if !ready {
+	if !ready && !stale {
 		desired = nil
 	}
 

@@ -287,6 +287,6 @@ func TestPolicyController_RenewsLeases(t *testing.T) {
 	d.use(3, 0.2)
 
 	assert.Eventually(t, func() bool {
-		return !leases.Expired(targetID, d.stats.Clock, 0) && leases.Expired(targetID, d.stats.Clock+1, 0)
+		return !leases.Expired(targetID, d.stats.Clock+minLease) && leases.Expired(targetID, d.stats.Clock+minLease+1)
 	}, patience, time.Millisecond)
 }

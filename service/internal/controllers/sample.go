@@ -58,10 +58,10 @@ func (*SampleController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *SampleController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	c.config.Config, c.config.Active = config.Default(), c.Active
 	c.samplers, c.published = map[string]*observe.Sampler{}, map[string]*resources.TargetStatsSpec{}
 
 	if c.fed == nil {
+		c.config.Config, c.config.Active = config.Default(), c.Active
 		c.fed = map[string]struct{}{}
 	}
 

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Leases has the time of the newest decision on each target. A ceiling is in force only as long as somebody decides on it:
-// the policy renews a lease with each decision, and the enforcer, which does not depend on the policy, releases a ceiling whose
-// lease has expired. The zero value is empty; a nil one never expires. Its methods can be called concurrently.
+// Leases has a lease of each target on which the policy decides. A ceiling is in force only as long as somebody decides on it:
+// the policy renews a lease with each decision on a new sample, and the enforcer, which does not depend on the policy, releases
+// a ceiling whose lease has expired. The zero value is empty; a nil one never expires. Its methods can be called concurrently.
 type Leases struct {
-	mu      sync.Mutex
-	decided map[string]time.Duration
+	mu  sync.Mutex
+	end map[string]time.Duration
 }
 
-// Renew notes a decision on a target at a time on CLOCK_BOOTTIME.
-func (l *Leases) Renew(target string, at time.Duration) {
+// Renew makes the lease of a target last for a length from the time of the sample that was decided on (CLOCK_BOOTTIME).
+func (l *Leases) Renew(target string, sample, length time.Duration) {
 	if l == nil {
 		return
 	}
@@ -25,16 +25,16 @@ func (l *Leases) Renew(target string, at time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	if l.decided == nil {
-		l.decided = map[string]time.Duration{}
+	if l.end == nil {
+		l.end = map[string]time.Duration{}
 	}
 
-	l.decided[target] = at
+	l.end[target] = sample + length
 }
 
-// Expired reports whether the newest decision on a target is longer ago than the length of a lease. Before the first decision
-// nothing expires: an adopted ceiling has a grace of its own.
-func (l *Leases) Expired(target string, now, length time.Duration) bool {
+// Expired reports whether the lease of a target has ended. Before the first decision nothing expires: an adopted ceiling has a
+// grace of its own.
+func (l *Leases) Expired(target string, now time.Duration) bool {
 	if l == nil {
 		return false
 	}
@@ -42,9 +42,9 @@ func (l *Leases) Expired(target string, now, length time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	at, ok := l.decided[target]
+	end, ok := l.end[target]
 
-	return ok && now-at > length
+	return ok && now > end
 }
 
 // Keep drops the leases of all other targets.
@@ -56,5 +56,5 @@ func (l *Leases) Keep(present func(target string) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	maps.DeleteFunc(l.decided, func(target string, _ time.Duration) bool { return !present(target) })
+	maps.DeleteFunc(l.end, func(target string, _ time.Duration) bool { return !present(target) })
 }

@@ -15,16 +15,16 @@ func TestLeases_Expire(t *testing.T) {
 	const length = 30 * time.Second
 
 	leases := &enforce.Leases{}
-	expired := func(target string, now time.Duration) bool { return leases.Expired(target, now, length) }
+	expired := func(target string, now time.Duration) bool { return leases.Expired(target, now) }
 
 	assert.False(t, expired("a", time.Hour), "no decision yet")
 
-	leases.Renew("a", time.Minute)
-	leases.Renew("b", time.Minute)
+	leases.Renew("a", time.Minute, length)
+	leases.Renew("b", time.Minute, length)
 	assert.False(t, expired("a", time.Minute+length))
 	assert.True(t, expired("a", time.Minute+length+1))
 
-	leases.Renew("a", 2*time.Minute)
+	leases.Renew("a", 2*time.Minute, length)
 	assert.False(t, expired("a", 2*time.Minute))
 	assert.True(t, expired("b", 2*time.Minute))
 
@@ -34,7 +34,7 @@ func TestLeases_Expire(t *testing.T) {
 
 	var none *enforce.Leases
 
-	none.Renew("a", 0)
+	none.Renew("a", 0, 0)
 	none.Keep(nil)
-	assert.False(t, none.Expired("a", time.Hour, length))
+	assert.False(t, none.Expired("a", time.Hour))
 }

@@ -59,7 +59,16 @@ func (s *Stream) RecvMsg(message any) error {
 	arrived := make(chan error, 1)
 
 	// The handler's return ends the stream, and with it this goroutine.
-	go func() { arrived <- s.ServerStream.RecvMsg(message) }()
+	go func() {
+		// The interceptor recovers a panic of its own goroutine only.
+		defer func() {
+			if p := recover(); p != nil {
+				arrived <- status.Errorf(codes.Internal, "failed to decode the request: %v", p)
+			}
+		}()
+
+		arrived <- s.ServerStream.RecvMsg(message)
+	}()
 
 	timer := time.NewTimer(receiveTimeout)
 	defer timer.Stop()
