@@ -5,17 +5,19 @@
 package regular
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
 // ReadFileIn reads a regular file of at most limit bytes below a root, as a process sees it whose root that is: symbolic links
-// stay below the root (openat2(2), RESOLVE_IN_ROOT) and lead to no file of procfs. It does not wait for a pipe, and a larger
-// file is an error.
+// stay below the root (openat2(2), RESOLVE_IN_ROOT). It opens neither pipes nor devices, because that alone can wait or have an
+// effect, and no file of procfs, some of which a read consumes. A larger file is an error.
 func ReadFileIn(root, path string, limit int64) ([]byte, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -25,27 +27,37 @@ func ReadFileIn(root, path string, limit int64) ([]byte, error) {
 	defer unix.Close(dir) //nolint:errcheck // only a reference
 
 	fd, err := unix.Openat2(dir, path, &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
 		return nil, &os.PathError{Op: "openat2", Path: filepath.Join(root, path), Err: err}
 	}
 
-	file := os.NewFile(uintptr(fd), filepath.Join(root, path))
-	defer file.Close() //nolint:errcheck // read only
+	defer unix.Close(fd) //nolint:errcheck // only a reference
 
-	info, err := file.Stat()
+	var (
+		stat   unix.Stat_t
+		system unix.Statfs_t
+	)
 
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file but %s", file.Name(), info.Mode().Type())
+	if err := errors.Join(unix.Fstat(fd, &stat), unix.Fstatfs(fd, &system)); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: filepath.Join(root, path), Err: err}
 	}
+
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG || system.Type == unix.PROC_SUPER_MAGIC {
+		return nil, fmt.Errorf("%s is not a regular file of a file system", filepath.Join(root, path))
+	}
+
+	file, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return nil, err
+	}
+
+	defer file.Close() //nolint:errcheck // read only
 
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", file.Name(), limit)
+		err = fmt.Errorf("%s has more than %d bytes", filepath.Join(root, path), limit)
 	}
 
 	if err != nil {

@@ -47,3 +47,12 @@ func TestReadFileIn(t *testing.T) {
 		})
 	}
 }
+
+// TestReadFileIn_OpensNoFileOfProcfs: a read of /proc/kmsg consumes the kernel's log.
+func TestReadFileIn_OpensNoFileOfProcfs(t *testing.T) {
+	_, err := regular.ReadFileIn("/", "proc/version", 1<<10)
+	assert.ErrorContains(t, err, "not a regular file")
+
+	_, err = regular.ReadFileIn("/", "dev/null", 1<<10)
+	assert.ErrorContains(t, err, "not a regular file")
+}

@@ -22,7 +22,8 @@ type Selector struct {
 	Container string
 	// Process is the base name of the executable, for sources without labels.
 	Process string
-	// PodUIDs are the pods of which a source without labels may find containers; nil is any.
+	// PodUIDs are the pods of which a source without labels may find containers, whatever Namespace is; nil is any. Such a
+	// source may then leave out the names of the pods.
 	PodUIDs map[string]bool
 }
 

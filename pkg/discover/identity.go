@@ -14,7 +14,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/regular"
 )
 
-// maxEnviron is what is read of a process's environment, in bytes. Kubernetes' own variables come first.
+// maxEnviron is what is read of a process's environment, in bytes.
 const maxEnviron = 128 << 10
 
 // podIdentity returns a process's pod as its container shows it: the host name is the name of the pod, and the mount of the

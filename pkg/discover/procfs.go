@@ -91,10 +91,17 @@ func (p *Procfs) inspect(process procfs.Proc, selector Selector) (Container, boo
 		Source: p.Name(),
 	}
 
-	container.Pod, container.Namespace = podIdentity(dir)
+	container.Pod = container.PodUID
 
-	if container.Pod == "" {
-		container.Pod = container.PodUID
+	// The caller knows the names of these pods, and needs nothing that the container shows.
+	if selector.PodUIDs != nil {
+		return container, true
+	}
+
+	if pod, namespace := podIdentity(dir); pod != "" {
+		container.Pod, container.Namespace = pod, namespace
+	} else {
+		container.Namespace = namespace
 	}
 
 	if selector.Namespace != "" && container.Namespace != selector.Namespace {

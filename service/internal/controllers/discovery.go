@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -28,6 +30,8 @@ type discovery struct {
 
 	// known are the targets by workload.
 	known map[string]resources.TargetSpec
+	// target is the configuration of the newest answer.
+	target config.Target
 	// pods are those of the newest answer with labels; nil before the first.
 	pods selectedPods
 }
@@ -40,6 +44,10 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 
 	// Without labels others than the selected pods run the same executable. A container of a selected pod may restart while
 	// the runtime's answer fails.
+	if !reflect.DeepEqual(d.target, target) {
+		d.target, d.pods = target, nil
+	}
+
 	selector := selectorOf(target)
 	selector.PodUIDs = d.pods.uids()
 
@@ -49,10 +57,13 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 	found := map[string]resources.TargetSpec{}
 	seen := map[string]bool{}
 
-	if answer.Unlabelled == nil {
-		d.pods = newSelectedPods(containers)
-	} else if d.pods != nil {
+	switch {
+	case answer.Unlabelled == nil:
+		d.pods = d.pods.add(containers, time.Now())
+	case d.pods != nil:
 		containers = d.pods.of(containers)
+	default:
+		containers = unambiguous(containers)
 	}
 
 	// Without the labels, what was known stays as long as it lives.
@@ -68,6 +79,11 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 
 	for _, container := range containers {
 		if seen[container.ID] {
+			continue
+		}
+
+		// Another process of a known target's pod may run the same executable.
+		if _, known := found[container.Workload()]; known && answer.Unlabelled != nil {
 			continue
 		}
 

@@ -4,24 +4,43 @@
 
 package controllers
 
-import "github.com/spegel-guard/spegel-guard/pkg/discover"
+import (
+	"maps"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/discover"
+)
+
+// keepPods is how long a pod is known after an answer of the runtime that had a running container of it.
+const keepPods = 10 * time.Minute
 
 // selectedPods are the pods whose labels the runtime has compared, by UID and by name. A container of one of them is a target
-// even if it is found while the runtime does not answer.
-type selectedPods map[string]discover.Container
+// even if it is found while the runtime does not answer, for instance after a restart.
+type selectedPods map[string]selectedPod
 
-func newSelectedPods(containers []discover.Container) selectedPods {
-	pods := selectedPods{}
+type selectedPod struct {
+	namespace, name, uid string
+	seen                 time.Time
+}
+
+// add returns the pods with those of the containers of an answer with labels, and without those that were not seen for long.
+func (p selectedPods) add(containers []discover.Container, now time.Time) selectedPods {
+	if p == nil {
+		p = selectedPods{}
+	}
+
+	maps.DeleteFunc(p, func(_ string, pod selectedPod) bool { return now.Sub(pod.seen) > keepPods })
 
 	for _, container := range containers {
-		pods[podName(container)] = container
+		pod := selectedPod{namespace: container.Namespace, name: container.Pod, uid: container.PodUID, seen: now}
+		p[podName(container)] = pod
 
-		if container.PodUID != "" {
-			pods[container.PodUID] = container
+		if pod.uid != "" {
+			p[pod.uid] = pod
 		}
 	}
 
-	return pods
+	return p
 }
 
 func podName(container discover.Container) string { return container.Namespace + "/" + container.Pod }
@@ -34,8 +53,8 @@ func (p selectedPods) uids() map[string]bool {
 
 	uids := map[string]bool{}
 
-	for _, container := range p {
-		uids[container.PodUID] = true
+	for _, pod := range p {
+		uids[pod.uid] = true
 	}
 
 	return uids
@@ -53,9 +72,36 @@ func (p selectedPods) of(containers []discover.Container) []discover.Container {
 		}
 
 		if pod, ok := p[key]; ok {
-			container.Namespace, container.Pod, container.PodUID = pod.Namespace, pod.Pod, pod.PodUID
+			container.Namespace, container.Pod, container.PodUID = pod.namespace, pod.name, pod.uid
 			found = append(found, container)
 		}
+	}
+
+	return found
+}
+
+// unambiguous returns containers whose pods have not been compared with the runtime's. Those that show the name of one pod but
+// are in several are named by the UIDs of their pods, so that none of them can take the place of another.
+func unambiguous(containers []discover.Container) []discover.Container {
+	uids := map[string]map[string]bool{}
+
+	for _, container := range containers {
+		name := podName(container)
+		if uids[name] == nil {
+			uids[name] = map[string]bool{}
+		}
+
+		uids[name][container.PodUID] = true
+	}
+
+	var found []discover.Container
+
+	for _, container := range containers {
+		if len(uids[podName(container)]) > 1 && container.PodUID != "" {
+			container.Pod = container.PodUID
+		}
+
+		found = append(found, container)
 	}
 
 	return found

@@ -113,6 +113,21 @@ func TestDiscovery_Find(t *testing.T) {
 			found: map[string]string{targetID: "c2"}, reason: resources.ReasonCRI,
 		},
 		{
+			name: "another process of the pod", before: true,
+			machine: &machine{answer: discover.Answer{
+				Containers: []discover.Container{{Namespace: "x", Pod: "y", Name: "registry", PodUID: "u1", ID: "c2", PID: 11}}, Unlabelled: unreachable,
+			}},
+			found: map[string]string{targetID: "c1"}, reason: resources.ReasonCRI,
+		},
+		{
+			name: "two pods of one name",
+			machine: &machine{answer: discover.Answer{Containers: []discover.Container{
+				{Namespace: "spegel", Pod: "spegel-1", Name: "registry", PodUID: "u1", ID: "c1", PID: 10},
+				{Namespace: "spegel", Pod: "spegel-1", Name: "registry", PodUID: "u2", ID: "c2", PID: 11},
+			}, Unlabelled: unreachable}},
+			found: map[string]string{"spegel/u1/registry": "c1", "spegel/u2/registry": "c2"}, reason: resources.ReasonCRI,
+		},
+		{
 			name: "a name that is none", machine: &machine{answer: discover.Answer{Containers: []discover.Container{{
 				Namespace: "spegel", Pod: strings.Repeat("\x1b[31m", 20_000), Name: "registry", ID: "c1", PID: 10,
 			}}}},
@@ -127,7 +142,8 @@ func TestDiscovery_Find(t *testing.T) {
 			d := discovery{node: test.machine, sources: []discover.Source{test.machine}}
 
 			if test.before {
-				d.pods = newSelectedPods([]discover.Container{{Namespace: "spegel", Pod: "spegel-1", PodUID: "u1"}})
+				d.target = target
+				d.pods = selectedPods(nil).add([]discover.Container{{Namespace: "spegel", Pod: "spegel-1", PodUID: "u1"}}, time.Now())
 				d.known = map[string]resources.TargetSpec{targetID: {ContainerID: "c1", PID: 10}}
 			}
 
