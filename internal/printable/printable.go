@@ -12,13 +12,15 @@ import (
 // Line returns the text as one line of printable characters. It drops control characters (C0, C1), bidirectional and other
 // format characters, replaces invalid UTF-8 with U+FFFD, and joins words with single blanks.
 func Line(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+	printable := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) && !unicode.IsSpace(r) {
 			return -1
 		}
 
 		return r
-	}, strings.Join(strings.Fields(text), " "))
+	}, text)
+
+	return strings.Join(strings.Fields(printable), " ")
 }
 
 // Lines returns the text with each of its lines as Line returns it.

@@ -24,6 +24,7 @@ func TestLine(t *testing.T) {
 		"line separators":   {"a\u2028b\u2029c", "a b c"},
 		"breaks and blanks": {" a\r\n\tb\v c ", "a b c"},
 		"invalid UTF-8":     {"a\xffb\xc3", "a\ufffdb\ufffd"},
+		"between blanks":    {"a \x1b b", "a b"},
 		"delete":            {"a\x7fb", "ab"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, printable.Line(test.text)) })

@@ -89,7 +89,7 @@ const words = `(?:password|passwd|passphrase|pwd|token|secret|api[_-]?key|access
 
 const (
 	// assigned matches a name like a secret's up to its value, in YAML, JSON, variables and flags.
-	assigned = `(?i)(` + words + `\\?["']?\s*[:=]\s*)`
+	assigned = `(?i)(` + words + `\\?["']?[ \t]*[:=][ \t]*)`
 	// flagged matches such a flag up to its value in the next argument.
 	flagged = `(?i)(--?[\w-]*` + words + `\s+)`
 )
@@ -105,12 +105,12 @@ var secrets = []struct {
 	{regexp.MustCompile(`LS0tLS1CRUdJTi[A-Za-z0-9+/=]{40,}`), "[PEM in base64 left out]"},
 	{regexp.MustCompile(`(://[^/\s:@"]*):[^/\s@"]+@`), "$1:[left out]@"},
 	{regexp.MustCompile(`(?i)\b(authorization"?\s*[:=]\s*"?)(bearer |basic )?[^\s",]+`), "$1[left out]"},
-	{regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`), "[JWT left out]"},
 	{regexp.MustCompile(assigned + `\\"(?:[^"\\]|\\[^"])*\\"`), `$1\"[left out]\"`},
-	{regexp.MustCompile(assigned + `"(?:[^"\\]|\\.)*"`), `$1"[left out]"`},
+	{regexp.MustCompile(assigned + `"(?:[^"\\\n]|\\.)*(?:"|\n|\z)`), `$1"[left out]"`},
 	{regexp.MustCompile(assigned + `'[^']*'`), `$1'[left out]'`},
-	{regexp.MustCompile(assigned + `[^\s"'\\,}\[]+`), "$1[left out]"},
-	{regexp.MustCompile(flagged + `(?:"[^"]*"|'[^']*'|[^\s"'\\,}\[]+)`), "$1[left out]"},
+	{regexp.MustCompile(assigned + `[^\s"'\\,}][^\s",}]*`), "$1[left out]"},
+	{regexp.MustCompile(flagged + `(?:"[^"]*"|'[^']*'|[^\s"'\\,}][^\s",}]*)`), "$1[left out]"},
+	{regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`), "[JWT left out]"},
 }
 
 // Redact replaces secrets in a text.

@@ -72,6 +72,10 @@ func TestRedact(t *testing.T) {
 		`Authorization: Bearer abc`:                              `Authorization: ` + left,
 		`https://user:hunter2@host/x`:                            `https://user:` + left + `@host/x`,
 		`got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl.`: `got [JWT left out].`,
+		"password: ab'cd":                                        `password: ` + left,
+		`token=[ab[cd`:                                           `token=` + left,
+		"password=\"cut off\nnext: 1":                            "password=\"" + left + "\"next: 1",
+		`token: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln`:       `token: ` + left,
 		"a rule with credit 10m, key talos-role":                 "a rule with credit 10m, key talos-role",
 		"the secret is kept, the token bucket too":               "the secret is kept, the token bucket too",
 	} {

@@ -109,8 +109,8 @@ func Cores(text string) float64 {
 }
 
 // mark is added to each ceiling, in microseconds: 500m is 50001 of 100000. It distinguishes the guard's value from an
-// equal owner's limit that is set while the ceiling is in force, so that a release restores the latter. It costs 10 parts
-// in a million and keeps the ceiling at or above the floor (docs/adr/0003-extra-microsecond.md).
+// equal owner's limit that is set while the ceiling is in force, so that a release restores the latter. It is 10 parts in a
+// million of a core in the default period, and keeps the ceiling at or above the floor (docs/adr/0003-extra-microsecond.md).
 const mark = 1
 
 // Limit returns the ceiling over the owner's limit m: max(floor, min(ceiling, owner)) in thousandths of a core, with the

@@ -13,6 +13,8 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -20,6 +22,10 @@ import (
 // list returns all resources of a type in the order of their ids.
 func list[T meta.ResourceWithRD](ctx context.Context, st state.State) ([]T, error) {
 	all, err := safe.StateListAll[T](ctx, st)
+	if state.IsNotFoundError(err) || status.Code(err) == codes.NotFound {
+		return nil, nil // an older guard has no such type
+	}
+
 	if err != nil {
 		return nil, err
 	}
