@@ -83,8 +83,15 @@ func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 			return nil
 		})
 
-		order(t, n.Console(), "service[ext-spegel-guard](Running)", "service[cri](Running): Health check successful")
-		assert.Equal(t, "Running", guardService(t, n).State)
+		// The container starts some seconds later: how many depends on the machine.
+		order(t, n.Console(), "service[ext-spegel-guard](Preparing): Creating service runner", "service[cri](Running): Health check successful")
+		eventually(t, n, "waiting for the guard", func(context.Context) error {
+			if state := guardService(t, n).State; state != "Running" {
+				return fmt.Errorf("its state is %s", state)
+			}
+
+			return nil
+		})
 	})
 
 	t.Run("ReportsErrors", func(t *testing.T) {
