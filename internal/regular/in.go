@@ -7,7 +7,6 @@ package regular
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,6 +18,8 @@ import (
 // stay below the root (openat2(2), RESOLVE_IN_ROOT). It opens neither pipes nor devices, because that alone can wait or have an
 // effect, and no file of procfs, some of which a read consumes. A larger file is an error.
 func ReadFileIn(root, path string, limit int64) ([]byte, error) {
+	name := filepath.Join(root, path)
+
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: root, Err: err}
@@ -30,7 +31,7 @@ func ReadFileIn(root, path string, limit int64) ([]byte, error) {
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
-		return nil, &os.PathError{Op: "openat2", Path: filepath.Join(root, path), Err: err}
+		return nil, &os.PathError{Op: "openat2", Path: name, Err: err}
 	}
 
 	defer unix.Close(fd) //nolint:errcheck // only a reference
@@ -41,11 +42,11 @@ func ReadFileIn(root, path string, limit int64) ([]byte, error) {
 	)
 
 	if err := errors.Join(unix.Fstat(fd, &stat), unix.Fstatfs(fd, &system)); err != nil {
-		return nil, &os.PathError{Op: "stat", Path: filepath.Join(root, path), Err: err}
+		return nil, &os.PathError{Op: "stat", Path: name, Err: err}
 	}
 
 	if stat.Mode&unix.S_IFMT != unix.S_IFREG || system.Type == unix.PROC_SUPER_MAGIC {
-		return nil, fmt.Errorf("%s is not a regular file of a file system", filepath.Join(root, path))
+		return nil, fmt.Errorf("%s is not a regular file of a file system", name)
 	}
 
 	file, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd))
@@ -53,16 +54,5 @@ func ReadFileIn(root, path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 
-	defer file.Close() //nolint:errcheck // read only
-
-	data, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", filepath.Join(root, path), limit)
-	}
-
-	if err != nil {
-		return nil, err
-	}
-
-	return data, nil
+	return readAll(file, name, limit)
 }

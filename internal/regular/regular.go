@@ -39,6 +39,11 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 
+	return readAll(file, path, limit)
+}
+
+// readAll reads and closes a file of at most limit bytes; path is its name in errors.
+func readAll(file *os.File, path string, limit int64) ([]byte, error) {
 	defer file.Close() //nolint:errcheck // read only
 
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))

@@ -3,6 +3,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,18 +92,15 @@ func (p *Procfs) inspect(process procfs.Proc, selector Selector) (Container, boo
 		Source: p.Name(),
 	}
 
-	container.Pod = container.PodUID
-
 	// The caller knows the names of these pods, and needs nothing that the container shows.
 	if selector.PodUIDs != nil {
+		container.Pod = uid
+
 		return container, true
 	}
 
-	if pod, namespace := podIdentity(dir); pod != "" {
-		container.Pod, container.Namespace = pod, namespace
-	} else {
-		container.Namespace = namespace
-	}
+	container.Pod, container.Namespace = podIdentity(dir)
+	container.Pod = cmp.Or(container.Pod, uid)
 
 	if selector.Namespace != "" && container.Namespace != selector.Namespace {
 		return Container{}, false

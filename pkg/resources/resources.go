@@ -10,8 +10,8 @@ package resources
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/resource/meta"
@@ -30,10 +30,19 @@ var all = []meta.ResourceWithRD{
 	&Verdict{}, &Override{},
 }
 
+// types are those of all. A request needs them often, and a definition is made anew each time.
+var types = sync.OnceValue(func() map[resource.Type]bool {
+	known := map[resource.Type]bool{}
+
+	for _, r := range all {
+		known[r.ResourceDefinition().Type] = true
+	}
+
+	return known
+})
+
 // IsType reports whether the guard has resources of a type.
-func IsType(kind resource.Type) bool {
-	return slices.ContainsFunc(all, func(r meta.ResourceWithRD) bool { return r.ResourceDefinition().Type == kind })
-}
+func IsType(kind resource.Type) bool { return types()[kind] }
 
 // Register makes the namespace and the resource definitions known to a state.
 func Register(ctx context.Context, st state.State) error {
@@ -47,14 +56,14 @@ func Register(ctx context.Context, st state.State) error {
 		return fmt.Errorf("error registering namespace %s: %w", Namespace, err)
 	}
 
-	types := registry.NewResourceRegistry(st)
+	definitions := registry.NewResourceRegistry(st)
 
-	if err := types.RegisterDefault(ctx); err != nil {
+	if err := definitions.RegisterDefault(ctx); err != nil {
 		return fmt.Errorf("error registering the meta resources: %w", err)
 	}
 
 	for _, r := range all {
-		if err := types.Register(ctx, r); err != nil {
+		if err := definitions.Register(ctx, r); err != nil {
 			return fmt.Errorf("error registering %T: %w", r, err)
 		}
 	}

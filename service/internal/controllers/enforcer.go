@@ -53,18 +53,19 @@ func (e *enforcer) follow(
 ) ([]resources.GuardActionSpec, error) {
 	ceiling, replaced := e.ceilings.get(enforceTarget(id, target))
 
-	stale := e.leases.Expired(id, boottime.Now())
-	if stale {
+	now := boottime.Now()
+
+	if e.leases.Expired(id, now) {
 		e.stale = append(e.stale, id)
 		desired = &decide.DesiredCeiling{Reason: errStale.Error()} // none
 	}
 
 	ready, evidence := e.evidence.take(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile)
-	if !ready && !stale {
+	if !ready {
 		desired = nil
 	}
 
-	done := actionSpecs(ceiling.Reconcile(desired, boottime.Now()), cfg.Mode, evidence)
+	done := actionSpecs(ceiling.Reconcile(desired, now), cfg.Mode, evidence)
 	e.reactions.measure(id, done, desired)
 
 	return append(actionSpecs(replaced, cfg.Mode, ""), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))

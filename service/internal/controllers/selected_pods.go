@@ -83,21 +83,22 @@ func (p selectedPods) of(containers []discover.Container) []discover.Container {
 // unambiguous returns containers whose pods have not been compared with the runtime's. Those that show the name of one pod but
 // are in several are named by the UIDs of their pods, so that none of them can take the place of another.
 func unambiguous(containers []discover.Container) []discover.Container {
-	uids := map[string]map[string]bool{}
+	uids, shared := map[string]string{}, map[string]bool{}
 
 	for _, container := range containers {
 		name := podName(container)
-		if uids[name] == nil {
-			uids[name] = map[string]bool{}
+
+		if uid, ok := uids[name]; ok && uid != container.PodUID {
+			shared[name] = true
 		}
 
-		uids[name][container.PodUID] = true
+		uids[name] = container.PodUID
 	}
 
 	var found []discover.Container
 
 	for _, container := range containers {
-		if len(uids[podName(container)]) > 1 && container.PodUID != "" {
+		if shared[podName(container)] && container.PodUID != "" {
 			container.Pod = container.PodUID
 		}
 

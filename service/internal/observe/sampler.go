@@ -167,7 +167,10 @@ func (s *Sampler) openLinks() {
 	s.links = links
 }
 
-func (s *Sampler) closeNamespace() {
+// Close closes everything.
+func (s *Sampler) Close() {
+	s.cgroup.close()
+
 	if s.scraper != nil {
 		s.scraper.stop()
 	}
@@ -179,12 +182,4 @@ func (s *Sampler) closeNamespace() {
 	if s.namespace != nil {
 		s.namespace.Close()
 	}
-
-	s.scraper, s.links, s.namespace = nil, nil, nil
-}
-
-// Close closes everything.
-func (s *Sampler) Close() {
-	s.cgroup.close()
-	s.closeNamespace()
 }
