@@ -108,7 +108,7 @@ func (c *PolicyController) begin() {
 		}
 
 		c.decider = decider{state: c.State, seed: c.Seed, history: c.History, leases: c.Leases}
-		c.decider.workloads = workloads{known: map[resource.ID]*workload{}, loaded: c.Loaded, startedAt: c.clock()}
+		c.decider.workloads = newWorkloads(c.Loaded, c.clock())
 		c.latest = map[resource.ID]*resources.TargetStatsSpec{}
 	}
 }

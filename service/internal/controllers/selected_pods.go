@@ -8,11 +8,16 @@ import (
 	"maps"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 )
 
-// keepPods is how long a pod is known after an answer of the runtime that had a running container of it.
-const keepPods = 10 * time.Minute
+const (
+	// keepPods is how long a pod is known after an answer of the runtime that had a running container of it.
+	keepPods = 10 * time.Minute
+	// maxPods is how many names and UIDs of pods are known: a node has at most some hundred pods at a time.
+	maxPods = 2048
+)
 
 // selectedPods are the pods whose labels the runtime has compared, by UID and by name. A container of one of them is a target
 // even if it is found while the runtime does not answer, for instance after a restart.
@@ -38,6 +43,10 @@ func (p selectedPods) add(containers []discover.Container, now time.Time) select
 		if pod.uid != "" {
 			p[pod.uid] = pod
 		}
+	}
+
+	for _, key := range bounded.Excess(p, maxPods, func(_ string, pod selectedPod) (int64, bool) { return pod.seen.UnixNano(), true }) {
+		delete(p, key)
 	}
 
 	return p

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
 // workload is one decision with what clients know of it.
@@ -46,6 +47,11 @@ func (w *workload) publish(
 	}
 
 	return ceiling, ceiling || rules || !desired.None(), w.verdict.publish(ctx, r, id, w.Verdict())
+}
+
+// state is what its next engine continues from, in this process or another.
+func (w *workload) state() persist.Workload {
+	return persist.Workload{SavedState: w.SavedState(), Yielded: w.YieldedSince()}
 }
 
 // withdraw removes its resources.

@@ -12,6 +12,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
 
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
@@ -21,24 +22,46 @@ import (
 // workloads are all that are known, with those whose container ended a short while ago.
 type workloads struct {
 	known map[resource.ID]*workload
-	// loaded are the saved states of an earlier process whose workloads have not been seen yet.
-	loaded map[resource.ID]persist.Workload
+	// saved are the states of workloads that are not known: those of an earlier process, and those that ended before others.
+	saved map[resource.ID]savedWorkload
 	// last is what the file holds.
 	last map[resource.ID]persist.Workload
-	// startedAt is when this process began.
-	startedAt time.Duration
 }
 
-// retention is how long a workload without a container is kept for its next one: a restarted container must not start
-// with a full credit and an empty back-off.
-const retention = time.Hour
+// savedWorkload is the state of a workload since its container ended.
+type savedWorkload struct {
+	persist.Workload
+
+	since time.Duration
+}
+
+const (
+	// retention is how long a workload without a container is kept for its next one: a restarted container must not start
+	// with a full credit and an empty back-off.
+	retention = time.Hour
+	// maxEnded is how many workloads without a container are kept with their counters and history, 46 kB each. Of earlier
+	// ones only the saved state is kept, if there is one.
+	maxEnded = 16
+	// maxSaved is how many of those states are kept, about 300 bytes each.
+	maxSaved = 256
+)
+
+func newWorkloads(loaded map[resource.ID]persist.Workload, now time.Duration) workloads {
+	w := workloads{known: map[resource.ID]*workload{}, saved: map[resource.ID]savedWorkload{}}
+
+	for id, state := range loaded {
+		w.keep(id, state, now)
+	}
+
+	return w
+}
 
 // get returns a workload; a new one continues from its saved state.
 func (w *workloads) get(id resource.ID, engine func(policy.SavedState) *policy.Engine) *workload {
 	found, ok := w.known[id]
 	if !ok {
-		state := w.loaded[id]
-		delete(w.loaded, id)
+		state := w.saved[id]
+		delete(w.saved, id)
 
 		found = &workload{Workload: decide.NewWorkload(engine(state.SavedState), state.Yielded)}
 		w.known[id] = found
@@ -51,13 +74,14 @@ func (w *workloads) get(id resource.ID, engine func(policy.SavedState) *policy.E
 
 // save writes the saved state to a file when it changed.
 func (w *workloads) save(file persist.File[persist.Workload]) error {
-	state := maps.Clone(w.loaded)
-	if state == nil {
-		state = map[resource.ID]persist.Workload{}
+	state := make(map[resource.ID]persist.Workload, len(w.saved)+len(w.known))
+
+	for id, saved := range w.saved {
+		state[id] = saved.Workload
 	}
 
 	for id, known := range w.known {
-		state[id] = persist.Workload{SavedState: known.SavedState(), Yielded: known.YieldedSince()}
+		state[id] = known.state()
 	}
 
 	if maps.Equal(state, w.last) {
@@ -69,12 +93,12 @@ func (w *workloads) save(file persist.File[persist.Workload]) error {
 	return file.Save(state)
 }
 
-// withdraw removes the resources of workloads that have no sample, and after retention the workloads. It reports whether
-// there was a resource to remove.
+// withdraw removes the resources of workloads that have no sample, and after retention the workloads, or sooner if many
+// ended. It reports whether there was a resource to remove.
 func (w *workloads) withdraw(
 	ctx context.Context, r controller.Writer, latest map[resource.ID]*resources.TargetStatsSpec, now time.Duration, forget func(string),
 ) (bool, error) {
-	withdrawn := false
+	withdrawn, ended := false, 0
 
 	for id, known := range w.known {
 		if _, present := latest[id]; present {
@@ -91,12 +115,39 @@ func (w *workloads) withdraw(
 		case now-known.lostAt > retention:
 			delete(w.known, id)
 			forget(id)
+
+			continue
+		}
+
+		ended++
+	}
+
+	if ended > maxEnded {
+		for _, id := range bounded.Excess(w.known, maxEnded, lostAt) {
+			w.keep(id, w.known[id].state(), w.known[id].lostAt)
+			delete(w.known, id)
+			forget(id)
 		}
 	}
 
-	if now-w.startedAt > retention {
-		w.loaded = nil
-	}
+	maps.DeleteFunc(w.saved, func(_ resource.ID, state savedWorkload) bool { return now-state.since > retention })
 
 	return withdrawn, nil
 }
+
+// keep keeps a state for the next container of its workload.
+func (w *workloads) keep(id resource.ID, state persist.Workload, since time.Duration) {
+	if state.IsZero() {
+		return
+	}
+
+	w.saved[id] = savedWorkload{Workload: state, since: since}
+
+	for _, excess := range bounded.Excess(w.saved, maxSaved, savedSince) {
+		delete(w.saved, excess)
+	}
+}
+
+func lostAt(_ resource.ID, w *workload) (time.Duration, bool) { return w.lostAt, w.lostAt != 0 }
+
+func savedSince(_ resource.ID, s savedWorkload) (time.Duration, bool) { return s.since, true }

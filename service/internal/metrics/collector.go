@@ -6,7 +6,6 @@ package metrics
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -20,20 +19,15 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
 
-// retention is how long the event counters of a workload are exported after it is gone, so that the last events are
-// scraped.
-const retention = time.Hour
-
 // collector reads the guard's state at each scrape.
 type collector struct {
 	state  state.State
 	feed   *observe.Feed
-	events map[string]*prometheus.CounterVec
+	events *events
 	descs  map[string]*desc
 
 	mu sync.Mutex
-	// seen is when each workload existed last, samples are the newest of those that exist.
-	seen    map[string]time.Time
+	// samples are the newest of the workloads that exist.
 	samples map[string]*resources.TargetStatsSpec
 }
 
@@ -43,10 +37,10 @@ type desc struct {
 	kind prometheus.ValueType
 }
 
-func newCollector(st state.State, feed *observe.Feed, events map[string]*prometheus.CounterVec) *collector {
+func newCollector(st state.State, feed *observe.Feed, events *events) *collector {
 	c := &collector{
 		state: st, feed: feed, events: events, descs: map[string]*desc{},
-		seen: map[string]time.Time{}, samples: map[string]*resources.TargetStatsSpec{},
+		samples: map[string]*resources.TargetStatsSpec{},
 	}
 
 	kinds := map[series.Kind]prometheus.ValueType{series.Gauge: prometheus.GaugeValue, series.Counter: prometheus.CounterValue}
@@ -71,7 +65,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d.Desc
 	}
 
-	for _, vec := range c.events {
+	for _, vec := range c.events.counters {
 		vec.Describe(ch)
 	}
 }
@@ -99,30 +93,17 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.counters(ch)
 }
 
-// counters exports the event counters. They start at 0 with the workload, so that the first event is an increase.
+// counters exports the event counters.
 func (c *collector) counters(ch chan<- prometheus.Metric) {
 	now := time.Now()
 
 	for id := range c.samples {
-		c.seen[id] = now
-
-		for _, vec := range c.events {
-			vec.WithLabelValues(workloadOf(id)...)
-		}
+		c.events.see(id, now)
 	}
 
-	maps.DeleteFunc(c.seen, func(id string, at time.Time) bool {
-		outdated := now.Sub(at) > retention
-		if outdated {
-			for _, vec := range c.events {
-				vec.DeleteLabelValues(workloadOf(id)...)
-			}
-		}
+	c.events.prune(now)
 
-		return outdated
-	})
-
-	for _, vec := range c.events {
+	for _, vec := range c.events.counters {
 		vec.Collect(ch)
 	}
 }

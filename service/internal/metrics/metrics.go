@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,7 +31,7 @@ type Metrics struct {
 	SampleDuration, Reaction prometheus.Histogram
 
 	registry *prometheus.Registry
-	events   map[string]*prometheus.CounterVec
+	events   *events
 	failures *prometheus.CounterVec
 }
 
@@ -56,12 +57,12 @@ func New(st state.State, feed *observe.Feed, version string) *Metrics {
 		SampleDuration: histogram(series.SampleDuration, prometheus.ExponentialBuckets(10e-6, 2.5, 12)),
 		Reaction:       histogram(series.Reaction, prometheus.ExponentialBuckets(100e-6, 2.5, 14)),
 		registry:       prometheus.NewRegistry(),
-		events:         map[string]*prometheus.CounterVec{},
+		events:         &events{counters: map[string]*prometheus.CounterVec{}, seen: map[string]time.Time{}},
 		failures:       counter(series.ApplyFailures),
 	}
 
 	for _, name := range eventNames {
-		m.events[name] = counter(name)
+		m.events.counters[name] = counter(name)
 	}
 
 	// The series exist from the start, so that the first failure is an increase.
@@ -105,7 +106,7 @@ func (m *Metrics) Count(action *resources.GuardActionSpec) {
 	}
 
 	if name != "" {
-		m.events[name].WithLabelValues(workloadOf(action.Target)...).Inc()
+		m.events.count(name, action.Target)
 	}
 }
 

@@ -257,6 +257,20 @@ func TestMetrics_CountsActions(t *testing.T) {
 }
 
 // TestDashboard_QueriesExportedMetrics checks that each metric in the queries is exported.
+// TestMetrics_BoundsEventCounters: pods come and go with their own names, and nobody may scrape meanwhile.
+func TestMetrics_BoundsEventCounters(t *testing.T) {
+	m, _, _ := incident(t)
+
+	for i := range 10_000 {
+		m.Count(&resources.GuardActionSpec{Action: resources.ActionApply, Target: fmt.Sprintf("spegel/pod-%d/registry", i)})
+	}
+
+	text := scrape(t, m)
+	assert.Equal(t, 256, strings.Count(text, "\n"+series.Throttles+"{"))
+	assert.Contains(t, text, `pod="pod-9999"`, "the last ones are kept")
+	assert.Contains(t, text, `pod="spegel-2x7k2"`, "and those that exist")
+}
+
 func TestDashboard_QueriesExportedMetrics(t *testing.T) {
 	m, _, _ := incident(t)
 	m.SampleDuration.Observe(1)
