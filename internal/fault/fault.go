@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package fault names the moments of enforcement at which a crash would hurt the most.
+// Package fault names the moments of enforcement at which a crash would hurt the most, and one of deciding at which to hang.
 //
-// In a binary built with the tag "faults" the process kills itself at such a moment when it is told
-// to (make faults); in every other one Point compiles to nothing.
+// In a binary built with the tag "faults" the process kills itself at such a moment, or hangs, when it is told
+// to (make faults); in every other one Point and Hang compile to nothing.
 package fault
 
 // Points of a ceiling's life, in the order they are passed.
@@ -28,10 +28,13 @@ const (
 	Saved = "saved"
 )
 
-// Points are all of them.
+// Deciding: a sample is decided on next. Here the goroutine hangs; the process goes on.
+const Deciding = "deciding"
+
+// Points are those at which the process kills itself.
 func Points() []string {
 	return []string{Journaled, BurstLowered, Written, ReadBack, Settled, Restored, BurstRestored, Removed, Saved}
 }
 
-// Env holds the point to end at, and how many times it is passed before: "written:2".
+// Env holds the point to end or to hang at, and how many times it is passed before: "written:2".
 const Env = "SPEGEL_GUARD_FAULT"

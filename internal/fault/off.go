@@ -6,3 +6,6 @@ package fault
 
 // Point does nothing in this build.
 func Point(string) {}
+
+// Hang does nothing in this build.
+func Hang(string) {}

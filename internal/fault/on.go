@@ -5,6 +5,7 @@
 package fault
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ func parse(text string) (string, int64) {
 
 // Point ends the process as kill -9 would, when this is the point it was told to end at.
 func Point(name string) {
-	if name != enabled || left.Add(-1) >= 0 {
+	if !due(name) {
 		return
 	}
 
@@ -36,3 +37,17 @@ func Point(name string) {
 
 	select {}
 }
+
+// Hang stops the calling goroutine for ever, when this is the point it was told to hang at.
+func Hang(name string) {
+	if !due(name) {
+		return
+	}
+
+	fmt.Fprintln(os.Stderr, "fault: hangs at", name)
+
+	select {}
+}
+
+// due reports whether this is the point, passed as often as it was told.
+func due(name string) bool { return name == enabled && left.Add(-1) < 0 }

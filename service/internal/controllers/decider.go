@@ -12,6 +12,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/fault"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -72,6 +73,8 @@ func (d *decider) decide(
 	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, ceiling *ceilingInput, overrides *decide.Overrides,
 	logger *zap.Logger,
 ) (urgent, status bool, err error) {
+	fault.Hang(fault.Deciding)
+
 	w := d.workloads.get(id, d.engine)
 	w.Update(stats.ContainerID, overrides)
 

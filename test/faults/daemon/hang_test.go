@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux && faults
+
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/internal/fault"
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/test/kernel"
+	"github.com/spegel-guard/spegel-guard/test/node"
+	"github.com/spegel-guard/spegel-guard/test/vm"
+)
+
+// held is a configuration whose first ceiling would stay for an hour.
+const held = `
+interval: 100ms
+rules: [{name: Always, expression: "cpu >= 0.0", for: 0s, window: 1s}]
+ceiling: {cpu: 500m, floor: 100m, hold: 1h, releaseAfter: 1h}
+`
+
+// lease is how long a ceiling stays without a decision at this interval (docs/enforcement.md).
+const lease = 30 * time.Second
+
+// TestGuard_ReleasesWhileThePolicyHangs: the enforcer releases a ceiling on which nobody decides, within its lease, and says so.
+func TestGuard_ReleasesWhileThePolicyHangs(t *testing.T) {
+	kernel.Require(t)
+
+	if os.Getenv(vm.GuestEnv) == "" {
+		t.Skip("runs in the test machine only (make faults)")
+	}
+
+	n, err := node.Start(t.Context())
+	require.NoError(t, err)
+
+	pod, err := n.RunPod(t.Context(), node.SpegelPod("spegel-undecided"))
+	require.NoError(t, err)
+	t.Cleanup(func() { pod.Remove(context.Background()) })
+
+	document := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(document, []byte(held), 0o600))
+
+	var log output
+
+	guard := exec.Command(extension.BinaryPath, "-config", document, "-state", statePath+".held", "-socket", filepath.Join(t.TempDir(), "guard.sock"))
+	guard.Env = append(os.Environ(), fault.Env+"="+fault.Deciding+":100")
+	guard.Stdout, guard.Stderr = &log, &log
+	require.NoError(t, guard.Start())
+	t.Cleanup(func() {
+		assert.NoError(t, guard.Process.Signal(syscall.SIGKILL))
+		guard.Wait() //nolint:errcheck // it was killed
+	})
+
+	value := func() string {
+		value, err := node.CPUMax(pod.Cgroup)
+		require.NoError(t, err)
+
+		return value
+	}
+
+	const patience = 2 * time.Minute
+
+	require.Eventually(t, func() bool { return log.has("fault: hangs at deciding") }, patience, 20*time.Millisecond, "%s", &log)
+
+	hung := time.Now()
+
+	require.Equal(t, "50001 100000", value(), "%s", &log)
+
+	// Half of the lease is left: the sample before the hang is an interval old.
+	for time.Since(hung) < lease/2 {
+		require.Equal(t, "50001 100000", value(), "released early, after %s\n%s", time.Since(hung), &log)
+		time.Sleep(100 * time.Millisecond)
+	}
+
+	require.Eventually(t, func() bool { return value() == "max 100000" }, patience, 20*time.Millisecond, "%s", &log)
+
+	released := time.Since(hung)
+	t.Logf("released %s after the last decision could be made; the lease is %s", released, lease)
+
+	// The enforcer runs at each interval; the rest is for a slow machine.
+	assert.LessOrEqual(t, released, lease+10*time.Second, "%s", &log)
+	assert.True(t, log.has("the sampling or the policy is stuck"), "%s", &log)
+
+	found, err := cgroup.FindJournals(node.CgroupRoot)
+	require.NoError(t, err)
+	assert.Empty(t, found)
+
+	// It does not come back: nobody decides.
+	time.Sleep(3 * time.Second)
+	assert.Equal(t, "max 100000", value())
+}
+
+// output is what a process has printed.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	return o.text.String()
+}
+
+func (o *output) has(text string) bool { return bytes.Contains([]byte(o.String()), []byte(text)) }
