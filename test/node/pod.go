@@ -6,6 +6,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,8 +29,8 @@ type PodSpec struct {
 	Labels map[string]string
 	// Container's name.
 	Container string
-	// CPUQuota in microseconds per period of 100 ms; 0 is no limit.
-	CPUQuota int64
+	// CPUQuota in microseconds per period; 0 is no limit. CPUPeriod in microseconds; 0 is 100 ms.
+	CPUQuota, CPUPeriod int64
 	// Args of the workload.
 	Args []string
 	// HostNetwork gives the pod the node's network namespace.
@@ -146,8 +147,8 @@ func (p *Pod) StartContainer(ctx context.Context) error {
 	// The weight does not matter here, only the quota.
 	resources := &runtimeapi.LinuxContainerResources{CpuShares: 102}
 
-	if p.Spec.CPUQuota > 0 {
-		resources.CpuPeriod, resources.CpuQuota = 100_000, p.Spec.CPUQuota
+	if p.Spec.CPUQuota > 0 || p.Spec.CPUPeriod > 0 {
+		resources.CpuPeriod, resources.CpuQuota = cmp.Or(p.Spec.CPUPeriod, 100_000), p.Spec.CPUQuota
 	}
 
 	namespaces := p.sandbox.GetLinux().GetSecurityContext().GetNamespaceOptions()
