@@ -99,14 +99,19 @@ talos: deps build $(TALOSCTL) ## Run a real Talos node with the guard until Ctrl
 faults: deps ## Kill the guard 1,000 times at fault points, and let it hang: every cpu.max must be restored.
 	$(VMRUN) test -v -tags faults -timeout 15m ./service/internal/enforce/faults ./test/faults/daemon
 
+.PHONY: attack
+attack: deps ## Attack the service as hostile clients and pods would, in the VM, and print what it cost.
+	$(VMRUN) test -v -tags attack -timeout 40m -run TestAttack ./test/e2e
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME.
 	@set -e; for target in \
 		./pkg/config:FuzzParse ./pkg/trace:FuzzReplay \
 		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzParseCPUMax ./pkg/cgroup:FuzzParsePressure \
 		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve \
-		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/internal/api/forward:FuzzAppendInfo; \
-	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
+		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/internal/api/forward:FuzzAppendInfo \
+		./service/internal/api:FuzzRequest ./pkg/discover:FuzzCRI ./internal/printable:FuzzLine; \
+	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$${target%%:*}"; done
 
 NODE_EXPORTER := $(PROMETHEUS)/prometheus-node-exporter
 

@@ -71,7 +71,7 @@ type Options struct {
 }
 
 // New serves a guard on the loopback until the test ends.
-func New(t *testing.T, opts Options) *Guard {
+func New(t testing.TB, opts Options) *Guard {
 	t.Helper()
 
 	if opts.PKI == nil {
@@ -138,7 +138,7 @@ func New(t *testing.T, opts Options) *Guard {
 }
 
 // NewPKI returns a new certificate authority.
-func NewPKI(t *testing.T) *pki.PKI {
+func NewPKI(t testing.TB) *pki.PKI {
 	t.Helper()
 
 	authority, err := pki.New()
@@ -148,7 +148,7 @@ func NewPKI(t *testing.T) *pki.PKI {
 }
 
 // newIdentity returns the identity of a Talos node.
-func newIdentity(t *testing.T, authority *pki.PKI, controlPlane bool, host string) *identity.Identity {
+func newIdentity(t testing.TB, authority *pki.PKI, controlPlane bool, host string) *identity.Identity {
 	t.Helper()
 
 	server, err := authority.Server(host)
@@ -168,7 +168,7 @@ func newIdentity(t *testing.T, authority *pki.PKI, controlPlane bool, host strin
 }
 
 // FreePort returns a port that is free at the time.
-func FreePort(t *testing.T) string {
+func FreePort(t testing.TB) string {
 	t.Helper()
 
 	port, err := fleettest.FreePort()
@@ -178,7 +178,7 @@ func FreePort(t *testing.T) string {
 }
 
 // Client returns the client that talosctl makes of a talosconfig with a certificate of the roles.
-func (g *Guard) Client(t *testing.T, roles ...role.Role) *client.Client {
+func (g *Guard) Client(t testing.TB, roles ...role.Role) *client.Client {
 	t.Helper()
 
 	pair, err := g.PKI.Client("anna", time.Hour, roles...)
@@ -188,14 +188,14 @@ func (g *Guard) Client(t *testing.T, roles ...role.Role) *client.Client {
 }
 
 // Service returns a client of the guard's own service.
-func (g *Guard) Service(t *testing.T, roles ...role.Role) guardv1alpha1.GuardServiceClient {
+func (g *Guard) Service(t testing.TB, roles ...role.Role) guardv1alpha1.GuardServiceClient {
 	t.Helper()
 
 	return guardv1alpha1.NewGuardServiceClient(g.Client(t, roles...).Conn())
 }
 
 // Dial connects as talosctl does.
-func Dial(t *testing.T, clientContext *clientconfig.Context) *client.Client {
+func Dial(t testing.TB, clientContext *clientconfig.Context) *client.Client {
 	t.Helper()
 
 	c, err := client.New(t.Context(), client.WithConfigContext(clientContext), client.WithGRPCDialOptions(
