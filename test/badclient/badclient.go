@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,6 +82,48 @@ func (c *Client) Call(method string, message proto.Message) (uint32, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
+	id, err := c.open(method)
+	if err != nil || message == nil {
+		return id, err
+	}
+
+	body, err := proto.Marshal(message)
+	if err != nil {
+		return 0, err
+	}
+
+	prefix := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body)))
+
+	return id, c.framer.WriteData(id, true, append(prefix, body...))
+}
+
+// Withhold opens a stream, announces a message of a size in bytes and sends all of it but the last byte.
+func (c *Client) Withhold(method string, size int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	id, err := c.open(method)
+	if err != nil {
+		return err
+	}
+
+	data := binary.BigEndian.AppendUint32([]byte{0}, uint32(size))
+	data = append(data, make([]byte, size-1)...)
+
+	for part := range slices.Chunk(data, maxFrame) {
+		if err := c.framer.WriteData(id, false, part); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// maxFrame is the payload of a frame that every server takes (RFC 9113, 4.2).
+const maxFrame = 16 << 10
+
+// open sends the headers of a stream. c.mu must be locked.
+func (c *Client) open(method string) (uint32, error) {
 	c.header.Reset()
 
 	for _, field := range [][2]string{
@@ -95,19 +138,7 @@ func (c *Client) Call(method string, message proto.Message) (uint32, error) {
 	id := c.stream
 	c.stream += 2
 
-	err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.header.Bytes(), EndHeaders: true})
-	if err != nil || message == nil {
-		return id, err
-	}
-
-	body, err := proto.Marshal(message)
-	if err != nil {
-		return 0, err
-	}
-
-	prefix := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body)))
-
-	return id, c.framer.WriteData(id, true, append(prefix, body...))
+	return id, c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.header.Bytes(), EndHeaders: true})
 }
 
 // Reset ends a stream.

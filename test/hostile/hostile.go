@@ -26,11 +26,12 @@ const (
 	HTML         Mode = "html"
 	HugeHeader   Mode = "huge-header"
 	Compressed   Mode = "compressed"
+	ManyLabels   Mode = "many-labels"
 )
 
 // Modes returns all modes.
 func Modes() []Mode {
-	return []Mode{HugeBody, EndlessLine, OneByte, Silent, NaN, Negative, CounterReset, HTML, HugeHeader, Compressed}
+	return []Mode{HugeBody, EndlessLine, OneByte, Silent, NaN, Negative, CounterReset, HTML, HugeHeader, Compressed, ManyLabels}
 }
 
 const (
@@ -67,6 +68,8 @@ func Handler(mode Mode) http.Handler {
 		case HugeHeader:
 			w.Header().Set("X-Filler", string(bytes.Repeat([]byte("x"), 1<<20)))
 			program(w, "1")
+		case ManyLabels:
+			labels(w)
 		case Compressed:
 			w.Header().Set("Content-Encoding", "gzip")
 			w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}) //nolint:errcheck // the client may be gone
@@ -78,6 +81,25 @@ func Handler(mode Mode) http.Handler {
 func program(w http.ResponseWriter, allocated string) {
 	fmt.Fprintf(w, "go_goroutines 10\ngo_gc_duration_seconds_count 5\ngo_memstats_heap_alloc_bytes 1000000\n"+ //nolint:errcheck // the client may be gone
 		"go_memstats_alloc_bytes_total %s\n", allocated)
+}
+
+// labels answers with 4 MB of legal lines of 16 KiB, each a value that is wanted with thousands of labels.
+func labels(w http.ResponseWriter) {
+	var line bytes.Buffer
+
+	line.WriteString("go_memstats_alloc_bytes_total{")
+
+	for i := 0; line.Len() < 16<<10-64; i++ {
+		fmt.Fprintf(&line, "l%d=\"\",", i)
+	}
+
+	line.WriteString("} 5\n")
+
+	for sent := 0; sent < 4<<20; sent += line.Len() {
+		if _, err := w.Write(line.Bytes()); err != nil {
+			return
+		}
+	}
 }
 
 // flood answers with a gigabyte of repeated text.

@@ -27,6 +27,8 @@ type PodSpec struct {
 	Name, Namespace string
 	// Labels of the pod. kubelet sets them on the sandbox, not on the containers.
 	Labels map[string]string
+	// Annotations of the pod.
+	Annotations map[string]string
 	// Container's name.
 	Container string
 	// CPUQuota in microseconds per period; 0 is no limit. CPUPeriod in microseconds; 0 is 100 ms.
@@ -108,6 +110,7 @@ func (n *Node) RunSandbox(ctx context.Context, spec PodSpec) (*Pod, error) {
 			Hostname:     hostname,
 			LogDirectory: "/var/log/pods/" + uid,
 			Labels:       labels,
+			Annotations:  spec.Annotations,
 			Linux: &runtimeapi.LinuxPodSandboxConfig{
 				CgroupParent: parent,
 				SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{
