@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/encode"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/guard"
 )
 
@@ -34,7 +35,7 @@ func register(s *grpc.Server, node Node) {
 
 	on := streams{Server: s}
 
-	v1alpha1.RegisterStateServer(on, cosiserver.NewState(readOnly))
+	v1alpha1.RegisterStateServer(on, cosiserver.NewState(encode.New(readOnly)))
 	machine.RegisterMachineServiceServer(on, guard.NewVersionService(node, Version))
 	guardv1alpha1.RegisterGuardServiceServer(on, guard.NewService(node))
 	grpc_health_v1.RegisterHealthServer(on, health.NewServer())
