@@ -143,17 +143,18 @@ func (a *app) ceilingRow(target client.TargetExplanation) output.Row {
 		ceiling = *target.Ceiling
 	}
 
-	if desired.ReleasesIn != 0 {
+	switch {
+	case desired.Probing:
+		parts = append(parts, "lifted briefly to measure the demand without it")
+	case desired.ProbesIn != 0:
+		parts = append(parts, "the demand is above the ceiling: a probe follows in "+rounded(desired.ProbesIn))
+	case desired.Quiet:
 		parts = append(parts, "released in "+rounded(desired.ReleasesIn)+" if all rules stay quiet")
+	case desired.ReleasesIn != 0:
+		parts = append(parts, "released in "+rounded(desired.ReleasesIn)+" at the earliest")
 	}
 
-	if desired.HoldUntil.After(a.now()) {
-		parts = append(parts, "held for at least "+a.left(desired.HoldUntil))
-	}
-
-	if desired.Probing {
-		parts = append(parts, "lifted briefly to measure real demand")
-	}
+	parts = append(parts, client.Advice(target.ID, desired)...)
 
 	parts = append(parts, desired.Blockers...)
 

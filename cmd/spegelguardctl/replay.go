@@ -135,7 +135,7 @@ func replayRows(line record) []output.Row {
 
 	if v := line.Verdict; v != nil {
 		rows = append(rows, output.Row{Cells: []string{line.Elapsed, "verdict", line.Workload, v.Rule, "", "", fmt.Sprintf(
-			"%s: %s (ended: %t; cores before %.2f, during %.2f, after %.2f)", v.Outcome, v.Reason, v.Ended, v.Before.Cores(), v.During.Cores(), v.After.Cores(),
+			"%s: %s (cores before %.2f, during %.2f, after %.2f)", v.Outcome, v.Reason, v.Before.Cores(), v.During.Cores(), v.After.Cores(),
 		)}})
 	}
 

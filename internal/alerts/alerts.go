@@ -33,6 +33,7 @@ const (
 const (
 	CeilingInForce = "SpegelGuardCeilingInForce"
 	Flapping       = "SpegelGuardThrottlesAgain"
+	Contained      = "SpegelGuardContained"
 	Unavailable    = "SpegelGuardUnavailable"
 	ApplyFailed    = "SpegelGuardApplyFailed"
 	Conflict       = "SpegelGuardConflict"

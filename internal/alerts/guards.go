@@ -3,11 +3,13 @@
 package alerts
 
 import (
+	"strconv"
 	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 
 	"github.com/spegel-guard/spegel-guard/internal/series"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // guards returns the alerts on the guards themselves.
@@ -21,6 +23,9 @@ func guards() []monitoringv1.Rule {
 		alert(Flapping, "sum by (namespace, pod, instance) (increase("+series.Throttles+"[6h])) > 3", 0, "warning",
 			"{{ $labels.pod }} was throttled {{ $value | humanize }} times in 6 hours",
 			"Ceilings limit the damage but do not remove the cause: restart the pod, or compare its node with the others by `spegelguardctl compare`."),
+		alert(Contained, "max by (namespace, pod, container, instance) ("+series.FailedProbes+") >= "+strconv.Itoa(policy.ContainedAfter), 0, "warning",
+			"{{ $labels.pod }} went on in {{ $value | humanize }} probes",
+			"A ceiling only contains it: restart the pod with `kubectl -n {{ $labels.namespace }} delete pod {{ $labels.pod }}`, and set a CPU limit on the container."),
 		alert(Unavailable, series.State+`{state=~"unavailable|no-target|no-cri|no-cgroup-v2|no-permission|no-control"} == 1`, 10*time.Minute, "warning",
 			"the guard on "+where+" is {{ $labels.state }}", "It does not protect its node: run `spegelguardctl doctor` for the cause and the fix."),
 		alert(ApplyFailed, "sum by (instance, errno) (increase("+series.ApplyFailures+"[10m])) > 0", 0, "critical",

@@ -70,6 +70,8 @@ const (
 	Releases = "spegel_guard_releases_total"
 	Probes   = "spegel_guard_probes_total"
 
+	FailedProbes = "spegel_guard_ceiling_failed_probes"
+
 	NodeBlobs        = "spegel_guard_node_content_blobs"
 	NodeContentBytes = "spegel_guard_node_content_bytes"
 	NodePods         = "spegel_guard_node_pods"
@@ -136,6 +138,7 @@ func rules() []Series {
 func actions() []Series {
 	return []Series{
 		{Ceiling, Gauge, "Ceiling in force, in cores. Absent if there is none.", workload()},
+		{FailedProbes, Gauge, "Probes of the breach in which it went on. Absent without a desired ceiling.", workload()},
 		{Throttles, Counter, "Ceilings that were applied, including those after a probe.", workload()},
 		{Releases, Counter, "Ceilings that were released, for any reason.", workload()},
 		{Probes, Counter, "Ceilings that were lifted briefly to measure the demand without them.", workload()},

@@ -47,6 +47,22 @@ type TargetExplanation struct {
 	Verdict *resources.VerdictSpec `yaml:"verdict,omitempty"`
 }
 
+// Advice is what a person should do about a ceiling of a target that does not end the breach; nil for nothing. The guard itself
+// restarts nothing.
+func Advice(target string, desired *resources.DesiredCeilingSpec) []string {
+	if desired.None() || desired.FailedProbes < resources.ContainedAfter {
+		return nil
+	}
+
+	namespace, rest, _ := strings.Cut(target, "/")
+	pod, _, _ := strings.Cut(rest, "/")
+
+	return []string{
+		fmt.Sprintf("it went on in %d probes: restart the pod, a ceiling only contains it (kubectl -n %s delete pod %s)", desired.FailedProbes, namespace, pod),
+		fmt.Sprintf("set a CPU limit on the container for good (resources.limits.cpu: %dm)", desired.CeilingMillicores),
+	}
+}
+
 // Explain reads the rules, what a ceiling waits for, the overrides and the conditions. An empty target selects all
 // targets; the error for a target that the node does not have has the code NotFound.
 func (n *Node) Explain(ctx context.Context, target string) (*Explanation, error) {

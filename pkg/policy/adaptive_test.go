@@ -34,7 +34,7 @@ ceiling: {strategy: adaptive, step: 75%, hold: 30m}
 	l.Run(30*time.Minute, 1.8, r.see)
 	assert.Equal(t, policy.EventRetrip, r.changes[len(r.changes)-1].event)
 	assert.Equal(t, int64(157), r.last.Hold.Millicores)
-	assert.Equal(t, policy.OutcomeHelped, r.verdicts[0].Outcome)
+	assert.Equal(t, policy.OutcomeContained, r.verdicts[0].Outcome)
 }
 
 func TestAdaptive_StopsAtFloorAndOwnersLimit(t *testing.T) {

@@ -22,6 +22,12 @@ const (
 	EventRelease Event = "release"
 )
 
+// Breach is a rule that a probe found above its threshold, and the average of its signal in the probe.
+type Breach struct {
+	Rule  *Rule
+	Value float64
+}
+
 // Decision is the outcome of one sample.
 type Decision struct {
 	// Held is set while there is a Hold.
@@ -33,11 +39,17 @@ type Decision struct {
 	// workload is held back by it.
 	ThrottledRatio float64
 	Throttled      bool
-	// ReleasesIn is the time left until release if all stays quiet; 0 without a hold.
+	// ReleasesIn is the time until the earliest release; 0 without a hold. Quiet is set when that is the release if nothing
+	// changes: every rule is quiet, and the ceiling does not throttle the workload.
 	ReleasesIn time.Duration
+	Quiet      bool
+	// ProbesIn is the time until a probe if nothing changes; 0 when none follows.
+	ProbesIn time.Duration
+	// Breach is what the probe that a retrip ended has measured; its Rule is nil when that was nothing.
+	Breach Breach
 	// Rules in the configuration's order. The slice is the engine's and valid until the next step.
 	Rules []RuleStatus
-	// Verdict on the ceiling that was lifted, or nil. A release by quiet has two: one at once, and one when there
-	// is usage without the ceiling to compare with.
+	// Verdict on a ceiling that was lifted, or nil. That on a release by quiet comes when there is usage without the ceiling
+	// to compare with.
 	Verdict *Verdict
 }

@@ -143,7 +143,7 @@ func (e *Engine) Step(sample Sample) Decision {
 	}
 
 	if e.trial.dueAt != 0 && sample.At >= e.trial.dueAt && e.decision.Event == "" {
-		e.judgeRelease()
+		e.judgeRelease(nil)
 	}
 
 	return e.conclude()
@@ -164,6 +164,10 @@ func (e *Engine) account(passed time.Duration) {
 
 	e.calm.step(passed, measured && (!enforced || !e.throttled) && e.rules.quiet(e.hold.Observe), measured && !e.throttled && !e.rules.above())
 
+	if enforced && e.sample.Applied >= e.hold.Since {
+		e.trial.write(e.odometer.total)
+	}
+
 	if enforced && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
 		e.trial.throttled += passed
 	}
@@ -172,6 +176,10 @@ func (e *Engine) account(passed time.Duration) {
 func (e *Engine) conclude() Decision {
 	for i, r := range e.rules {
 		e.status[i] = r.status()
+
+		if r.hasCredit() && e.held && e.hold.Enforced() {
+			e.status[i].TripsIn = 0
+		}
 	}
 
 	e.decision.Held, e.decision.Hold = e.held, e.hold
@@ -179,7 +187,7 @@ func (e *Engine) conclude() Decision {
 	e.decision.Rules = e.status
 
 	if e.held {
-		e.decision.ReleasesIn = max(0, e.ceiling.ReleaseAfter-e.calm.quiet, e.hold.Until-e.sample.At)
+		e.foresee()
 	}
 
 	return e.decision
@@ -187,7 +195,7 @@ func (e *Engine) conclude() Decision {
 
 // trip begins a hold.
 func (e *Engine) trip(r *rule) {
-	e.judgeRelease()
+	e.judgeRelease(r)
 
 	top := e.ceiling.top(e.sample.Owner)
 
@@ -287,19 +295,26 @@ func (e *Engine) probe() {
 	breach, unknown := e.rules.probed(e.hold.Rule, e.ceiling.Probe, e.sample.At >= e.probeEnd)
 
 	switch {
-	case breach, unknown && e.sample.At >= e.probeEnd:
-		e.retrip()
+	case breach != nil, unknown && e.sample.At >= e.probeEnd:
+		e.retrip(breach)
 	case e.sample.At >= e.probeEnd:
 		e.release()
 	}
 }
 
-// retrip ends a probe with the ceiling as it was.
-func (e *Engine) retrip() {
-	e.decision.Verdict = e.trial.verdict(e.odometer.total)
+// retrip ends a probe with the ceiling as it was. A probe that could not measure has not failed.
+func (e *Engine) retrip(breach *rule) {
+	failed, seen := e.hold.FailedProbes, endUnknown
+	if breach != nil {
+		failed, seen = failed+1, endBreach
+		e.decision.Breach = Breach{Rule: &breach.config, Value: breach.meters[0].overProbe()}
+	}
 
 	r := e.rules.named(e.hold.Rule)
+
+	e.decision.Verdict = e.trial.verdict(e.odometer.total, failed, seen)
 	e.begin(r, e.hold.Millicores, e.backoff.again())
+	e.hold.FailedProbes = failed
 	e.trial.begin(r, e.trial.before, e.odometer.total)
 
 	e.decision.Event = EventRetrip
@@ -309,13 +324,15 @@ func (e *Engine) retrip() {
 func (e *Engine) release() {
 	at := e.sample.At
 
-	if e.trial.open {
+	switch {
+	case e.trial.open:
 		e.trial.end(e.odometer.total)
 		e.trial.dueAt = at + e.ceiling.ReleaseAfter
+	case !e.hold.Observe:
+		e.decision.Verdict = e.trial.verdict(e.odometer.total, e.hold.FailedProbes, endQuiet)
 	}
 
 	if !e.hold.Observe {
-		e.decision.Verdict = e.trial.verdict(e.odometer.total)
 		e.backoff.released = at
 	}
 
@@ -325,10 +342,17 @@ func (e *Engine) release() {
 	e.decision.Event = EventRelease
 }
 
-// judgeRelease completes the verdict on a release by quiet with the usage since then.
-func (e *Engine) judgeRelease() {
-	if e.trial.dueAt != 0 {
-		e.trial.dueAt = 0
-		e.decision.Verdict = e.trial.verdict(e.odometer.total)
+// judgeRelease judges a release by quiet by the usage since then. Tripped is the rule that trips now; nil for none.
+func (e *Engine) judgeRelease(tripped *rule) {
+	if e.trial.dueAt == 0 || e.trial.rule == nil {
+		return
 	}
+
+	seen := e.trial.released(e.odometer.total)
+	if tripped != nil && tripped == e.trial.rule {
+		seen = endBreach
+	}
+
+	e.trial.dueAt = 0
+	e.decision.Verdict = e.trial.verdict(e.odometer.total, 0, seen)
 }

@@ -59,14 +59,14 @@ func TestEngine_ProbesThrottledDemand(t *testing.T) {
 	}
 
 	for _, v := range r.verdicts {
-		assert.False(t, v.Ended, "the demand goes on")
+		assert.Equal(t, policy.OutcomeContained, v.Outcome, "the demand goes on")
 		assert.InDelta(t, 1.8, v.Before.Cores(), 0.01)
 		assert.InDelta(t, 0.3, v.During.Cores(), 0.02)
 	}
 }
 
 func TestEngine_ReleasesWhenProbeFindsNoBreach(t *testing.T) {
-	l, r := newLoop(t, cpuRule+"ceiling: {cpu: 100m, floor: 100m}"), &recorder{}
+	l, r := newLoop(t, cpuRule+"ceiling: {cpu: 150m}"), &recorder{}
 
 	l.Run(12*time.Minute, 1.8, r.see)
 	// It is throttled by the ceiling, and no breach without it.
@@ -75,7 +75,7 @@ func TestEngine_ReleasesWhenProbeFindsNoBreach(t *testing.T) {
 	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventProbe, policy.EventRelease}, r.events())
 	assert.Equal(t, time.Minute, r.changes[2].at-r.changes[1].at)
 	require.NotEmpty(t, r.verdicts)
-	assert.True(t, r.verdicts[0].Ended)
+	assert.Equal(t, policy.OutcomeEnded, r.verdicts[0].Outcome)
 	assert.InDelta(t, 0.2, r.verdicts[0].After.Cores(), 0.01)
 }
 
@@ -125,17 +125,15 @@ func TestEngine_BackoffDecaysWhenQuiet(t *testing.T) {
 	assert.Equal(t, 40*time.Minute, holdOf())
 }
 
-// TestEngine_JudgesReleaseTwice: at the release, and again when there is usage without the ceiling.
-func TestEngine_JudgesReleaseTwice(t *testing.T) {
+// TestEngine_JudgesReleaseLater: when there is usage without the ceiling.
+func TestEngine_JudgesReleaseLater(t *testing.T) {
 	l, r := newLoop(t, cpuRule), &recorder{}
 
 	l.Run(11*time.Minute, 1.8, r.see)
 	l.Run(time.Hour, 0.01, r.see)
 
-	require.Len(t, r.verdicts, 2)
-	assert.Equal(t, policy.OutcomeHelped, r.verdicts[0].Outcome)
-	assert.Zero(t, r.verdicts[0].After.Over)
-	assert.False(t, r.verdicts[0].Ended)
-	assert.Equal(t, 5*time.Minute, r.verdicts[1].After.Over)
-	assert.True(t, r.verdicts[1].Ended)
+	require.Len(t, r.verdicts, 1)
+	assert.Equal(t, 5*time.Minute, r.verdicts[0].After.Over)
+	assert.Equal(t, policy.OutcomeEnded, r.verdicts[0].Outcome)
+	assert.Equal(t, "the breach is over: 10m without the ceiling", r.verdicts[0].Reason)
 }

@@ -15,6 +15,8 @@ type Hold struct {
 	Millicores int64 `json:"millicores"`
 	// Observe is set when only rules in mode observe tripped: nothing is written.
 	Observe bool `json:"observe,omitempty"`
+	// FailedProbes is how many probes of this breach have measured it again.
+	FailedProbes int `json:"failedProbes,omitempty"`
 	// Probing is set while the ceiling is lifted to measure the demand without it.
 	Probing bool `json:"probing,omitempty"`
 }

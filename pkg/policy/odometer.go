@@ -18,6 +18,9 @@ func (o *odometer) add(sample *Sample) {
 		o.total.TXBytes += increase(o.last.TX, sample.TX)
 		o.total.RXBytes += increase(o.last.RX, sample.RX)
 		o.total.AllocatedBytes += increase(o.last.Allocation, sample.Allocation)
+		o.total.MirrorRequests += increase(o.last.MirrorRequests, sample.MirrorRequests)
+		o.total.MirrorHits += increase(o.last.MirrorHits, sample.MirrorHits)
+		o.total.UnreadySeconds += increase(o.last.Unready, sample.Unready)
 		o.total.ThrottledTime += max(0, sample.ThrottledTime-o.last.ThrottledTime)
 	}
 

@@ -24,9 +24,12 @@ func TestEngine_SuspensionEndsHold(t *testing.T) {
 	l.Plant.Sample.Suspended = true
 	l.Run(time.Second, 1.8, r.see)
 	require.Equal(t, []policy.Event{policy.EventTrip, policy.EventRelease}, r.events())
-	assert.Len(t, r.verdicts, 1, "the ceiling is judged")
+	assert.Empty(t, r.verdicts, "nothing was measured without the ceiling yet")
 
 	l.Run(20*time.Minute, 1.8, r.see)
+	require.Len(t, r.verdicts, 1)
+	assert.Equal(t, policy.OutcomeContained, r.verdicts[0].Outcome)
+	assert.Equal(t, "the breach goes on without the ceiling (1800m); under it CPU was 72 % lower, TX was 72 % lower, allocation was 72 % lower", r.verdicts[0].Reason)
 	assert.False(t, r.last.Held)
 	assert.Equal(t, policy.StateFiring, r.last.Rules[0].State, "the rule goes on measuring")
 	require.Len(t, r.changes, 2)

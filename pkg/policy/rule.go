@@ -265,17 +265,19 @@ func (r *rule) status() RuleStatus {
 	return status
 }
 
+// tripsIn returns the time until a pending rule fires if its value stays as it is; 0 for none in the next 24 hours.
 func (r *rule) tripsIn() time.Duration {
 	if !r.hasCredit() {
 		return r.lasting.left()
 	}
 
-	if spending := r.value - r.credit.earn; spending > 0 {
-		return time.Duration(min(r.credit.level/spending, maxTripsIn.Seconds()) * float64(time.Second))
+	spending := r.value - r.credit.earn
+	if spending <= 0 || r.credit.level/spending > maxTripsIn.Seconds() {
+		return 0
 	}
 
-	return maxTripsIn
+	return time.Duration(r.credit.level / spending * float64(time.Second))
 }
 
-// maxTripsIn stands for never.
+// maxTripsIn bounds what is foretold of a credit.
 const maxTripsIn = 24 * time.Hour

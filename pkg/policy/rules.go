@@ -90,13 +90,19 @@ func (rs rules) settle(at time.Duration) {
 	}
 }
 
-// probed reports whether the breach of an enforced rule goes on without the ceiling that the named rule tripped, and
-// whether that is unknown for one.
-func (rs rules) probed(name string, probe time.Duration, over bool) (breach, unknown bool) {
+// probed returns an enforced rule whose breach goes on without the ceiling that the named rule tripped, that rule before others
+// and nil for none, and whether that is unknown for one.
+func (rs rules) probed(name string, probe time.Duration, over bool) (breach *rule, unknown bool) {
 	for _, r := range rs {
-		if r.enforced {
-			breaches, unmeasured := r.probed(name, probe, over)
-			breach, unknown = breach || breaches, unknown || unmeasured
+		if !r.enforced {
+			continue
+		}
+
+		breaches, unmeasured := r.probed(name, probe, over)
+		unknown = unknown || unmeasured
+
+		if breaches && (breach == nil || r.config.Name == name) {
+			breach = r
 		}
 	}
 

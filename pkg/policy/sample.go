@@ -20,6 +20,11 @@ type Sample struct {
 	Allocation Counter `json:"allocation,omitzero"`
 	// Pressure is the time in which some task waited for a CPU, in seconds (cpu.pressure some total).
 	Pressure Counter `json:"pressure,omitzero"`
+	// MirrorRequests are the requests of the container runtime for content of a registry, MirrorHits those of them that were
+	// served from a peer, and Unready is the time that the program answered that it is not ready, in seconds.
+	MirrorRequests Counter `json:"mirrorRequests,omitzero"`
+	MirrorHits     Counter `json:"mirrorHits,omitzero"`
+	Unready        Counter `json:"unready,omitzero"`
 	// Periods and Throttled count the enforcement periods (cpu.stat nr_periods, nr_throttled), and ThrottledTime is
 	// the time held back in them, in seconds (throttled_usec).
 	Periods       uint64  `json:"periods,omitzero"`
@@ -27,6 +32,8 @@ type Sample struct {
 	ThrottledTime float64 `json:"throttledTime,omitzero"`
 	// Owner is the owner's limit in cores; 0 for none, or when it is unavailable.
 	Owner float64 `json:"owner,omitempty"`
+	// Applied is when the ceiling in force was written, on the clock of At; 0 for none.
+	Applied time.Duration `json:"applied,omitempty"`
 	// Suspended is set while an override allows no ceiling: a hold ends, and none begins. The rules go on measuring.
 	Suspended bool `json:"suspended,omitempty"`
 	// Override is the ceiling of an override in cores; 0 for none. It is in force beside a hold's.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
@@ -54,9 +55,19 @@ func TestSignals_MeasureTheirCounter(t *testing.T) {
 			suspended := sample(61 * 4)
 			suspended.Suspended = true
 
-			verdict := engine.Step(suspended).Verdict
-			assert.Equal(t, policy.OutcomeNoEffect, verdict.Outcome, "the counters go on as before")
-			assert.False(t, verdict.Ended)
+			require.Nil(t, engine.Step(suspended).Verdict, "nothing was measured without the ceiling yet")
+
+			var verdict *policy.Verdict
+
+			for second := 62; verdict == nil; second++ {
+				require.Less(t, second, 200)
+
+				suspended := sample(float64(second) * 4)
+				suspended.Suspended = true
+				verdict = engine.Step(suspended).Verdict
+			}
+
+			assert.Equal(t, policy.OutcomeNoEffect, verdict.Outcome, "the counters go on as before: %s", verdict.Reason)
 		})
 	}
 }

@@ -20,10 +20,11 @@ func TestEngine_AdoptsHold(t *testing.T) {
 	l := &plant.Loop{Engine: policy.New(config.Default().Policy(), policy.Options{Saved: policy.SavedState{Hold: hold}}), Step: time.Second}
 	r := &recorder{}
 
-	l.Run(10*time.Minute, 0.01, r.see)
+	l.Run(13*time.Minute, 0.01, r.see)
 	require.Equal(t, []policy.Event{policy.EventRelease}, r.events())
 	assert.Equal(t, until, r.changes[0].at)
-	assert.Equal(t, policy.OutcomeUnknown, r.verdicts[0].Outcome)
+	require.Len(t, r.verdicts, 1)
+	assert.Equal(t, policy.OutcomeEnded, r.verdicts[0].Outcome)
 
 	// It had been the second: the next is the third.
 	l.Run(12*time.Minute, 1.8, r.see)

@@ -31,7 +31,8 @@ type RuleStatus struct {
 	Value float64
 	// Since is when the state began.
 	Since time.Duration
-	// TripsIn is the time left until a pending rule fires if the value stays as it is.
+	// TripsIn is the time left until a pending rule fires if the value stays as it is; 0 when nobody can tell. Under a ceiling
+	// the value is not what the workload would use, so that the end of a credit is not foretold.
 	TripsIn time.Duration
 	// Credit is the level of the bucket of a rule with credit, 0..1.
 	Credit float64

@@ -11,8 +11,8 @@ type trial struct {
 	from, to Usage
 	// throttled is the time that the workload was throttled at the floor.
 	throttled time.Duration
-	// open is set until the ceiling is lifted.
-	open bool
+	// open is set until the ceiling is lifted, written once it was seen in force.
+	open, written bool
 	// dueAt is when the verdict on a release by quiet is due; 0 for none.
 	dueAt time.Duration
 }
@@ -22,27 +22,53 @@ func (t *trial) begin(r *rule, before, total Usage) {
 	*t = trial{rule: r, before: before, from: total, open: true, dueAt: t.dueAt}
 }
 
+// write marks the first sample under the ceiling: what was used between the trip and the write was used without it.
+func (t *trial) write(total Usage) {
+	if t.open && !t.written {
+		t.from, t.written = total, true
+	}
+}
+
 // end marks where the ceiling is lifted.
 func (t *trial) end(total Usage) { t.to, t.open = total, false }
 
 // verdict judges the ceiling by the odometer's total: everything after t.to is without the ceiling. It is nil when
 // there was none.
-func (t *trial) verdict(total Usage) *Verdict {
+func (t *trial) verdict(total Usage, failedProbes int, end end) *Verdict {
 	if t.rule == nil {
 		return nil
 	}
 
-	v := &Verdict{Rule: t.rule.config.Name, Before: t.before, During: t.to.minus(t.from), After: total.minus(t.to)}
-
-	signal := t.rule.config.Signal.row()
-	threshold := t.rule.config.Threshold
-
-	// What is no amount of anything is judged by the CPU it costs.
-	if signal.usage == nil {
-		signal, threshold = SignalCPU.row(), 0
+	v := &Verdict{
+		Rule: t.rule.config.Name, Before: t.before, During: t.to.minus(t.from), After: total.minus(t.to), FailedProbes: failedProbes,
 	}
 
-	v.judge(signal.usage, threshold, t.throttled)
+	v.judge(t.throttled, end)
 
 	return v
 }
+
+// released returns what was seen since a release by quiet. An amount is compared itself: a rule takes a while to fire again.
+func (t *trial) released(total Usage) end {
+	after, signal := total.minus(t.to), t.rule.config.Signal.row()
+
+	switch {
+	case t.rule.unavailable != "" || after.Over <= 0:
+		return endUnknown
+	case signal.usage != nil && signal.usage(after) > t.rule.config.Threshold, signal.usage == nil && t.rule.isAbove():
+		return endBreach
+	default:
+		return endQuiet
+	}
+}
+
+// end is what was seen of the breach without the ceiling.
+type end int
+
+const (
+	endUnknown end = iota
+	// endQuiet: there was none.
+	endQuiet
+	// endBreach: a probe measured the breach again, or the rule fired again.
+	endBreach
+)

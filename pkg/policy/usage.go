@@ -16,6 +16,10 @@ type Usage struct {
 	AllocatedBytes float64 `json:"allocatedBytes"`
 	// ThrottledTime in seconds, of all CPUs together.
 	ThrottledTime float64 `json:"throttledTime"`
+	// MirrorRequests, MirrorHits of them were served from peers, and UnreadySeconds is the time not ready; 0 when unknown.
+	MirrorRequests float64 `json:"mirrorRequests,omitempty"`
+	MirrorHits     float64 `json:"mirrorHits,omitempty"`
+	UnreadySeconds float64 `json:"unreadySeconds,omitempty"`
 }
 
 // Cores returns the average CPU use.
@@ -43,5 +47,6 @@ func (u Usage) minus(v Usage) Usage {
 		Over: u.Over - v.Over, CoreSeconds: u.CoreSeconds - v.CoreSeconds,
 		TXBytes: u.TXBytes - v.TXBytes, RXBytes: u.RXBytes - v.RXBytes,
 		AllocatedBytes: u.AllocatedBytes - v.AllocatedBytes, ThrottledTime: u.ThrottledTime - v.ThrottledTime,
+		MirrorRequests: u.MirrorRequests - v.MirrorRequests, MirrorHits: u.MirrorHits - v.MirrorHits, UnreadySeconds: u.UnreadySeconds - v.UnreadySeconds,
 	}
 }

@@ -2,66 +2,105 @@
 
 package policy
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Outcome is what a ceiling did.
 type Outcome string
 
 // Outcomes.
 const (
-	// OutcomeHelped: the signal of the rule that tripped fell while the ceiling was in force.
-	OutcomeHelped Outcome = "helped"
-	// OutcomeNoEffect: it did not.
+	// OutcomeEnded: the breach is over, without the ceiling, too.
+	OutcomeEnded Outcome = "ended"
+	// OutcomeContained: the breach goes on without the ceiling, and the workload used less under it.
+	OutcomeContained Outcome = "contained"
+	// OutcomeNoEffect: the breach goes on, and the workload used as much under the ceiling.
 	OutcomeNoEffect Outcome = "no effect"
-	// OutcomeHarmed: the workload starved.
+	// OutcomeHarmed: under the ceiling the workload could not do its work.
 	OutcomeHarmed Outcome = "harmed"
-	// OutcomeUnknown: there is nothing to compare with (a ceiling adopted from an earlier process).
+	// OutcomeUnknown: too little was measured.
 	OutcomeUnknown Outcome = "unknown"
 )
 
 const (
-	// helpedBelow is how far the signal must have fallen, as a share of what it was.
-	helpedBelow = 0.8
-	// starvedAbove is the share of the hold throttled at the floor that counts as starving.
+	// effect is the share by which an amount must be lower under the ceiling to count as less.
+	effect = 0.1
+	// starvedAbove is the share of the ceiling's time throttled at the floor that counts as harm.
 	starvedAbove = 0.5
 )
 
+// ContainedAfter is how many probes in a row must measure the breach again before a person is told to restart the workload.
+const ContainedAfter = 2
+
 // Verdict compares the workload before, under and after a ceiling.
 //
-// The CPU use under a ceiling cannot exceed it, so that it fell says little; whether it stayed down afterwards does.
+// Under a ceiling CPU use cannot exceed it, so that it fell says nothing about the breach: whether that is over is measured
+// without the ceiling. What the ceiling saved is what was used under it, per second, compared with the use without it.
 type Verdict struct {
 	Rule string `json:"rule"`
-	// Before, During and After. After is the probe, or up to ceiling.releaseAfter without a ceiling; its Over is 0 as
-	// long as there is none.
+	// Before the trip, During the ceiling (from its write to its end), and After: the probe, or the time up to
+	// ceiling.releaseAfter without a ceiling.
 	Before  Usage   `json:"before"`
 	During  Usage   `json:"during"`
 	After   Usage   `json:"after"`
 	Outcome Outcome `json:"outcome"`
-	// Ended is set when the signal stayed under the rule's threshold afterwards.
-	Ended bool `json:"ended"`
+	// FailedProbes is how many probes in a row have measured the breach again, this one included.
+	FailedProbes int `json:"failedProbes,omitempty"`
 	// Reason of the outcome.
 	Reason string `json:"reason"`
 }
 
-// judge sets the outcome by a signal's rate. Without a threshold (0), the signal ended when it fell as far as
-// helpedBelow. throttled is the time that the workload was throttled at the floor.
-func (v *Verdict) judge(rate func(Usage) float64, threshold float64, throttled time.Duration) {
-	before, during, after := rate(v.Before), rate(v.During), rate(v.After)
+// Restart reports whether the workload should be restarted: a ceiling contains it and does not end it.
+func (v *Verdict) Restart() bool {
+	return v.FailedProbes >= ContainedAfter && (v.Outcome == OutcomeContained || v.Outcome == OutcomeNoEffect)
+}
 
-	if threshold > 0 {
-		v.Ended = v.After.Over > 0 && after <= threshold
-	} else {
-		v.Ended = v.After.Over > 0 && before > 0 && after <= helpedBelow*before
-	}
+// judge sets outcome and reason. Throttled is the time that the workload was throttled at the floor.
+func (v *Verdict) judge(throttled time.Duration, end end) {
+	less := v.less()
 
-	switch {
-	case throttled > 0 && float64(throttled) > starvedAbove*float64(v.During.Over):
-		v.Outcome, v.Reason = OutcomeHarmed, "throttled at the floor for "+throttled.Round(time.Second).String()
-	case v.Before.Over <= 0 || v.During.Over <= 0 || before <= 0:
-		v.Outcome, v.Reason = OutcomeUnknown, "no usage from before the ceiling is available"
-	case during <= helpedBelow*before:
-		v.Outcome, v.Reason = OutcomeHelped, "the signal fell under the ceiling"
+	switch harm := v.harm(throttled); {
+	case harm != "":
+		v.Outcome, v.Reason = OutcomeHarmed, harm
+	case end == endUnknown:
+		v.Outcome, v.Reason = OutcomeUnknown, "the time without the ceiling could not be measured"
+	case end == endQuiet:
+		v.Outcome, v.Reason = OutcomeEnded, fmt.Sprintf("the breach is over: %s without the ceiling", Cores.Format(v.After.Cores()))
+	case v.During.Over <= 0 || v.After.Over <= 0:
+		v.Outcome, v.Reason = OutcomeUnknown, "the breach goes on; the time under the ceiling was not measured"
+	case less == "":
+		v.Outcome, v.Reason = OutcomeNoEffect, fmt.Sprintf("the breach goes on without the ceiling (%s), and cost as much under it", Cores.Format(v.After.Cores()))
 	default:
-		v.Outcome, v.Reason = OutcomeNoEffect, "the signal did not fall under the ceiling"
+		v.Outcome, v.Reason = OutcomeContained, fmt.Sprintf("the breach goes on without the ceiling (%s); under it %s", Cores.Format(v.After.Cores()), less)
 	}
+
+	if v.Restart() {
+		v.Reason += "; restart the pod, a ceiling only contains it"
+	}
+}
+
+// less says what was lower under the ceiling than without it after it, and by how much; empty for nothing.
+func (v *Verdict) less() string {
+	text := ""
+
+	for _, amount := range []struct {
+		name string
+		rate func(Usage) float64
+	}{
+		{"CPU", Usage.Cores}, {"TX", Usage.TXPerSecond}, {"allocation", Usage.AllocatedPerSecond},
+	} {
+		during, after := amount.rate(v.During), amount.rate(v.After)
+
+		if after > 0 && during < (1-effect)*after {
+			if text != "" {
+				text += ", "
+			}
+
+			text += fmt.Sprintf("%s was %.0f %% lower", amount.name, 100*(1-during/after))
+		}
+	}
+
+	return text
 }

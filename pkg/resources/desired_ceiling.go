@@ -9,6 +9,8 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/resource/meta"
 	"github.com/cosi-project/runtime/pkg/resource/typed"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // DesiredCeilingType is the type of DesiredCeiling.
@@ -58,11 +60,19 @@ type DesiredCeilingSpec struct {
 	// YieldedClock is the SinceClock of the hold that yielded to an external change before the service
 	// restarted.
 	YieldedClock time.Duration `yaml:"yieldedClock" protobuf:"12"`
-	// ReleasesIn is the time until the ceiling goes if all stays quiet, and Blockers what prevents its
-	// release now.
+	// ReleasesIn is the time until the earliest release, and Blockers what prevents a release now. Quiet tells that the
+	// release comes then if nothing changes.
 	ReleasesIn time.Duration `yaml:"releasesIn" protobuf:"13"`
 	Blockers   []string      `yaml:"blockers,omitempty" protobuf:"14"`
+	Quiet      bool          `yaml:"quiet" protobuf:"15"`
+	// ProbesIn is the time until a probe if nothing changes; 0 when none follows.
+	ProbesIn time.Duration `yaml:"probesIn" protobuf:"16"`
+	// FailedProbes is how many probes of this breach have measured it again.
+	FailedProbes uint64 `yaml:"failedProbes" protobuf:"17"`
 }
+
+// ContainedAfter is how many probes must have measured the breach again before a person is told to restart the workload.
+const ContainedAfter = policy.ContainedAfter
 
 // None reports whether no ceiling is desired. A nil spec is none.
 func (s *DesiredCeilingSpec) None() bool { return s == nil || s.CeilingMillicores == 0 }

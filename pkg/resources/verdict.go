@@ -38,18 +38,22 @@ type Usage struct {
 	AllocatedBytes float64       `yaml:"allocatedBytes" protobuf:"5"`
 	// ThrottledSeconds is what was held back, of all processors together.
 	ThrottledSeconds float64 `yaml:"throttledSeconds" protobuf:"6"`
+	// MirrorRequests, MirrorHits of them were served from a peer, and UnreadySeconds was not ready; 0 when unknown.
+	MirrorRequests float64 `yaml:"mirrorRequests" protobuf:"7"`
+	MirrorHits     float64 `yaml:"mirrorHits" protobuf:"8"`
+	UnreadySeconds float64 `yaml:"unreadySeconds" protobuf:"9"`
 }
 
 // VerdictSpec compares the workload before, under and after a ceiling.
 type VerdictSpec struct {
 	At   time.Time `yaml:"at" protobuf:"1"`
 	Rule string    `yaml:"rule" protobuf:"2"`
-	// Outcome is helped, no effect, harmed or unknown, for the reason given.
+	// Outcome is ended, contained, no effect, harmed or unknown, for the reason given.
 	Outcome string `yaml:"outcome" protobuf:"3"`
 	Reason  string `yaml:"reason" protobuf:"4"`
-	// Ended tells that the signal stayed under its threshold without the ceiling.
-	Ended bool `yaml:"ended" protobuf:"5"`
-	// After is the probe, or what followed the release; its time is 0 while there is none.
+	// FailedProbes is how many probes in a row have measured the breach again.
+	FailedProbes uint64 `yaml:"failedProbes" protobuf:"5"`
+	// During begins when the ceiling was written. After is the probe, or what followed the release.
 	Before Usage `yaml:"before" protobuf:"6"`
 	During Usage `yaml:"during" protobuf:"7"`
 	After  Usage `yaml:"after" protobuf:"8"`
@@ -58,5 +62,5 @@ type VerdictSpec struct {
 // ResourceDefinition implements typed.Extension.
 func (VerdictExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(VerdictType, []resource.Type{"verdict"},
-		column("Rule", ".rule"), column("Outcome", ".outcome"), column("Ended", ".ended"), column("Reason", ".reason"))
+		column("Rule", ".rule"), column("Outcome", ".outcome"), column("Failed probes", ".failedProbes"), column("Reason", ".reason"))
 }

@@ -93,7 +93,7 @@ func TestReplay_IncidentTrips(t *testing.T) {
 	assert.Less(t, o.at[0], 20*time.Minute)
 
 	require.Len(t, o.verdicts, 2)
-	assert.False(t, o.verdicts[0].Ended, "the ceiling slowed the load, it did not end it")
+	assert.Equal(t, policy.OutcomeContained, o.verdicts[0].Outcome, "the ceiling slowed the load, it did not end it")
 	assert.InDelta(t, 0.5, o.verdicts[0].During.Cores(), 0.02)
 }
 

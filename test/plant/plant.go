@@ -74,7 +74,8 @@ type Loop struct {
 	// Override is the ceiling of an override in cores, 0 for none.
 	Override float64
 
-	quota float64
+	quota   float64
+	applied time.Duration
 }
 
 // Run goes on for a while with a demand in cores, and hands every sample and decision to the caller.
@@ -88,13 +89,20 @@ func (l *Loop) Run(d time.Duration, demand float64, see func(policy.Sample, poli
 			}
 		}
 
-		l.Plant.Sample.Owner, l.Plant.Sample.Override = l.Owner, l.Override
+		l.Plant.Sample.Owner, l.Plant.Sample.Override, l.Plant.Sample.Applied = l.Owner, l.Override, l.applied
 		sample := l.Plant.Run(l.Step, demand, quota)
 		decision := l.Engine.Step(sample)
 
 		l.quota = 0
 		if decision.Held && decision.Hold.Enforced() {
 			l.quota = float64(decision.Hold.Millicores) / 1000
+		}
+
+		switch {
+		case l.quota == 0:
+			l.applied = 0
+		case l.applied == 0:
+			l.applied = sample.At
 		}
 
 		if see != nil {

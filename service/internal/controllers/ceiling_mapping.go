@@ -37,7 +37,7 @@ func enforceTarget(id resource.ID, spec resources.TargetSpec) enforce.Target {
 func ceilingStatus(status enforce.Status) resources.CeilingStatusSpec {
 	return resources.CeilingStatusSpec{
 		State: status.State, ContainerID: status.ContainerID, Rule: status.Rule,
-		OwnerLimit: status.OwnerLimit, Applied: status.Applied, ReadBack: status.ReadBack, AppliedAt: status.AppliedAt,
+		OwnerLimit: status.OwnerLimit, Applied: status.Applied, ReadBack: status.ReadBack, AppliedAt: status.AppliedAt, AppliedClock: status.AppliedClock,
 		ExternalChanges: status.ExternalChanges, LastError: status.LastError, Adopted: status.Adopted,
 		SinceClock: status.Since, HoldUntilClock: status.Until,
 	}

@@ -80,7 +80,7 @@ func (d *decider) decide(
 
 	due := w.Due(stats.Clock)
 	if due {
-		sample := policySample(stats, ceiling.owner, overrides)
+		sample := policySample(stats, ceiling, overrides)
 		d.history.Add(id, stats.ContainerID, sample)
 
 		if d.recorder.Enabled() {

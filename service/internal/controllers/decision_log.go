@@ -46,7 +46,7 @@ func logDecision(logger *zap.Logger, before []policy.RuleStatus, after *policy.D
 
 	if v := after.Verdict; v != nil {
 		logger.Info("ceiling judged", zap.String("rule", v.Rule), zap.String("outcome", string(v.Outcome)), zap.String("reason", v.Reason),
-			zap.Bool("ended", v.Ended), zap.String("before", usageText(v.Before)), zap.String("during", usageText(v.During)),
+			zap.Int("failedProbes", v.FailedProbes), zap.String("before", usageText(v.Before)), zap.String("during", usageText(v.During)),
 			zap.String("after", usageText(v.After)))
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
 
-// policySample returns what the policy sees of a sample. Owner is the owner's limit in cores; 0 for none.
-func policySample(stats *resources.TargetStatsSpec, owner float64, overrides *decide.Overrides) policy.Sample {
+// policySample returns what the policy sees of a sample under a ceiling.
+func policySample(stats *resources.TargetStatsSpec, ceiling *ceilingInput, overrides *decide.Overrides) policy.Sample {
 	sample := policy.Sample{
 		At:            stats.Clock,
 		CPU:           policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),
@@ -22,7 +22,8 @@ func policySample(stats *resources.TargetStatsSpec, owner float64, overrides *de
 		Periods:       stats.Counters.Periods,
 		Throttled:     stats.Counters.Throttled,
 		ThrottledTime: float64(stats.Counters.ThrottledUsec) / 1e6,
-		Owner:         owner,
+		Owner:         ceiling.owner,
+		Applied:       ceiling.AppliedClock,
 	}
 
 	// Application metrics are read less often than samples are taken.

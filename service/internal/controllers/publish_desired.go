@@ -69,6 +69,7 @@ func modifyDesiredCeiling(ctx context.Context, r controller.Writer, id resource.
 		spec.Rule, spec.Reason, spec.YieldedClock = desired.Rule, desired.Reason, desired.YieldedSince
 		spec.SinceClock, spec.HoldUntilClock = desired.Since, desired.Until
 		spec.ReleasesIn, spec.Blockers = desired.ReleasesIn, desired.Blockers
+		spec.Quiet, spec.ProbesIn, spec.FailedProbes = desired.Quiet, desired.ProbesIn, uint64(desired.FailedProbes)
 
 		return nil
 	})

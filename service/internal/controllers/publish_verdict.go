@@ -30,7 +30,7 @@ func (p *verdictPublisher) publish(ctx context.Context, r controller.Writer, id 
 	err := safe.WriterModify(ctx, r, resources.NewVerdict(id), func(res *resources.Verdict) error {
 		spec := res.TypedSpec()
 		next := resources.VerdictSpec{
-			At: spec.At, Rule: verdict.Rule, Outcome: string(verdict.Outcome), Reason: verdict.Reason, Ended: verdict.Ended,
+			At: spec.At, Rule: verdict.Rule, Outcome: string(verdict.Outcome), Reason: verdict.Reason, FailedProbes: uint64(verdict.FailedProbes),
 			Before: usage(verdict.Before), During: usage(verdict.During), After: usage(verdict.After),
 		}
 
@@ -65,5 +65,6 @@ func usage(u policy.Usage) resources.Usage {
 	return resources.Usage{
 		Over: u.Over, CoreSeconds: observe.Round(u.CoreSeconds), TXBytes: observe.Round(u.TXBytes), RXBytes: observe.Round(u.RXBytes),
 		AllocatedBytes: observe.Round(u.AllocatedBytes), ThrottledSeconds: observe.Round(u.ThrottledTime),
+		MirrorRequests: u.MirrorRequests, MirrorHits: u.MirrorHits, UnreadySeconds: observe.Round(u.UnreadySeconds),
 	}
 }

@@ -95,6 +95,10 @@ func targetStatus(
 		status.State = resources.StateReleasing
 	}
 
+	if desired.FailedProbes >= policy.ContainedAfter {
+		status.Message = cmp.Or(status.Message, fmt.Sprintf("it went on in %d probes: restart the pod, a ceiling only contains it", desired.FailedProbes))
+	}
+
 	return status
 }
 

@@ -75,7 +75,8 @@ func Arbitrate(c *Case, s *Settings) DesiredCeiling {
 		return desired
 	}
 
-	desired.ReleasesIn, desired.Blockers = releasesIn(c, override), blockers(c, &desired, s.Wall)
+	foresee(c, override, &desired)
+	desired.Blockers = blockers(c, &desired, s.Wall)
 
 	return desired
 }

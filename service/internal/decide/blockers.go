@@ -9,15 +9,28 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// releasesIn is the time until the release when nothing changes, to the second.
-func releasesIn(c *Case, override *Override) time.Duration {
-	left := c.Decision.ReleasesIn
+// foresee says when the ceiling may end, to the second.
+func foresee(c *Case, override *Override, desired *DesiredCeiling) {
+	d := c.Decision
+	left, probes := d.ReleasesIn, d.ProbesIn
+
+	// A throttle keeps a ceiling until it ends, and lets no probe measure anything. Without a hold nothing else keeps it.
+	desired.Quiet = d.Quiet || !d.Held
 
 	if override.Kind == Throttle {
-		left = max(left, override.Until-c.Now)
+		left, probes = max(left, override.Until-c.Now), 0
 	}
 
-	return left.Round(time.Second)
+	desired.ReleasesIn = left.Round(time.Second)
+
+	// A probe that is due is due within a second.
+	if probes > 0 {
+		desired.ProbesIn = max(probes.Round(time.Second), time.Second)
+	}
+
+	if d.Held {
+		desired.FailedProbes = d.Hold.FailedProbes
+	}
 }
 
 // blockers say what prevents the release of a desired ceiling now.

@@ -30,9 +30,13 @@ type DesiredCeiling struct {
 	Rule string
 	// Reason says why the ceiling is desired, or why none is.
 	Reason string
-	// ReleasesIn is the time until the release when nothing changes, and Blockers are what prevents it now.
-	ReleasesIn time.Duration
-	Blockers   []string
+	// ReleasesIn is the time until the earliest release, and Blockers are what prevents a release now. Quiet: the release comes
+	// then if nothing changes. ProbesIn is the time until a probe if nothing changes; 0 for none.
+	ReleasesIn, ProbesIn time.Duration
+	Quiet                bool
+	Blockers             []string
+	// FailedProbes is how many probes of this breach have measured it again.
+	FailedProbes int
 }
 
 // None reports whether no ceiling should be in force.
@@ -42,5 +46,6 @@ func (d *DesiredCeiling) None() bool { return d.Millicores == 0 }
 func (d *DesiredCeiling) Equal(o *DesiredCeiling) bool {
 	return d.Millicores == o.Millicores && d.FloorMillicores == o.FloorMillicores && d.Observe == o.Observe && d.Probing == o.Probing &&
 		d.Yield == o.Yield && d.YieldedSince == o.YieldedSince && d.Since == o.Since && d.Until == o.Until &&
-		d.Rule == o.Rule && d.Reason == o.Reason && d.ReleasesIn == o.ReleasesIn && slices.Equal(d.Blockers, o.Blockers)
+		d.Rule == o.Rule && d.Reason == o.Reason && d.ReleasesIn == o.ReleasesIn &&
+		d.ProbesIn == o.ProbesIn && d.Quiet == o.Quiet && d.FailedProbes == o.FailedProbes && slices.Equal(d.Blockers, o.Blockers)
 }

@@ -36,6 +36,19 @@ func (r *reason) update(d *policy.Decision, probing bool, override *Override) {
 	}
 }
 
+// retripReason says what the probe has measured.
+func retripReason(breach *policy.Breach) string {
+	switch rule := breach.Rule; {
+	case rule == nil:
+		return "the probe could not measure"
+	case rule.Expression != nil:
+		return fmt.Sprintf("the probe measured the breach of %s again: %s", rule.Name, rule.Text)
+	default:
+		return fmt.Sprintf("the probe measured the breach of %s again: %s %s, above %s",
+			rule.Name, rule.Signal, rule.Signal.Format(breach.Value), rule.Signal.Format(rule.Threshold))
+	}
+}
+
 // tripReason says on which figures the rule of the hold tripped.
 func tripReason(decision *policy.Decision) string {
 	for i := range decision.Rules {
@@ -48,7 +61,7 @@ func tripReason(decision *policy.Decision) string {
 
 		switch {
 		case decision.Event == policy.EventRetrip:
-			return fmt.Sprintf("the probe measured the breach again (%s)", status.Rule.Text)
+			return retripReason(&decision.Breach)
 		case status.State != policy.StateFiring:
 		case status.Rule.Credit.Capacity > 0:
 			return fmt.Sprintf("%s %s has used its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Text, status.Rule.Text)

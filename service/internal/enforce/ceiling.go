@@ -281,7 +281,7 @@ func (c *Ceiling) action(kind, rule, reason, before, after string, err error) Ac
 func (c *Ceiling) adopt(journal cgroup.Journal) {
 	c.err, c.journal = nil, &journal
 	c.status = Status{
-		State: StateApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: boottime.Wall(journal.Since),
+		State: StateApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: boottime.Wall(journal.Since), AppliedClock: journal.Since,
 		OwnerLimit: journal.OwnerLimit, Applied: journal.Applied, ReadBack: journal.Applied, ExternalChanges: c.externalChanges,
 		Adopted: true, Since: journal.Since, Until: journal.HoldUntil,
 	}

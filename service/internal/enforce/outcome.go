@@ -41,8 +41,9 @@ type Status struct {
 	Rule        string
 	// OwnerLimit is the owner's cpu.max, Applied what was written, ReadBack what the kernel shows.
 	OwnerLimit, Applied, ReadBack string
-	// AppliedAt is when the ceiling in force was applied; zero when none is.
-	AppliedAt time.Time
+	// AppliedAt is when the ceiling in force was applied, AppliedClock the same on CLOCK_BOOTTIME; zero when none is.
+	AppliedAt    time.Time
+	AppliedClock time.Duration
 	// ExternalChanges counts the external changes of cpu.max under a ceiling of this container.
 	ExternalChanges uint64
 	LastError       string

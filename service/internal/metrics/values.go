@@ -131,4 +131,10 @@ func (c *collector) ceilings(out *sink) {
 			out.put(series.Ceiling, cores, workloadOf(ceiling.Metadata().ID())...)
 		}
 	})
+
+	each(c, out, series.FailedProbes, func(desired *resources.DesiredCeiling) {
+		if spec := desired.TypedSpec(); !spec.None() {
+			out.put(series.FailedProbes, float64(spec.FailedProbes), workloadOf(desired.Metadata().ID())...)
+		}
+	})
 }

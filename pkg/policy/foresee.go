@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+// foresee says when the hold may end.
+func (e *Engine) foresee() {
+	d, left := &e.decision, max(0, e.hold.Until-e.sample.At)
+
+	if e.hold.Probing {
+		d.ReleasesIn = max(0, e.probeEnd-e.sample.At)
+
+		return
+	}
+
+	d.Quiet = e.calm.quiet > 0
+	d.ReleasesIn = max(left, e.ceiling.ReleaseAfter-e.calm.quiet)
+
+	if d.Quiet || e.hold.Observe || e.ceiling.Probe == 0 {
+		return
+	}
+
+	// A probe may come before enough quiet does.
+	d.ReleasesIn = min(d.ReleasesIn, left+e.ceiling.Probe)
+
+	if e.throttled && e.willProbe() {
+		d.ProbesIn = max(left, 1)
+	}
+}
+
+// willProbe reports whether the hold's end is a probe if the workload is throttled until then. Where the adaptive strategy
+// relaxes the ceiling first, nobody can tell.
+func (e *Engine) willProbe() bool {
+	return e.ceiling.Strategy == StrategyFixed && !e.limitedElsewhere() && e.sample.CPU.Unavailable == "" &&
+		e.rules.measurable(e.hold.Rule)
+}
