@@ -44,11 +44,10 @@ func Adopt(node Node, observe bool, logger *zap.Logger) (Adopted, error) {
 	paths, err := node.Find()
 	if errors.Is(err, cgroup.ErrNotUnified) {
 		return adopted, nil // no hierarchy, no ceilings; TargetController reports it
-	} else if err != nil {
-		return adopted, err
 	}
 
-	var errs error
+	// What could not be searched does not keep the others from being adopted.
+	errs := err
 
 	for _, path := range paths {
 		ceiling, err := openOrphan(node, path)

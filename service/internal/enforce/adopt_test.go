@@ -5,6 +5,7 @@
 package enforce_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -133,6 +134,44 @@ func TestCeiling_ExpiresAnOrphan(t *testing.T) {
 	assert.Equal(t, []string{"release: its target was not found again"}, kinds(orphan.Expire(boottime.Now()+2*time.Minute)))
 	assert.Empty(t, orphan.Expire(boottime.Now()+time.Hour))
 	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+}
+
+// TestJournalsBesideCgroupsThatCannotBeSearched are adopted, released and restored.
+func TestJournalsBesideCgroupsThatCannotBeSearched(t *testing.T) {
+	for name, test := range map[string]struct {
+		holdLeft time.Duration
+		restore  bool
+		want     string
+	}{
+		"hold not over": {holdLeft: time.Hour, want: "50001 100000"},
+		"hold over":     {holdLeft: -time.Second, want: enforcetest.Unlimited},
+		"restore":       {holdLeft: time.Hour, restore: true, want: enforcetest.Unlimited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := enforcetest.NewNode()
+			c := memory.Create(memoryPath, "50001 100000", memoryInode)
+			c.SetJournal(journal(test.holdLeft))
+
+			node := memory.Enforce()
+			find := node.Find
+			node.Find = func() ([]string, error) {
+				paths, err := find()
+
+				return paths, errors.Join(err, enforcetest.ErrBroken)
+			}
+
+			var err error
+
+			if test.restore {
+				_, err = enforce.RestoreAll(node)
+			} else {
+				_, err = enforce.Adopt(node, false, zap.NewNop())
+			}
+
+			require.ErrorIs(t, err, enforcetest.ErrBroken)
+			assert.Equal(t, test.want, c.CPUMax())
+		})
+	}
 }
 
 func TestRestoreAll(t *testing.T) {
