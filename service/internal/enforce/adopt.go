@@ -37,15 +37,11 @@ type Adopted struct {
 // released: its hold is over, or the mode is observe, or the earlier process ended before it wrote it. Call it before
 // anything else is written.
 //
-// The error is about the cgroups that are left as they are.
+// The error is about the cgroups that are left as they are; cgroup.ErrNotUnified if there is no hierarchy.
 func Adopt(node Node, observe bool, logger *zap.Logger) (Adopted, error) {
 	adopted := Adopted{Ceilings: map[string]*Ceiling{}, Holds: map[string]policy.Hold{}, Changed: map[string]time.Duration{}}
 
 	paths, err := node.Find()
-	if errors.Is(err, cgroup.ErrNotUnified) {
-		return adopted, nil // no hierarchy, no ceilings; TargetController reports it
-	}
-
 	// What could not be searched does not keep the others from being adopted.
 	errs := err
 

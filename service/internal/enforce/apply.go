@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
@@ -235,4 +236,18 @@ func (c *Ceiling) Release(kind, reason string, now time.Duration) []Action {
 	c.retryAt, c.backoff = 0, 0
 
 	return []Action{c.action(kind, journal.Rule, reason, journal.Applied, restored.String(), nil)}
+}
+
+// Stop closes the ceiling because the service ends. It is released before if release is set, or if its hold is over: then
+// no later process would continue it.
+func (c *Ceiling) Stop(release bool) []Action {
+	var actions []Action
+
+	if now := boottime.Now(); release || c.journal != nil && now >= c.journal.HoldUntil {
+		actions = c.Release(ActionRelease, "the service stopped", now)
+	}
+
+	c.Close()
+
+	return actions
 }
