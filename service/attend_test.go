@@ -54,7 +54,7 @@ func newRemains() *remains {
 		c := r.node.Create("kubepods/"+name, atCeiling, inode)
 		c.SetJournal(cgroup.Journal{
 			Target: "spegel/" + name + "/registry", Rule: "R", OwnerLimit: enforcetest.Unlimited, Applied: atCeiling, BootID: "boot",
-			Since: boottime.Now() - time.Hour, HoldUntil: boottime.Now() + left,
+			Since: max(0, boottime.Now()-time.Hour), HoldUntil: boottime.Now() + left,
 		})
 
 		return c

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -213,11 +214,14 @@ func newEngine(
 	}
 
 	f := s.flags
-	file := persist.File[persist.Workload]{Path: f.state, BootID: s.host.BootID}
+	file := persist.File[persist.Workload]{
+		Path: f.state, BootID: s.host.BootID,
+		Check: func(w persist.Workload) error { return w.Check(config.SavedBounds(boottime.Now())) },
+	}
 
 	saved, err := file.Load()
 	if err != nil {
-		s.logger.Error("failed to load the saved decisions, starting without them", zap.String("mode", string(s.loaded.Mode)), zap.Error(err))
+		s.logger.Error("failed to load the saved decisions, starting with the others", zap.String("mode", string(s.loaded.Mode)), zap.Error(err))
 	}
 
 	leases := &enforce.Leases{}

@@ -61,6 +61,7 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 	known, now := maps.Clone(saved), boottime.Now()
 
 	for id, workload := range known {
+		workload.Hold = bounded(workload.Hold, cfg)
 		workload.SavedState = workload.At(now)
 
 		// In mode observe no hold continues. A document that cannot be used is no decision for observe: its hold
@@ -81,7 +82,7 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 		workload := known[id]
 
 		if workload.Hold.Rule == "" {
-			workload.Hold = hold
+			workload.Hold = bounded(hold, cfg)
 		}
 
 		if since, ok := adopted.Changed[id]; ok && cfg.Ceiling.Conflict == config.ConflictYield && workload.Hold.Since == since {
@@ -92,4 +93,17 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 	}
 
 	return known
+}
+
+// bounded returns a hold within the bounds of the document, which may have changed since it began. A document that cannot be
+// used changes nothing.
+func bounded(hold policy.Hold, cfg controllers.LoadedConfig) policy.Hold {
+	if hold.Rule == "" || cfg.Err != nil {
+		return hold
+	}
+
+	hold.Until = min(hold.Until, hold.Since+cfg.Ceiling.Backoff.Max.Duration)
+	hold.Millicores = max(hold.Millicores, cfg.Ceiling.Floor.Millicores)
+
+	return hold
 }

@@ -77,6 +77,19 @@ func TestContinued(t *testing.T) {
 	cfg.Ceiling.Conflict = config.ConflictYield
 	assert.Equal(t, now-time.Minute, continued(remembered, left, cfg)["c"].Yielded)
 
+	// The document may have shorter holds and a higher floor now.
+	cfg.Ceiling.Backoff.Max.Duration, cfg.Ceiling.Floor.Millicores = 10*time.Minute, 600
+
+	for id, hold := range map[string]policy.Hold{"a": held("memory"), "c": held("journal")} {
+		hold.Until, hold.Millicores = hold.Since+10*time.Minute, 600
+		assert.Equal(t, hold, continued(remembered, left, cfg)[id].Hold)
+	}
+
+	cfg.Ceiling.Backoff.Max.Duration = time.Second
+	assert.Zero(t, continued(remembered, enforce.Adopted{}, cfg)["a"].Hold, "it would be over")
+
+	cfg.Config = config.Default()
+
 	// A document that cannot be used leaves the holds to the next good one.
 	cfg.Mode, cfg.Err = config.ModeObserve, errors.New("line 1")
 	assert.Equal(t, held("memory"), continued(remembered, enforce.Adopted{}, cfg)["a"].Hold)

@@ -52,7 +52,7 @@ func newServing(start *startup, active *config.Active) *serving {
 		context.Background(), st, actions, active, override.File{Path: f.overrides(), BootID: start.host.BootID}, boottime.Now, logger,
 	)
 	if err != nil {
-		logger.Error("failed to load saved overrides, starting without them", zap.Error(err))
+		logger.Error("failed to load saved overrides, starting with the others", zap.Error(err))
 	}
 
 	capturer := controllers.Capturer{Host: start.host, State: st, Active: active}

@@ -252,7 +252,7 @@ func TestCeilingController_ContinuesAdoptedCeilings(t *testing.T) {
 	e := newEnforcing(t, enforceDoc, atCeiling, func(e *enforcing) {
 		e.cgroup.SetJournal(cgroup.Journal{
 			Target: targetID, Rule: "R", OwnerLimit: enforcetest.Unlimited, Applied: atCeiling, BootID: "boot",
-			Since: boottime.Now() - time.Minute, HoldUntil: boottime.Now() + time.Hour,
+			Since: max(0, boottime.Now()-time.Minute), HoldUntil: boottime.Now() + time.Hour,
 		})
 
 		require.Contains(t, e.c.Orphans.Adopt(false).Holds, targetID)

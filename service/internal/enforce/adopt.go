@@ -15,6 +15,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -77,10 +78,19 @@ func (a *Adopted) add(c *Ceiling, observe bool, logger *zap.Logger) error {
 	now := boottime.Now()
 	held := !observe && strings.TrimSpace(journal.BootID) == strings.TrimSpace(c.node.BootID) && now < journal.HoldUntil
 
+	hold := policy.Hold{
+		Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: int64(math.Round(cgroup.Cores(journal.Applied) * 1000)),
+	}
+
+	// A time that cannot be right must not keep a ceiling.
+	if err := hold.Check(config.SavedBounds(now)); held && err != nil {
+		held = false
+
+		logger.Error("ceiling is not continued, its journal cannot be right", zap.Error(err))
+	}
+
 	if held {
-		a.Holds[journal.Target] = policy.Hold{
-			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: int64(math.Round(cgroup.Cores(journal.Applied) * 1000)),
-		}
+		a.Holds[journal.Target] = hold
 	}
 
 	if held && !journal.Ours(current) && current.String() != journal.OwnerLimit {

@@ -24,6 +24,13 @@ func TestAdopt(t *testing.T) {
 	other := journal(time.Hour)
 	other.BootID = "another boot"
 
+	with := func(change func(*cgroup.Journal)) cgroup.Journal {
+		j := journal(time.Hour)
+		change(&j)
+
+		return j
+	}
+
 	for _, test := range []struct {
 		name    string
 		max     string
@@ -38,6 +45,22 @@ func TestAdopt(t *testing.T) {
 		{name: "hold not over", max: "50001 100000", journal: journal(time.Hour), held: true, actions: []string{"adopt: an earlier process applied it and its hold is not over"}, left: "50001 100000"},
 		{name: "hold over", max: "50001 100000", journal: journal(-time.Second), actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
 		{name: "another boot", max: "50001 100000", journal: other, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
+		{
+			name: "hold from the future", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.Since, j.HoldUntil = j.HoldUntil, j.HoldUntil+time.Hour }),
+			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
+		},
+		{
+			name: "hold from before the boot", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.Since = -1 }),
+			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
+		},
+		{
+			name: "hold of more than a day", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.HoldUntil = j.Since + 24*time.Hour + 1 }),
+			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
+		},
+		{
+			name: "impossible ceiling", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.Applied, j.Previous = "1000 1000000", j.Applied }),
+			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
+		},
 		{name: "mode observe", max: "50001 100000", journal: journal(time.Hour), observe: true, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
 		{name: "never written", max: enforcetest.Unlimited, journal: journal(time.Hour), held: true, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
 		{
