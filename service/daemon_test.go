@@ -34,6 +34,9 @@ type daemon struct {
 	dir   string
 	st    state.State
 	logs  *observer.ObservedLogs
+	// lock and node are the real ones if nil.
+	lock  locker
+	node  newNode
 	stop  context.CancelFunc
 	ended chan error
 }
@@ -71,10 +74,14 @@ func (d *daemon) start(t *testing.T) {
 
 	lock := &enforce.Lock{Root: d.flags.cgroup}
 
+	if d.node == nil {
+		d.lock, d.node = lock, enforce.NewNode
+	}
+
 	go func() {
 		defer lock.Release()
 
-		d.ended <- guard(ctx, d.flags, lock, zap.New(core))
+		d.ended <- guard(ctx, d.flags, d.lock, d.node, zap.New(core))
 	}()
 
 	t.Cleanup(func() {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -22,7 +23,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -39,32 +40,89 @@ import (
 // lockInterval is how often a guard that waits for another one's end looks.
 const lockInterval = time.Second
 
+// startup is what the parts of the service are made from.
+type startup struct {
+	flags  flags
+	host   host.Host
+	node   enforce.Node
+	lock   locker
+	loaded controllers.LoadedConfig
+	// orphans are attended from the first moment, and adopted are the holds of an earlier process.
+	orphans *enforce.Orphans
+	adopted enforce.Adopted
+
+	state    state.State
+	exported *metrics.Metrics
+	logger   *zap.Logger
+}
+
+// locker is an enforce.Lock.
+type locker interface{ Acquire() error }
+
+// newNode is enforce.NewNode.
+type newNode func(h host.Host, failed func(error)) enforce.Node
+
 // guard runs the daemon until the context ends. What it finds of documents, files and sockets does not end it: an
 // error is a fault of the program.
-func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger) error {
+func guard(ctx context.Context, f flags, lock locker, node newNode, logger *zap.Logger) error {
 	configureFootprint()
 
 	if !waitForLock(ctx, lock, logger) {
 		return nil
 	}
 
-	node := host.Host{Proc: f.proc, Cgroup: f.cgroup, BootID: bootID(f.proc, logger)}
-	loaded := controllers.LoadConfig(f.config)
-
-	logger.Info("starting spegel-guard", zap.String("version", api.Version), zap.String("mode", string(loaded.Mode)), zap.String("config", loaded.Source))
-
 	st := state.WrapCore(namespaced.NewState(inmem.Build))
+	s := &startup{
+		flags: f, host: host.Host{Proc: f.proc, Cgroup: f.cgroup, BootID: bootID(f.proc, logger)}, lock: lock,
+		loaded: controllers.LoadConfig(f.config), state: st, logger: logger,
+	}
 
-	if err := resources.Register(ctx, st); err != nil {
+	logger.Info("starting spegel-guard", zap.String("version", api.Version), zap.String("mode", string(s.loaded.Mode)), zap.String("config", s.loaded.Source))
+
+	feed := observe.NewFeed()
+	s.exported = metrics.New(st, feed, api.Version)
+	s.node = node(s.host, s.exported.Failed)
+	s.orphans = enforce.NewOrphans(s.node, lock, logger.With(zap.String("mode", string(s.loaded.Mode))))
+	s.adopted = s.orphans.Adopt(s.loaded.Mode == config.ModeObserve)
+
+	return attend(ctx, s.orphans, logger, func() error { return s.run(ctx, feed) })
+}
+
+// attend does something, and has the orphaned ceilings attended to meanwhile: whatever ends or holds a start, a ceiling
+// whose time is over is released.
+func attend(ctx context.Context, orphans *enforce.Orphans, logger *zap.Logger, do func() error) error {
+	// What holds a start may hold a stop, too.
+	attending, stop := context.WithCancel(context.WithoutCancel(ctx))
+
+	var running sync.WaitGroup
+
+	running.Go(func() { orphans.Run(attending) })
+
+	defer func() {
+		stop()
+		running.Wait()
+
+		// A ceiling in its hold is the next process's. CeilingController has recorded the other actions, if it ran.
+		for _, action := range orphans.Stop(false) {
+			logger.Info("ceiling of an earlier process", zap.String("action", action.Kind), zap.String("target", action.Target),
+				zap.String("cgroup", action.Cgroup), zap.String("rule", action.Rule), zap.String("reason", action.Reason),
+				zap.String("before", action.Before), zap.String("after", action.After), zap.Error(action.Err))
+		}
+	}()
+
+	return do()
+}
+
+// run starts the parts of the service and waits until the context ends, or one of them fails.
+func (s *startup) run(ctx context.Context, feed *observe.Feed) error {
+	if err := resources.Register(ctx, s.state); err != nil {
 		return err
 	}
 
-	feed := observe.NewFeed()
-	exported := metrics.New(st, feed, api.Version)
 	active := &config.Active{}
-	serving := newServing(f, node, loaded.Config, active, st, exported, logger)
+	serving := newServing(s, active)
 
-	engine, ceilings, err := newEngine(f, node, lock, loaded, active, st, feed, serving, logger)
+	engine, ceilings, err := newEngine(s, active, feed, serving)
 	if err != nil {
 		return err
 	}
@@ -83,7 +141,7 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	group.Go(func() error {
 		// It works as well with what it holds.
 		if err := trimOnceStarted(ctx); err != nil {
-			logger.Info("memory that is not needed any more is kept", zap.Error(err))
+			s.logger.Info("memory that is not needed any more is kept", zap.Error(err))
 		}
 
 		return nil
@@ -93,14 +151,15 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 		return err
 	}
 
-	logger.Info("stopped")
+	s.logger.Info("stopped")
 
 	return nil
 }
 
 // waitForLock waits while another guard has the lock. It tells false when the context ended before that. Any other
-// error leaves the lock to CeilingController, which writes nothing without it and reports a condition.
-func waitForLock(ctx context.Context, lock *enforce.Lock, logger *zap.Logger) bool {
+// error leaves the lock to those who write, enforce.Orphans and CeilingController: they write nothing without it, try again
+// and report it.
+func waitForLock(ctx context.Context, lock locker, logger *zap.Logger) bool {
 	ticker := time.NewTicker(lockInterval)
 	defer ticker.Stop()
 
@@ -145,29 +204,30 @@ func seedOf(bootID string) uint64 {
 	return hash.Sum64()
 }
 
-// newEngine registers the controllers, after it adopted what an earlier process left.
+// newEngine registers the controllers.
 func newEngine(
-	f flags, node host.Host, lock *enforce.Lock, loaded controllers.LoadedConfig, active *config.Active, st state.State, feed *observe.Feed,
-	serving *serving, logger *zap.Logger,
+	s *startup, active *config.Active, feed *observe.Feed, serving *serving,
 ) (controller.Engine, *controllers.CeilingController, error) {
-	engine, err := runtime.NewRuntime(st, logger, options.WithMetrics(false))
+	engine, err := runtime.NewRuntime(s.state, s.logger, options.WithMetrics(false))
 	if err != nil {
 		return nil, nil, fmt.Errorf("error making the controller runtime: %w", err)
 	}
 
-	ceilingNode := enforce.NewNode(node, serving.metrics.Failed)
-	adopted := adopt(ceilingNode, lock, loaded.Mode, logger)
-	file := persist.File[persist.Workload]{Path: f.state, BootID: node.BootID}
+	f := s.flags
+	file := persist.File[persist.Workload]{
+		Path: f.state, BootID: s.host.BootID,
+		Check: func(w persist.Workload) error { return w.Check(config.SavedBounds(boottime.Now())) },
+	}
 
 	saved, err := file.Load()
 	if err != nil {
-		logger.Error("failed to load the saved decisions, starting without them", zap.String("mode", string(loaded.Mode)), zap.Error(err))
+		s.logger.Error("failed to load the saved decisions, starting with the others", zap.String("mode", string(s.loaded.Mode)), zap.Error(err))
 	}
 
 	leases := &enforce.Leases{}
 	ceilings := &controllers.CeilingController{
-		Host: node, Node: ceilingNode, Lock: lock, Adopted: adopted, Initial: loaded.Config, Leases: leases, Active: active, Log: serving.node.Actions,
-		Reaction: serving.metrics.Reaction,
+		Host: s.host, Node: s.node, Lock: s.lock, Orphans: s.orphans, Initial: s.loaded.Config, Leases: leases, Active: active,
+		Log: serving.node.Actions, Reaction: s.exported.Reaction,
 	}
 
 	if f.evidence != "" {
@@ -181,16 +241,16 @@ func newEngine(
 		sources = slices.Insert(sources, 0, discover.Source(discover.NewMachined(f.machined, f.proc, cri)))
 	}
 
-	source := func(target resources.TargetSpec) observe.Source { return observe.NewSource(node, target) }
+	source := func(target resources.TargetSpec) observe.Source { return observe.NewSource(s.host, target) }
 
 	for _, c := range []controller.Controller{
-		&controllers.ConfigController{Path: f.config, Initial: loaded, Active: active},
-		&controllers.TargetController{Node: node, Sources: sources, Events: cri, Active: active},
-		&controllers.SampleController{Source: source, Feed: feed, Duration: serving.metrics.SampleDuration, Active: active},
-		&controllers.NodeController{Host: node, Content: f.content, Pods: cri},
+		&controllers.ConfigController{Path: f.config, Initial: s.loaded, Active: active},
+		&controllers.TargetController{Node: s.host, Sources: sources, Events: cri, Active: active},
+		&controllers.SampleController{Source: source, Feed: feed, Duration: s.exported.SampleDuration, Active: active},
+		&controllers.NodeController{Host: s.host, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
-			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, adopted, loaded), Seed: seedOf(node.BootID), History: serving.node.History,
-			Leases: leases, Active: active,
+			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, s.adopted, s.loaded), Seed: seedOf(s.host.BootID),
+			History: serving.node.History, Leases: leases, Active: active,
 		},
 		ceilings,
 	} {
@@ -200,23 +260,4 @@ func newEngine(
 	}
 
 	return engine, ceilings, nil
-}
-
-// adopt decides about the ceilings of an earlier process. Without the lock it touches none.
-func adopt(node enforce.Node, lock *enforce.Lock, mode config.Mode, logger *zap.Logger) enforce.Adopted {
-	logger = logger.With(zap.String("mode", string(mode)))
-
-	// Without a hierarchy there are none.
-	if err := lock.Acquire(); err != nil && !errors.Is(err, cgroup.ErrNotUnified) {
-		logger.Error("failed to get the lock, ceilings of an earlier process stay as they are", zap.Error(err))
-
-		return enforce.Adopted{Ceilings: map[string]*enforce.Ceiling{}}
-	}
-
-	adopted, err := enforce.Adopt(node, mode == config.ModeObserve, logger)
-	if err != nil {
-		logger.Error("failed to adopt all ceilings of an earlier process, the others stay as they are", zap.Error(err))
-	}
-
-	return adopted
 }

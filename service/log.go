@@ -3,27 +3,19 @@
 package main
 
 import (
-	"fmt"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-func newLogger() (*zap.Logger, error) {
-	cfg := zap.NewProductionConfig()
-	cfg.EncoderConfig.EncodeTime = encodeTime
-	cfg.DisableStacktrace = true
-	cfg.DisableCaller = true
-	// Sampling would drop actions.
-	cfg.Sampling = nil
+// newLogger returns a logger to the standard error output. It samples nothing: that would drop actions.
+func newLogger() *zap.Logger {
+	cfg := zap.NewProductionEncoderConfig()
+	cfg.EncodeTime = encodeTime
 
-	logger, err := cfg.Build()
-	if err != nil {
-		return nil, fmt.Errorf("failed to create the logger: %w", err)
-	}
-
-	return logger, nil
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(os.Stderr), zap.InfoLevel))
 }
 
 // encodeTime writes RFC 3339 in UTC with milliseconds, as machined does.

@@ -53,15 +53,11 @@ func run() error {
 		return restore(f)
 	}
 
-	logger, err := newLogger()
-	if err != nil {
-		return err
-	}
-
+	logger := newLogger()
 	defer logger.Sync() //nolint:errcheck // the process ends
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	return guard(ctx, f, lock, logger)
+	return guard(ctx, f, lock, enforce.NewNode, logger)
 }

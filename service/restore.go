@@ -7,7 +7,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -23,29 +25,31 @@ import (
 // restore writes the owner's limit back on every cgroup with a ceiling and removes the saved state: for an uninstall,
 // and for a node that must be free at once.
 func restore(f flags) error {
-	all, err := enforce.RestoreAll(enforce.NewNode(host.Host{Proc: f.proc, Cgroup: f.cgroup}, nil))
-	if err != nil {
-		return err
-	}
+	return restoreNode(enforce.NewNode(host.Host{Proc: f.proc, Cgroup: f.cgroup}, nil), f, os.Stdout)
+}
 
+// restoreNode prints what it did to out. Its error has every cgroup that could not be searched.
+func restoreNode(node enforce.Node, f flags, out io.Writer) error {
+	all, err := enforce.RestoreAll(node)
 	failed := 0
 
 	for _, one := range all {
 		if one.Err != nil {
 			failed++
 
-			fmt.Printf("%s: %v\n", one.Cgroup, one.Err)
+			fmt.Fprintf(out, "%s: %v\n", one.Cgroup, one.Err) //nolint:errcheck // the exit code has the result
 
 			continue
 		}
 
-		fmt.Printf("%s: %s: cpu.max %q, was %q\n", one.Cgroup, one.Target, one.After, one.Before)
+		fmt.Fprintf(out, "%s: %s: cpu.max %q, was %q\n", one.Cgroup, one.Target, one.After, one.Before) //nolint:errcheck // as above
 	}
 
-	if failed > 0 {
-		err = fmt.Errorf("failed to restore %d of %d cgroups", failed, len(all))
-	} else {
-		fmt.Printf("%d ceilings released, none is left\n", len(all))
+	switch {
+	case failed > 0:
+		err = errors.Join(err, fmt.Errorf("failed to restore %d of %d cgroups", failed, len(all)))
+	case err == nil:
+		fmt.Fprintf(out, "%d ceilings released, none is left\n", len(all)) //nolint:errcheck // as above
 	}
 
 	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), override.File{Path: f.overrides()}.Remove())
@@ -57,6 +61,7 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 	known, now := maps.Clone(saved), boottime.Now()
 
 	for id, workload := range known {
+		workload.Hold = bounded(workload.Hold, cfg)
 		workload.SavedState = workload.At(now)
 
 		// In mode observe no hold continues. A document that cannot be used is no decision for observe: its hold
@@ -77,7 +82,7 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 		workload := known[id]
 
 		if workload.Hold.Rule == "" {
-			workload.Hold = hold
+			workload.Hold = bounded(hold, cfg)
 		}
 
 		if since, ok := adopted.Changed[id]; ok && cfg.Ceiling.Conflict == config.ConflictYield && workload.Hold.Since == since {
@@ -88,4 +93,17 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 	}
 
 	return known
+}
+
+// bounded returns a hold within the bounds of the document, which may have changed since it began. A document that cannot be
+// used changes nothing.
+func bounded(hold policy.Hold, cfg controllers.LoadedConfig) policy.Hold {
+	if hold.Rule == "" || cfg.Err != nil {
+		return hold
+	}
+
+	hold.Until = min(hold.Until, hold.Since+cfg.Ceiling.Backoff.Max.Duration)
+	hold.Millicores = max(hold.Millicores, cfg.Ceiling.Floor.Millicores)
+
+	return hold
 }

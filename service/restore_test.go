@@ -6,18 +6,48 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce/enforcetest"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
+
+// TestRestore_PrintsEveryCgroup restores what it finds, and fails when it could not look everywhere.
+func TestRestore_PrintsEveryCgroup(t *testing.T) {
+	memory := enforcetest.NewNode()
+	c := memory.Create("kubepods/pod1/c1", "50001 100000", 1)
+	c.SetJournal(cgroup.Journal{Target: "a/b/c", OwnerLimit: enforcetest.Unlimited, Applied: "50001 100000"})
+
+	node := memory.Enforce()
+	find := node.Find
+	node.Find = func() ([]string, error) {
+		paths, err := find()
+
+		return paths, errors.Join(err, enforcetest.ErrBroken)
+	}
+
+	var out strings.Builder
+
+	require.ErrorIs(t, restoreNode(node, flags{}, &out), enforcetest.ErrBroken)
+	assert.Equal(t, "kubepods/pod1/c1: a/b/c: cpu.max \"max 100000\", was \"50001 100000\"\n", out.String())
+	assert.Equal(t, enforcetest.Unlimited, c.CPUMax())
+
+	out.Reset()
+
+	require.NoError(t, restoreNode(memory.Enforce(), flags{}, &out))
+	assert.Equal(t, "0 ceilings released, none is left\n", out.String())
+}
 
 // TestContinued merges saved state and journals. Saved state takes precedence.
 func TestContinued(t *testing.T) {
@@ -46,6 +76,19 @@ func TestContinued(t *testing.T) {
 
 	cfg.Ceiling.Conflict = config.ConflictYield
 	assert.Equal(t, now-time.Minute, continued(remembered, left, cfg)["c"].Yielded)
+
+	// The document may have shorter holds and a higher floor now.
+	cfg.Ceiling.Backoff.Max.Duration, cfg.Ceiling.Floor.Millicores = 10*time.Minute, 600
+
+	for id, hold := range map[string]policy.Hold{"a": held("memory"), "c": held("journal")} {
+		hold.Until, hold.Millicores = hold.Since+10*time.Minute, 600
+		assert.Equal(t, hold, continued(remembered, left, cfg)[id].Hold)
+	}
+
+	cfg.Ceiling.Backoff.Max.Duration = time.Second
+	assert.Zero(t, continued(remembered, enforce.Adopted{}, cfg)["a"].Hold, "it would be over")
+
+	cfg.Config = config.Default()
 
 	// A document that cannot be used leaves the holds to the next good one.
 	cfg.Mode, cfg.Err = config.ModeObserve, errors.New("line 1")

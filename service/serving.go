@@ -8,7 +8,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/cosi-project/runtime/pkg/state"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -18,7 +17,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/api"
 	"github.com/spegel-guard/spegel-guard/service/internal/controllers"
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
-	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
@@ -46,17 +44,18 @@ type serving struct {
 	logger       *zap.Logger
 }
 
-func newServing(f flags, node host.Host, cfg config.Config, active *config.Active, st state.State, exported *metrics.Metrics, logger *zap.Logger) *serving {
-	actions := record.NewActions(st, logger, exported.Count)
+func newServing(start *startup, active *config.Active) *serving {
+	f, cfg, st, logger := start.flags, start.loaded.Config, start.state, start.logger
+	actions := record.NewActions(st, logger, start.exported.Count)
 
 	overrides, err := override.Open(
-		context.Background(), st, actions, active, override.File{Path: f.overrides(), BootID: node.BootID}, boottime.Now, logger,
+		context.Background(), st, actions, active, override.File{Path: f.overrides(), BootID: start.host.BootID}, boottime.Now, logger,
 	)
 	if err != nil {
-		logger.Error("failed to load saved overrides, starting without them", zap.Error(err))
+		logger.Error("failed to load saved overrides, starting with the others", zap.Error(err))
 	}
 
-	capturer := controllers.Capturer{Host: node, State: st, Active: active}
+	capturer := controllers.Capturer{Host: start.host, State: st, Active: active}
 	if f.captures() != "" {
 		capturer.Store = &record.Evidence{Dir: f.captures()}
 	}
@@ -65,7 +64,7 @@ func newServing(f flags, node host.Host, cfg config.Config, active *config.Activ
 		node: api.Node{
 			State: st, Overrides: overrides, Actions: actions, History: &record.History{}, Name: &identity.NodeName{}, Capture: capturer.Capture,
 		},
-		listeners: []api.Options{{Socket: f.socket}}, metrics: exported, certificates: map[config.TLS]certificates{},
+		listeners: []api.Options{{Socket: f.socket}}, metrics: start.exported, certificates: map[config.TLS]certificates{},
 		conditions: &conditions{state: st, logger: logger}, flags: f, logger: logger,
 	}
 

@@ -148,7 +148,7 @@ func TestGuard_StaysUp(t *testing.T) {
 		{
 			name:    "directory in the place of the saved overrides",
 			prepare: func(t *testing.T, d *daemon) { require.NoError(t, os.MkdirAll(d.flags.overrides()+"/x", 0o700)) },
-			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load saved overrides, starting without them",
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load saved overrides",
 		},
 		{
 			name:    "evidence folder that cannot be written",

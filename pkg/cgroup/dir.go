@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,10 +41,7 @@ func Open(root, path string) (*Dir, error) {
 
 	defer unix.Close(rootFD) //nolint:errcheck // only a path
 
-	fd, err := unix.Openat2(rootFD, path, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
-	})
+	fd, err := openBelow(rootFD, path)
 	if err != nil {
 		return nil, fmt.Errorf("error opening cgroup %s: %w", name, gone(err))
 	}
@@ -57,6 +55,40 @@ func Open(root, path string) (*Dir, error) {
 	}
 
 	return dir, nil
+}
+
+// openBelow opens the directory at a path below another one. The kernel takes a path of at most unix.PathMax bytes at once,
+// and cgroups can be nested deeper than that.
+func openBelow(dir int, path string) (int, error) {
+	above := dir
+
+	for {
+		next, rest := path, ""
+
+		if len(path) >= unix.PathMax {
+			end := strings.LastIndexByte(path[:unix.PathMax], '/')
+			if end <= 0 {
+				return -1, unix.ENAMETOOLONG
+			}
+
+			next, rest = path[:end], strings.TrimLeft(path[end:], "/")
+		}
+
+		fd, err := unix.Openat2(above, next, &unix.OpenHow{
+			Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+		})
+
+		if above != dir {
+			unix.Close(above) //nolint:errcheck // read only
+		}
+
+		if err != nil || rest == "" {
+			return fd, err
+		}
+
+		above, path = fd, rest
+	}
 }
 
 func (d *Dir) identify() error {

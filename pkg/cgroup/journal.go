@@ -40,9 +40,13 @@ type Journal struct {
 	BootID string `json:"bootID"`
 }
 
-// EncodeJournal writes the journal as JSON behind its checksum.
+// EncodeJournal writes the journal as JSON behind its checksum. It returns an error for one that DecodeJournal would refuse.
 func EncodeJournal(j Journal) ([]byte, error) {
 	j.Version = JournalVersion
+
+	if err := j.validate(); err != nil {
+		return nil, fmt.Errorf("error encoding journal: %w", err)
+	}
 
 	data, err := json.Marshal(j)
 	if err != nil {
@@ -69,18 +73,42 @@ func DecodeJournal(data []byte) (Journal, error) {
 		return Journal{}, fmt.Errorf("%w: version %d, this guard knows 1..%d", ErrBadJournal, j.Version, JournalVersion)
 	}
 
-	values := []string{j.OwnerLimit, j.Applied}
-	if j.Previous != "" {
-		values = append(values, j.Previous)
-	}
-
-	for _, value := range values {
-		if _, err := ParseCPUMax(value); err != nil {
-			return Journal{}, fmt.Errorf("%w: %w", ErrBadJournal, err)
-		}
+	if err := j.validate(); err != nil {
+		return Journal{}, fmt.Errorf("%w: %w", ErrBadJournal, err)
 	}
 
 	return j, nil
+}
+
+// validate returns an error for values that no ceiling has: one that is not below the owner's limit, or a burst that the
+// kernel does not take.
+func (j Journal) validate() error {
+	owner, err := ParseCPUMax(j.OwnerLimit)
+	if err != nil {
+		return err
+	}
+
+	ceilings := []string{j.Applied}
+	if j.Previous != "" {
+		ceilings = append(ceilings, j.Previous)
+	}
+
+	for _, text := range ceilings {
+		ceiling, err := ParseCPUMax(text)
+		if err != nil {
+			return err
+		}
+
+		if ceiling.QuotaUsec == Unlimited || owner.QuotaUsec != Unlimited && !ceiling.less(owner) {
+			return fmt.Errorf("ceiling %q is not below the owner's limit %q", text, j.OwnerLimit)
+		}
+	}
+
+	if j.OwnerBurstUsec > maxQuotaUsec {
+		return fmt.Errorf("cpu.max.burst %d us of the owner is more than the kernel takes: at most %d", j.OwnerBurstUsec, int64(maxQuotaUsec))
+	}
+
+	return nil
 }
 
 // Ours reports whether a cpu.max is a ceiling of this journal.

@@ -7,9 +7,6 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,34 +54,4 @@ func (d *Dir) RemoveJournal() error {
 	}
 
 	return nil
-}
-
-// FindJournals returns the paths (relative to root) of all cgroups that carry a journal.
-func FindJournals(root string) ([]string, error) {
-	var found []string
-
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-				return nil // removed meanwhile
-			}
-
-			return err
-		}
-
-		if !entry.IsDir() {
-			return nil
-		}
-
-		if _, err := unix.Lgetxattr(name, journalXattr, nil); err == nil {
-			found = append(found, strings.TrimPrefix(strings.TrimPrefix(name, root), "/"))
-		}
-
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("error looking for journals below %s: %w", root, err)
-	}
-
-	return found, nil
 }

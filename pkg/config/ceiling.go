@@ -51,7 +51,8 @@ type Ceiling struct {
 	// Conflict is what happens after an external change of cpu.max, which is the owner's limit from then on either way:
 	// reassert applies the lower of the two again, ever more slowly; yield leaves it in force for the rest of the hold.
 	Conflict Conflict `yaml:"conflict"`
-	// OnStop is what happens to a ceiling when the service stops: release it, or keep it for the next start.
+	// OnStop is what happens to a ceiling when the service stops: release it, or keep it for the next start if its hold
+	// is not over.
 	OnStop StopAction `yaml:"onStop"`
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // Bounds of the fields.
@@ -36,6 +38,11 @@ const (
 
 // MaxMillicores is the highest ceiling.
 const MaxMillicores = maxCPU
+
+// SavedBounds are what saved state may hold, whatever document was in force when it was saved. Now is the time since the boot.
+func SavedBounds(now time.Duration) policy.Bounds {
+	return policy.Bounds{Now: now, MaxHold: maxHold, MinMillicores: minCPU, MaxMillicores: maxCPU}
+}
 
 var ruleName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 

@@ -66,6 +66,8 @@ const (
 	ReasonNotServed = "NotServed"
 	// ReasonBadJournal: a journal cannot be read, so the owner's limit is unknown.
 	ReasonBadJournal = "BadJournal"
+	// ReasonNotAdopted: cgroups could not be searched for ceilings of an earlier process, or not adopted.
+	ReasonNotAdopted = "NotAdopted"
 )
 
 // States of a check of the doctor.
@@ -96,6 +98,7 @@ var fixes = map[string]string{
 	ReasonNoLock:        "stop the other guard on the node",
 	ReasonNoCertificate: "check that machined responds (check machined), or that the files of the tls section exist",
 	ReasonNotServed:     "free the address (ss -ltnp shows who listens on it), or make the directory of the socket writable",
+	ReasonNotAdopted:    "restart the pods of the cgroups that the message names",
 	ReasonBadJournal:    "restore the owner's limit by an in-place resize of the pod, or restart the pod",
 }
 

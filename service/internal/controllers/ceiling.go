@@ -34,8 +34,8 @@ type CeilingController struct {
 	Node enforce.Node
 	// Lock must be held to write: see enforce.Lock.
 	Lock interface{ Acquire() error }
-	// Adopted is what an earlier process left on the node's cgroups.
-	Adopted enforce.Adopted
+	// Orphans are the ceilings without a target. Something else runs them.
+	Orphans *enforce.Orphans
 	// Initial configuration, until the active one is read.
 	Initial config.Config
 	// Leases has the time of the newest decision on each target; nil never releases for want of one.
@@ -118,7 +118,7 @@ func (c *CeilingController) begin() {
 
 	c.config.Config, c.config.Active = c.Initial, c.Active
 	c.enforcer = enforcer{
-		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphaned: c.Adopted.Ceilings},
+		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphans: c.Orphans},
 		evidence:  evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}},
 		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
 		leases:    c.Leases,
@@ -154,8 +154,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return c.condition.publish(ctx, r, logger, resources.ReasonNoLock, err.Error())
 	}
 
-	actions := actionSpecs(c.Adopted.Actions, c.config.Mode, "")
-	c.Adopted.Actions = nil
+	actions := actionSpecs(c.Orphans.Actions(), c.config.Mode, "")
 
 	c.enforcer.stale = c.enforcer.stale[:0]
 
@@ -173,9 +172,7 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return err
 	}
 
-	actions = append(append(actions, removed...), actionSpecs(c.enforcer.ceilings.expire(boottime.Now()), c.config.Mode, "")...)
-
-	if err := c.Log.Record(ctx, actions...); err != nil {
+	if err := c.Log.Record(ctx, append(actions, removed...)...); err != nil {
 		return err
 	}
 
@@ -189,7 +186,7 @@ func (c *CeilingController) Stop() {
 	c.begin()
 	c.enforcer.evidence.dropAll()
 
-	for _, action := range actionSpecs(c.enforcer.ceilings.close(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode, "") {
+	for _, action := range actionSpecs(c.enforcer.ceilings.stop(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode, "") {
 		c.Log.Log(action)
 	}
 }

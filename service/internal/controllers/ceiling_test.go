@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sys/unix"
 
@@ -68,8 +67,9 @@ func newEnforcing(t *testing.T, document, owner string, change func(*enforcing))
 	e.cgroup = e.node.Create(cgroupPath, owner, 7)
 	e.c = &CeilingController{
 		Host: host.Host{Proc: "/proc"}, Node: e.node.Enforce(), Lock: e.lock, Initial: config.Default(), Reaction: e.reaction,
-		Adopted: enforce.Adopted{Ceilings: map[string]*enforce.Ceiling{}},
 	}
+
+	e.c.Orphans = enforce.NewOrphans(e.c.Node, e.lock, zaptest.NewLogger(t))
 
 	st := newState(t)
 	e.c.Log = record.NewActions(st, zaptest.NewLogger(t))
@@ -77,6 +77,8 @@ func newEnforcing(t *testing.T, document, owner string, change func(*enforcing))
 	if change != nil {
 		change(e)
 	}
+
+	go e.c.Orphans.Run(t.Context())
 
 	e.suite = newSuite(t, st, e.c)
 	e.configure(document)
@@ -250,13 +252,10 @@ func TestCeilingController_ContinuesAdoptedCeilings(t *testing.T) {
 	e := newEnforcing(t, enforceDoc, atCeiling, func(e *enforcing) {
 		e.cgroup.SetJournal(cgroup.Journal{
 			Target: targetID, Rule: "R", OwnerLimit: enforcetest.Unlimited, Applied: atCeiling, BootID: "boot",
-			Since: boottime.Now() - time.Minute, HoldUntil: boottime.Now() + time.Hour,
+			Since: max(0, boottime.Now()-time.Minute), HoldUntil: boottime.Now() + time.Hour,
 		})
 
-		var err error
-
-		e.c.Adopted, err = enforce.Adopt(e.c.Node, false, zap.NewNop())
-		require.NoError(t, err)
+		require.Contains(t, e.c.Orphans.Adopt(false).Holds, targetID)
 	})
 
 	require.Eventually(t, func() bool { return len(e.actions()) == 1 }, patience, time.Millisecond)

@@ -7,7 +7,6 @@ package controllers
 import (
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
 
@@ -15,14 +14,12 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
-// ceilings are those of all targets, and the orphaned ones.
+// ceilings are those of the targets that are present.
 type ceilings struct {
-	node enforce.Node
-	// byTarget are the ceilings of the targets that are present.
+	node     enforce.Node
 	byTarget map[resource.ID]*enforce.Ceiling
-	// orphaned are ceilings without a target, by cgroup: an earlier process's until their target is found, and those
-	// that could not be released when their target ended.
-	orphaned map[string]*enforce.Ceiling
+	// orphans take a ceiling whose target is gone, and give up one whose target is found.
+	orphans *enforce.Orphans
 }
 
 // get returns a target's ceiling, a new one for a new container, and what releasing the old container's did.
@@ -39,9 +36,8 @@ func (c *ceilings) get(target enforce.Target) (*enforce.Ceiling, []enforce.Actio
 
 	created := enforce.New(c.node, target)
 
-	if orphan, ok := c.orphaned[target.Cgroup]; ok {
+	if orphan := c.orphans.Attach(target.Cgroup); orphan != nil {
 		created.Adopt(orphan)
-		delete(c.orphaned, target.Cgroup)
 	}
 
 	c.byTarget[target.ID] = created
@@ -62,27 +58,7 @@ func (c *ceilings) remove(id resource.ID) []enforce.Action {
 func (c *ceilings) end(ceiling *enforce.Ceiling, reason string) []enforce.Action {
 	actions := ceiling.Release(enforce.ActionRelease, reason, boottime.Now())
 
-	if ceiling.InForce() {
-		c.orphaned[ceiling.Target().Cgroup] = ceiling
-	} else {
-		ceiling.Close()
-	}
-
-	return actions
-}
-
-// expire releases the orphaned ceilings whose time is over.
-func (c *ceilings) expire(now time.Duration) []enforce.Action {
-	var actions []enforce.Action
-
-	for path, orphan := range c.orphaned {
-		actions = append(actions, orphan.Expire(now)...)
-
-		if !orphan.InForce() {
-			orphan.Close()
-			delete(c.orphaned, path)
-		}
-	}
+	c.orphans.Detach(ceiling)
 
 	return actions
 }
@@ -95,7 +71,7 @@ func (c *ceilings) idle() bool {
 		}
 	}
 
-	return len(c.orphaned) == 0
+	return true
 }
 
 // err is the error of a ceiling that cannot be written or released; nil when there is none.
@@ -106,23 +82,18 @@ func (c *ceilings) err() error {
 		}
 	}
 
-	return nil
+	return c.orphans.Err()
 }
 
-// close closes every ceiling, and releases it first where release is set.
-func (c *ceilings) close(release bool) []enforce.Action {
+// stop closes every ceiling, orphaned ones included: see enforce.Ceiling.Stop.
+func (c *ceilings) stop(release bool) []enforce.Action {
 	var actions []enforce.Action
 
-	for _, ceiling := range slices.AppendSeq(slices.Collect(maps.Values(c.byTarget)), maps.Values(c.orphaned)) {
-		if release {
-			actions = append(actions, ceiling.Release(enforce.ActionRelease, "the service stopped", boottime.Now())...)
-		}
-
-		ceiling.Close()
+	for _, ceiling := range c.byTarget {
+		actions = append(actions, ceiling.Stop(release)...)
 	}
 
 	clear(c.byTarget)
-	clear(c.orphaned)
 
-	return actions
+	return append(actions, c.orphans.Stop(release)...)
 }

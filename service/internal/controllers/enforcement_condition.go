@@ -14,6 +14,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
 // enforcementCondition publishes what prevents ceilings from being written.
@@ -39,6 +40,10 @@ func enforcementReason(err error, mode config.Mode) (reason, message string) {
 		return resources.ReasonOK, ""
 	case errors.Is(err, errStale):
 		return resources.ReasonNoDecisions, err.Error()
+	case errors.Is(err, cgroup.ErrBadJournal):
+		return resources.ReasonBadJournal, err.Error()
+	case errors.Is(err, enforce.ErrNotAdopted):
+		return resources.ReasonNotAdopted, err.Error()
 	case cgroup.IsNotPermitted(err):
 		return resources.ReasonNotPermitted,
 			err.Error() + observing + "; mount /sys/fs/cgroup writable into the service, and let SELinux allow it"
@@ -48,8 +53,6 @@ func enforcementReason(err error, mode config.Mode) (reason, message string) {
 		return resources.ReasonThreaded, err.Error() + observing
 	case errors.Is(err, cgroup.ErrFrozen):
 		return resources.ReasonFrozen, err.Error() + observing
-	case errors.Is(err, cgroup.ErrBadJournal):
-		return resources.ReasonBadJournal, err.Error()
 	default:
 		return resources.ReasonWriteError, err.Error()
 	}

@@ -189,3 +189,57 @@ func TestWorkload_RestartsCountersWithTheContainer(t *testing.T) {
 	r.Replace(policy.New(r.cfg.Policy(), policy.Options{}))
 	assert.True(t, r.Due(r.at), "after a change of the configuration every sample counts")
 }
+
+// TestWorkload_OverrideKeepsTheBackOffWithNothingInForce: the next hold is as long as without the instructions.
+func TestWorkload_OverrideKeepsTheBackOffWithNothingInForce(t *testing.T) {
+	none, release, pause := decide.Override{}, decide.Override{Kind: decide.Release}, decide.Override{Kind: decide.Pause}
+
+	for name, overrides := range map[string][]decide.Override{
+		"none":                   {none, none, none},
+		"release":                {release, none, none},
+		"release twice":          {release, none, release},
+		"release in a row":       {release, release, none},
+		"pause and resume":       {pause, none, none},
+		"pause, then a release":  {pause, release, none},
+		"throttle":               {{Kind: decide.Throttle, Millicores: 200}, none, none},
+		"release until the trip": {none, none, release},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRunaway(t, document)
+
+			for range 2 {
+				r.use(15, 1.8, false, none)
+				require.False(t, r.desired().None())
+				r.use(60, 0.05, false, none)
+				require.True(t, r.desired().None())
+			}
+
+			before := r.SavedState()
+			require.Equal(t, 2, before.Level)
+
+			for _, override := range overrides {
+				r.use(3, 0.05, false, override)
+				assert.Equal(t, before, r.SavedState())
+			}
+
+			r.use(15, 1.8, false, none)
+
+			hold := r.Decision().Hold
+			assert.Equal(t, 80*time.Second, hold.Until-hold.Since, "the third hold")
+		})
+	}
+}
+
+// TestWorkload_OverrideKeepsTheBackOffOfAnObservedHold: a hold in mode observe has no ceiling in force.
+func TestWorkload_OverrideKeepsTheBackOffOfAnObservedHold(t *testing.T) {
+	r := newRunaway(t, "mode: observe"+document)
+	saved := policy.SavedState{Level: 2, Released: time.Second}
+	r.Replace(policy.New(r.cfg.Policy(), policy.Options{Saved: saved}))
+
+	r.use(15, 1.8, false, decide.Override{})
+	require.True(t, r.Decision().Held)
+
+	r.use(3, 1.8, false, decide.Override{Kind: decide.Release})
+	require.False(t, r.Decision().Held)
+	assert.Equal(t, saved, r.SavedState())
+}

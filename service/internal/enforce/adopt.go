@@ -15,6 +15,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -37,18 +38,13 @@ type Adopted struct {
 // released: its hold is over, or the mode is observe, or the earlier process ended before it wrote it. Call it before
 // anything else is written.
 //
-// The error is about the cgroups that are left as they are.
+// The error is about the cgroups that are left as they are; cgroup.ErrNotUnified if there is no hierarchy.
 func Adopt(node Node, observe bool, logger *zap.Logger) (Adopted, error) {
 	adopted := Adopted{Ceilings: map[string]*Ceiling{}, Holds: map[string]policy.Hold{}, Changed: map[string]time.Duration{}}
 
 	paths, err := node.Find()
-	if errors.Is(err, cgroup.ErrNotUnified) {
-		return adopted, nil // no hierarchy, no ceilings; TargetController reports it
-	} else if err != nil {
-		return adopted, err
-	}
-
-	var errs error
+	// What could not be searched does not keep the others from being adopted.
+	errs := err
 
 	for _, path := range paths {
 		ceiling, err := openOrphan(node, path)
@@ -82,10 +78,19 @@ func (a *Adopted) add(c *Ceiling, observe bool, logger *zap.Logger) error {
 	now := boottime.Now()
 	held := !observe && strings.TrimSpace(journal.BootID) == strings.TrimSpace(c.node.BootID) && now < journal.HoldUntil
 
+	hold := policy.Hold{
+		Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: int64(math.Round(cgroup.Cores(journal.Applied) * 1000)),
+	}
+
+	// A time that cannot be right must not keep a ceiling.
+	if err := hold.Check(config.SavedBounds(now)); held && err != nil {
+		held = false
+
+		logger.Error("ceiling is not continued, its journal cannot be right", zap.Error(err))
+	}
+
 	if held {
-		a.Holds[journal.Target] = policy.Hold{
-			Rule: journal.Rule, Since: journal.Since, Until: journal.HoldUntil, Millicores: int64(math.Round(cgroup.Cores(journal.Applied) * 1000)),
-		}
+		a.Holds[journal.Target] = hold
 	}
 
 	if held && !journal.Ours(current) && current.String() != journal.OwnerLimit {

@@ -5,6 +5,7 @@
 package enforce_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -23,6 +24,13 @@ func TestAdopt(t *testing.T) {
 	other := journal(time.Hour)
 	other.BootID = "another boot"
 
+	with := func(change func(*cgroup.Journal)) cgroup.Journal {
+		j := journal(time.Hour)
+		change(&j)
+
+		return j
+	}
+
 	for _, test := range []struct {
 		name    string
 		max     string
@@ -37,6 +45,22 @@ func TestAdopt(t *testing.T) {
 		{name: "hold not over", max: "50001 100000", journal: journal(time.Hour), held: true, actions: []string{"adopt: an earlier process applied it and its hold is not over"}, left: "50001 100000"},
 		{name: "hold over", max: "50001 100000", journal: journal(-time.Second), actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
 		{name: "another boot", max: "50001 100000", journal: other, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
+		{
+			name: "hold from the future", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.Since, j.HoldUntil = j.HoldUntil, j.HoldUntil+time.Hour }),
+			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
+		},
+		{
+			name: "hold from before the boot", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.Since = -1 }),
+			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
+		},
+		{
+			name: "hold of more than a day", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.HoldUntil = j.Since + 24*time.Hour + 1 }),
+			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
+		},
+		{
+			name: "impossible ceiling", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.Applied, j.Previous = "1000 1000000", j.Applied }),
+			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
+		},
 		{name: "mode observe", max: "50001 100000", journal: journal(time.Hour), observe: true, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
 		{name: "never written", max: enforcetest.Unlimited, journal: journal(time.Hour), held: true, actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited},
 		{
@@ -69,9 +93,8 @@ func TestAdopt(t *testing.T) {
 		node := enforcetest.NewNode().Enforce()
 		node.Find = func() ([]string, error) { return nil, fmt.Errorf("/sys/fs/cgroup: %w", cgroup.ErrNotUnified) }
 
-		adopted, err := enforce.Adopt(node, false, zap.NewNop())
-		require.NoError(t, err)
-		assert.NotNil(t, adopted.Ceilings)
+		_, err := enforce.Adopt(node, false, zap.NewNop())
+		require.ErrorIs(t, err, cgroup.ErrNotUnified)
 
 		node.Find = func() ([]string, error) { return nil, enforcetest.ErrBroken }
 		_, err = enforce.Adopt(node, false, zap.NewNop())
@@ -133,6 +156,44 @@ func TestCeiling_ExpiresAnOrphan(t *testing.T) {
 	assert.Equal(t, []string{"release: its target was not found again"}, kinds(orphan.Expire(boottime.Now()+2*time.Minute)))
 	assert.Empty(t, orphan.Expire(boottime.Now()+time.Hour))
 	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+}
+
+// TestJournalsBesideCgroupsThatCannotBeSearched are adopted, released and restored.
+func TestJournalsBesideCgroupsThatCannotBeSearched(t *testing.T) {
+	for name, test := range map[string]struct {
+		holdLeft time.Duration
+		restore  bool
+		want     string
+	}{
+		"hold not over": {holdLeft: time.Hour, want: "50001 100000"},
+		"hold over":     {holdLeft: -time.Second, want: enforcetest.Unlimited},
+		"restore":       {holdLeft: time.Hour, restore: true, want: enforcetest.Unlimited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := enforcetest.NewNode()
+			c := memory.Create(memoryPath, "50001 100000", memoryInode)
+			c.SetJournal(journal(test.holdLeft))
+
+			node := memory.Enforce()
+			find := node.Find
+			node.Find = func() ([]string, error) {
+				paths, err := find()
+
+				return paths, errors.Join(err, enforcetest.ErrBroken)
+			}
+
+			var err error
+
+			if test.restore {
+				_, err = enforce.RestoreAll(node)
+			} else {
+				_, err = enforce.Adopt(node, false, zap.NewNop())
+			}
+
+			require.ErrorIs(t, err, enforcetest.ErrBroken)
+			assert.Equal(t, test.want, c.CPUMax())
+		})
+	}
 }
 
 func TestRestoreAll(t *testing.T) {

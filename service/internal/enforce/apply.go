@@ -237,3 +237,17 @@ func (c *Ceiling) Release(kind, reason string, now time.Duration) []Action {
 
 	return []Action{c.action(kind, journal.Rule, reason, journal.Applied, restored.String(), nil)}
 }
+
+// Stop closes the ceiling because the service ends. It is released before if release is set, or if its hold is over: then
+// no later process would continue it.
+func (c *Ceiling) Stop(release bool) []Action {
+	var actions []Action
+
+	if now := boottime.Now(); release || c.journal != nil && now >= c.journal.HoldUntil {
+		actions = c.Release(ActionRelease, "the service stopped", now)
+	}
+
+	c.Close()
+
+	return actions
+}

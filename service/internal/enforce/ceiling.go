@@ -111,8 +111,8 @@ func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) [
 	if desired != nil && desired.None() {
 		reason = cmp.Or(desired.Reason, reason)
 
-		// A person's instruction does not wait for a back-off.
-		if desired.Rule == decide.RuleOverride {
+		// A person's release does not wait for a back-off. With no ceiling in force there is nothing to release.
+		if desired.Rule == decide.RuleOverride && c.journal != nil {
 			c.retryAt = 0
 		}
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -21,17 +22,21 @@ var ErrLocked = errors.New("another spegel-guard runs on this node")
 //
 // It is a flock(2) on the root of the hierarchy itself: whatever else two guards see of the node, in
 // whatever mount namespaces they run, they share that inode when they could write to the same cgroups.
-// The kernel gives it up with the process.
+// The kernel gives it up with the process. Its methods can be called concurrently.
 type Lock struct {
 	// Root of the unified hierarchy.
 	Root string
 
+	mu   sync.Mutex
 	file *os.File
 }
 
 // Acquire takes the lock, or finds it taken by this Lock already. ErrLocked when another process has it;
 // cgroup.ErrNotUnified when there is no hierarchy to lock, and nothing to guard either.
 func (l *Lock) Acquire() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
 	if l.file != nil {
 		return nil
 	}
@@ -62,6 +67,9 @@ func (l *Lock) Acquire() error {
 
 // Release gives the lock up.
 func (l *Lock) Release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
 	if l.file != nil {
 		l.file.Close() //nolint:errcheck // only a lock
 		l.file = nil

@@ -29,7 +29,8 @@ type Node struct {
 	BootID string
 	// Open opens a cgroup by its path relative to the root of the hierarchy.
 	Open func(path string) (Cgroup, error)
-	// Find returns the paths of all cgroups with a journal.
+	// Find returns the paths of all cgroups with a journal. Its error names the cgroups that could not be searched; the
+	// paths found in all others are returned beside it.
 	Find func() ([]string, error)
 	// Ending reports whether a process is ending: process.Ending.
 	Ending func(pid int, start uint64) bool

@@ -19,12 +19,10 @@ type Restored struct {
 	Err           error
 }
 
-// RestoreAll restores the owner's limit on every cgroup with a ceiling, without a daemon.
+// RestoreAll restores the owner's limit on every cgroup with a ceiling, without a daemon. The error names the cgroups in
+// which no ceiling could be looked for.
 func RestoreAll(node Node) ([]Restored, error) {
-	paths, err := node.Find()
-	if err != nil {
-		return nil, err
-	}
+	paths, incomplete := node.Find()
 
 	var all []Restored
 
@@ -53,5 +51,5 @@ func RestoreAll(node Node) ([]Restored, error) {
 		ceiling.Close()
 	}
 
-	return all, nil
+	return all, incomplete
 }

@@ -89,3 +89,34 @@ func TestCeiling_RetriesARelease(t *testing.T) {
 		})
 	}
 }
+
+// TestCeiling_OverrideKeepsTheBackOffWithNothingInForce: only a release of a ceiling ends the wait after an external change.
+func TestCeiling_OverrideKeepsTheBackOffWithNothingInForce(t *testing.T) {
+	for name, releases := range map[string]int{"none": 0, "one": 1, "two": 2} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, enforcetest.Unlimited)
+			m.step()
+
+			desired := m.desired
+
+			// The back-off is a second.
+			m.cgroup.Write("80000 100000")
+			assert.Len(t, m.step(), 1)
+			require.Equal(t, enforce.StateYielded, m.ceiling.Status().State)
+
+			for range releases {
+				m.none(decide.RuleOverride, "released by anna")
+				assert.Empty(t, m.after(100*time.Millisecond))
+
+				m.desired = desired
+				assert.Empty(t, m.after(100*time.Millisecond), "the back-off goes on")
+			}
+
+			assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+			m.cgroup.Write("70000 100000")
+			m.step()
+			assert.Empty(t, m.after(1900*time.Millisecond), "the next back-off is two seconds")
+			assert.Equal(t, []string{"apply: cpu 1803m"}, m.after(100*time.Millisecond))
+		})
+	}
+}

@@ -49,7 +49,7 @@ type Manager struct {
 }
 
 // Open returns a manager with the saved overrides that are still in force, and publishes them. now is CLOCK_BOOTTIME.
-// With an error the manager is usable and starts without the saved overrides.
+// With an error the manager is usable and starts without the saved overrides that the error names.
 func Open(
 	ctx context.Context, st state.State, actions *record.Actions, active *config.Active, file File, now func() time.Duration, logger *zap.Logger,
 ) (*Manager, error) {
@@ -58,7 +58,8 @@ func Open(
 		overrides: map[string]resources.OverrideSpec{}, changed: make(chan struct{}, 1),
 	}
 
-	saved, err := file.Load()
+	m.file.Check = func(spec resources.OverrideSpec) error { return checkSaved(spec, now()) }
+	saved, err := m.file.Load()
 
 	for id, spec := range saved {
 		left := spec.UntilClock - now()

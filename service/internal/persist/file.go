@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package persist keeps saved state over restarts of the service: JSON files on a file system that ends with the boot
+// Package persist keeps saved state over restarts of the service: files of JSON lines on a file system that ends with the boot
 // (/run), one with the holds and back-offs of the rules (Workload), one with the overrides of people.
 //
 // A journal on a cgroup says how to restore the owner's limit and is deleted with the container. Saved state belongs to
@@ -8,12 +8,16 @@
 package persist
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -24,10 +28,14 @@ import (
 )
 
 // version of the file format.
-const version = 1
+const version = 2
 
-// maxSize of a file in bytes. A workload takes about 300.
-const maxSize = 16 << 20
+const (
+	// maxSize of a file in bytes. A workload takes about 300.
+	maxSize = 16 << 20
+	// maxNamed is how many bad entries an error of Load describes.
+	maxNamed = 8
+)
 
 // Entry is one value of a file. Entries that are zero are not saved.
 type Entry interface {
@@ -44,50 +52,149 @@ type Workload struct {
 // IsZero implements Entry. Without it the embedded method would ignore Yielded.
 func (w Workload) IsZero() bool { return w == Workload{} }
 
-// File saves entries by name. Without a path it saves nothing.
+// Check returns policy.ErrOutOfBounds for a state that no process of this boot has saved.
+func (w Workload) Check(b policy.Bounds) error {
+	if err := b.Past("yielded", w.Yielded); err != nil {
+		return err
+	}
+
+	return w.SavedState.Check(b)
+}
+
+// File saves entries by name. Without a path it saves nothing. Each entry is a line with a checksum of its own, so that a
+// damaged one costs itself only.
 type File[T Entry] struct {
 	Path string
 	// BootID identifies this boot. The state of another boot is not loaded: its clocks started elsewhere.
 	BootID string
+	// Check returns why an entry cannot be loaded; nil accepts all.
+	Check func(T) error
 }
 
-type document[T Entry] struct {
-	Version int          `json:"version"`
-	BootID  string       `json:"bootID"`
-	Entries map[string]T `json:"entries"`
+// line is an entry with the checksum of its JSON text, CRC-32C in hexadecimal digits.
+type line struct {
+	Checksum string          `json:"crc32c"`
+	Entry    json.RawMessage `json:"entry"`
 }
 
-// Load returns the saved entries by name, none if there is no file or it is of another boot. The map is never nil.
+type entry[T Entry] struct {
+	Version int    `json:"version"`
+	BootID  string `json:"bootID"`
+	Name    string `json:"name"`
+	Value   T      `json:"value"`
+}
+
+// Load returns the saved entries by name, none if there is no file. Entries of another boot are left out. The map is never
+// nil. The error names the entries that cannot be loaded; the others are returned beside it.
 func (f File[T]) Load() (map[string]T, error) {
-	none := map[string]T{}
-
 	if f.Path == "" {
-		return none, nil
+		return map[string]T{}, nil
 	}
 
 	data, err := regular.ReadFile(f.Path, maxSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return none, nil
+		return map[string]T{}, nil
 	}
 
 	if err != nil {
-		return none, fmt.Errorf("failed to read saved state: %w", err)
+		return map[string]T{}, fmt.Errorf("failed to read saved state: %w", err)
 	}
 
-	var doc document[T]
+	return f.decode(data)
+}
 
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return none, fmt.Errorf("failed to parse saved state in %s: %w", f.Path, err)
+// decode returns the entries of a file's content.
+func (f File[T]) decode(data []byte) (map[string]T, error) {
+	var errs error
+
+	entries, number, bad := map[string]T{}, 0, 0
+
+	for text := range bytes.Lines(data) {
+		number++
+
+		e, err := decodeLine[T](text)
+
+		switch {
+		case err != nil:
+			err = fmt.Errorf("failed to load line %d of %s: %w", number, f.Path, err)
+		case e.BootID != f.BootID, e.Value.IsZero():
+			continue
+		case f.Check != nil:
+			if err = f.Check(e.Value); err != nil {
+				err = fmt.Errorf("failed to load %q from %s: %w", e.Name, f.Path, err)
+			}
+		}
+
+		if err == nil {
+			entries[e.Name] = e.Value
+
+			continue
+		}
+
+		if bad++; bad <= maxNamed {
+			errs = errors.Join(errs, err)
+		}
 	}
 
-	switch {
-	case doc.Version != version:
-		return none, fmt.Errorf("failed to load saved state from %s: its version is %d, must be %d", f.Path, doc.Version, version)
-	case doc.BootID != f.BootID, doc.Entries == nil:
-		return none, nil
+	if bad > maxNamed {
+		errs = errors.Join(errs, fmt.Errorf("failed to load %d more entries", bad-maxNamed))
 	}
 
-	return doc.Entries, nil
+	return entries, errs
+}
+
+func decodeLine[T Entry](text []byte) (entry[T], error) {
+	var (
+		l line
+		e entry[T]
+	)
+
+	if err := json.Unmarshal(text, &l); err != nil {
+		return e, fmt.Errorf("failed to parse it: %w", err)
+	}
+
+	if sum := checksum(l.Entry); sum != l.Checksum {
+		return e, fmt.Errorf("its checksum is %s, must be %q", sum, l.Checksum)
+	}
+
+	if err := json.Unmarshal(l.Entry, &e); err != nil {
+		return e, fmt.Errorf("failed to parse its entry: %w", err)
+	}
+
+	if e.Version != version {
+		return e, fmt.Errorf("its version is %d, must be %d", e.Version, version)
+	}
+
+	return e, nil
+}
+
+func checksum(data []byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// encode returns the content of a file, empty if all entries are zero.
+func (f File[T]) encode(entries map[string]T) ([]byte, error) {
+	var data []byte
+
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		if entries[name].IsZero() {
+			continue
+		}
+
+		text, err := json.Marshal(entry[T]{Version: version, BootID: f.BootID, Name: name, Value: entries[name]})
+		if err != nil {
+			return nil, err
+		}
+
+		text, err = json.Marshal(line{Checksum: checksum(text), Entry: text})
+		if err != nil {
+			return nil, err
+		}
+
+		data = append(append(data, text...), '\n')
+	}
+
+	return data, nil
 }
 
 // Save replaces the saved entries. It removes the file if all entries are zero.
@@ -96,19 +203,11 @@ func (f File[T]) Save(entries map[string]T) error {
 		return nil
 	}
 
-	doc := document[T]{Version: version, BootID: f.BootID, Entries: map[string]T{}}
-
-	for name, entry := range entries {
-		if !entry.IsZero() {
-			doc.Entries[name] = entry
-		}
-	}
-
-	if len(doc.Entries) == 0 {
+	data, err := f.encode(entries)
+	if err == nil && len(data) == 0 {
 		return f.Remove()
 	}
 
-	data, err := json.Marshal(doc)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(f.Path), 0o700)
 	}

@@ -3,8 +3,11 @@
 package persist_test
 
 import (
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,17 +70,90 @@ func TestFile_IsRemovedWithoutEntries(t *testing.T) {
 }
 
 func TestFile_LoadFailsOnADamagedFile(t *testing.T) {
-	for name, text := range map[string]string{"empty": "", "cut off": "{", "list": "[]", "version": `{"version":9}`} {
+	for name, text := range map[string]string{
+		"cut off": "{", "list": "[]", "version 1": `{"version":1,"bootID":"this","entries":{}}`, "blank line": "\n",
+		"another version": sealed(`{"version":9}`), "no entry": sealed(`[]`),
+	} {
 		t.Run(name, func(t *testing.T) {
 			file := persist.File[persist.Workload]{Path: filepath.Join(t.TempDir(), "state.json")}
 			require.NoError(t, os.WriteFile(file.Path, []byte(text), 0o600))
 
 			got, err := file.Load()
-			require.ErrorContains(t, err, file.Path)
+			require.ErrorContains(t, err, "line 1 of "+file.Path)
 			assert.NotNil(t, got)
 			assert.Empty(t, got)
 		})
 	}
+}
+
+// sealed returns an entry with its right checksum.
+func sealed(entry string) string {
+	return fmt.Sprintf(`{"crc32c":"%08x","entry":%s}`, crc32.Checksum([]byte(entry), crc32.MakeTable(crc32.Castagnoli)), entry)
+}
+
+// TestFile_ABadEntryCostsItselfOnly damages each byte of a file.
+func TestFile_ABadEntryCostsItselfOnly(t *testing.T) {
+	file := newFile(t)
+	all := map[string]persist.Workload{}
+
+	for _, name := range []string{"a", "b", "c", "d"} {
+		workload := saved()["a/b/c"]
+		workload.Level = len(all)
+		all[name] = workload
+	}
+
+	require.NoError(t, file.Save(all))
+
+	data, err := os.ReadFile(file.Path)
+	require.NoError(t, err)
+
+	for at := range data {
+		damaged := slices.Clone(data)
+		damaged[at] ^= 1
+		require.NoError(t, os.WriteFile(file.Path, damaged, 0o600))
+
+		got, err := file.Load()
+		lost := len(all) - len(got)
+
+		// A newline that is lost joins two lines.
+		assert.LessOrEqual(t, lost, 2, "byte %d", at)
+		assert.Equal(t, lost == 2, data[at] == '\n' && at < len(data)-1, "byte %d", at)
+		assert.Equal(t, lost > 0, err != nil, "byte %d: %v", at, err)
+
+		for name, workload := range got {
+			assert.Equal(t, all[name], workload, "byte %d", at)
+		}
+	}
+}
+
+func TestFile_LeavesOutWhatTheCheckRefuses(t *testing.T) {
+	file := newFile(t)
+	bounds := policy.Bounds{Now: time.Hour, MaxHold: 24 * time.Hour, MinMillicores: 10, MaxMillicores: 1000}
+	file.Check = func(w persist.Workload) error { return w.Check(bounds) }
+
+	good := saved()["a/b/c"]
+	late, huge := good, good
+	late.Yielded = time.Hour + 1
+	huge.Hold.Millicores = 1001
+
+	entries := map[string]persist.Workload{"good": good, "late": late, "huge": huge}
+	require.NoError(t, file.Save(entries))
+
+	got, err := file.Load()
+	require.ErrorIs(t, err, policy.ErrOutOfBounds)
+	require.ErrorContains(t, err, `failed to load "late" from `+file.Path+": yielded at 1h0m0.000000001s after the boot is out of bounds: must be 0s..1h0m0s")
+	require.ErrorContains(t, err, `failed to load "huge"`)
+	assert.Equal(t, map[string]persist.Workload{"good": good}, got)
+
+	for i := range 20 {
+		entries[fmt.Sprint("late", i)] = late
+	}
+
+	require.NoError(t, file.Save(entries))
+
+	got, err = file.Load()
+	require.ErrorContains(t, err, "failed to load 14 more entries")
+	assert.Equal(t, map[string]persist.Workload{"good": good}, got)
 }
 
 func TestFile_FailsOnADirectory(t *testing.T) {

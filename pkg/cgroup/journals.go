@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxUnread is how many cgroups an error of FindJournals names.
+const maxUnread = 8
+
+// FindJournals returns the paths (relative to root) of all cgroups that carry a journal, however deep they are nested. The
+// error names the cgroups that could not be read; the journals on all others are returned beside it.
+func FindJournals(root string) ([]string, error) {
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("error looking for journals below %s: %w", root, err)
+	}
+
+	s := &journalSearch{root: root}
+	s.visit(fd, "")
+
+	if more := s.unread - maxUnread; more > 0 {
+		s.err = errors.Join(s.err, fmt.Errorf("error looking for journals in %d more cgroups", more))
+	}
+
+	return s.found, s.err
+}
+
+// journalSearch walks a hierarchy by descriptor: a path is longer than the kernel takes (unix.PathMax) in a deep one. It
+// holds one descriptor for each level.
+type journalSearch struct {
+	root  string
+	found []string
+
+	unread int
+	err    error
+}
+
+// visit looks at an open cgroup, closes it, and visits its children. The path is relative to the root.
+func (s *journalSearch) visit(fd int, at string) {
+	dir := os.NewFile(uintptr(fd), filepath.Join(s.root, at))
+	defer dir.Close() //nolint:errcheck // read only
+
+	switch _, err := unix.Fgetxattr(fd, journalXattr, nil); {
+	case err == nil:
+		s.found = append(s.found, at)
+	case !errors.Is(err, unix.ENODATA):
+		s.failed(at, err)
+	}
+
+	children, err := dir.ReadDir(-1)
+	if err != nil {
+		s.failed(at, err) // those read before it are visited
+	}
+
+	for _, child := range children {
+		if !child.IsDir() {
+			continue
+		}
+
+		below := path.Join(at, child.Name())
+
+		fd, err := openBelow(int(dir.Fd()), child.Name())
+		if err != nil {
+			s.failed(below, err)
+
+			continue
+		}
+
+		s.visit(fd, below)
+	}
+}
+
+// failed records a cgroup that cannot be read. One that was removed meanwhile has no journal.
+func (s *journalSearch) failed(at string, err error) {
+	if errors.Is(gone(err), ErrGone) {
+		return
+	}
+
+	if s.unread++; s.unread <= maxUnread {
+		s.err = errors.Join(s.err, fmt.Errorf("error looking for journals in cgroup %s and below: %w", filepath.Join(s.root, at), err))
+	}
+}
