@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -72,19 +73,23 @@ func guard(ctx context.Context, f flags, lock *enforce.Lock, logger *zap.Logger)
 	group, ctx := errgroup.WithContext(ctx)
 
 	group.Go(func() error {
-		// However it ends, and before the servers have: nothing may be left behind for their sake.
-		defer ceilings.Stop()
+		return task.Step("run the controllers", func() error {
+			// However it ends, and before the servers have: nothing may be left behind for their sake.
+			defer ceilings.Stop()
 
-		return engine.Run(ctx)
+			return engine.Run(ctx)
+		})
 	})
 
 	serving.start(ctx, group)
 
 	group.Go(func() error {
-		// It works as well with what it holds.
-		if err := trimOnceStarted(ctx); err != nil {
-			logger.Info("memory that is not needed any more is kept", zap.Error(err))
-		}
+		task.Do("trim the memory", func() {
+			// It works as well with what it holds.
+			if err := trimOnceStarted(ctx); err != nil {
+				logger.Info("memory that is not needed any more is kept", zap.Error(err))
+			}
+		})
 
 		return nil
 	})

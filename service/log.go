@@ -23,6 +23,9 @@ func newLogger() (*zap.Logger, error) {
 		return nil, fmt.Errorf("failed to create the logger: %w", err)
 	}
 
+	// Package task logs panics to it.
+	zap.ReplaceGlobals(logger)
+
 	return logger, nil
 }
 

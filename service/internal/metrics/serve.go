@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
@@ -63,7 +64,21 @@ func (m *Metrics) Handler(roles bool) http.Handler {
 		scrape.ServeHTTP(w, r)
 	})
 
-	return mux
+	return recovering(mux)
+}
+
+// recovering answers with an error after a panic. net/http recovers as well, and logs it as it does errors of connections.
+func recovering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := task.Step("serve the metrics", func() error {
+			next.ServeHTTP(w, r)
+
+			return nil
+		})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
 }
 
 func mayRead(state *tls.ConnectionState) bool {
@@ -107,7 +122,7 @@ func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) e
 		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(logger.Named("metrics").WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 	}
 
-	stop := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // the server ends
+	stop := context.AfterFunc(ctx, func() { task.Do("stop the metrics", func() { server.Close() }) }) //nolint:errcheck // the server ends
 	defer stop()
 
 	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
 )
 
@@ -41,13 +42,13 @@ const messages protowire.Number = 1
 
 // AppendInfo implements proxy.Backend: it adds the node's name to a response. A response has the field messages only;
 // a second metadata field in a message is merged into the first one.
-func (n *peerNode) AppendInfo(streaming bool, response []byte) ([]byte, error) {
+func (n *peerNode) AppendInfo(streaming bool, response []byte) (named []byte, err error) {
+	defer recovered("name the node of a response", &err)
+
 	name, err := n.metadata(nil)
 	if err != nil || streaming {
 		return append(response, name...), err
 	}
-
-	var named []byte
 
 	for len(response) > 0 {
 		number, kind, size := protowire.ConsumeTag(response)
@@ -70,13 +71,22 @@ func (n *peerNode) AppendInfo(streaming bool, response []byte) ([]byte, error) {
 }
 
 // BuildError implements proxy.Backend: the error of a node is one message among those of the others.
-func (n *peerNode) BuildError(streaming bool, failure error) ([]byte, error) {
+func (n *peerNode) BuildError(streaming bool, failure error) (_ []byte, err error) {
+	defer recovered("name the node of an error", &err)
+
 	message, err := n.metadata(failure)
 	if err != nil || streaming {
 		return message, err
 	}
 
 	return protowire.AppendBytes(protowire.AppendTag(nil, messages, protowire.BytesType), message), nil
+}
+
+// recovered is deferred: it turns a panic into an error, because the proxy calls a Backend in goroutines of its own.
+func recovered(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = task.Recovered(name, p)
+	}
 }
 
 // metadata returns the encoded field of that name, which is the same in all messages.

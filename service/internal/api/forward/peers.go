@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
@@ -145,7 +146,7 @@ func (p *peers) get(ctx context.Context, target string) (*grpc.ClientConn, error
 	c.calls++
 	c.usedAt = time.Now()
 
-	context.AfterFunc(ctx, func() { p.done(c) })
+	context.AfterFunc(ctx, func() { task.Do("end a call of a guard", func() { p.done(c) }) })
 
 	return c.ClientConn, nil
 }
