@@ -5,6 +5,7 @@ package forward
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
 	"google.golang.org/grpc"
@@ -21,6 +22,29 @@ import (
 type peerNode struct {
 	peers  *peers
 	target string
+	// combined tells that the response waits for those of other nodes.
+	combined bool
+}
+
+// Bounds of the time for one node's response among those of others, which one silent node would keep from the client.
+const (
+	// answerTimeout is above the time that the longest request takes, a capture with a profile.
+	answerTimeout = 2 * time.Minute
+	// answerMargin is the time before the client's deadline at which the responses that have arrived are sent; of a short one
+	// it is a quarter.
+	answerMargin = time.Second
+)
+
+// answerWithin returns how long a node may take to answer.
+func answerWithin(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return answerTimeout
+	}
+
+	left := time.Until(deadline)
+
+	return min(answerTimeout, left-min(answerMargin, left/4))
 }
 
 // String implements proxy.Backend.
@@ -31,6 +55,13 @@ func (n *peerNode) String() string { return n.target }
 func (n *peerNode) GetConnection(ctx context.Context, _ string) (context.Context, *grpc.ClientConn, error) {
 	md := auth.FromContext(ctx).Metadata()
 	md.Set(proxyFromKey, n.peers.name.String())
+
+	if n.combined {
+		var cancel context.CancelFunc
+
+		ctx, cancel = context.WithTimeout(ctx, answerWithin(ctx))
+		context.AfterFunc(ctx, func() { task.Do("end a call of a guard", cancel) })
+	}
 
 	conn, err := n.peers.get(ctx, n.target)
 
