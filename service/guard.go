@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -130,19 +131,23 @@ func (s *startup) run(ctx context.Context, feed *observe.Feed) error {
 	group, ctx := errgroup.WithContext(ctx)
 
 	group.Go(func() error {
-		// However it ends, and before the servers have: nothing may be left behind for their sake.
-		defer ceilings.Stop()
+		return task.Step("run the controllers", func() error {
+			// However it ends, and before the servers have: nothing may be left behind for their sake.
+			defer ceilings.Stop()
 
-		return engine.Run(ctx)
+			return engine.Run(ctx)
+		})
 	})
 
 	serving.start(ctx, group)
 
 	group.Go(func() error {
-		// It works as well with what it holds.
-		if err := trimOnceStarted(ctx); err != nil {
-			s.logger.Info("memory that is not needed any more is kept", zap.Error(err))
-		}
+		task.Do("trim the memory", func() {
+			// It works as well with what it holds.
+			if err := trimOnceStarted(ctx); err != nil {
+				s.logger.Info("memory that is not needed any more is kept", zap.Error(err))
+			}
+		})
 
 		return nil
 	})

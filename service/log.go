@@ -15,7 +15,12 @@ func newLogger() *zap.Logger {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.EncodeTime = encodeTime
 
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(os.Stderr), zap.InfoLevel))
+	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(os.Stderr), zap.InfoLevel))
+
+	// Package task logs panics to it.
+	zap.ReplaceGlobals(logger)
+
+	return logger
 }
 
 // encodeTime writes RFC 3339 in UTC with milliseconds, as machined does.

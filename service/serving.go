@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/api"
@@ -128,9 +129,9 @@ func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 // keep runs do in the group until the context ends, and again after each failure. Each failure is reported, and logged
 // if it differs from the one before.
 func (s *serving) keep(ctx context.Context, group *errgroup.Group, what string, report func(error), do func() error) {
-	group.Go(func() error {
-		for last := ""; ; {
-			if err := do(); err != nil && ctx.Err() == nil {
+	retry := func() {
+		for last := ""; ctx.Err() == nil; {
+			if err := task.Step(what, do); err != nil && ctx.Err() == nil {
 				if err.Error() != last {
 					s.logger.Error("failed to "+what+", retrying", zap.Duration("after", retryInterval), zap.Error(err))
 				}
@@ -142,9 +143,14 @@ func (s *serving) keep(ctx context.Context, group *errgroup.Group, what string, 
 
 			select {
 			case <-ctx.Done():
-				return nil
 			case <-time.After(retryInterval):
 			}
 		}
+	}
+
+	group.Go(func() error {
+		task.Run(ctx, what, retry)
+
+		return nil
 	})
 }

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
 // Limits of one answer. Spegel's is about 60 kB in lines of at most 300 bytes.
@@ -57,7 +59,16 @@ func NewClient(dial Dial, port int) *Client {
 		base: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		http: &http.Client{
 			Transport: &http.Transport{
-				DialContext: dial,
+				// net/http dials in a goroutine of its own.
+				DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+					err = task.Step("connect to the target", func() (err error) {
+						conn, err = dial(ctx, network, address)
+
+						return err
+					})
+
+					return conn, err
+				},
 				// A compressed answer has no known size.
 				DisableCompression:     true,
 				MaxResponseHeaderBytes: MaxLine,

@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
 // Namespace is an open network namespace. It exists until Close even when all of its processes end.
@@ -65,15 +67,15 @@ func (n *Namespace) Dial(ctx context.Context, network, address string) (net.Conn
 		err  error
 	)
 
-	onThread(func() {
+	err = onThread(func() error {
 		// A socket belongs to the namespace of the thread that creates it.
-		if err = netns.Set(n.handle); err != nil {
-			err = fmt.Errorf("failed to enter the network namespace: %w", err)
-
-			return
+		if err := netns.Set(n.handle); err != nil {
+			return fmt.Errorf("failed to enter the network namespace: %w", err)
 		}
 
 		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+
+		return err
 	})
 
 	return conn, err
@@ -82,23 +84,22 @@ func (n *Namespace) Dial(ctx context.Context, network, address string) (net.Conn
 // onThread runs do on a thread that ends with it: Go's runtime ends a thread whose goroutine returns while it is locked to
 // it. The main thread never ends, and /proc/<pid> shows its namespace as that of the process. When the goroutine runs on the
 // main thread, it holds that thread and starts another one.
-func onThread(do func()) {
-	done := make(chan struct{})
+func onThread(do func() error) error {
+	done := make(chan error, 1)
 
-	go func() {
-		defer close(done)
-
+	go task.Do("run on a thread", func() {
 		runtime.LockOSThread()
 
 		if unix.Gettid() == unix.Getpid() {
-			onThread(do)
+			done <- onThread(do)
+
 			runtime.UnlockOSThread()
 
 			return
 		}
 
-		do()
-	}()
+		done <- task.Step("connect in a network namespace", do)
+	})
 
-	<-done
+	return <-done
 }

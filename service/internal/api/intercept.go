@@ -7,7 +7,6 @@ package api
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/forward"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
@@ -35,9 +35,7 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 	// A fault in a request must not end the guard.
 	defer func() {
 		if p := recover(); p != nil {
-			s.logger.Error("request panicked", zap.String("method", info.FullMethod), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-
-			err = status.Error(codes.Internal, "the request failed: see the guard's log")
+			err = status.Error(codes.Internal, task.Recovered("serve "+info.FullMethod, p).Error())
 		}
 	}()
 

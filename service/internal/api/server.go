@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/forward"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/guard"
@@ -76,7 +77,9 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 	} else {
 		transport = auth.TLS(opts.Identities)
 
-		background.Go(func() { connections.Sweep(ctx, opts.Identities) })
+		background.Go(func() {
+			task.Run(ctx, "close connections with invalid certificates", func() { connections.Sweep(ctx, opts.Identities) })
+		})
 	}
 
 	if opts.Forward {
@@ -85,13 +88,13 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 
 	s := &server{identities: opts.Identities, logger: logger, sendTimeout: opts.SendTimeout, router: forward.New(node.Name, listener.Addr(), peers)}
 
-	background.Go(func() { s.router.Run(ctx) })
+	background.Go(func() { task.Run(ctx, "close unused connections to guards", func() { s.router.Run(ctx) }) })
 
 	g := grpc.NewServer(append(limits.ServerOptions(), grpc.Creds(transport), grpc.StreamInterceptor(s.intercept),
 		grpc.UnknownServiceHandler(unknown), grpc.ForceServerCodecV2(proxy.Codec()))...)
 	register(g, node)
 
-	stop := context.AfterFunc(ctx, g.Stop)
+	stop := context.AfterFunc(ctx, func() { task.Do("stop the API", g.Stop) })
 	defer stop()
 	defer cancel()
 

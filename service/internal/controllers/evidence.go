@@ -12,6 +12,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -74,13 +75,21 @@ func (e *evidenceTaker) start(id resource.ID, target resources.TargetSpec, since
 	started := &capture{containerID: target.ContainerID, since: since, cancel: cancel, done: make(chan struct{})}
 	e.captures[id] = started
 
-	go func() {
+	go task.Do("keep evidence", func() {
 		defer wake()
 		defer close(started.done)
 		defer cancel()
 
-		started.text = evidenceText(captureEvidence(ctx, e.store, e.host, id, target, cfg))
-	}()
+		var dir string
+
+		err := task.Step("capture evidence", func() (err error) {
+			dir, err = captureEvidence(ctx, e.store, e.host, id, target, cfg)
+
+			return err
+		})
+
+		started.text = evidenceText(dir, err)
+	})
 
 	return started
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -71,7 +72,7 @@ func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger
 	defer cancel()
 
 	if c.Events != nil {
-		go c.watch.run(ctx, c.Events, r.QueueReconcile)
+		go task.Do("watch the container runtime", func() { c.watch.run(ctx, c.Events, r.QueueReconcile) })
 	}
 
 	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })

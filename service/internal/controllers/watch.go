@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 )
 
@@ -37,10 +38,13 @@ type eventPod struct {
 // run watches until the context ends, and calls wake at each event.
 func (w *watch) run(ctx context.Context, source EventSource, wake func()) {
 	for ctx.Err() == nil {
-		source.Watch(ctx, func(namespace string, labels map[string]string) { //nolint:errcheck // without a stream it is asked more often
-			w.up.Store(true)
-			w.add(eventPod{namespace: namespace, labels: labels})
-			wake()
+		// Without a stream, because of an error or a panic, the sources are asked more often.
+		task.Do("read events of the container runtime", func() {
+			source.Watch(ctx, func(namespace string, labels map[string]string) { //nolint:errcheck // as above
+				w.up.Store(true)
+				w.add(eventPod{namespace: namespace, labels: labels})
+				wake()
+			})
 		})
 
 		// What happened between two streams is not told.

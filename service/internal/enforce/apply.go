@@ -219,7 +219,13 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, now time.Duration) []Ac
 }
 
 // Release restores the owner's limit, if a ceiling is in force. When that fails, it is still InForce afterwards.
-func (c *Ceiling) Release(kind, reason string, now time.Duration) []Action {
+func (c *Ceiling) Release(kind, reason string, now time.Duration) (actions []Action) {
+	defer func() {
+		if p := recover(); p != nil {
+			actions = c.panicked("release the ceiling of "+c.target.ID, p, now)
+		}
+	}()
+
 	if c.journal == nil || c.dir == nil {
 		return nil
 	}

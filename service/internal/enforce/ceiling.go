@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
@@ -96,8 +97,14 @@ func (c *Ceiling) Err() error { return c.err }
 func (c *Ceiling) InForce() bool { return c.journal != nil }
 
 // Reconcile moves cpu.max towards the desired ceiling. nil: none was decided yet. Nothing new is
-// written, and an adopted ceiling waits for it until its grace is over.
-func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) []Action {
+// written, and an adopted ceiling waits for it until its grace is over. A panic is a failure as any other.
+func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) (actions []Action) {
+	defer func() {
+		if p := recover(); p != nil {
+			actions = c.panicked("write the ceiling of "+c.target.ID, p, now)
+		}
+	}()
+
 	if c.dir == nil {
 		c.open()
 	}
@@ -230,9 +237,10 @@ func (c *Ceiling) gone() {
 // failed records a failure, starts a back-off and returns an action unless the same failure was returned before.
 func (c *Ceiling) failed(rule, reason, before string, err error, now time.Duration) []Action {
 	// The journal on the cgroup is what there is to restore.
+	journal, journalErr := c.dir.ReadJournal()
 	c.journal = nil
 
-	if journal, journalErr := c.dir.ReadJournal(); journalErr == nil {
+	if journalErr == nil {
 		c.journal = &journal
 	}
 
@@ -256,6 +264,24 @@ func (c *Ceiling) failed(rule, reason, before string, err error, now time.Durati
 	}
 
 	return []Action{c.action(ActionFail, rule, reason, before, "", err)}
+}
+
+// panicked records a panic as a failure.
+func (c *Ceiling) panicked(what string, p any, now time.Duration) []Action {
+	err := task.Recovered(what, p)
+
+	if c.dir == nil {
+		c.err = err
+
+		return nil
+	}
+
+	rule := c.status.Rule
+	if c.journal != nil {
+		rule = c.journal.Rule
+	}
+
+	return c.failed(rule, "", c.status.ReadBack, err, now)
 }
 
 func (c *Ceiling) backOff(now time.Duration) {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spegel-guard/spegel-guard/internal/series"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 )
@@ -71,12 +72,20 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector. If a resource cannot be read the whole scrape fails, because missing series
-// would mean that their workloads are gone.
+// would mean that their workloads are gone. The registry collects in goroutines of its own, so that a panic is recovered here.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
 	out := sink{ch: ch, descs: c.descs}
+
+	defer func() {
+		if p := recover(); p != nil {
+			err := task.Recovered("collect the metrics", p)
+			ch <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
+		}
+	}()
+
 	c.feed.Update(c.samples)
 
 	c.guard(&out)

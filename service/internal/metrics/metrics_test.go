@@ -26,6 +26,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/dashboard"
 	"github.com/spegel-guard/spegel-guard/internal/series"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
 	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
@@ -303,6 +304,17 @@ func TestMetrics_FailsIfTheStateCannotBeRead(t *testing.T) {
 	response := get(t, m.Handler(false), "GET", metrics.Path)
 	assert.Equal(t, 500, response.Code)
 	assert.Contains(t, response.Body.String(), errBroken.Error())
+}
+
+// TestHandler_SurvivesPanics: of a collector, which the registry calls in a goroutine of its own.
+func TestHandler_SurvivesPanics(t *testing.T) {
+	m := metrics.New(nil, observe.NewFeed(), "1")
+
+	for range 2 {
+		response := get(t, m.Handler(false), "GET", metrics.Path)
+		assert.Equal(t, 500, response.Code)
+		assert.Contains(t, response.Body.String(), "failed to collect the metrics: "+task.ErrPanicked.Error())
+	}
 }
 
 var errBroken = errors.New("the state is broken")

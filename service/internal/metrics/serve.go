@@ -16,17 +16,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
-// Bounds for all clients together. A few Prometheus servers fit in.
+// Bounds of requests.
 const (
-	maxConnections = 16
-	maxScrapes     = 4
-	timeout        = 10 * time.Second
-	maxHeader      = 16 << 10
+	// maxScrapes and maxScrapesPerHost are in progress at a time.
+	maxScrapes        = 8
+	maxScrapesPerHost = 2
+	// timeout of a scrape, and of a client that reads its response.
+	timeout = 10 * time.Second
+	// headerTimeout is for TLS, and for the headers of a request.
+	headerTimeout = 5 * time.Second
+	// idleTimeout is above the interval of most scrapes. An idle connection is closed earlier when another one needs its place.
+	idleTimeout = 30 * time.Second
+	maxHeader   = 16 << 10
 )
 
 // Path is the path of the metrics.
@@ -63,7 +69,21 @@ func (m *Metrics) Handler(roles bool) http.Handler {
 		scrape.ServeHTTP(w, r)
 	})
 
-	return mux
+	return recovering(new(scrapes).bound(mux))
+}
+
+// recovering answers with an error after a panic. net/http recovers as well, and logs it as it does errors of connections.
+func recovering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := task.Step("serve the metrics", func() error {
+			next.ServeHTTP(w, r)
+
+			return nil
+		})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
 }
 
 func mayRead(state *tls.ConnectionState) bool {
@@ -95,7 +115,8 @@ func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) e
 		opts.Served()
 	}
 
-	listener = netutil.LimitListener(listener, maxConnections)
+	connections := &connections{logger: logger}
+	listener = boundedListener{Listener: listener, set: connections}
 
 	if opts.Identities != nil {
 		listener = tls.NewListener(listener, tlsConfig(opts.Identities))
@@ -103,11 +124,11 @@ func (m *Metrics) Serve(ctx context.Context, opts Options, logger *zap.Logger) e
 
 	// Errors of single connections are not logged: a port scan would fill the log.
 	server := &http.Server{
-		Handler: m.Handler(opts.Roles), ReadHeaderTimeout: timeout, ReadTimeout: timeout, WriteTimeout: 2 * timeout, IdleTimeout: time.Minute,
-		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(logger.Named("metrics").WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
+		Handler: m.Handler(opts.Roles), ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: 2 * timeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ConnState: connections.follow, ErrorLog: zap.NewStdLog(logger.Named("metrics").WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 	}
 
-	stop := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // the server ends
+	stop := context.AfterFunc(ctx, func() { task.Do("stop the metrics", func() { server.Close() }) }) //nolint:errcheck // the server ends
 	defer stop()
 
 	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

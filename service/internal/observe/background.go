@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
 // background takes readings that may hang, on a disk or on another program, in a goroutine.
@@ -41,7 +43,7 @@ func (b *background[T]) latest(now time.Duration) (T, error) {
 	if !b.running && (!b.done || now-b.started >= interval) {
 		b.running, b.started = true, now
 
-		go b.take()
+		go task.Do("keep a reading", b.take)
 	}
 
 	var none T
@@ -57,7 +59,13 @@ func (b *background[T]) latest(now time.Duration) (T, error) {
 }
 
 func (b *background[T]) take() {
-	value, err := b.read()
+	var value T
+
+	err := task.Step("take a reading", func() (err error) {
+		value, err = b.read()
+
+		return err
+	})
 
 	b.mu.Lock()
 	defer b.mu.Unlock()

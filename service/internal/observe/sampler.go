@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
@@ -49,8 +50,15 @@ type Sampler struct {
 }
 
 // NewSampler returns a sampler of a target that asks for its application metrics where the configuration says.
-func NewSampler(source Source, target resources.TargetSpec, metrics config.Metrics) *Sampler {
-	s := &Sampler{source: source, target: target, metrics: metrics, cgroup: cgroupSampler{open: source.Cgroup}}
+func NewSampler(source Source, target resources.TargetSpec, metrics config.Metrics) (s *Sampler) {
+	s = &Sampler{source: source, target: target, metrics: metrics, cgroup: cgroupSampler{open: source.Cgroup}}
+
+	defer func() {
+		if p := recover(); p != nil {
+			s.reset(task.Recovered("open a network namespace", p)) // the next sample tries again
+		}
+	}()
+
 	s.openNamespace()
 
 	return s
@@ -71,15 +79,35 @@ func (s *Sampler) Target() resources.TargetSpec { return s.target }
 func (s *Sampler) Stats() *resources.TargetStatsSpec { return &s.stats }
 
 // Sample reads everything once at a time (CLOCK_BOOTTIME). A value that cannot be read is unavailable with the reason
-// and does not delay the others.
+// and does not delay the others. After a panic all are, and the next sample opens everything again.
 func (s *Sampler) Sample(clock time.Duration) {
 	s.stats = resources.TargetStatsSpec{
 		ContainerID: s.target.ContainerID, At: time.Now().UTC(), Clock: clock, Counters: s.stats.Counters,
 	}
 
+	defer func() {
+		if p := recover(); p != nil {
+			s.reset(task.Recovered("sample a target", p))
+		}
+	}()
+
 	s.cgroup.sample(&s.stats)
 	s.sampleLinks()
 	s.stats.Application = s.application()
+}
+
+// reset drops what is open, which may be the cause of a panic, and makes the sample unavailable.
+func (s *Sampler) reset(err error) {
+	unavailableCgroup(&s.stats, err)
+	unavailableLinks(&s.stats, err.Error())
+	s.stats.Application = unavailableApplication(err.Error())
+	s.networkError = err.Error()
+
+	task.Do("close the files of a target", s.Close)
+
+	*s = Sampler{
+		source: s.source, target: s.target, metrics: s.metrics, cgroup: cgroupSampler{open: s.source.Cgroup}, networkError: s.networkError, stats: s.stats,
+	}
 }
 
 func (s *Sampler) sampleLinks() {

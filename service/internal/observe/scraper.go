@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -27,7 +28,11 @@ func startScraper(namespace *sharedNamespace, metrics config.Metrics) *scraper {
 
 	s := &scraper{cancel: cancel, stats: unavailableApplication("no answer yet")}
 
-	namespace.use(func() { s.run(ctx, gometrics.NewClient(namespace.Dial, int(metrics.Port.Number)), metrics) })
+	namespace.use(func() {
+		task.Run(ctx, "follow the application metrics", func() {
+			s.run(ctx, gometrics.NewClient(namespace.Dial, int(metrics.Port.Number)), metrics)
+		})
+	})
 
 	return s
 }
@@ -52,7 +57,13 @@ func (s *scraper) run(ctx context.Context, client *gometrics.Client, metrics con
 	application := newApplication()
 
 	for {
-		answer, err := client.Metrics(ctx, metrics.Path)
+		var answer gometrics.Metrics
+
+		err := task.Step("read the application metrics", func() (err error) {
+			answer, err = client.Metrics(ctx, metrics.Path)
+
+			return err
+		})
 		if err != nil {
 			answer = gometrics.Unavailable(err.Error())
 		}

@@ -2,7 +2,11 @@
 
 package observe
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/spegel-guard/spegel-guard/internal/task"
+)
 
 // sharedNamespace is a namespace that is closed when its last user has ended.
 type sharedNamespace struct {
@@ -17,11 +21,11 @@ type sharedNamespace struct {
 func (n *sharedNamespace) use(do func()) {
 	n.change(1, false)
 
-	go func() {
+	go task.Do("use a network namespace", func() {
 		defer n.change(-1, false)
 
 		do()
-	}()
+	})
 }
 
 // Close closes the namespace after the end of its users and does not wait for it. The namespace cannot be used again.

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
@@ -31,10 +32,12 @@ type tlsCredentials struct {
 func TLS(store *identity.Store) credentials.TransportCredentials { return tlsCredentials{store: store} }
 
 // ServerHandshake implements credentials.TransportCredentials.
-func (t tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (t tlsCredentials) ServerHandshake(raw net.Conn) (conn net.Conn, info credentials.AuthInfo, err error) {
+	defer recovered(&err)
+
 	id, _ := t.store.Current()
 
-	conn, info, err := credentials.NewTLS(id.Server).ServerHandshake(raw)
+	conn, info, err = credentials.NewTLS(id.Server).ServerHandshake(raw)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,13 +59,22 @@ func (t tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.Aut
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
-func (t tlsCredentials) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (t tlsCredentials) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (_ net.Conn, _ credentials.AuthInfo, err error) {
+	defer recovered(&err)
+
 	id, _ := t.store.Current()
 	if id == nil || id.Client == nil {
 		return nil, nil, ErrNoClientCertificate
 	}
 
 	return credentials.NewTLS(id.Client).ClientHandshake(ctx, authority, raw)
+}
+
+// recovered is deferred: it turns a panic of a handshake into its error, because gRPC handshakes in goroutines of its own.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = task.Recovered("handshake", p)
+	}
 }
 
 // Info implements credentials.TransportCredentials.

@@ -23,7 +23,9 @@ type unixCredentials struct{}
 func Unix() credentials.TransportCredentials { return unixCredentials{} }
 
 // ServerHandshake implements credentials.TransportCredentials.
-func (unixCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (unixCredentials) ServerHandshake(raw net.Conn) (_ net.Conn, _ credentials.AuthInfo, err error) {
+	defer recovered(&err)
+
 	c, ok := raw.(*limits.Conn)
 	if !ok {
 		return nil, nil, fmt.Errorf("unexpected connection %T on the unix socket", raw)

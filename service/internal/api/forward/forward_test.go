@@ -153,7 +153,7 @@ func TestRouter_RefusesRequests(t *testing.T) {
 		"a path":                   {get(with("node", "unix:/run/x"), c), codes.InvalidArgument, "must be a node's name"},
 		"nothing":                  {get(with("node", ""), c), codes.InvalidArgument, "must be a node's name"},
 		"by a worker":              {get(client.WithNode(t.Context(), off.Host), worker.Client(t, role.Admin)), codes.PermissionDenied, "control plane nodes have"},
-		"too many":                 {version(client.WithNodes(t.Context(), many...)), codes.InvalidArgument, "at most 1000"},
+		"too many":                 {version(client.WithNodes(t.Context(), many...)), codes.InvalidArgument, "nodes has 1001 values, must have at most 256: send several requests"},
 		"when it is off":           {get(client.WithNode(t.Context(), worker.Host), off.Client(t, role.Admin)), codes.PermissionDenied, "api.forward"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,8 +24,10 @@ func localTo(name *identity.NodeName, listening net.Addr) func(ctx context.Conte
 			return true
 		}
 
+		local := localAddresses(listening)
+
 		if ip := net.ParseIP(node); ip != nil {
-			return isLocal(ip, listening)
+			return slices.ContainsFunc(local, ip.Equal)
 		}
 
 		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -33,23 +35,28 @@ func localTo(name *identity.NodeName, listening net.Addr) func(ctx context.Conte
 
 		addresses, err := net.DefaultResolver.LookupIPAddr(ctx, node)
 
-		return err == nil && slices.ContainsFunc(addresses, func(a net.IPAddr) bool { return isLocal(a.IP, listening) })
+		return err == nil && slices.ContainsFunc(addresses, func(a net.IPAddr) bool { return slices.ContainsFunc(local, a.IP.Equal) })
 	}
 }
 
-func isLocal(ip net.IP, listening net.Addr) bool {
-	if tcp, ok := listening.(*net.TCPAddr); ok && tcp.IP.Equal(ip) {
-		return true
+// localAddresses returns the addresses of the listener and of the node. They are read once for a name, which may have many.
+func localAddresses(listening net.Addr) []net.IP {
+	var all []net.IP
+
+	if tcp, ok := listening.(*net.TCPAddr); ok {
+		all = append(all, tcp.IP)
 	}
 
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
-		return false
+		return all
 	}
 
-	return slices.ContainsFunc(addresses, func(a net.Addr) bool {
-		network, ok := a.(*net.IPNet)
+	for _, address := range addresses {
+		if network, ok := address.(*net.IPNet); ok {
+			all = append(all, network.IP)
+		}
+	}
 
-		return ok && network.IP.Equal(ip)
-	})
+	return all
 }

@@ -14,9 +14,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
@@ -24,12 +26,14 @@ import (
 var errNoForwarding = errors.New("it is off (set api.forward), or the request came over the unix socket")
 
 const (
-	// maxPeers is the number of connections that are kept.
-	maxPeers = 1000
 	// maxResponse bounds a response of another guard, in bytes.
 	maxResponse = 32 << 20
 	// peerIdle is how long an unused connection is kept.
 	peerIdle = 5 * time.Minute
+	// connectTimeout is for the resolution of the name, TCP, TLS and HTTP/2 together. A guard gives a client as long.
+	connectTimeout = 5 * time.Second
+	// bufferSize is small, as for clients.
+	bufferSize = 4 << 10
 )
 
 // peers are connections to other nodes' guards, made with the current client certificate. When it changes, new calls
@@ -42,16 +46,24 @@ type peers struct {
 
 	mu    sync.Mutex
 	conns map[string]*peerConn
+	usage usage
 }
 
 type peerConn struct {
 	*grpc.ClientConn
 
 	identity *identity.Identity
-	calls    int
-	usedAt   time.Time
-	stale    bool
+	// calls in progress by the key of their client.
+	calls  map[string]int
+	usedAt time.Time
+	stale  bool
 }
+
+// idle reports whether the connection has no call in progress.
+func (c *peerConn) idle() bool { return len(c.calls) == 0 }
+
+// ready reports whether the connection is established: one that failed, or never was, has another state.
+func (c *peerConn) ready() bool { return c.GetState() == connectivity.Ready }
 
 func newPeers(name *identity.NodeName, store *identity.Store, port string) *peers {
 	return &peers{name: name, store: store, port: port, conns: map[string]*peerConn{}}
@@ -82,7 +94,7 @@ func (p *peers) run(ctx context.Context) {
 
 			return
 		case now := <-ticker.C:
-			p.drop(func(c *peerConn) bool { return c.calls == 0 && now.Sub(c.usedAt) > peerIdle })
+			p.drop(func(c *peerConn) bool { return c.idle() && now.Sub(c.usedAt) > peerIdle })
 		}
 	}
 }
@@ -104,12 +116,41 @@ func (p *peers) retire(target string, c *peerConn) {
 
 	c.stale = true
 
-	if c.calls == 0 {
+	if c.idle() {
 		c.Close() //nolint:errcheck // unused
 	}
 }
 
-// get returns the connection to a node for a call that ends with the context.
+// makeRoom closes the idle connection that is missed least when there are as many as allowed: one that is not established, or
+// the one that was not used for the longest time.
+func (p *peers) makeRoom() error {
+	if len(p.conns) < maxPeers {
+		return nil
+	}
+
+	var target string
+
+	for candidate, c := range p.conns {
+		if !c.idle() {
+			continue
+		}
+
+		best, ok := p.conns[target]
+		if !ok || best.ready() && !c.ready() || best.ready() == c.ready() && c.usedAt.Before(best.usedAt) {
+			target = candidate
+		}
+	}
+
+	if target == "" {
+		return status.Errorf(codes.ResourceExhausted, "requests to %d nodes are in progress, no request to another one is forwarded: try again later", len(p.conns))
+	}
+
+	p.retire(target, p.conns[target])
+
+	return nil
+}
+
+// get returns the connection to a node for a call of the context's client that ends with the context.
 func (p *peers) get(ctx context.Context, target string) (*grpc.ClientConn, error) {
 	// A port that the client chooses could belong to any service.
 	if target == "" || strings.ContainsAny(target, "/?#[]@ ") || strings.Contains(target, ":") && net.ParseIP(target) == nil {
@@ -120,6 +161,7 @@ func (p *peers) get(ctx context.Context, target string) (*grpc.ClientConn, error
 	defer p.mu.Unlock()
 
 	id, _ := p.store.Current()
+	client := auth.FromContext(ctx).Key()
 	c, ok := p.conns[target]
 
 	if ok && c.identity != id {
@@ -128,12 +170,15 @@ func (p *peers) get(ctx context.Context, target string) (*grpc.ClientConn, error
 		ok = false
 	}
 
-	if !ok {
-		if len(p.conns) >= maxPeers {
-			return nil, status.Errorf(codes.ResourceExhausted, "connections to %d nodes are open, more are not made: try again later", maxPeers)
-		}
+	if err := p.usage.admit(client, !ok || c.calls[client] == 0); err != nil {
+		return nil, err
+	}
 
-		var err error
+	if !ok {
+		err := p.makeRoom()
+		if err != nil {
+			return nil, err
+		}
 
 		if c, err = p.dial(target, id); err != nil {
 			return nil, err
@@ -142,23 +187,43 @@ func (p *peers) get(ctx context.Context, target string) (*grpc.ClientConn, error
 		p.conns[target] = c
 	}
 
-	c.calls++
-	c.usedAt = time.Now()
+	p.count(c, client, 1)
 
-	context.AfterFunc(ctx, func() { p.done(c) })
+	context.AfterFunc(ctx, func() { task.Do("end a call of a guard", func() { p.done(target, c, client) }) })
 
 	return c.ClientConn, nil
 }
 
-func (p *peers) done(c *peerConn) {
+// done ends a call. A connection that is not established is not kept.
+func (p *peers) done(target string, c *peerConn, client string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	c.calls--
+	p.count(c, client, -1)
+
+	switch {
+	case !c.idle():
+	case c.stale:
+		c.Close() //nolint:errcheck // unused
+	case !c.ready():
+		p.retire(target, c)
+	}
+}
+
+// count adds to the calls of a client on a connection.
+func (p *peers) count(c *peerConn, client string, by int) {
+	before := c.calls[client]
+	c.calls[client] += by
 	c.usedAt = time.Now()
 
-	if c.stale && c.calls == 0 {
-		c.Close() //nolint:errcheck // unused
+	switch {
+	case before == 0:
+		p.usage.add(client, by, 1)
+	case c.calls[client] == 0:
+		delete(c.calls, client)
+		p.usage.add(client, by, -1)
+	default:
+		p.usage.add(client, by, 0)
 	}
 }
 
@@ -168,8 +233,10 @@ func (p *peers) dial(target string, id *identity.Identity) (*peerConn, error) {
 		grpc.WithNoProxy(),
 		// The delay is short, because a person waits for the response of a node that comes back.
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: 10 * time.Second,
+			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: connectTimeout,
 		}),
+		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
+		grpc.WithStreamInterceptor(openLater),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proxy.Codec()), grpc.MaxCallRecvMsgSize(maxResponse)),
 	)
@@ -177,5 +244,5 @@ func (p *peers) dial(target string, id *identity.Identity) (*peerConn, error) {
 		return nil, err
 	}
 
-	return &peerConn{ClientConn: conn, identity: id}, nil
+	return &peerConn{ClientConn: conn, identity: id, calls: map[string]int{}}, nil
 }

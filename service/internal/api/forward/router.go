@@ -27,7 +27,7 @@ const (
 )
 
 // maxNodes is the number of nodes in one request.
-const maxNodes = 1000
+const maxNodes = 256
 
 // Router decides which node a request is for, as apid does (siderolabs/talos internal/app/apid/pkg/director): a request
 // for one node is passed on unchanged, the responses of several nodes are combined.
@@ -69,7 +69,7 @@ func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.
 	case len(node) > 1 || len(node) == 1 && len(nodes) > 0:
 		return nil, status.Error(codes.InvalidArgument, "invalid metadata: node must have one value, and exclude nodes")
 	case len(nodes) > maxNodes:
-		return nil, status.Errorf(codes.InvalidArgument, "invalid metadata: nodes has %d values, at most %d are allowed", len(nodes), maxNodes)
+		return nil, status.Errorf(codes.InvalidArgument, "invalid metadata: nodes has %d values, must have at most %d: send several requests", len(nodes), maxNodes)
 	case len(nodes) > 1 && !aggregated(method):
 		return nil, status.Errorf(codes.InvalidArgument, "one-2-many proxying is not supported for method %s", method)
 	}
@@ -85,7 +85,7 @@ func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.
 	}
 
 	return proxy.TransparentHandler(
-		r.director(targets, len(nodes) > 0 && aggregated(method)),
+		r.director(targets, len(nodes) > 0 && aggregated(method), streamed),
 		proxy.WithStreamedDetector(func(string) bool { return streamed }),
 	), nil
 }
@@ -95,12 +95,12 @@ func aggregated(method string) bool {
 	return strings.HasPrefix(method, "/machine.MachineService/") || strings.HasPrefix(method, "/spegelguard.v1alpha1.GuardService/")
 }
 
-func (r *Router) director(targets []string, aggregate bool) proxy.StreamDirector {
+func (r *Router) director(targets []string, aggregate, streamed bool) proxy.StreamDirector {
 	return func(context.Context, string) (proxy.Mode, []proxy.Backend, error) {
 		backends := make([]proxy.Backend, len(targets))
 
 		for i, target := range targets {
-			backends[i] = &peerNode{peers: r.peers, target: target}
+			backends[i] = &peerNode{peers: r.peers, target: target, combined: aggregate && !streamed}
 		}
 
 		if aggregate {

@@ -14,6 +14,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -121,10 +123,13 @@ func TestService_ReportsFailedCaptures(t *testing.T) {
 
 	capture = func() (string, error) { panic("a mistake") }
 
+	core, logs := observer.New(zap.InfoLevel)
+	t.Cleanup(zap.ReplaceGlobals(zap.New(core)))
+
 	_, err = c.Capture(t.Context(), &guardv1alpha1.CaptureRequest{})
 	require.Equal(t, codes.Internal, status.Code(err), "%v", err)
 	assert.NotContains(t, err.Error(), "a mistake", "that is for the log")
-	assert.Equal(t, 1, g.Logs.FilterMessageSnippet("panicked").Len())
+	assert.Equal(t, 1, logs.FilterMessageSnippet("panicked").Len())
 
 	capture = func() (string, error) { return "/somewhere", nil }
 

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/remote"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
@@ -65,10 +66,7 @@ func (l listener) Accept() (net.Conn, error) {
 }
 
 func (s *Connections) admit(raw net.Conn) (*Conn, bool) {
-	host, _, err := net.SplitHostPort(raw.RemoteAddr().String())
-	if err != nil {
-		host = "" // a unix socket
-	}
+	host := remote.Host(raw.RemoteAddr())
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -90,6 +90,25 @@ func (s silent) RecvMsg(any) error {
 	return s.ctx.Err()
 }
 
+// panicking is a stream that panics, as a codec could.
+type panicking struct{ silent }
+
+func (panicking) RecvMsg(any) error { panic("secret") }
+func (panicking) SendMsg(any) error { panic("secret") }
+
+// TestStream_SurvivesPanics: the proxy calls both methods in goroutines of its own.
+func TestStream_SurvivesPanics(t *testing.T) {
+	stream := limits.NewStream(panicking{silent{ctx: t.Context()}}, 0, false, func() {})
+
+	for name, call := range map[string]func(any) error{"receive": stream.RecvMsg, "receive again": stream.RecvMsg, "send": stream.SendMsg} {
+		t.Run(name, func(t *testing.T) {
+			err := call(&v1alpha1.GetRequest{})
+			assert.Equal(t, codes.Internal, status.Code(err), "%v", err)
+			assert.NotContains(t, err.Error(), "secret")
+		})
+	}
+}
+
 func TestStream_EndsWithoutARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

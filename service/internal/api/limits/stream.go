@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
 const (
@@ -49,8 +51,11 @@ func NewStream(stream grpc.ServerStream, timeout time.Duration, forwarded bool, 
 	return &Stream{ServerStream: stream, timeout: timeout, cut: cut}
 }
 
-// RecvMsg implements grpc.ServerStream.
-func (s *Stream) RecvMsg(message any) error {
+// RecvMsg implements grpc.ServerStream. It recovers from a panic, because a forwarded request is received in a goroutine of the
+// proxy, where no interceptor does.
+func (s *Stream) RecvMsg(message any) (err error) {
+	defer recovered("receive a request", &err)
+
 	if s.received {
 		return s.ServerStream.RecvMsg(message)
 	}
@@ -59,16 +64,14 @@ func (s *Stream) RecvMsg(message any) error {
 	arrived := make(chan error, 1)
 
 	// The handler's return ends the stream, and with it this goroutine.
-	go func() {
-		// The interceptor recovers a panic of its own goroutine only.
-		defer func() {
-			if p := recover(); p != nil {
-				arrived <- status.Errorf(codes.Internal, "failed to decode the request: %v", p)
-			}
-		}()
+	go task.Do("receive a request", func() {
+		var err error
 
-		arrived <- s.ServerStream.RecvMsg(message)
-	}()
+		defer func() { arrived <- err }()
+		defer recovered("decode a request", &err)
+
+		err = s.ServerStream.RecvMsg(message)
+	})
 
 	timer := time.NewTimer(receiveTimeout)
 	defer timer.Stop()
@@ -85,17 +88,26 @@ func (s *Stream) RecvMsg(message any) error {
 	}
 }
 
-// SendMsg implements grpc.ServerStream.
-func (s *Stream) SendMsg(message any) error {
+// SendMsg implements grpc.ServerStream. It recovers from a panic, as RecvMsg does.
+func (s *Stream) SendMsg(message any) (err error) {
+	defer recovered("send a response", &err)
+
 	// COSI's server would send the loss as an event, and leave a stream open on which nothing follows.
 	if response, ok := message.(*v1alpha1.WatchResponse); ok && slices.ContainsFunc(response.GetEvent(), isLoss) {
 		return ErrTooSlow
 	}
 
-	timer := time.AfterFunc(s.timeout, s.cut)
+	timer := time.AfterFunc(s.timeout, func() { task.Do("disconnect a client that does not read", s.cut) })
 	defer timer.Stop()
 
 	return s.ServerStream.SendMsg(message)
+}
+
+// recovered is deferred: it turns a panic into an error with the code Internal.
+func recovered(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = status.Error(codes.Internal, task.Recovered(name, p).Error())
+	}
 }
 
 func isLoss(event *v1alpha1.Event) bool { return event.GetEventType() == v1alpha1.EventType_ERRORED }

@@ -258,8 +258,15 @@ func (c *Cgroup) failure(method string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
+	if errors.Is(c.errors[method], ErrPanic) {
+		panic(method)
+	}
+
 	return c.errors[method]
 }
+
+// ErrPanic as the error of a method lets it panic.
+var ErrPanic = errors.New("panic")
 
 // ErrBroken is a failure without a meaning of its own.
 var ErrBroken = errors.New("broken")
