@@ -97,7 +97,7 @@ func attend(ctx context.Context, orphans *enforce.Orphans, logger *zap.Logger, d
 
 	var running sync.WaitGroup
 
-	running.Go(func() { orphans.Run(attending) })
+	running.Go(func() { task.Run(attending, "attend to orphaned ceilings", func() { orphans.Run(attending) }) })
 
 	defer func() {
 		stop()

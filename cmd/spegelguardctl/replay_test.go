@@ -35,7 +35,7 @@ func TestReplay_PrintsDecisions(t *testing.T) {
 	require.NoError(t, err)
 	assert.Regexp(t, `trip +spegel/spegel-x7k2p/registry +SpegelCPUCredit +500m +10m0s`, out)
 	assert.Contains(t, out, "verdict")
-	assert.Contains(t, out, "ended: false")
+	assert.Contains(t, out, "contained: the breach goes on without the ceiling (1684m); under it CPU was 70 % lower")
 	assert.Equal(t, "5 events in 360 samples over 59m50s\n", notes)
 
 	_, notes, err = runReplay(t, traces+"idle.jsonl")

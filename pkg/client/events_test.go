@@ -79,7 +79,7 @@ func TestNode_ExplainHasWhatACeilingWaitsFor(t *testing.T) {
 	node, guard := throttled(t)
 
 	verdict := resources.NewVerdict(target)
-	verdict.TypedSpec().Outcome = "helped"
+	verdict.TypedSpec().Outcome = "contained"
 	require.NoError(t, guard.State.Create(t.Context(), verdict))
 
 	got, err := node.Explain(t.Context(), target)
@@ -89,10 +89,10 @@ func TestNode_ExplainHasWhatACeilingWaitsFor(t *testing.T) {
 	require.Len(t, got.Targets, 1)
 
 	explained := got.Targets[0]
-	assert.Equal(t, 14*time.Minute, explained.Desired.ReleasesIn)
+	assert.Equal(t, 9*time.Minute, explained.Desired.ReleasesIn)
 	assert.Equal(t, []string{"SpegelHighCPU is firing: 1800m, quiet at 280m"}, explained.Desired.Blockers)
 	assert.Equal(t, "max 100000", explained.Ceiling.OwnerLimit)
-	assert.Equal(t, "helped", explained.Verdict.Outcome)
+	assert.Equal(t, "contained", explained.Verdict.Outcome)
 
 	// A desired ceiling of 0 is none.
 	require.NoError(t, safe.StateModify(t.Context(), guard.State, resources.NewDesiredCeiling(target), func(r *resources.DesiredCeiling) error {
@@ -203,9 +203,9 @@ func TestNode_EventsFollowChanges(t *testing.T) {
 	assert.Equal(t, []string{client.EventCondition, resources.ReasonCRI, resources.ReasonOK}, []string{condition.Kind, condition.State, condition.Before})
 
 	verdict := resources.NewVerdict(target)
-	verdict.TypedSpec().Outcome = "helped"
+	verdict.TypedSpec().Outcome = "contained"
 	require.NoError(t, guard.State.Create(t.Context(), verdict))
-	assert.Equal(t, "helped", (<-events).State)
+	assert.Equal(t, "contained", (<-events).State)
 
 	// An override is an action, too.
 	two := func() map[string]client.Event {

@@ -27,13 +27,15 @@ func TestPolicySample_MapsCountersAndOverrides(t *testing.T) {
 	}
 	overrides := &decide.Overrides{Target: decide.Override{Kind: decide.Throttle, Millicores: 300}}
 
+	ceiling := &ceilingInput{CeilingStatusSpec: resources.CeilingStatusSpec{AppliedClock: 40 * time.Second}, owner: 2}
+
 	assert.Equal(t, policy.Sample{
 		At: time.Minute, CPU: policy.Counter{Total: 1.5}, TX: policy.Counter{Total: 2000},
 		RX: policy.Counter{Unavailable: "no link"}, Pressure: policy.Counter{Unavailable: "no PSI"},
 		Allocation: policy.Counter{Total: 4000, At: 50 * time.Second},
-		Periods:    10, Throttled: 4, ThrottledTime: 0.5, Owner: 2, Override: 0.3,
-	}, policySample(stats, 2, overrides))
+		Periods:    10, Throttled: 4, ThrottledTime: 0.5, Owner: 2, Override: 0.3, Applied: 40 * time.Second,
+	}, policySample(stats, ceiling, overrides))
 
 	stats.Application = resources.ApplicationStats{AllocBytesPerSecond: resources.Unavailable("refused"), Clock: time.Second}
-	assert.Equal(t, policy.Counter{Unavailable: "refused"}, policySample(stats, 0, overrides).Allocation)
+	assert.Equal(t, policy.Counter{Unavailable: "refused"}, policySample(stats, ceiling, overrides).Allocation)
 }

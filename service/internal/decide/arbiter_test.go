@@ -130,6 +130,9 @@ func TestDesiredCeiling_EqualComparesEveryField(t *testing.T) {
 		"until":      func(d *decide.DesiredCeiling) { d.Until++ },
 		"rule":       func(d *decide.DesiredCeiling) { d.Rule = "R" },
 		"reason":     func(d *decide.DesiredCeiling) { d.Reason = "r" },
+		"probes":     func(d *decide.DesiredCeiling) { d.ProbesIn = time.Second },
+		"quiet":      func(d *decide.DesiredCeiling) { d.Quiet = true },
+		"failed":     func(d *decide.DesiredCeiling) { d.FailedProbes++ },
 		"releases":   func(d *decide.DesiredCeiling) { d.ReleasesIn = time.Second },
 		"blockers":   func(d *decide.DesiredCeiling) { d.Blockers = []string{"b"} },
 	} {

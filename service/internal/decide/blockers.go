@@ -14,9 +14,9 @@ func foresee(c *Case, override *Override, desired *DesiredCeiling) {
 	d := c.Decision
 	left, probes := d.ReleasesIn, d.ProbesIn
 
-	// A throttle keeps a ceiling until it ends, and lets no probe measure anything. Without a hold nothing else keeps it.
-	desired.Quiet = d.Quiet || !d.Held
+	desired.Quiet = d.Quiet
 
+	// A throttle keeps a ceiling until it ends, and lets no probe measure anything.
 	if override.Kind == Throttle {
 		left, probes = max(left, override.Until-c.Now), 0
 	}
@@ -59,7 +59,7 @@ func blockers(c *Case, desired *DesiredCeiling, wall func(time.Duration) time.Ti
 		}
 	}
 
-	if len(texts) == 0 && c.Decision.ReleasesIn > 0 {
+	if len(texts) == 0 && c.Decision.Quiet && c.Decision.ReleasesIn > 0 {
 		texts = append(texts, "every rule is quiet, for less than ceiling.releaseAfter so far")
 	}
 

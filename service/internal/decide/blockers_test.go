@@ -37,7 +37,7 @@ func TestBlockers(t *testing.T) {
 	held := policy.Decision{Held: true, Hold: policy.Hold{Rule: "R", Millicores: 500}}
 	throttled, quiet := held, held
 	throttled.Throttled, throttled.ThrottledRatio = true, 0.42
-	quiet.ReleasesIn = time.Minute
+	quiet.ReleasesIn, quiet.Quiet = time.Minute, true
 
 	for name, test := range map[string]struct {
 		decision policy.Decision

@@ -25,7 +25,7 @@ func TestTripReason(t *testing.T) {
 		"threshold":  {policy.EventTrip, &rules[0], "cpu 1000m above 400m for 10m0s"},
 		"credit":     {policy.EventTrip, &rules[2], "cpu 1000m has used its credit of 10m above 400m"},
 		"expression": {policy.EventTrip, &expression.Policy().Rules[0], "cpu > 0.4 for 1s"},
-		"retrip":     {policy.EventRetrip, &expression.Policy().Rules[0], "the probe measured the breach again (cpu > 0.4)"},
+		"not probed": {policy.EventRetrip, &rules[0], "the probe could not measure"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, tripReason(&policy.Decision{
@@ -33,6 +33,13 @@ func TestTripReason(t *testing.T) {
 				Rules: []policy.RuleStatus{{Rule: test.rule, State: policy.StateFiring, Value: 1}},
 			}))
 		})
+	}
+
+	for rule, want := range map[*policy.Rule]string{
+		&rules[0]:                     "the probe measured the breach of SpegelHighCPU again: cpu 803m, above 400m",
+		&expression.Policy().Rules[0]: "the probe measured the breach of E again: cpu > 0.4",
+	} {
+		assert.Equal(t, want, retripReason(&policy.Breach{Rule: rule, Value: 0.803}))
 	}
 
 	assert.Equal(t, "adopted from an earlier process", tripReason(&policy.Decision{Hold: policy.Hold{Rule: "Gone"}}))

@@ -104,7 +104,7 @@ func TestWorkload_ProbesWhileThrottled(t *testing.T) {
 	t.Run("the breach continues", func(t *testing.T) {
 		r.use(2, 1.8, false, decide.Override{})
 		assert.False(t, r.desired().Probing)
-		assert.Equal(t, "the probe measured the breach again (400m)", r.desired().Reason)
+		assert.Equal(t, "the probe measured the breach of R again: cpu 1800m, above 400m", r.desired().Reason)
 	})
 
 	t.Run("no breach", func(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
+
+	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
 // Watch implements state.CoreState.
@@ -17,7 +19,7 @@ func (s *State) Watch(ctx context.Context, pointer resource.Pointer, events chan
 		return err
 	}
 
-	go relay(ctx, source, events, s.event)
+	go task.Do(relaying, func() { relay(ctx, source, events, s.event) })
 
 	return nil
 }
@@ -30,7 +32,7 @@ func (s *State) WatchKind(ctx context.Context, kind resource.Kind, events chan<-
 		return err
 	}
 
-	go relay(ctx, source, events, s.event)
+	go task.Do(relaying, func() { relay(ctx, source, events, s.event) })
 
 	return nil
 }
@@ -43,15 +45,7 @@ func (s *State) WatchKindAggregated(ctx context.Context, kind resource.Kind, eve
 		return err
 	}
 
-	go relay(ctx, source, events, func(all []state.Event) []state.Event {
-		encoded := make([]state.Event, len(all))
-
-		for i, event := range all {
-			encoded[i] = s.event(event)
-		}
-
-		return encoded
-	})
+	go task.Do(relaying, func() { relay(ctx, source, events, s.events) })
 
 	return nil
 }
@@ -70,6 +64,20 @@ func (s *State) event(event state.Event) state.Event {
 
 	return event
 }
+
+// events encodes the resources of events.
+func (s *State) events(all []state.Event) []state.Event {
+	encoded := make([]state.Event, len(all))
+
+	for i, event := range all {
+		encoded[i] = s.event(event)
+	}
+
+	return encoded
+}
+
+// relaying is the name of the task.
+const relaying = "encode the events of a watch"
 
 // relay hands the events of a watch on until its context ends: the source is never closed.
 func relay[E any](ctx context.Context, from <-chan E, to chan<- E, encode func(E) E) {
