@@ -30,7 +30,7 @@ func TestStep(t *testing.T) {
 		"success":         {func() error { return nil }, nil, 0},
 		"error":           {func() error { return plain }, plain, 0},
 		"panic":           {func() error { panic("secret") }, task.ErrPanicked, 1},
-		"nil panic":       {func() error { panic(nil) }, task.ErrPanicked, 1}, //nolint:govet // recover returns a PanicNilError
+		"nil panic":       {func() error { panic(nil) }, task.ErrPanicked, 1},
 		"nil dereference": {func() error { return (*failure)(nil).err }, task.ErrPanicked, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -281,7 +281,19 @@ func (c *Ceiling) panicked(what string, p any, now time.Duration) []Action {
 		rule = c.journal.Rule
 	}
 
-	return c.failed(rule, "", c.status.ReadBack, err, now)
+	var actions []Action
+
+	failure := task.Step("read the journal of "+c.target.ID, func() error {
+		actions = c.failed(rule, "", c.status.ReadBack, err, now)
+
+		return nil
+	})
+	if failure != nil {
+		c.err = err // the journal that is known stays
+		c.backOff(now)
+	}
+
+	return actions
 }
 
 func (c *Ceiling) backOff(now time.Duration) {
