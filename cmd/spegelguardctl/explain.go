@@ -147,7 +147,7 @@ func (a *app) ceilingRow(target client.TargetExplanation) output.Row {
 	case desired.Probing:
 		parts = append(parts, "lifted briefly to measure the demand without it")
 	case desired.ProbesIn != 0:
-		parts = append(parts, "the demand is above the ceiling: a probe follows in "+rounded(desired.ProbesIn))
+		parts = append(parts, "the ceiling throttles it: a probe follows in "+rounded(desired.ProbesIn))
 	case desired.Quiet:
 		parts = append(parts, "released in "+rounded(desired.ReleasesIn)+" if all rules stay quiet")
 	case desired.ReleasesIn != 0:

@@ -84,7 +84,7 @@ type GuardStatusSpec struct {
 	Rule string `yaml:"rule" protobuf:"7"`
 	// Since is when the state began.
 	Since time.Time `yaml:"since" protobuf:"8"`
-	// ReleasesIn is the time until the ceiling goes if all stays quiet.
+	// ReleasesIn is the time until the earliest release.
 	ReleasesIn time.Duration `yaml:"releasesIn" protobuf:"9"`
 	// Message explains the state and what to do.
 	Message string `yaml:"message" protobuf:"10"`
