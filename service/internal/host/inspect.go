@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"github.com/spegel-guard/spegel-guard/internal/mounts"
 	"github.com/spegel-guard/spegel-guard/internal/process"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -144,14 +145,11 @@ func (h Host) cgroupOf(pid int) (string, error) {
 	}
 
 	// Our own procfs: paths and mounts must be seen from the same cgroup namespace.
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", fmt.Errorf("error reading the mounts: %w", err)
-	}
+	infos, unread := mounts.Info("/proc/self/mountinfo")
 
-	mountRoot, err := cgroup.ParseMountRoot(mountinfo, h.Cgroup)
+	mountRoot, err := cgroup.MountRoot(infos, h.Cgroup)
 	if err != nil {
-		return "", err
+		return "", errors.Join(err, unread)
 	}
 
 	return cgroup.Resolve(mountRoot, procPath)
