@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -187,6 +188,7 @@ func newEngine(
 		&controllers.ConfigController{Path: f.config, Initial: loaded, Active: active},
 		&controllers.TargetController{Node: node, Sources: sources, Events: cri, Active: active},
 		&controllers.SampleController{Source: source, Feed: feed, Duration: serving.metrics.SampleDuration, Active: active},
+		&controllers.ClockController{State: st, Wall: boottime.Wall},
 		&controllers.NodeController{Host: node, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
 			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, adopted, loaded), Seed: seedOf(node.BootID), History: serving.node.History,

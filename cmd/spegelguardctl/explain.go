@@ -55,7 +55,7 @@ func (a *app) explainRows(e *client.Explanation) []output.Row {
 	for _, o := range e.Overrides {
 		rows = append(rows, output.Row{Severity: output.Warning, Cells: []string{
 			o.Target, "override", o.Kind, millicores(o.CeilingMillicores), "", a.ago(o.Since),
-			"ends in " + a.left(o.Until) + ", requested by " + o.By.Subject + because(o.Reason),
+			strings.TrimPrefix(a.left(", ends in ", o.Until)+", requested by ", ", ") + o.By.Subject + because(o.Reason),
 		}})
 	}
 
@@ -148,7 +148,7 @@ func (a *app) ceilingRow(target client.TargetExplanation) output.Row {
 	}
 
 	if desired.HoldUntil.After(a.now()) {
-		parts = append(parts, "held for at least "+a.left(desired.HoldUntil))
+		parts = append(parts, a.left("held for at least ", desired.HoldUntil))
 	}
 
 	if desired.Probing {

@@ -120,11 +120,9 @@ func overrideRows(name string, result *guardv1alpha1.OverrideResult) []output.Ro
 			kind += " ended"
 		}
 
-		until := o.GetUntil().AsTime()
-
 		rows = append(rows, output.Row{Cells: []string{
-			o.GetTarget(), kind, millicores(o.GetCeilingMillicores()), rounded(until.Sub(o.GetSince().AsTime())),
-			o.GetReason(), o.GetBy().GetSubject(), clock(until),
+			o.GetTarget(), kind, millicores(o.GetCeilingMillicores()), rounded(o.GetFor().AsDuration()),
+			o.GetReason(), o.GetBy().GetSubject(), timestamp(o.GetUntil()),
 		}})
 	}
 

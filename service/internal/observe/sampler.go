@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
@@ -74,7 +75,7 @@ func (s *Sampler) Stats() *resources.TargetStatsSpec { return &s.stats }
 // and does not delay the others.
 func (s *Sampler) Sample(clock time.Duration) {
 	s.stats = resources.TargetStatsSpec{
-		ContainerID: s.target.ContainerID, At: time.Now().UTC(), Clock: clock, Counters: s.stats.Counters,
+		ContainerID: s.target.ContainerID, At: boottime.Wall(clock), Clock: clock, Counters: s.stats.Counters,
 	}
 
 	s.cgroup.sample(&s.stats)
