@@ -105,7 +105,7 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		./pkg/config:FuzzParse ./pkg/trace:FuzzReplay \
 		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzParseCPUMax ./pkg/cgroup:FuzzParsePressure \
 		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve \
-		./pkg/nodestat:FuzzParseMountStats ./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/internal/api/forward:FuzzAppendInfo; \
+		./pkg/nodestat:FuzzParseMountStats ./pkg/client:FuzzTalosconfig ./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/internal/api/forward:FuzzAppendInfo; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) "$${target%%:*}"; done
 
 NODE_EXPORTER := $(PROMETHEUS)/prometheus-node-exporter

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
@@ -131,7 +130,7 @@ func (a *app) complete(cmd *cobra.Command, flag string, words func(*app) []strin
 }
 
 func contexts(a *app) []string {
-	config, err := clientconfig.Open(a.Talosconfig)
+	config, err := client.ReadTalosconfig(a.Talosconfig)
 	if err != nil {
 		return nil
 	}
