@@ -16,6 +16,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -73,7 +74,8 @@ func (c *conditions) report(ctx context.Context, condition resource.ID, componen
 	}
 
 	err := safe.StateModify(ctx, c.state, resources.NewCondition(condition), func(r *resources.Condition) error {
-		r.TypedSpec().Set(reason, strings.Join(messages, "; "))
+		r.TypedSpec().Set(reason, strings.Join(messages, "; "), boottime.Now())
+		resources.SetTimes(r.TypedSpec(), boottime.Wall)
 
 		return nil
 	})

@@ -252,6 +252,7 @@ func newEngine(
 		&controllers.ConfigController{Path: f.config, Initial: s.loaded, Active: active},
 		&controllers.TargetController{Node: s.host, Sources: sources, Events: cri, Active: active},
 		&controllers.SampleController{Source: source, Feed: feed, Duration: s.exported.SampleDuration, Active: active},
+		&controllers.ClockController{State: s.state, Wall: boottime.Wall},
 		&controllers.NodeController{Host: s.host, Content: f.content, Pods: cri},
 		&controllers.PolicyController{
 			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, s.adopted, s.loaded), Seed: seedOf(s.host.BootID),

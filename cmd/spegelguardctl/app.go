@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
@@ -96,7 +95,8 @@ Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard 
 	flags.StringVar(&a.Context, "context", "", "context of the talosconfig (default its current one)")
 	flags.StringSliceVarP(&a.Endpoints, "endpoints", "e", nil, "guards that forward requests to the nodes (default none: each node is contacted directly)")
 	flags.StringSliceVarP(&a.Nodes, "nodes", "n", nil, "nodes to contact; all selects those of the context (default all)")
-	flags.DurationVar(&a.Timeout, "timeout", client.DefaultTimeout, "time limit for the response of a node")
+	a.Timeout = client.DefaultTimeout
+	flags.Var(positive{&a.Timeout}, "timeout", "time limit for the response of a node")
 	flags.StringVarP(&a.output, "output", "o", "table", output.Formats)
 
 	a.complete(root, "context", contexts)
@@ -130,7 +130,7 @@ func (a *app) complete(cmd *cobra.Command, flag string, words func(*app) []strin
 }
 
 func contexts(a *app) []string {
-	config, err := clientconfig.Open(a.Talosconfig)
+	config, err := client.ReadTalosconfig(a.Talosconfig)
 	if err != nil {
 		return nil
 	}

@@ -98,8 +98,14 @@ func TestCommand_ReportsMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"throttle", "--ceiling", "lots"}, `invalid --ceiling "lots": must be a quantity of cores such as 300m`},
-		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "1m"}, "InvalidArgument"},
+		{[]string{"throttle", "--ceiling", "lots"}, `invalid --ceiling "lots": must be a number of cores such as 500m (10m..1024)`},
+		{[]string{"throttle", "--ceiling", "18446744073709552.116"}, `invalid --ceiling "18446744073709552.116": must be a number of cores`},
+		{[]string{"throttle", "--ceiling", "-1"}, `invalid --ceiling "-1": must be a number of cores`},
+		{[]string{"status", "--timeout", "-1s"}, `invalid argument "-1s" for "--timeout" flag: must be a duration above 0`},
+		{[]string{"top", "--interval", "0s"}, `invalid argument "0s" for "--interval" flag: must be a duration above 0`},
+		{[]string{"compare", "--watch", "--interval", "3000000h"}, `invalid argument "3000000h" for "--interval" flag: time: invalid duration`},
+		{[]string{"throttle", "--for", "3000000h"}, `invalid argument "3000000h" for "--for" flag`},
+		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "10m"}, "InvalidArgument"},
 		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "1s..24h0m0s"},
 		{[]string{"release", "-n", "talos-prod-1", "--target", "a/b/c"}, "NotFound"},
 		{[]string{"top", "-o", "json"}, "top is for a terminal"},

@@ -59,7 +59,9 @@ CPU, network and allocation are averages over a minute.`,
 	}
 
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and compare again after each interval")
-	cmd.Flags().DurationVar(&interval, "interval", 10*time.Second, "time between two comparisons with --watch")
+
+	interval = 10 * time.Second
+	cmd.Flags().Var(positive{&interval}, "interval", "time between two comparisons with --watch")
 
 	return cmd
 }

@@ -55,7 +55,7 @@ func (a *app) explainRows(e *client.Explanation) []output.Row {
 	for _, o := range e.Overrides {
 		rows = append(rows, output.Row{Severity: output.Warning, Cells: []string{
 			o.Target, "override", o.Kind, millicores(o.CeilingMillicores), "", a.ago(o.Since),
-			"ends in " + a.left(o.Until) + ", requested by " + o.By.Subject + because(o.Reason),
+			strings.TrimPrefix(a.left(", ends in ", o.Until)+", requested by ", ", ") + o.By.Subject + because(o.Reason),
 		}})
 	}
 

@@ -4,11 +4,15 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 func TestExplainRows_ShowWhyNoCeilingIsDesired(t *testing.T) {
@@ -20,4 +24,35 @@ func TestExplainRows_ShowWhyNoCeilingIsDesired(t *testing.T) {
 	if assert.Len(t, rows, 2) {
 		assert.Equal(t, []string{"released", "ceiling", "none", "", "", "", "every rule was quiet for ceiling.releaseAfter"}, rows[1].Cells)
 	}
+}
+
+// TestRows_WithoutClock: a node whose clock is not set knows no time of day, and the age of 1970 is not shown.
+func TestRows_WithoutClock(t *testing.T) {
+	a := &app{now: time.Now}
+	override := client.Override{Target: "node", OverrideSpec: resources.OverrideSpec{Kind: resources.OverridePause, By: resources.Person{Subject: "CN=anna"}}}
+	guard := client.Guard{State: resources.StatePaused, Message: "paused by CN=anna"}
+
+	rows := a.statusRows(&client.Status{Guard: guard, Overrides: []client.Override{override}})
+	assert.Empty(t, rows[0].Cells[7], "SINCE")
+	assert.Contains(t, rows[0].Cells, "pause by CN=anna")
+
+	rows = a.explainRows(&client.Explanation{
+		Guard: guard, Overrides: []client.Override{override}, Conditions: []client.Condition{{Name: "api"}},
+		Targets: []client.TargetExplanation{{
+			ID: "a/b/c", Rules: []client.Rule{{Name: "R"}}, Verdict: &resources.VerdictSpec{},
+			Desired: &resources.DesiredCeilingSpec{CeilingMillicores: 500, HoldUntilClock: time.Hour},
+		}},
+	})
+	require.Len(t, rows, 6)
+	assert.Equal(t, "requested by CN=anna", rows[2].Cells[6])
+
+	for _, row := range rows {
+		assert.Empty(t, row.Cells[5], "SINCE of %s", row.Cells[1])
+	}
+
+	assert.Empty(t, eventItem("n", client.Event{Kind: client.EventState}).Rows[0].Cells[0], "AT")
+	assert.Empty(t, historyRows(&guardv1alpha1.History{Series: []*guardv1alpha1.Series{{Points: []*guardv1alpha1.Point{{}}}}})[0].Cells[1], "AT")
+
+	cells := overrideRows("pause", &guardv1alpha1.OverrideResult{Overrides: []*guardv1alpha1.Override{{For: durationpb.New(time.Minute)}}})[0].Cells
+	assert.Equal(t, []string{"1m0s", ""}, []string{cells[3], cells[6]}, "FOR and UNTIL")
 }

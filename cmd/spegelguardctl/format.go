@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -51,7 +52,7 @@ func rounded(d time.Duration) string {
 	return d.String()
 }
 
-// ago formats the time since.
+// ago formats the time since; empty while the node's clock is not set.
 func (a *app) ago(at time.Time) string {
 	if at.IsZero() {
 		return ""
@@ -60,13 +61,13 @@ func (a *app) ago(at time.Time) string {
 	return rounded(a.now().Sub(at).Round(time.Second))
 }
 
-// left formats the time until.
-func (a *app) left(at time.Time) string {
+// left formats the time until with a word before it; empty while the node's clock is not set.
+func (a *app) left(before string, at time.Time) string {
 	if at.IsZero() {
 		return ""
 	}
 
-	return rounded(at.Sub(a.now()).Round(time.Second))
+	return before + rounded(at.Sub(a.now()).Round(time.Second))
 }
 
 // clock formats a time in the user's zone.
@@ -76,6 +77,15 @@ func clock(at time.Time) string {
 	}
 
 	return at.Local().Format(time.DateTime)
+}
+
+// timestamp formats a time in the user's zone; empty for one that the node does not know.
+func timestamp(at *timestamppb.Timestamp) string {
+	if at == nil {
+		return ""
+	}
+
+	return clock(at.AsTime())
 }
 
 func millicores(value int64) string {

@@ -47,7 +47,7 @@ func historyRows(h *guardv1alpha1.History) []output.Row {
 	for _, series := range h.GetSeries() {
 		for _, p := range series.GetPoints() {
 			rows = append(rows, output.Row{Cells: []string{
-				series.GetTarget(), clock(p.GetAt().AsTime()), known(config.SignalCPU, p.CpuCores), known(config.SignalNetworkTX, p.TxBytesPerSecond),
+				series.GetTarget(), timestamp(p.GetAt()), known(config.SignalCPU, p.CpuCores), known(config.SignalNetworkTX, p.TxBytesPerSecond),
 				known(config.SignalAllocation, p.AllocBytesPerSecond), known(config.SignalThrottled, p.ThrottledRatio),
 				known(config.SignalNetworkRX, p.RxBytesPerSecond), rounded(p.GetOver().AsDuration()),
 			}})

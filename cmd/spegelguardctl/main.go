@@ -10,8 +10,11 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/noquery"
 	"github.com/spegel-guard/spegel-guard/internal/printable"
 )
+
+func init() { noquery.Restore() }
 
 func main() {
 	err := run()

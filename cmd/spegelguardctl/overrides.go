@@ -4,15 +4,14 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
@@ -73,23 +72,21 @@ func (a *app) throttleCommand() *cobra.Command {
 
 	cmd := a.override("throttle", "Apply a ceiling to targets for a limited time", 10*time.Minute,
 		func(n *client.Node, ctx context.Context, o override) (*guardv1alpha1.OverrideResult, error) {
-			quantity, err := resource.ParseQuantity(ceiling)
+			cpu, err := config.ParseCPU("--ceiling", ceiling)
 			if err != nil {
 				return nil, err
 			}
 
 			return n.Throttle(ctx, &guardv1alpha1.ThrottleRequest{
-				Target: o.target, CeilingMillicores: quantity.MilliValue(), For: durationpb.New(o.lasting), Reason: o.reason,
+				Target: o.target, CeilingMillicores: cpu.Millicores, For: durationpb.New(o.lasting), Reason: o.reason,
 			})
 		})
 
 	// Checked before any request: a mistake must not reach some of the nodes.
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if _, err := resource.ParseQuantity(ceiling); err != nil {
-			return fmt.Errorf("invalid --ceiling %q: must be a quantity of cores such as 300m", ceiling)
-		}
+		_, err := config.ParseCPU("--ceiling", ceiling)
 
-		return nil
+		return err
 	}
 
 	cmd.Flags().StringVar(&ceiling, "ceiling", "500m", "ceiling in cores, at least the configured floor; the owner's limit applies if it is lower")
@@ -120,11 +117,9 @@ func overrideRows(name string, result *guardv1alpha1.OverrideResult) []output.Ro
 			kind += " ended"
 		}
 
-		until := o.GetUntil().AsTime()
-
 		rows = append(rows, output.Row{Cells: []string{
-			o.GetTarget(), kind, millicores(o.GetCeilingMillicores()), rounded(until.Sub(o.GetSince().AsTime())),
-			o.GetReason(), o.GetBy().GetSubject(), clock(until),
+			o.GetTarget(), kind, millicores(o.GetCeilingMillicores()), rounded(o.GetFor().AsDuration()),
+			o.GetReason(), o.GetBy().GetSubject(), timestamp(o.GetUntil()),
 		}})
 	}
 

@@ -48,7 +48,7 @@ func (a *app) statusRows(s *client.Status) []output.Row {
 
 	overrides := ""
 	for _, o := range s.Overrides {
-		overrides = o.Kind + " for " + a.left(o.Until) + " by " + o.By.Subject
+		overrides = o.Kind + a.left(" for ", o.Until) + " by " + o.By.Subject
 	}
 
 	rule := loudest(target.Rules)

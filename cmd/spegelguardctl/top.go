@@ -42,7 +42,8 @@ func (a *app) topCommand() *cobra.Command {
 		},
 	}
 
-	cmd.Flags().DurationVar(&interval, "interval", time.Second, "time between two requests to a node")
+	interval = time.Second
+	cmd.Flags().Var(positive{&interval}, "interval", "time between two requests to a node")
 
 	return cmd
 }

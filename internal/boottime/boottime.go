@@ -25,7 +25,19 @@ func Now() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// Wall returns the time of day at a time since boot, by the current time of day.
+// maxReading is how long reading both clocks may take. The thread may be suspended between the two.
+const maxReading = 100 * time.Millisecond
+
+var clock wall
+
+// Wall returns the time of day in UTC at a time since boot, by the current time of day. It is the same at each call until the
+// system's clock is set by a second or more. It is the zero time for 0, and while the system's clock is not set.
 func Wall(at time.Duration) time.Time {
-	return time.Now().Add(at - Now()).UTC()
+	for {
+		before, now := Now(), time.Now()
+
+		if Now()-before < maxReading {
+			return clock.at(at, before, now)
+		}
+	}
 }

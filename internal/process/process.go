@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrMalformed reports that a file of procfs does not have its documented form.
@@ -32,6 +33,14 @@ func Start(proc string, pid int) (uint64, error) {
 	}
 
 	return start, nil
+}
+
+// ticksPerSecond is USER_HZ. It is 100 on every architecture that Talos runs on.
+const ticksPerSecond = 100
+
+// SinceBoot returns the start of a process as time since boot (CLOCK_BOOTTIME).
+func SinceBoot(start uint64) time.Duration {
+	return time.Duration(start) * (time.Second / ticksPerSecond)
 }
 
 func parseStart(stat []byte) (uint64, error) {

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/spegel-guard/spegel-guard/internal/mounts"
 )
 
 // ErrNoUnifiedEntry says that a process is in no cgroup of the unified hierarchy.
@@ -42,19 +44,15 @@ func ParseProcCgroup(data []byte) (string, error) {
 	return "", ErrNoUnifiedEntry
 }
 
-// ParseMountRoot finds the cgroup2 mount at mountPoint in /proc/self/mountinfo and returns which
+// MountRoot finds the cgroup2 mount at mountPoint among those of /proc/self/mountinfo and returns which
 // cgroup is mounted there, again as the reader's cgroup namespace shows it: "/" for the namespace's
 // root, "/../../.." for the hierarchy's root seen from three levels below.
-func ParseMountRoot(mountinfo []byte, mountPoint string) (string, error) {
+func MountRoot(infos []mounts.Mount, mountPoint string) (string, error) {
 	root := ""
 
-	for line := range strings.Lines(string(mountinfo)) {
-		// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
-		before, after, ok := strings.Cut(line, " - ")
-		fields := strings.Fields(before)
-
-		if ok && len(fields) >= 5 && fields[4] == mountPoint && strings.HasPrefix(after, "cgroup2 ") {
-			root = fields[3] // a later mount hides an earlier one
+	for _, info := range infos {
+		if info.Point == mountPoint && info.Type == "cgroup2" {
+			root = info.Root // a later mount hides an earlier one
 		}
 	}
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/spegel-guard/spegel-guard/internal/mounts"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 )
 
@@ -34,18 +35,18 @@ func TestParseProcCgroup(t *testing.T) {
 	}
 }
 
-const mountinfo = `22 1 0:21 / /proc rw - proc proc rw
-30 22 0:26 /../../.. /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate
-31 22 0:27 / /sys/fs/bpf rw - bpf bpf rw
-`
+func TestMountRoot(t *testing.T) {
+	infos := []mounts.Mount{
+		{Root: "/", Point: "/proc", Type: "proc"}, {Root: "/hidden", Point: "/sys/fs/cgroup", Type: "cgroup2"},
+		{Root: "/../../..", Point: "/sys/fs/cgroup", Type: "cgroup2"}, {Root: "/", Point: "/sys/fs/bpf", Type: "bpf"},
+	}
 
-func TestParseMountRoot(t *testing.T) {
-	root, err := cgroup.ParseMountRoot([]byte(mountinfo), "/sys/fs/cgroup")
+	root, err := cgroup.MountRoot(infos, "/sys/fs/cgroup")
 	require.NoError(t, err)
 	assert.Equal(t, "/../../..", root)
 
 	for _, point := range []string{"/sys/fs/bpf", "/nowhere"} {
-		_, err = cgroup.ParseMountRoot([]byte(mountinfo), point)
+		_, err = cgroup.MountRoot(infos, point)
 		assert.ErrorIs(t, err, cgroup.ErrNotUnified)
 	}
 }

@@ -37,7 +37,8 @@ var errNotOpened = status.Errorf(codes.DeadlineExceeded,
 
 // Event is a change on a node.
 type Event struct {
-	At   time.Time `yaml:"at"`
+	// At is the node's time of day; zero when its clock was not set.
+	At   time.Time `yaml:"at,omitempty"`
 	Kind string    `yaml:"kind"`
 	// Target's id; empty for an event of the node.
 	Target string `yaml:"target"`
@@ -140,7 +141,8 @@ func (n *Node) Events(ctx context.Context, tail int, each func(Event) error) err
 	}
 }
 
-// eventOf returns the event of a resource's change. Most changes are new figures, which are none.
+// eventOf returns the event of a resource's change. Most changes are new figures, or new times after the node's clock was set, which
+// are none.
 func eventOf(change state.Event) (Event, bool) {
 	if change.Resource == nil {
 		return Event{}, false
@@ -149,7 +151,9 @@ func eventOf(change state.Event) (Event, bool) {
 	id := change.Resource.Metadata().ID()
 
 	if override, ok := change.Resource.(*resources.Override); ok {
-		return overrideEvent(id, override.TypedSpec(), change.Type), true
+		spec := override.TypedSpec()
+
+		return overrideEvent(id, spec, change.Type), change.Type != state.Updated || spec.SinceClock != previous[*resources.Override](change).SinceClock
 	}
 
 	if change.Type == state.Destroyed {
@@ -178,7 +182,8 @@ func eventOf(change state.Event) (Event, bool) {
 	case *resources.Verdict:
 		spec := now.TypedSpec()
 
-		return Event{At: spec.At, Kind: EventVerdict, Target: id, Name: spec.Rule, State: spec.Outcome, Message: spec.Reason}, true
+		return Event{At: spec.At, Kind: EventVerdict, Target: id, Name: spec.Rule, State: spec.Outcome, Message: spec.Reason},
+			change.Type != state.Updated || spec.Clock != previous[*resources.Verdict](change).Clock
 	}
 
 	return Event{}, false

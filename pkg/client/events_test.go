@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
@@ -190,11 +192,11 @@ func TestNode_EventsFollowChanges(t *testing.T) {
 		return nil
 	}))
 
-	state := <-events
-	assert.Equal(t, []string{client.EventState, resources.StateReleasing, resources.StateThrottled}, []string{state.Kind, state.State, state.Before})
+	changed := <-events
+	assert.Equal(t, []string{client.EventState, resources.StateReleasing, resources.StateThrottled}, []string{changed.Kind, changed.State, changed.Before})
 
 	require.NoError(t, safe.StateModify(t.Context(), guard.State, resources.NewCondition(resources.ConditionDiscovery), func(r *resources.Condition) error {
-		r.TypedSpec().Set(resources.ReasonCRI, "down")
+		r.TypedSpec().Set(resources.ReasonCRI, "down", time.Second)
 
 		return nil
 	}))
@@ -222,6 +224,10 @@ func TestNode_EventsFollowChanges(t *testing.T) {
 	assert.Contains(t, began[client.EventAction].Action.By.Subject, "CN=anna")
 	assert.Equal(t, "in force", began[client.EventOverride].State)
 
+	// New times after the node's clock was set are no event: the next ones are those of the end.
+	clockSet(t, guard.State, resources.NewVerdict(target), resources.NewOverride(resources.OverridePauseID),
+		resources.NewGuardStatus(resources.GuardStatusID), resources.NewCondition(resources.ConditionDiscovery), resources.NewGuardAction("000000"))
+
 	_, err = node.Resume(t.Context(), &guardv1alpha1.ResumeRequest{})
 	require.NoError(t, err)
 
@@ -235,4 +241,18 @@ func TestNode_EventsFollowChanges(t *testing.T) {
 	// The function's own error ends it.
 	stop := errors.New("stop")
 	assert.ErrorIs(t, node.Events(t.Context(), -1, func(client.Event) error { return stop }), stop)
+}
+
+// clockSet gives resources other times.
+func clockSet(t *testing.T, st state.State, all ...resource.Resource) {
+	t.Helper()
+
+	for _, r := range all {
+		_, err := st.UpdateWithConflicts(t.Context(), r.Metadata(), func(r resource.Resource) error {
+			resources.SetTimes(r.Spec(), func(at time.Duration) time.Time { return time.Unix(1e9, int64(at)) })
+
+			return nil
+		})
+		require.NoError(t, err)
+	}
 }

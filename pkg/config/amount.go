@@ -5,8 +5,6 @@ package config
 import (
 	"fmt"
 	"time"
-
-	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // Amount is an amount of time or of bytes: 10m is ten minutes, 10M ten megabytes.
@@ -29,7 +27,7 @@ func (a *Amount) UnmarshalText(text []byte) error {
 		return nil
 	}
 
-	quantity, err := resource.ParseQuantity(a.text)
+	quantity, err := parseQuantity(a.text)
 	if err != nil {
 		a.invalid = a.text
 

@@ -15,7 +15,7 @@ type CPU struct {
 func (c *CPU) UnmarshalText(text []byte) error {
 	*c = CPU{}
 
-	quantity, err := resource.ParseQuantity(string(text))
+	quantity, err := parseQuantity(string(text))
 	if err != nil {
 		c.invalid = string(text)
 
@@ -33,4 +33,21 @@ func (c CPU) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 // String writes the value as Kubernetes does.
 func (c CPU) String() string {
 	return resource.NewMilliQuantity(c.Millicores, resource.DecimalSI).String()
+}
+
+// ParseCPU reads a number of cores that a ceiling may have. The error is a FieldError.
+func ParseCPU(field, text string) (CPU, error) {
+	var (
+		v   validator
+		cpu CPU
+	)
+
+	cpu.UnmarshalText([]byte(text)) //nolint:errcheck // it has none
+	v.cpu(field, cpu, minCPU)
+
+	if len(v.errs) > 0 {
+		return CPU{}, v.errs[0]
+	}
+
+	return cpu, nil
 }

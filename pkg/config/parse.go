@@ -55,6 +55,10 @@ func Parse(document []byte) (Config, error) {
 		return defaults, nil
 	}
 
+	if err := expand(&root, new(int)); err != nil {
+		return Config{}, err
+	}
+
 	misshapen := checkShape(root.Content[0], reflect.TypeFor[Config](), "")
 
 	if err := root.Decode(&cfg); err != nil {

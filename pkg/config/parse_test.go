@@ -72,6 +72,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("rules: [{name: A, signal: networkTx, credit: {earn: 1M/s, capacity: 3G}, mode: observe}]"))
 	f.Add([]byte("ceiling: {strategy: adaptive, step: 50%, probe: 0s, backoff: {factor: 1.5, max: 3h}}\ntrace: {path: /a, limit: 64Ki}"))
 
+	f.Add([]byte("interval: &a 1s\nceiling: {hold: *a, cpu: &c 1e4294967296, floor: *c}"))
+	f.Add([]byte("rules: &a [*a]"))
+
 	f.Fuzz(func(t *testing.T, document []byte) {
 		cfg, err := config.Parse(document)
 		if err != nil {

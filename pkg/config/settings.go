@@ -29,7 +29,9 @@ func Settings(cfg Config, document []byte) []Setting {
 	var written yaml.Node
 
 	// In a document that cannot be read no value has a line.
-	_ = yaml.Unmarshal(document, &written)
+	if yaml.Unmarshal(document, &written) != nil || expand(&written, new(int)) != nil {
+		written = yaml.Node{}
+	}
 
 	return settings(nil, reflect.ValueOf(cfg), content(&written), "")
 }
@@ -46,10 +48,6 @@ func content(document *yaml.Node) *yaml.Node {
 // settings goes through the configuration and the document side by side: labels may have dots in their names, so
 // a path alone would be ambiguous.
 func settings(found []Setting, value reflect.Value, node *yaml.Node, field string) []Setting {
-	for node != nil && node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
-
 	text, isText := value.Interface().(encoding.TextMarshaler)
 
 	switch {

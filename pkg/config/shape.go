@@ -18,12 +18,8 @@ var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 
 // checkShape compares a document with the type it is read into: unknown fields, fields written twice, and values of the
 // wrong kind. Decoding would find these too, but its errors name neither the field nor what is allowed, and it stops at
-// the first. A wrong value is removed from the document, so that the rest can be checked.
+// the first. A wrong value is removed from the document, so that the rest can be checked. The document has no aliases (expand).
 func checkShape(node *yaml.Node, t reflect.Type, field string) Errors {
-	for node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
-
 	// A field without a value keeps its default.
 	if node.Kind == yaml.ScalarNode && node.Tag == nullTag {
 		return nil

@@ -8,8 +8,6 @@ import (
 	"math"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -72,7 +70,7 @@ func parseThreshold(text string) (Threshold, error) {
 		t.Unit, divisor = policy.Ratio, 100
 	}
 
-	quantity, err := resource.ParseQuantity(amount)
+	quantity, err := parseQuantity(amount)
 	if err != nil {
 		return Threshold{}, fmt.Errorf("failed to parse the threshold %q: %w", text, err)
 	}

@@ -215,21 +215,11 @@ func (c *CRI) findInSandbox(
 			ID:        item.GetId(),
 			PID:       pid,
 			Image:     response.GetStatus().GetImage().GetImage(),
-			Started:   startedAt(response.GetStatus()),
 			Source:    c.Name(),
 		})
 	}
 
 	return found, nil
-}
-
-// startedAt returns zero when the runtime reports no time.
-func startedAt(status *runtimeapi.ContainerStatus) time.Time {
-	if status.GetStartedAt() <= 0 {
-		return time.Time{}
-	}
-
-	return time.Unix(0, status.GetStartedAt())
 }
 
 // pidOf returns the first process of a container. The CRI has no field for it; containerd and CRI-O report it in the verbose

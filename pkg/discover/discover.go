@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -54,8 +53,6 @@ type Container struct {
 	PID int
 	// Image as the runtime names it; empty when unknown.
 	Image string
-	// Started is when the container started; zero when unknown.
-	Started time.Time
 	// Source that found it.
 	Source string
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -29,8 +28,6 @@ type runtime struct {
 
 	filter *runtimeapi.PodSandboxFilter
 	info   string
-	// startedAt is when its containers started, in nanoseconds after 1970; 0 when it does not know.
-	startedAt int64
 	// failing is what the status of a container answers.
 	failing error
 	// ended are ids of containers that have exited and whose status has no process.
@@ -69,7 +66,7 @@ func (r *runtime) ContainerStatus(_ context.Context, req *runtimeapi.ContainerSt
 	}
 
 	return &runtimeapi.ContainerStatusResponse{
-		Status: &runtimeapi.ContainerStatus{Image: &runtimeapi.ImageSpec{Image: "spegel:v1"}, StartedAt: r.startedAt},
+		Status: &runtimeapi.ContainerStatus{Image: &runtimeapi.ImageSpec{Image: "spegel:v1"}},
 		Info:   map[string]string{"info": r.info},
 	}, nil
 }
@@ -111,26 +108,6 @@ func serve(t *testing.T, r *runtime) string {
 func selector() discover.Selector {
 	return discover.Selector{
 		PodLabels: map[string]string{"app.kubernetes.io/name": "spegel"}, Container: "registry", Process: "spegel",
-	}
-}
-
-func TestCRI_Started(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		nanos int64
-		want  time.Time
-	}{
-		{"known", 5e9, time.Unix(5, 0)},
-		{"unknown", 0, time.Time{}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			cri := discover.NewCRI(serve(t, &runtime{info: `{"pid": 42}`, startedAt: test.nanos}))
-			defer cri.Close()
-
-			answer, err := cri.Find(t.Context(), selector())
-			require.NoError(t, err)
-			assert.Equal(t, test.want, answer.Containers[0].Started)
-		})
 	}
 }
 

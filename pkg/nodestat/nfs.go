@@ -6,83 +6,82 @@ package nodestat
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 
-	"github.com/prometheus/procfs"
+	"github.com/spegel-guard/spegel-guard/internal/mounts"
+	"github.com/spegel-guard/spegel-guard/internal/regular"
 )
 
 // NFS has the cumulative counters of the node's NFS mounts (/proc/<pid>/mountstats, net/sunrpc/stats.c).
 type NFS struct {
-	// Mounts counts file systems. Bind mounts of one file system count once.
-	Mounts int
+	// FileSystems that are counted, sorted. Bind mounts of one file system count once.
+	FileSystems []string
 	// ReadBytes and WriteBytes to and from the servers.
 	ReadBytes, WriteBytes uint64
 	// Operations that were answered, and the sum of their times from request to answer in milliseconds.
 	Operations, RoundTripMilliseconds uint64
+	// Incomplete names the mounts that could not be read and are not counted; nil when there is none.
+	Incomplete error
 }
 
-// ReadNFS reads the counters of the NFS mounts that process 1 sees, from the procfs mounted at proc.
+// ReadNFS reads the counters of the NFS mounts that process 1 sees, from the procfs mounted at proc. A mount that cannot be read
+// is no error, see NFS.Incomplete.
 func ReadNFS(proc string) (NFS, error) {
-	root, err := procfs.NewFS(proc)
+	first := filepath.Join(proc, "1")
+
+	file, _, err := regular.Open(filepath.Join(first, "mountstats"), os.O_RDONLY, 0)
 	if err != nil {
-		return NFS{}, fmt.Errorf("failed to open procfs at %s: %w", proc, err)
+		return NFS{}, fmt.Errorf("failed to read the statistics of mounts: %w", err)
 	}
 
-	first, err := root.Proc(1)
-	if err != nil {
-		return NFS{}, fmt.Errorf("failed to read process 1: %w", err)
+	defer file.Close() //nolint:errcheck // read only
+
+	var skipped mounts.Skipped
+
+	found := parseMountStats(file, &skipped)
+	if len(found) == 0 {
+		return NFS{Incomplete: skipped.Err()}, nil
 	}
 
-	mounts, err := first.MountStats()
-	if err != nil {
-		return NFS{}, fmt.Errorf("failed to read the mountstats of process 1: %w", err)
-	}
-
-	infos, err := first.MountInfo()
-	if err != nil {
-		return NFS{}, fmt.Errorf("failed to read the mountinfo of process 1: %w", err)
-	}
+	infos, err := mounts.Info(filepath.Join(first, "mountinfo"))
+	skipped.Add(err)
 
 	devices := map[string]string{}
-
 	for _, info := range infos {
-		devices[info.MountPoint] = info.MajorMinorVer
+		devices[info.Point] = info.Device
 	}
 
-	return sumNFS(mounts, devices), nil
+	nfs := sumNFS(found, devices)
+	nfs.Incomplete = skipped.Err()
+
+	return nfs, nil
 }
 
 // sumNFS sums the counters of the file systems. The kernel keeps them for each file system and shows them for each of its
 // mounts, of which kubelet creates many. The device number identifies the file system.
-func sumNFS(mounts []*procfs.Mount, devices map[string]string) NFS {
+func sumNFS(found []nfsMount, devices map[string]string) NFS {
 	var sum NFS
 
-	seen := map[string]bool{}
-
-	for _, mount := range mounts {
-		stats, ok := mount.Stats.(*procfs.MountStatsNFS)
-		if !ok {
-			continue
-		}
-
-		device := devices[mount.Mount]
+	for _, mount := range found {
+		device := devices[mount.point]
 		if device == "" {
-			device = mount.Device + " " + mount.Mount
+			device = mount.source + " " + mount.point
 		}
 
-		if seen[device] {
+		if slices.Contains(sum.FileSystems, device) {
 			continue
 		}
 
-		seen[device] = true
-		sum.Mounts++
-		sum.ReadBytes += stats.Bytes.ReadTotal
-		sum.WriteBytes += stats.Bytes.WriteTotal
-
-		for _, operation := range stats.Operations {
-			sum.Operations += operation.Requests
-			sum.RoundTripMilliseconds += operation.CumulativeTotalResponseMilliseconds
-		}
+		sum.FileSystems = append(sum.FileSystems, device)
+		sum.ReadBytes += mount.readBytes
+		sum.WriteBytes += mount.writeBytes
+		sum.Operations += mount.operations
+		sum.RoundTripMilliseconds += mount.roundTripMilliseconds
 	}
+
+	slices.Sort(sum.FileSystems)
 
 	return sum
 }

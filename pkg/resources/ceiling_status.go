@@ -66,8 +66,8 @@ type CeilingStatusSpec struct {
 	Adopted        bool          `yaml:"adopted" protobuf:"10"`
 	SinceClock     time.Duration `yaml:"sinceClock" protobuf:"11"`
 	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"12"`
-	// AppliedClock is AppliedAt on CLOCK_BOOTTIME; 0 when no ceiling is in force.
-	AppliedClock time.Duration `yaml:"appliedClock" protobuf:"13"`
+	// AppliedAtClock is AppliedAt on CLOCK_BOOTTIME.
+	AppliedAtClock time.Duration `yaml:"appliedAtClock,omitempty" protobuf:"13"`
 }
 
 // ResourceDefinition implements typed.Extension.

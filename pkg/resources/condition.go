@@ -110,17 +110,20 @@ type ConditionSpec struct {
 	OK      bool      `yaml:"ok" protobuf:"1"`
 	Reason  string    `yaml:"reason" protobuf:"2"`
 	Message string    `yaml:"message" protobuf:"3"`
-	Since   time.Time `yaml:"since" protobuf:"4"`
+	Since   time.Time `yaml:"since,omitempty" protobuf:"4"`
+	// SinceClock is Since on CLOCK_BOOTTIME.
+	SinceClock time.Duration `yaml:"sinceClock" protobuf:"5"`
 }
 
-// Set updates the condition and reports whether it changed. Since changes with the reason only.
-func (s *ConditionSpec) Set(reason, message string) bool {
+// Set updates the condition at a time on CLOCK_BOOTTIME and reports whether it changed. SinceClock changes with the reason only, and
+// the caller sets Since (SetTimes).
+func (s *ConditionSpec) Set(reason, message string, now time.Duration) bool {
 	if s.Reason == reason && s.Message == message {
 		return false
 	}
 
 	if s.Reason != reason {
-		s.Since = time.Now().UTC()
+		s.SinceClock = now
 	}
 
 	s.OK, s.Reason, s.Message = reason == ReasonOK, reason, message

@@ -47,15 +47,14 @@ func TestFix_ExistsForEachReason(t *testing.T) {
 func TestConditionSpec_SetReportsChanges(t *testing.T) {
 	var spec resources.ConditionSpec
 
-	assert.True(t, spec.Set(resources.ReasonCRI, "refused"))
+	assert.True(t, spec.Set(resources.ReasonCRI, "refused", 1))
 	assert.False(t, spec.OK)
 
-	since := spec.Since
-	assert.False(t, spec.Set(resources.ReasonCRI, "refused"))
-	assert.True(t, spec.Set(resources.ReasonCRI, "timed out"))
-	assert.Equal(t, since, spec.Since, "the reason is the same")
+	assert.False(t, spec.Set(resources.ReasonCRI, "refused", 2))
+	assert.True(t, spec.Set(resources.ReasonCRI, "timed out", 3))
+	assert.EqualValues(t, 1, spec.SinceClock, "the reason is the same")
 
-	assert.True(t, spec.Set(resources.ReasonOK, ""))
+	assert.True(t, spec.Set(resources.ReasonOK, "", 4))
 	assert.True(t, spec.OK)
-	assert.NotEqual(t, since, spec.Since)
+	assert.EqualValues(t, 4, spec.SinceClock)
 }

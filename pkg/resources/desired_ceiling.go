@@ -48,8 +48,8 @@ type DesiredCeilingSpec struct {
 	Rule   string `yaml:"rule" protobuf:"4"`
 	Reason string `yaml:"reason" protobuf:"5"`
 	// Since is when it tripped; HoldUntil is the earliest release.
-	Since     time.Time `yaml:"since" protobuf:"6"`
-	HoldUntil time.Time `yaml:"holdUntil" protobuf:"7"`
+	Since     time.Time `yaml:"since,omitempty" protobuf:"6"`
+	HoldUntil time.Time `yaml:"holdUntil,omitempty" protobuf:"7"`
 	// SinceClock and HoldUntilClock are the same on CLOCK_BOOTTIME.
 	SinceClock     time.Duration `yaml:"sinceClock" protobuf:"8"`
 	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"9"`

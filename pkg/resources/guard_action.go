@@ -60,7 +60,7 @@ const (
 
 // GuardActionSpec is the action and its cause.
 type GuardActionSpec struct {
-	At     time.Time `yaml:"at" protobuf:"1"`
+	At     time.Time `yaml:"at,omitempty" protobuf:"1"`
 	Action string    `yaml:"action" protobuf:"2"`
 	Mode   string    `yaml:"mode" protobuf:"3"`
 	Target string    `yaml:"target" protobuf:"4"`
@@ -81,6 +81,9 @@ type GuardActionSpec struct {
 	Until time.Time `yaml:"until,omitempty" protobuf:"14"`
 	// Reaction is the time from the start of the sample that caused a ceiling until it was in force.
 	Reaction time.Duration `yaml:"reaction,omitempty" protobuf:"15"`
+	// Clock and UntilClock are At and Until on CLOCK_BOOTTIME.
+	Clock      time.Duration `yaml:"clock" protobuf:"16"`
+	UntilClock time.Duration `yaml:"untilClock,omitempty" protobuf:"17"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -83,12 +83,14 @@ type GuardStatusSpec struct {
 	// Rule that matters most at the moment.
 	Rule string `yaml:"rule" protobuf:"7"`
 	// Since is when the state began.
-	Since time.Time `yaml:"since" protobuf:"8"`
+	Since time.Time `yaml:"since,omitempty" protobuf:"8"`
 	// ReleasesIn is the time until the earliest release.
 	ReleasesIn time.Duration `yaml:"releasesIn" protobuf:"9"`
 	// Message explains the state and what to do.
 	Message string `yaml:"message" protobuf:"10"`
 	Targets int64  `yaml:"targets" protobuf:"11"`
+	// SinceClock is Since on CLOCK_BOOTTIME.
+	SinceClock time.Duration `yaml:"sinceClock" protobuf:"12"`
 }
 
 // ResourceDefinition implements typed.Extension.

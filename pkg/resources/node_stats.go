@@ -35,7 +35,7 @@ func init() { register[NodeStatsSpec, NodeStatsExtension](NodeStatsType) }
 // NodeStatsSpec is one sample.
 type NodeStatsSpec struct {
 	// At is when, Clock the same on CLOCK_BOOTTIME. Values that are read less often say no time of their own.
-	At    time.Time     `yaml:"at" protobuf:"1"`
+	At    time.Time     `yaml:"at,omitempty" protobuf:"1"`
 	Clock time.Duration `yaml:"clock" protobuf:"2"`
 	// ContentBlobs are the complete blobs in containerd's content store, ContentBytes their size.
 	ContentBlobs Reading `yaml:"contentBlobs" protobuf:"3"`

@@ -53,8 +53,8 @@ type OverrideSpec struct {
 	// CeilingMillicores of a throttle.
 	CeilingMillicores int64 `yaml:"ceilingMillicores,omitempty" protobuf:"2"`
 	// Since is when it began, Until when it ends by itself.
-	Since time.Time `yaml:"since" protobuf:"3"`
-	Until time.Time `yaml:"until" protobuf:"4"`
+	Since time.Time `yaml:"since,omitempty" protobuf:"3"`
+	Until time.Time `yaml:"until,omitempty" protobuf:"4"`
 	// SinceClock and UntilClock are the same on CLOCK_BOOTTIME, by which it ends.
 	SinceClock time.Duration `yaml:"sinceClock" protobuf:"5"`
 	UntilClock time.Duration `yaml:"untilClock" protobuf:"6"`

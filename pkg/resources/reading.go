@@ -18,7 +18,7 @@ const (
 type Reading struct {
 	Value      float64 `yaml:"value" protobuf:"1"`
 	Provenance string  `yaml:"provenance" protobuf:"2"`
-	// Reason says why a value is unavailable or warming; empty otherwise.
+	// Reason says why a value is unavailable or warming, or in what a known value is incomplete; empty otherwise.
 	Reason string `yaml:"reason,omitempty" protobuf:"3"`
 }
 

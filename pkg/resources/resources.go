@@ -10,6 +10,8 @@ package resources
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -40,6 +42,9 @@ var types = sync.OnceValue(func() map[resource.Type]bool {
 
 	return known
 })
+
+// Types returns the types of the guard's resources.
+func Types() []resource.Type { return slices.Sorted(maps.Keys(types())) }
 
 // IsType reports whether the guard has resources of a type.
 func IsType(kind resource.Type) bool { return types()[kind] }

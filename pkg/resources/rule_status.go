@@ -39,7 +39,7 @@ type RuleStatusSpec struct {
 	Value     float64 `yaml:"value" protobuf:"3"`
 	Threshold float64 `yaml:"threshold" protobuf:"4"`
 	// Since is when the state began.
-	Since time.Time `yaml:"since" protobuf:"5"`
+	Since time.Time `yaml:"since,omitempty" protobuf:"5"`
 	// TripsIn is the time until a pending rule fires if nothing changes.
 	TripsIn time.Duration `yaml:"tripsIn" protobuf:"6"`
 	// Reason says why the signal of an unavailable rule cannot be read.
@@ -50,6 +50,8 @@ type RuleStatusSpec struct {
 	Mode string `yaml:"mode" protobuf:"9"`
 	// HasCredit reports whether the rule is one with a CPU credit, which may be empty.
 	HasCredit bool `yaml:"hasCredit,omitempty" protobuf:"10"`
+	// SinceClock is Since on CLOCK_BOOTTIME.
+	SinceClock time.Duration `yaml:"sinceClock" protobuf:"11"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -44,9 +44,9 @@ type TargetSpec struct {
 	NetNSInode  uint64 `yaml:"netnsInode" protobuf:"7"`
 	HostNetwork bool   `yaml:"hostNetwork" protobuf:"8"`
 	Image       string `yaml:"image" protobuf:"9"`
-	// Started is when the container started, as the source has it, or else when its first process did, to the
-	// second. It is absent when neither is known.
-	Started time.Time `yaml:"started,omitempty" protobuf:"10"`
+	// Started is when the first process started, to the hundredth of a second, and StartedClock the same on CLOCK_BOOTTIME.
+	Started      time.Time     `yaml:"started,omitempty" protobuf:"10"`
+	StartedClock time.Duration `yaml:"startedClock" protobuf:"12"`
 	// Source that found the container: cri or procfs.
 	Source string `yaml:"source" protobuf:"11"`
 }

@@ -56,7 +56,7 @@ type TargetStatsSpec struct {
 	// ContainerID the sample was taken of.
 	ContainerID string `yaml:"containerID" protobuf:"1"`
 	// At is when, Clock the same on CLOCK_BOOTTIME, which never jumps.
-	At    time.Time     `yaml:"at" protobuf:"2"`
+	At    time.Time     `yaml:"at,omitempty" protobuf:"2"`
 	Clock time.Duration `yaml:"clock" protobuf:"3"`
 	// CPU in cores, since the sample before.
 	CPU Reading `yaml:"cpu" protobuf:"4"`

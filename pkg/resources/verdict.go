@@ -46,7 +46,7 @@ type Usage struct {
 
 // VerdictSpec compares the workload before, under and after a ceiling.
 type VerdictSpec struct {
-	At   time.Time `yaml:"at" protobuf:"1"`
+	At   time.Time `yaml:"at,omitempty" protobuf:"1"`
 	Rule string    `yaml:"rule" protobuf:"2"`
 	// Outcome is ended, contained, no effect, harmed or unknown, for the reason given.
 	Outcome string `yaml:"outcome" protobuf:"3"`
@@ -57,6 +57,8 @@ type VerdictSpec struct {
 	Before Usage `yaml:"before" protobuf:"6"`
 	During Usage `yaml:"during" protobuf:"7"`
 	After  Usage `yaml:"after" protobuf:"8"`
+	// Clock is At on CLOCK_BOOTTIME.
+	Clock time.Duration `yaml:"clock" protobuf:"9"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -85,6 +85,10 @@ func (n *node) seed(history *guardv1alpha1.History) {
 		}
 
 		for _, was := range series.GetPoints() {
+			if was.GetAt() == nil {
+				continue // the node's clock is not set
+			}
+
 			p := point{at: was.GetAt().AsTime()}
 
 			for i, s := range signals {

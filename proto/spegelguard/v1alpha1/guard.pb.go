@@ -231,7 +231,7 @@ func (x *Series) GetPoints() []*Point {
 // Point is an average. A value that is unavailable is absent.
 type Point struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At is the end of the period that the point covers, over its length.
+	// At is the end of the period that the point covers, over its length. It is absent while the node's clock is not set.
 	At                  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	Over                *durationpb.Duration   `protobuf:"bytes,2,opt,name=over,proto3" json:"over,omitempty"`
 	CpuCores            *float64               `protobuf:"fixed64,3,opt,name=cpu_cores,json=cpuCores,proto3,oneof" json:"cpu_cores,omitempty"`
@@ -1108,13 +1108,16 @@ type Override struct {
 	// Kind is pause, release or throttle.
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// CeilingMillicores of a throttle; otherwise 0.
-	CeilingMillicores int64                  `protobuf:"varint,3,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
-	Since             *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	Until             *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
-	By                *Person                `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
-	Reason            string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	CeilingMillicores int64 `protobuf:"varint,3,opt,name=ceiling_millicores,json=ceilingMillicores,proto3" json:"ceiling_millicores,omitempty"`
+	// Since and until by the node's time of day; absent while its clock is not set.
+	Since  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Until  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	By     *Person                `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For is the time between the two.
+	For           *durationpb.Duration `protobuf:"bytes,8,opt,name=for,proto3" json:"for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Override) Reset() {
@@ -1194,6 +1197,13 @@ func (x *Override) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Override) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
 }
 
 // Person is who requested something.
@@ -1447,7 +1457,7 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\bmessages\x18\x01 \x03(\v2#.spegelguard.v1alpha1.CaptureResultR\bmessages\"|\n" +
 	"\x0eOverrideResult\x12,\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x12<\n" +
-	"\toverrides\x18\x02 \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\"\x8f\x02\n" +
+	"\toverrides\x18\x02 \x03(\v2\x1e.spegelguard.v1alpha1.OverrideR\toverrides\"\xbc\x02\n" +
 	"\bOverride\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12-\n" +
@@ -1455,7 +1465,8 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12,\n" +
 	"\x02by\x18\x06 \x01(\v2\x1c.spegelguard.v1alpha1.PersonR\x02by\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"X\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12+\n" +
+	"\x03for\x18\b \x01(\v2\x19.google.protobuf.DurationR\x03for\"X\n" +
 	"\x06Person\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x12\n" +
@@ -1542,27 +1553,28 @@ var file_spegelguard_v1alpha1_guard_proto_depIdxs = []int32{
 	26, // 20: spegelguard.v1alpha1.Override.since:type_name -> google.protobuf.Timestamp
 	26, // 21: spegelguard.v1alpha1.Override.until:type_name -> google.protobuf.Timestamp
 	21, // 22: spegelguard.v1alpha1.Override.by:type_name -> spegelguard.v1alpha1.Person
-	25, // 23: spegelguard.v1alpha1.CaptureResult.metadata:type_name -> common.Metadata
-	23, // 24: spegelguard.v1alpha1.CaptureResult.evidence:type_name -> spegelguard.v1alpha1.Evidence
-	0,  // 25: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
-	5,  // 26: spegelguard.v1alpha1.GuardService.Doctor:input_type -> spegelguard.v1alpha1.DoctorRequest
-	9,  // 27: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
-	11, // 28: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
-	13, // 29: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
-	15, // 30: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
-	17, // 31: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
-	1,  // 32: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
-	6,  // 33: spegelguard.v1alpha1.GuardService.Doctor:output_type -> spegelguard.v1alpha1.DoctorResponse
-	10, // 34: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
-	12, // 35: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
-	14, // 36: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
-	16, // 37: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
-	18, // 38: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
-	32, // [32:39] is the sub-list for method output_type
-	25, // [25:32] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	24, // 23: spegelguard.v1alpha1.Override.for:type_name -> google.protobuf.Duration
+	25, // 24: spegelguard.v1alpha1.CaptureResult.metadata:type_name -> common.Metadata
+	23, // 25: spegelguard.v1alpha1.CaptureResult.evidence:type_name -> spegelguard.v1alpha1.Evidence
+	0,  // 26: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
+	5,  // 27: spegelguard.v1alpha1.GuardService.Doctor:input_type -> spegelguard.v1alpha1.DoctorRequest
+	9,  // 28: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
+	11, // 29: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
+	13, // 30: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
+	15, // 31: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
+	17, // 32: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
+	1,  // 33: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
+	6,  // 34: spegelguard.v1alpha1.GuardService.Doctor:output_type -> spegelguard.v1alpha1.DoctorResponse
+	10, // 35: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
+	12, // 36: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
+	14, // 37: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
+	16, // 38: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
+	18, // 39: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_spegelguard_v1alpha1_guard_proto_init() }

@@ -7,6 +7,7 @@ package controllers
 import (
 	"github.com/cosi-project/runtime/pkg/resource"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
@@ -35,12 +36,16 @@ func enforceTarget(id resource.ID, spec resources.TargetSpec) enforce.Target {
 }
 
 func ceilingStatus(status enforce.Status) resources.CeilingStatusSpec {
-	return resources.CeilingStatusSpec{
+	spec := resources.CeilingStatusSpec{
 		State: status.State, ContainerID: status.ContainerID, Rule: status.Rule,
-		OwnerLimit: status.OwnerLimit, Applied: status.Applied, ReadBack: status.ReadBack, AppliedAt: status.AppliedAt, AppliedClock: status.AppliedClock,
+		OwnerLimit: status.OwnerLimit, Applied: status.Applied, ReadBack: status.ReadBack, AppliedAtClock: status.AppliedAt,
 		ExternalChanges: status.ExternalChanges, LastError: status.LastError, Adopted: status.Adopted,
 		SinceClock: status.Since, HoldUntilClock: status.Until,
 	}
+
+	resources.SetTimes(&spec, boottime.Wall)
+
+	return spec
 }
 
 // actionSpecs maps actions of a mode; evidence belongs to those that concern a new ceiling.
@@ -49,7 +54,7 @@ func actionSpecs(actions []enforce.Action, mode config.Mode, evidence string) []
 
 	for _, action := range actions {
 		spec := resources.GuardActionSpec{
-			At: action.At, Action: action.Kind, Mode: string(mode), Target: action.Target, ContainerID: action.ContainerID, Cgroup: action.Cgroup,
+			Clock: action.At, Action: action.Kind, Mode: string(mode), Target: action.Target, ContainerID: action.ContainerID, Cgroup: action.Cgroup,
 			Rule: action.Rule, Reason: action.Reason, Before: action.Before, After: action.After,
 		}
 

@@ -18,6 +18,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -86,7 +87,8 @@ func setCondition(ctx context.Context, w controller.Writer, id resource.ID, reas
 	changed := false
 
 	err := safe.WriterModify(ctx, w, resources.NewCondition(id), func(r *resources.Condition) error {
-		changed = r.TypedSpec().Set(reason, message)
+		changed = r.TypedSpec().Set(reason, message, boottime.Now())
+		resources.SetTimes(r.TypedSpec(), boottime.Wall)
 
 		return nil
 	})

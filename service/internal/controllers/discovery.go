@@ -98,11 +98,6 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 			continue
 		}
 
-		// The kernel's time of boot varies by a second, and a change is news for every client.
-		if old := d.known[container.Workload()]; container.Started.IsZero() && sameProcess(old, spec) && !old.Started.IsZero() {
-			spec.Started = old.Started
-		}
-
 		found[container.Workload()] = spec
 	}
 
@@ -138,9 +133,4 @@ func selectorOf(target config.Target) discover.Selector {
 	return discover.Selector{
 		Namespace: target.Namespace, PodLabels: target.PodLabels, Container: target.Container, Process: target.Process,
 	}
-}
-
-// sameProcess reports whether two targets are one container with the same first process.
-func sameProcess(a, b resources.TargetSpec) bool {
-	return a.ContainerID == b.ContainerID && a.PID == b.PID && a.PIDStartTime == b.PIDStartTime
 }

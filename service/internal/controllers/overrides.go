@@ -50,7 +50,12 @@ func overrideText(spec *resources.OverrideSpec) string {
 		resources.OverridePause: "paused", resources.OverrideRelease: "released", resources.OverrideThrottle: "throttled",
 	}[spec.Kind]
 
-	text := fmt.Sprintf("%s by %s until %s", kind, cmp.Or(spec.By.Subject, "an unknown person"), spec.Until.Format(time.RFC3339))
+	text := kind + " by " + cmp.Or(spec.By.Subject, "an unknown person")
+
+	// The system's clock may not be set.
+	if !spec.Until.IsZero() {
+		text += " until " + spec.Until.Format(time.RFC3339)
+	}
 
 	if spec.Reason != "" {
 		text += ": " + spec.Reason

@@ -23,7 +23,7 @@ func policySample(stats *resources.TargetStatsSpec, ceiling *ceilingInput, overr
 		Throttled:     stats.Counters.Throttled,
 		ThrottledTime: float64(stats.Counters.ThrottledUsec) / 1e6,
 		Owner:         ceiling.owner,
-		Applied:       ceiling.AppliedClock,
+		Applied:       ceiling.AppliedAtClock,
 	}
 
 	// Application metrics are read less often than samples are taken.

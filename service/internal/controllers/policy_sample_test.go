@@ -27,7 +27,7 @@ func TestPolicySample_MapsCountersAndOverrides(t *testing.T) {
 	}
 	overrides := &decide.Overrides{Target: decide.Override{Kind: decide.Throttle, Millicores: 300}}
 
-	ceiling := &ceilingInput{CeilingStatusSpec: resources.CeilingStatusSpec{AppliedClock: 40 * time.Second}, owner: 2}
+	ceiling := &ceilingInput{CeilingStatusSpec: resources.CeilingStatusSpec{AppliedAtClock: 40 * time.Second}, owner: 2}
 
 	assert.Equal(t, policy.Sample{
 		At: time.Minute, CPU: policy.Counter{Total: 1.5}, TX: policy.Counter{Total: 2000},

@@ -89,6 +89,7 @@ func (d *deciding) override(id, kind string, millicores int64) *resources.Overri
 			Kind: kind, CeilingMillicores: millicores, SinceClock: boottime.Now(), UntilClock: boottime.Now() + time.Hour,
 			By: resources.Person{Subject: "CN=anna"},
 		}
+		resources.SetTimes(spec, boottime.Wall)
 	})
 
 	return override
@@ -209,7 +210,7 @@ func TestPolicyController_WithdrawsWithTheTarget(t *testing.T) {
 	await(d.suite, resources.NewGuardStatus(resources.GuardStatusID), func(s resources.GuardStatusSpec) bool { return s.State == resources.StateOK })
 
 	// What keeps the guard from working precedes its targets.
-	put(d.suite, resources.NewCondition(resources.ConditionEnforcement), func(c *resources.ConditionSpec) { c.Set(resources.ReasonNotPermitted, "read-only") })
+	put(d.suite, resources.NewCondition(resources.ConditionEnforcement), func(c *resources.ConditionSpec) { c.Set(resources.ReasonNotPermitted, "read-only", time.Second) })
 	await(d.suite, resources.NewGuardStatus(resources.GuardStatusID), func(s resources.GuardStatusSpec) bool {
 		return s.State == resources.StateNoPermission && s.Message == "read-only"
 	})

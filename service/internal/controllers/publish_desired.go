@@ -7,7 +7,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -47,14 +46,6 @@ func modifyDesiredCeiling(ctx context.Context, r controller.Writer, id resource.
 	err := safe.WriterModify(ctx, r, resources.NewDesiredCeiling(id), func(res *resources.DesiredCeiling) error {
 		spec := res.TypedSpec()
 
-		switch {
-		case desired.None():
-			spec.Since, spec.HoldUntil = time.Time{}, time.Time{}
-		case spec.SinceClock != desired.Since || spec.HoldUntilClock != desired.Until || spec.Rule != desired.Rule:
-			// Once for a hold: the wall clock may be set between two conversions.
-			spec.Since, spec.HoldUntil = boottime.Wall(desired.Since), boottime.Wall(desired.Until)
-		}
-
 		spec.Mode, spec.Conflict = string(config.ModeEnforce), string(config.ConflictReassert)
 
 		if desired.Observe {
@@ -70,6 +61,7 @@ func modifyDesiredCeiling(ctx context.Context, r controller.Writer, id resource.
 		spec.SinceClock, spec.HoldUntilClock = desired.Since, desired.Until
 		spec.ReleasesIn, spec.Blockers = desired.ReleasesIn, desired.Blockers
 		spec.Quiet, spec.ProbesIn, spec.FailedProbes = desired.Quiet, desired.ProbesIn, uint64(desired.FailedProbes)
+		resources.SetTimes(spec, boottime.Wall)
 
 		return nil
 	})

@@ -62,11 +62,12 @@ func (p *rulesPublisher) publish(
 // modifyRule is apart, so that its closure is allocated only when it is called.
 func modifyRule(ctx context.Context, r controller.Writer, id resource.ID, next resources.RuleStatusSpec, since time.Duration) error {
 	err := safe.WriterModify(ctx, r, resources.NewRuleStatus(id), func(res *resources.RuleStatus) error {
-		if next.Since = res.TypedSpec().Since; res.TypedSpec().State != next.State {
-			next.Since = boottime.Wall(since)
+		if next.SinceClock = res.TypedSpec().SinceClock; res.TypedSpec().State != next.State {
+			next.SinceClock = since
 		}
 
 		*res.TypedSpec() = next
+		resources.SetTimes(res.TypedSpec(), boottime.Wall)
 
 		return nil
 	})

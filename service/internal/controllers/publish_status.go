@@ -7,12 +7,12 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -20,16 +20,17 @@ import (
 func publishStatus(ctx context.Context, r controller.Writer, status resources.GuardStatusSpec, logger *zap.Logger) error {
 	err := safe.WriterModify(ctx, r, resources.NewGuardStatus(resources.GuardStatusID), func(res *resources.GuardStatus) error {
 		spec := res.TypedSpec()
-		status.Since = spec.Since
+		status.SinceClock = spec.SinceClock
 
 		if spec.State != status.State {
-			status.Since = time.Now().UTC()
+			status.SinceClock = boottime.Now()
 
 			logger.Info("guard state changed", zap.String("mode", status.Mode), zap.String("state", status.State),
 				zap.String("before", spec.State), zap.String("message", status.Message))
 		}
 
 		*spec = status
+		resources.SetTimes(spec, boottime.Wall)
 
 		return nil
 	})

@@ -7,12 +7,12 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
@@ -30,13 +30,14 @@ func (p *verdictPublisher) publish(ctx context.Context, r controller.Writer, id 
 	err := safe.WriterModify(ctx, r, resources.NewVerdict(id), func(res *resources.Verdict) error {
 		spec := res.TypedSpec()
 		next := resources.VerdictSpec{
-			At: spec.At, Rule: verdict.Rule, Outcome: string(verdict.Outcome), Reason: verdict.Reason, FailedProbes: uint64(verdict.FailedProbes),
+			At: spec.At, Clock: spec.Clock, Rule: verdict.Rule, Outcome: string(verdict.Outcome), Reason: verdict.Reason, FailedProbes: uint64(verdict.FailedProbes),
 			Before: usage(verdict.Before), During: usage(verdict.During), After: usage(verdict.After),
 		}
 
 		if *spec != next {
-			next.At = time.Now().UTC()
+			next.Clock = boottime.Now()
 			*spec = next
+			resources.SetTimes(spec, boottime.Wall)
 		}
 
 		return nil

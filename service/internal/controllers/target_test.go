@@ -50,7 +50,7 @@ func (m *machine) Inspect(c discover.Container) (resources.TargetSpec, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	return resources.TargetSpec{ContainerID: c.ID, PID: int64(c.PID), Source: c.Source, Started: time.Unix(int64(c.PID), 0).UTC()}, m.inspectErr
+	return resources.TargetSpec{ContainerID: c.ID, PID: int64(c.PID), Source: c.Source}, m.inspectErr
 }
 
 func (m *machine) Alive(spec resources.TargetSpec) bool {
@@ -163,15 +163,6 @@ func TestDiscovery_Find(t *testing.T) {
 			assert.Contains(t, message, test.message)
 		})
 	}
-}
-
-func TestDiscovery_KeepsTheStartOfAProcess(t *testing.T) {
-	m := &machine{answer: discover.Answer{Containers: []discover.Container{running("c1", 10)}}}
-	d := discovery{node: m, sources: []discover.Source{m}}
-	d.known = map[string]resources.TargetSpec{targetID: {ContainerID: "c1", PID: 10, Started: time.Unix(11, 0).UTC()}}
-
-	found, _, _ := d.find(t.Context(), config.Default().Target)
-	assert.Equal(t, time.Unix(11, 0).UTC(), found[targetID].Started, "the kernel's time of boot varies by a second")
 }
 
 func TestTargetController_FollowsContainers(t *testing.T) {

@@ -166,3 +166,11 @@ func TestOverrides_Mark(t *testing.T) {
 		})
 	}
 }
+
+func TestArbitrate_WithoutClock(t *testing.T) {
+	hold := policy.Hold{Rule: "R", Since: time.Second, Until: time.Minute, Millicores: 500}
+	desired := decide.Arbitrate(&decide.Case{Now: 10 * time.Second, Decision: &policy.Decision{Held: true, Hold: hold}}, &decide.Settings{
+		Wall: func(time.Duration) time.Time { return time.Time{} },
+	})
+	assert.Equal(t, []string{"the hold of R lasts"}, desired.Blockers)
+}

@@ -46,7 +46,14 @@ func blockers(c *Case, desired *DesiredCeiling, wall func(time.Duration) time.Ti
 	}
 
 	if hold := c.Decision.Hold; c.Now < hold.Until {
-		texts = append(texts, fmt.Sprintf("the hold of %s lasts until %s", hold.Rule, wall(hold.Until).Format(time.RFC3339)))
+		text := "the hold of " + hold.Rule + " lasts"
+
+		// The system's clock may not be set.
+		if until := wall(hold.Until); !until.IsZero() {
+			text += " until " + until.Format(time.RFC3339)
+		}
+
+		texts = append(texts, text)
 	}
 
 	if c.Decision.Throttled {

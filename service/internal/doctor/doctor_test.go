@@ -76,7 +76,7 @@ func TestDoctor_NamesAFixForEachProblem(t *testing.T) {
 	require.NoError(t, st.Create(ctx, stats))
 
 	condition := resources.NewCondition(resources.ConditionConfig)
-	condition.TypedSpec().Set(resources.ReasonBadConfig, "line 1")
+	condition.TypedSpec().Set(resources.ReasonBadConfig, "line 1", time.Second)
 	require.NoError(t, st.Create(ctx, condition))
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "enforce"), []byte("1"), 0o600))

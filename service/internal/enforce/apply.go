@@ -104,7 +104,7 @@ func (c *Ceiling) showOwner(owner cgroup.CPUMax, desired *decide.DesiredCeiling,
 func (c *Ceiling) inForce(desired *decide.DesiredCeiling, journal cgroup.Journal, readBack cgroup.CPUMax) {
 	c.err, c.journal = nil, &journal
 	c.status = c.newStatus(desired, StateApplied)
-	c.status.AppliedAt, c.status.AppliedClock = time.Now().UTC(), boottime.Now()
+	c.status.AppliedAt = boottime.Now()
 	c.status.OwnerLimit, c.status.Applied, c.status.ReadBack = journal.OwnerLimit, journal.Applied, readBack.String()
 }
 

@@ -310,7 +310,7 @@ func (c *Ceiling) newStatus(desired *decide.DesiredCeiling, state string) Status
 
 func (c *Ceiling) action(kind, rule, reason, before, after string, err error) Action {
 	return Action{
-		At: time.Now().UTC(), Kind: kind, Target: c.target.ID, ContainerID: c.target.ContainerID, Cgroup: c.target.Cgroup,
+		At: boottime.Now(), Kind: kind, Target: c.target.ID, ContainerID: c.target.ContainerID, Cgroup: c.target.Cgroup,
 		Rule: rule, Reason: reason, Before: before, After: after, Err: err,
 	}
 }
@@ -319,7 +319,7 @@ func (c *Ceiling) action(kind, rule, reason, before, after string, err error) Ac
 func (c *Ceiling) adopt(journal cgroup.Journal) {
 	c.err, c.journal = nil, &journal
 	c.status = Status{
-		State: StateApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: boottime.Wall(journal.Since), AppliedClock: journal.Since,
+		State: StateApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: journal.Since,
 		OwnerLimit: journal.OwnerLimit, Applied: journal.Applied, ReadBack: journal.Applied, ExternalChanges: c.externalChanges,
 		Adopted: true, Since: journal.Since, Until: journal.HoldUntil,
 	}

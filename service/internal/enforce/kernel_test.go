@@ -145,7 +145,7 @@ func TestApplyAdjustRelease(t *testing.T) {
 
 	assert.Equal(t, []string{enforce.ActionApply}, b.step(spec, 0))
 	assert.Equal(t, "50001 100000", b.read("cpu.max"))
-	assert.False(t, b.ceiling.Status().AppliedAt.IsZero())
+	assert.NotZero(t, b.ceiling.Status().AppliedAt)
 	assert.Empty(t, b.step(spec, time.Second))
 
 	spec.Millicores = 300
@@ -182,7 +182,7 @@ func TestReassertBacksOff(t *testing.T) {
 		b.write("cpu.max", "80000 100000")
 		assert.Equal(t, []string{enforce.ActionExternalChange}, b.step(spec, 0))
 		assert.Equal(t, enforce.StateYielded, b.ceiling.Status().State)
-		assert.True(t, b.ceiling.Status().AppliedAt.IsZero(), "none is in force")
+		assert.Zero(t, b.ceiling.Status().AppliedAt, "none is in force")
 		assert.Equal(t, n, b.ceiling.Status().ExternalChanges)
 		assert.Equal(t, "80000 100000", b.ceiling.Status().OwnerLimit)
 

@@ -41,9 +41,8 @@ type Status struct {
 	Rule        string
 	// OwnerLimit is the owner's cpu.max, Applied what was written, ReadBack what the kernel shows.
 	OwnerLimit, Applied, ReadBack string
-	// AppliedAt is when the ceiling in force was applied, AppliedClock the same on CLOCK_BOOTTIME; zero when none is.
-	AppliedAt    time.Time
-	AppliedClock time.Duration
+	// AppliedAt is when the ceiling in force was applied; 0 when none is.
+	AppliedAt time.Duration
 	// ExternalChanges counts the external changes of cpu.max under a ceiling of this container.
 	ExternalChanges uint64
 	LastError       string
@@ -54,7 +53,8 @@ type Status struct {
 
 // Action is something that was done to a target, or decided not to be.
 type Action struct {
-	At   time.Time
+	// At is CLOCK_BOOTTIME.
+	At   time.Duration
 	Kind string
 	// Target is the workload's id.
 	Target, ContainerID, Cgroup string

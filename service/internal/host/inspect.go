@@ -11,10 +11,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/prometheus/procfs"
-
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/mounts"
 	"github.com/spegel-guard/spegel-guard/internal/process"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -57,49 +56,22 @@ func (h Host) Inspect(container discover.Container) (resources.TargetSpec, error
 		return resources.TargetSpec{}, err
 	}
 
-	started := container.Started
-	if started.IsZero() {
-		// It is for people alone: without it the target is guarded all the same.
-		started, _ = processStarted(h.Proc, container.PID)
-	}
-
 	// A pid that was given to another process between the questions has another start time.
 	if again, err := process.Start(h.Proc, container.PID); err != nil || again != start {
 		return resources.TargetSpec{}, fmt.Errorf("process %d ended while it was looked at", container.PID)
 	}
 
-	return resources.TargetSpec{
+	spec := resources.TargetSpec{
 		ContainerID: container.ID, PodUID: container.PodUID,
 		PID: int64(container.PID), PIDStartTime: start,
 		Cgroup: path, CgroupInode: dir.ID().Inode,
 		NetNSInode: own, HostNetwork: own == host,
-		Image: container.Image, Started: started.UTC(), Source: container.Source,
-	}, nil
-}
-
-// processStarted returns when a process started, to the second.
-func processStarted(proc string, pid int) (time.Time, error) {
-	fs, err := procfs.NewFS(proc)
-	if err != nil {
-		return time.Time{}, err
+		Image: container.Image, StartedClock: process.SinceBoot(start), Source: container.Source,
 	}
 
-	p, err := fs.Proc(pid)
-	if err != nil {
-		return time.Time{}, err
-	}
+	resources.SetTimes(&spec, boottime.Wall)
 
-	stat, err := p.Stat()
-	if err != nil {
-		return time.Time{}, err
-	}
-
-	seconds, err := stat.StartTime()
-	if err != nil {
-		return time.Time{}, err
-	}
-
-	return time.Unix(int64(seconds), 0), nil
+	return spec, nil
 }
 
 // Alive reports whether the target's first process still runs.
@@ -144,14 +116,11 @@ func (h Host) cgroupOf(pid int) (string, error) {
 	}
 
 	// Our own procfs: paths and mounts must be seen from the same cgroup namespace.
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", fmt.Errorf("error reading the mounts: %w", err)
-	}
+	infos, unread := mounts.Info("/proc/self/mountinfo")
 
-	mountRoot, err := cgroup.ParseMountRoot(mountinfo, h.Cgroup)
+	mountRoot, err := cgroup.MountRoot(infos, h.Cgroup)
 	if err != nil {
-		return "", err
+		return "", errors.Join(err, unread)
 	}
 
 	return cgroup.Resolve(mountRoot, procPath)

@@ -5,8 +5,7 @@
 package metrics
 
 import (
-	"time"
-
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/internal/series"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -71,7 +70,11 @@ func target(out *sink, workload []string, sample *resources.TargetStatsSpec) {
 	out.put(series.Throttled, float64(counters.ThrottledUsec)/1e6, workload...)
 	out.put(series.TXBytes, float64(counters.TXBytes), workload...)
 	out.put(series.RXBytes, float64(counters.RXBytes), workload...)
-	out.put(series.LastSample, float64(sample.At.UnixNano())/1e9, workload...)
+
+	// Absent while the system's clock is not set.
+	if !sample.At.IsZero() {
+		out.put(series.LastSample, float64(sample.At.UnixNano())/1e9, workload...)
+	}
 
 	// 0 until the application metrics were read for the first time.
 	if application.Allocated > 0 {
@@ -98,7 +101,7 @@ func (c *collector) rules(out *sink) {
 		pending := 0.0
 
 		if spec.State == string(policy.StatePending) {
-			pending = max(0, time.Since(spec.Since).Seconds())
+			pending = max(0, (boottime.Now() - spec.SinceClock).Seconds())
 			out.put(series.RuleTripsIn, spec.TripsIn.Seconds(), labels...)
 		}
 

@@ -3,6 +3,7 @@
 package observe
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/nodestat"
@@ -13,8 +14,8 @@ import (
 type nfsRates struct {
 	read, write, operations, answered, roundTrip Counter
 
-	mounts int
-	at     time.Duration
+	fileSystems []string
+	at          time.Duration
 	// last are the readings of the newest counters.
 	last [4]resources.Reading
 }
@@ -24,7 +25,9 @@ func (r *nfsRates) sample(stats *resources.NodeStatsSpec, nfs timed[nodestat.NFS
 	switch {
 	case err != nil:
 		r.lose(resources.Unavailable(err.Error()))
-	case nfs.value.Mounts == 0:
+	case len(nfs.value.FileSystems) == 0 && nfs.value.Incomplete != nil:
+		r.lose(resources.Unavailable(nfs.value.Incomplete.Error()))
+	case len(nfs.value.FileSystems) == 0:
 		r.lose(resources.Unavailable("no NFS is mounted"))
 	case nfs.at != r.at:
 		r.add(nfs)
@@ -36,16 +39,22 @@ func (r *nfsRates) sample(stats *resources.NodeStatsSpec, nfs timed[nodestat.NFS
 
 func (r *nfsRates) add(nfs timed[nodestat.NFS]) {
 	// A mount brings its counters, or takes them away.
-	if nfs.value.Mounts != r.mounts {
+	if !slices.Equal(nfs.value.FileSystems, r.fileSystems) {
 		r.lose(resources.Warming())
 	}
 
 	v, at := nfs.value, nfs.at
-	r.mounts, r.at = v.Mounts, at
+	r.fileSystems, r.at = v.FileSystems, at
 
 	r.last = [4]resources.Reading{
 		r.read.Rate(at, float64(v.ReadBytes), 1), r.write.Rate(at, float64(v.WriteBytes), 1), r.operations.Rate(at, float64(v.Operations), 1),
 		r.meanRoundTrip(at, float64(v.RoundTripMilliseconds), float64(v.Operations)),
+	}
+
+	for i := range r.last {
+		if v.Incomplete != nil && r.last[i].Known() {
+			r.last[i].Reason = "incomplete: " + v.Incomplete.Error()
+		}
 	}
 }
 

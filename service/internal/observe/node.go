@@ -61,7 +61,7 @@ func NewNode(ctx context.Context, h host.Host, content string, pods discover.Lab
 
 // Sample returns the newest facts. It waits for no disk and for no other program.
 func (n *Node) Sample(clock time.Duration) resources.NodeStatsSpec {
-	stats := resources.NodeStatsSpec{At: time.Now().UTC(), Clock: clock}
+	stats := resources.NodeStatsSpec{At: boottime.Wall(clock), Clock: clock}
 
 	usage, err := n.content.latest(clock)
 	stats.ContentBlobs, stats.ContentBytes = known(float64(usage.Blobs), err), known(float64(usage.Bytes), err)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -82,7 +83,7 @@ func (s *Sampler) Stats() *resources.TargetStatsSpec { return &s.stats }
 // and does not delay the others. After a panic all are, and the next sample opens everything again.
 func (s *Sampler) Sample(clock time.Duration) {
 	s.stats = resources.TargetStatsSpec{
-		ContainerID: s.target.ContainerID, At: time.Now().UTC(), Clock: clock, Counters: s.stats.Counters,
+		ContainerID: s.target.ContainerID, At: boottime.Wall(clock), Clock: clock, Counters: s.stats.Counters,
 	}
 
 	defer func() {

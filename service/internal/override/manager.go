@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build linux
+
 // Package override manages the overrides of people: instructions to the guard that replace the decisions of the rules
 // for a limited time. Each is recorded with who asked for it, published as an Override resource that the controllers
 // follow, and saved over restarts of the service.
@@ -17,6 +19,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
@@ -144,8 +147,9 @@ func (m *Manager) set(ctx context.Context, request Request, spec resources.Overr
 	defer m.mu.Unlock()
 
 	spec.By, spec.Reason = request.By, request.Reason
-	spec.Since, spec.SinceClock = time.Now().UTC(), m.now()
-	spec.Until, spec.UntilClock = spec.Since.Add(request.For), spec.SinceClock+request.For
+	spec.SinceClock = m.now()
+	spec.UntilClock = spec.SinceClock + request.For
+	resources.SetTimes(&spec, boottime.Wall)
 
 	what := spec.Kind
 	if spec.Kind == resources.OverrideThrottle {
@@ -165,7 +169,7 @@ func (m *Manager) set(ctx context.Context, request Request, spec resources.Overr
 
 		// The kinds of overrides and of actions have the same names.
 		recorded := action(spec.Kind, id, request, fmt.Sprintf("%s for %s", what, request.For))
-		recorded.Until = spec.Until
+		recorded.Clock, recorded.UntilClock = spec.SinceClock, spec.UntilClock
 		actions = append(actions, recorded)
 	}
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build linux
+
 package override
 
 import (
@@ -10,6 +12,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -59,6 +62,7 @@ func (m *Manager) publish(ctx context.Context) error {
 	for id, spec := range m.overrides {
 		err := safe.StateModify(ctx, m.state, resources.NewOverride(id), func(r *resources.Override) error {
 			*r.TypedSpec() = spec
+			resources.SetTimes(r.TypedSpec(), boottime.Wall) // the system's clock may have been set since
 
 			return nil
 		})

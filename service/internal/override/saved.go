@@ -11,8 +11,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// checkSaved returns policy.ErrOutOfBounds for a saved override that no process of this boot has set. Its times of day are
-// only compared with each other: the clock may have been set since.
+// checkSaved returns policy.ErrOutOfBounds for a saved override that no process of this boot has set. Its times of day do
+// not count: they are derived from the clock of the boot.
 func checkSaved(spec resources.OverrideSpec, now time.Duration) error {
 	bounds := config.SavedBounds(now)
 	length := spec.UntilClock - spec.SinceClock
@@ -30,9 +30,9 @@ func checkSaved(spec resources.OverrideSpec, now time.Duration) error {
 		return fmt.Errorf("kind %q is %w: must be pause, release or throttle", spec.Kind, policy.ErrOutOfBounds)
 	}
 
-	if length < minDuration || length > maxDuration || spec.Until.Sub(spec.Since) != length {
-		return fmt.Errorf("time from %s to %s (%s after the boot) is %w: must be %s..%s on both clocks",
-			spec.Since, spec.Until, spec.UntilClock, policy.ErrOutOfBounds, minDuration, maxDuration)
+	if length < minDuration || length > maxDuration {
+		return fmt.Errorf("time from %s to %s after the boot is %w: must be %s..%s",
+			spec.SinceClock, spec.UntilClock, policy.ErrOutOfBounds, minDuration, maxDuration)
 	}
 
 	if err := (Request{Reason: spec.Reason}).CheckReason(); err != nil {

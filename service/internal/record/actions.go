@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build linux
+
 // Package record keeps what happened on the node, for the API, the log and later replay:
 //
 //   - Actions publishes what the service and people did as GuardAction resources and logs it.
@@ -13,12 +15,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -52,9 +54,8 @@ func (a *Actions) Record(ctx context.Context, actions ...resources.GuardActionSp
 	for _, action := range actions {
 		action.Mode = cmp.Or(action.Mode, mode)
 
-		if action.At.IsZero() {
-			action.At = time.Now().UTC()
-		}
+		action.Clock = cmp.Or(action.Clock, boottime.Now())
+		resources.SetTimes(&action, boottime.Wall)
 
 		a.Log(action)
 

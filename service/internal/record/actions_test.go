@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build linux
+
 package record
 
 import (
@@ -16,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -60,7 +63,7 @@ func TestActions_KeepsTheNewest(t *testing.T) {
 func TestActions_CompletesTimeAndMode(t *testing.T) {
 	st := newState(t)
 	actions := NewActions(st, zap.NewNop())
-	at := time.Unix(100, 0).UTC()
+	at := boottime.Now() - time.Second
 
 	require.NoError(t, actions.Record(t.Context(), resources.GuardActionSpec{Reason: "no configuration yet"}))
 
@@ -68,7 +71,7 @@ func TestActions_CompletesTimeAndMode(t *testing.T) {
 	active.TypedSpec().Mode = "enforce"
 	require.NoError(t, st.Create(t.Context(), active))
 
-	require.NoError(t, actions.Record(t.Context(), resources.GuardActionSpec{}, resources.GuardActionSpec{At: at, Mode: "observe"}))
+	require.NoError(t, actions.Record(t.Context(), resources.GuardActionSpec{}, resources.GuardActionSpec{Clock: at, Mode: "observe"}))
 
 	list, err := safe.StateListAll[*resources.GuardAction](t.Context(), st)
 	require.NoError(t, err)
@@ -77,7 +80,7 @@ func TestActions_CompletesTimeAndMode(t *testing.T) {
 	assert.Equal(t, "enforce", list.Get(1).TypedSpec().Mode)
 	assert.WithinDuration(t, time.Now(), list.Get(1).TypedSpec().At, time.Minute)
 	assert.Equal(t, "observe", list.Get(2).TypedSpec().Mode)
-	assert.Equal(t, at, list.Get(2).TypedSpec().At)
+	assert.Equal(t, boottime.Wall(at), list.Get(2).TypedSpec().At)
 }
 
 func TestActions_LogsWhoAskedAndUntilWhen(t *testing.T) {

@@ -3,7 +3,10 @@
 package record
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +14,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -36,6 +42,9 @@ func EvidenceTimeout(cfg config.Evidence) time.Duration {
 type Evidence struct {
 	// Dir holds the captures. It is created when needed.
 	Dir string
+
+	// mu serializes the choice of a sequence.
+	mu sync.Mutex
 }
 
 // Source serves the HTTP endpoints of a target.
@@ -49,15 +58,9 @@ var unsafe = regexp.MustCompile(`[^A-Za-z0-9.-]+`)
 // Capture saves a target's evidence and returns the directory. If only a part was saved it returns the directory and an
 // error, and "" if nothing was.
 func (s *Evidence) Capture(ctx context.Context, source Source, target string, metrics config.Metrics, cfg config.Evidence) (string, error) {
-	name := time.Now().UTC().Format("20060102T150405.000000000Z") + "-" + unsafe.ReplaceAllString(target, "_")
-	dir := filepath.Join(s.Dir, name)
-
-	if err := s.prune(EvidenceKept - 1); err != nil {
+	dir, err := s.create(target)
+	if err != nil {
 		return "", err
-	}
-
-	if err := errors.Join(os.MkdirAll(s.Dir, 0o700), os.Mkdir(dir, 0o700)); err != nil {
-		return "", fmt.Errorf("failed to create the directory for evidence: %w", err)
 	}
 
 	limit := int64(cfg.Limit.Bytes)
@@ -96,30 +99,76 @@ func save(ctx context.Context, source Source, timeout time.Duration, path, name 
 	return nil
 }
 
-// prune removes all captures except the newest.
-func (s *Evidence) prune(newest int) error {
+// create removes the oldest captures and returns the directory of a new one: <sequence>-<target>. The system's clock may be set at
+// any time, so that it does not tell which is older.
+func (s *Evidence) create(target string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	last, err := s.prune(EvidenceKept - 1)
+	if err != nil {
+		return "", err
+	}
+
+	dir := filepath.Join(s.Dir, fmt.Sprintf("%06d-%s", last+1, fileName(target)))
+
+	if err := errors.Join(os.MkdirAll(s.Dir, 0o700), os.Mkdir(dir, 0o700)); err != nil {
+		return "", fmt.Errorf("failed to create the directory for evidence: %w", err)
+	}
+
+	return dir, nil
+}
+
+// maxFileName leaves room for the sequence: a name of a file has at most 255 bytes.
+const maxFileName = 200
+
+// fileName returns a target's id as a part of a file name. The names of a pod and its container have up to 253 and 63 bytes; a long
+// id is cut off and ends in a hash of the whole.
+func fileName(target string) string {
+	name := unsafe.ReplaceAllString(target, "_")
+	if len(name) <= maxFileName {
+		return name
+	}
+
+	hash := sha256.Sum256([]byte(target))
+
+	return name[:maxFileName] + "-" + hex.EncodeToString(hash[:8])
+}
+
+// sequenceOf returns the sequence of a capture; 0 for anything else in the directory.
+func sequenceOf(name string) uint64 {
+	number, _, _ := strings.Cut(name, "-")
+	sequence, _ := strconv.ParseUint(number, 10, 63)
+
+	return sequence
+}
+
+// prune removes all captures except the newest and returns the sequence of the last.
+func (s *Evidence) prune(newest int) (uint64, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return 0, nil
 	}
 
 	if err != nil {
-		return fmt.Errorf("failed to list earlier evidence: %w", err)
+		return 0, fmt.Errorf("failed to list earlier evidence: %w", err)
 	}
 
+	last := uint64(0)
 	names := make([]string, len(entries))
 
 	for i, entry := range entries {
 		names[i] = entry.Name()
+		last = max(last, sequenceOf(names[i]))
 	}
 
-	slices.Sort(names)
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(sequenceOf(a), sequenceOf(b)) })
 
 	for _, name := range names[:max(0, len(names)-newest)] {
 		if err := os.RemoveAll(filepath.Join(s.Dir, name)); err != nil {
-			return fmt.Errorf("failed to remove earlier evidence: %w", err)
+			return 0, fmt.Errorf("failed to remove earlier evidence: %w", err)
 		}
 	}
 
-	return nil
+	return last, nil
 }

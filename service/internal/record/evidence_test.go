@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -80,17 +81,69 @@ func TestEvidence_RemovesPartialFiles(t *testing.T) {
 func TestEvidence_KeepsTheNewest(t *testing.T) {
 	dir := t.TempDir()
 
-	var last string
+	// Whatever the system's clock was: above six digits, of another version, or not a capture.
+	for _, name := range []string{"999998-b", "20260102T150405.000000000Z-a", "notes", "19700101T000030.000000000Z-a"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+	}
+
+	var kept []string
 
 	for range record.EvidenceKept + 3 {
-		var err error
-
-		last, err = capture(t, dir, source{"/metrics": strings.Repeat("x", 100), profilePath: "p"})
+		last, err := capture(t, dir, source{"/metrics": strings.Repeat("x", 100), profilePath: "p"})
 		require.NoError(t, err)
+
+		kept = append(kept, filepath.Base(last))
 	}
+
+	assert.Equal(t, "1000000-spegel_spegel-a_.._registry", kept[1])
+
+	var left []string
 
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	assert.Len(t, entries, record.EvidenceKept)
-	assert.Equal(t, filepath.Base(last), entries[record.EvidenceKept-1].Name())
+
+	for _, entry := range entries {
+		left = append(left, entry.Name())
+	}
+
+	assert.ElementsMatch(t, kept[3:], left)
+}
+
+func TestEvidence_LongNames(t *testing.T) {
+	evidence := &record.Evidence{Dir: t.TempDir()}
+	cfg := config.Default()
+	long := strings.Repeat("p", 250)
+
+	var names []string
+
+	for _, pod := range []string{long + "-a", long + "-b"} {
+		kept, err := evidence.Capture(t.Context(), source{"/metrics": "x"}, "spegel/"+pod+"/"+strings.Repeat("c", 63), cfg.Target.Metrics, cfg.Evidence)
+		require.NotEmpty(t, kept, "%v", err)
+
+		_, name, _ := strings.Cut(filepath.Base(kept), "-")
+		names = append(names, name)
+	}
+
+	assert.NotEqual(t, names[0], names[1])
+}
+
+func TestEvidence_CapturesAtOnce(t *testing.T) {
+	evidence := &record.Evidence{Dir: t.TempDir()}
+	cfg := config.Default()
+	cfg.Evidence.Profile.Duration = 0
+
+	var group sync.WaitGroup
+
+	for range record.EvidenceKept - 1 {
+		group.Go(func() {
+			_, err := evidence.Capture(t.Context(), source{"/metrics": "x"}, "a/b/c", cfg.Target.Metrics, cfg.Evidence)
+			assert.NoError(t, err)
+		})
+	}
+
+	group.Wait()
+
+	entries, err := os.ReadDir(evidence.Dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, record.EvidenceKept-1)
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,13 +122,31 @@ func New(t testing.TB, opts Options) *Guard {
 		Doctor:  doctor.Doctor{State: st, Identities: g.Identities}.Checks,
 	}
 
-	var group errgroup.Group
+	var (
+		group  errgroup.Group
+		served sync.WaitGroup
+	)
 
 	for _, serve := range []api.Options{{Socket: g.Socket}, {Listen: g.Endpoint, Identities: g.Identities, Forward: opts.Forward}} {
-		group.Go(func() error { return api.Serve(ctx, node, serve, logger) })
+		// A test's own store may have no identity yet.
+		if serve.Socket != "" || opts.Store == nil {
+			served.Add(1)
+
+			serve.Served = sync.OnceFunc(served.Done)
+		}
+
+		group.Go(func() error {
+			err := api.Serve(ctx, node, serve, logger)
+			if serve.Served != nil {
+				serve.Served() // it may have failed to listen
+			}
+
+			return err
+		})
 	}
 
 	group.Go(func() error { return overrides.Run(ctx) })
+	served.Wait()
 
 	t.Cleanup(func() {
 		cancel()

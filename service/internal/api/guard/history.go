@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -43,7 +42,7 @@ func (s *Service) History(ctx context.Context, request *guardv1alpha1.HistoryReq
 
 		for _, point := range s.node.History.Points(id, since) {
 			series.Points = append(series.Points, &guardv1alpha1.Point{
-				At: timestamppb.New(boottime.Wall(point.At)), Over: durationpb.New(point.Over),
+				At: timestamp(boottime.Wall(point.At)), Over: durationpb.New(point.Over),
 				CpuCores: known(point.CPU), TxBytesPerSecond: known(point.TX), RxBytesPerSecond: known(point.RX),
 				AllocBytesPerSecond: known(point.Allocation), ThrottledRatio: known(point.Throttled),
 			})

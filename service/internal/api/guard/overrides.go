@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -68,12 +69,21 @@ func (s *Service) result(overrides []override.Override, err error) ([]*guardv1al
 	for _, o := range overrides {
 		result.Overrides = append(result.Overrides, &guardv1alpha1.Override{
 			Target: o.Target, Kind: o.Kind, CeilingMillicores: o.CeilingMillicores,
-			Since: timestamppb.New(o.Since), Until: timestamppb.New(o.Until), Reason: o.Reason,
+			Since: timestamp(o.Since), Until: timestamp(o.Until), For: durationpb.New(o.UntilClock - o.SinceClock), Reason: o.Reason,
 			By: &guardv1alpha1.Person{Subject: o.By.Subject, Fingerprint: o.By.Fingerprint, From: o.By.From},
 		})
 	}
 
 	return []*guardv1alpha1.OverrideResult{result}, nil
+}
+
+// timestamp returns nil for a time that is not known.
+func timestamp(at time.Time) *timestamppb.Timestamp {
+	if at.IsZero() {
+		return nil
+	}
+
+	return timestamppb.New(at)
 }
 
 // statusOf returns the error with the gRPC code that clients distinguish.
