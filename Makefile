@@ -105,6 +105,7 @@ attack: deps ## Attack the service as hostile clients and pods would, in the VM,
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME.
+	@# By default an input whose coverage varies is minimized for the whole time.
 	@set -e; for target in \
 		./pkg/config:FuzzParse ./pkg/trace:FuzzReplay \
 		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzParseCPUMax ./pkg/cgroup:FuzzParsePressure \

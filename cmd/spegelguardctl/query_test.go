@@ -75,15 +75,20 @@ func runOnTerminal(t *testing.T, c *cluster, until string, args []string) (strin
 	)
 
 	// Reading fails when the command has ended.
-	for n := 0; err == nil; shown.Write(part[:n]) {
-		if n, err = master.Read(part); !ended && bytes.Contains(append(shown.Bytes(), part[:n]...), []byte(until)) {
+	for err == nil {
+		var n int
+
+		n, err = master.Read(part)
+		shown.Write(part[:n])
+
+		if !ended && bytes.Contains(shown.Bytes(), []byte(until)) {
 			ended = true
 
 			master.WriteString("q")
 		}
 	}
 
-	cmd.Wait() //nolint:errcheck // its code is returned
+	cmd.Wait()
 
 	return shown.String(), cmd.ProcessState.ExitCode()
 }

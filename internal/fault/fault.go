@@ -28,7 +28,7 @@ const (
 	Saved = "saved"
 )
 
-// Deciding: a sample is decided on next. Here the goroutine hangs; the process goes on.
+// Deciding is before the decision on a sample. Here the goroutine hangs, and the process goes on.
 const Deciding = "deciding"
 
 // Points are those at which the process kills itself.

@@ -36,13 +36,13 @@ func FuzzCRI(f *testing.F) {
 		return stream.SendMsg(proxy.NewFrame(answers[method]))
 	}))
 
-	go server.Serve(listener) //nolint:errcheck // it ends with the test
+	go server.Serve(listener)
 
 	f.Cleanup(server.Stop)
 
 	cri := discover.NewCRI(socket)
 
-	f.Cleanup(func() { cri.Close() }) //nolint:errcheck // the test ends
+	f.Cleanup(func() { cri.Close() })
 
 	encode := func(message proto.Message) []byte {
 		body, err := proto.Marshal(message)
@@ -78,7 +78,7 @@ func FuzzCRI(f *testing.F) {
 		}
 
 		for _, container := range found.Containers {
-			container.Validate() //nolint:errcheck // the names may be anything, and are refused after this
+			container.Validate() // the names may be anything, and are refused after this
 			assert.Positive(t, container.PID)
 			assert.Equal(t, selector().Container, container.Name)
 		}

@@ -147,7 +147,7 @@ func (m *nfsMount) complete() error {
 	case m.err != nil:
 		return m.err
 	case m.inText:
-		return errors.New("the line caps: is missing after impl_id:")
+		return errors.New("the line caps: is missing")
 	case !m.hasBytes:
 		return errors.New("the line bytes: is missing")
 	case !m.inOperations:

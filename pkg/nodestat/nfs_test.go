@@ -71,6 +71,8 @@ func TestReadNFS_CountsFileSystemsOnce(t *testing.T) {
 func TestReadNFS_WhatCannotBeReadCostsItselfOnly(t *testing.T) {
 	long := strings.Repeat("lowerdir=/var/lib/layer:", 10_000)
 	bad := mount("/b", 7, 7, 7, 7)
+	inText, _, _ := strings.Cut(bad, "\tcaps:")
+	inHead, _, _ := strings.Cut(bad, "\tper-op")
 
 	for name, test := range map[string]struct {
 		mountstats, mountinfo string
@@ -102,7 +104,7 @@ func TestReadNFS_WhatCannotBeReadCostsItselfOnly(t *testing.T) {
 			mountstats: strings.Replace(bad, "name='nas'", "name='\n"+strings.TrimSpace(mount("/a", 99, 99, 99, 99))[:150], 1), counted: true,
 		},
 		"server's text without an end": {
-			mountstats: strings.Replace(bad[:strings.Index(bad, "\tcaps:")], "name='nas'", "name='\n", 1), incomplete: `"nas:/export" on "/b": the line caps: is missing`,
+			mountstats: strings.Replace(inText, "name='nas'", "name='\n", 1), incomplete: `"nas:/export" on "/b": the line caps: is missing`,
 		},
 		"value that is not a number": {mountstats: strings.Replace(bad, " 7 7 0 0", " 7 x 0 0", 1), incomplete: `on "/b": value 6 of "bytes:" is "x"`},
 		"value above 64 bits": {
@@ -111,7 +113,7 @@ func TestReadNFS_WhatCannotBeReadCostsItselfOnly(t *testing.T) {
 		"negative value":    {mountstats: strings.Replace(bad, "READ: 7", "READ: -7", 1), incomplete: `value 1 of "READ:" is "-7"`},
 		"short line":        {mountstats: strings.Replace(bad, " 7 7 0 0\n", "\n", 1), incomplete: `"bytes:" has 4 values, at least 6 are needed`},
 		"without bytes":     {mountstats: strings.Replace(bad, "bytes:", "octets:", 1), incomplete: "the line bytes: is missing"},
-		"without operation": {mountstats: bad[:strings.Index(bad, "\tper-op")], incomplete: "the line per-op statistics is missing"},
+		"without operation": {mountstats: inHead, incomplete: "the line per-op statistics is missing"},
 	} {
 		// A text without an end takes what follows, so that it stands last.
 		for _, before := range []bool{true, name == "server's text without an end"} {

@@ -43,7 +43,7 @@ func startMetronome(t *testing.T) *metronome {
 	require.NoError(t, child.Start())
 	t.Cleanup(func() {
 		in.Close()
-		child.Wait() //nolint:errcheck // it ends with its input
+		child.Wait()
 	})
 
 	return &metronome{ask: in, answers: bufio.NewScanner(out)}

@@ -65,7 +65,7 @@ func send(ctx context.Context, conn *grpc.ClientConn, method protoreflect.Method
 
 	// An error of sending is that of receiving.
 	if stream.SendMsg(proxy.NewFrame(body)) == nil {
-		stream.CloseSend() //nolint:errcheck // as above
+		stream.CloseSend()
 	}
 
 	return stream.RecvMsg(proxy.NewFrame(nil))
