@@ -16,6 +16,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/encode"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/forward"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
@@ -26,6 +27,7 @@ type server struct {
 	identities  *identity.Store
 	logger      *zap.Logger
 	streams     limits.Streams
+	messages    encode.Messages
 	router      *forward.Router
 	sendTimeout time.Duration
 }
@@ -73,6 +75,7 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 		}()
 	}
 
+	stream = encode.Stream{ServerStream: stream, Messages: &s.messages}
 	stream = request{ServerStream: limits.NewStream(stream, s.sendTimeout, caller.Forwarded, cut), ctx: auth.NewContext(ctx, caller)}
 
 	route, err := s.router.Route(stream.Context(), info.FullMethod, info.IsServerStream)

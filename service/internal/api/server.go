@@ -22,6 +22,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/encode"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/forward"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/guard"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
@@ -91,7 +92,7 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 	background.Go(func() { task.Run(ctx, "close unused connections to guards", func() { s.router.Run(ctx) }) })
 
 	g := grpc.NewServer(append(limits.ServerOptions(), grpc.Creds(transport), grpc.StreamInterceptor(s.intercept),
-		grpc.UnknownServiceHandler(unknown), grpc.ForceServerCodecV2(proxy.Codec()))...)
+		grpc.UnknownServiceHandler(unknown), grpc.ForceServerCodecV2(encode.Codec(proxy.Codec())))...)
 	register(g, node)
 
 	stop := context.AfterFunc(ctx, func() { task.Do("stop the API", g.Stop) })
