@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -207,6 +208,11 @@ func TestPromtool_FiresAlertsForGuards(t *testing.T) {
 			map[string]string{"namespace": "spegel", "pod": "spegel-1", "instance": "10.0.0.1:9", "severity": "warning"}, "",
 		},
 		{
+			alerts.Contained, "1m", "spegel_guard_ceiling_failed_probes{" + target + "}", `spegel_guard_ceiling_failed_probes{pod="calm"}`, "2+0x60", "1+0x60",
+			map[string]string{"namespace": "spegel", "pod": "spegel-1", "container": "registry", "instance": "10.0.0.1:9", "severity": "warning"},
+			"spegel-1 went on in 2 probes",
+		},
+		{
 			alerts.Unavailable, "12m", `spegel_guard_state{state="unavailable", instance="10.0.0.1:9"}`, `spegel_guard_state{state="throttled", instance="10.0.0.1:9"}`, "1+0x60", "1+0x60",
 			map[string]string{"state": "unavailable", "instance": "10.0.0.1:9", "severity": "warning"}, "the guard on 10.0.0.1:9 is unavailable",
 		},
@@ -226,6 +232,8 @@ func TestPromtool_FiresAlertsForGuards(t *testing.T) {
 
 	var groups []testGroup
 
+	labelled := strings.NewReplacer("{{ $labels.namespace }}", "spegel", "{{ $labels.pod }}", "spegel-1")
+
 	for _, test := range tests {
 		summary := test.summary
 		if summary == "" {
@@ -235,7 +243,7 @@ func TestPromtool_FiresAlertsForGuards(t *testing.T) {
 		groups = append(groups, testGroup{
 			Interval: "30s", Series: []series{{test.sick, test.values}, {test.healthy, test.fine}},
 			Alerts: []alertTest{{test.at, test.alert, []expected{{
-				Labels: test.labels, Annotations: map[string]string{"summary": summary, "description": annotations[test.alert]["description"]},
+				Labels: test.labels, Annotations: map[string]string{"summary": summary, "description": labelled.Replace(annotations[test.alert]["description"])},
 			}}}},
 		})
 	}
