@@ -164,8 +164,8 @@ func (e *Engine) account(passed time.Duration) {
 
 	e.calm.step(passed, measured && (!enforced || !e.throttled) && e.rules.quiet(e.hold.Observe), measured && !e.throttled && !e.rules.above())
 
-	if enforced && e.sample.Applied >= e.hold.Since {
-		e.trial.write(e.odometer.total)
+	if enforced && e.sample.Applied >= e.hold.Since && e.trial.write(e.odometer.total) {
+		e.odometer.divide()
 	}
 
 	if enforced && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
@@ -202,6 +202,7 @@ func (e *Engine) trip(r *rule) {
 	if r.enforced {
 		e.begin(r, top, e.backoff.next(e.sample.At))
 		e.trial.begin(r, e.history.back(e.odometer.total), e.odometer.total)
+		e.odometer.divide()
 	} else {
 		// Nothing is written, so a trip changes nothing: every hold is as long as the first.
 		e.begin(r, top, e.ceiling.Hold)
@@ -286,6 +287,7 @@ func (e *Engine) move(millicores int64, event Event) {
 func (e *Engine) startProbe() {
 	e.rules.mark()
 	e.trial.end(e.odometer.total)
+	e.odometer.divide()
 	e.hold.Probing, e.probeEnd = true, e.sample.At+e.ceiling.Probe
 	e.decision.Event = EventProbe
 }
@@ -316,6 +318,7 @@ func (e *Engine) retrip(breach *rule) {
 	e.begin(r, e.hold.Millicores, e.backoff.again())
 	e.hold.FailedProbes = failed
 	e.trial.begin(r, e.trial.before, e.odometer.total)
+	e.odometer.divide()
 
 	e.decision.Event = EventRetrip
 }
@@ -327,6 +330,7 @@ func (e *Engine) release() {
 	switch {
 	case e.trial.open:
 		e.trial.end(e.odometer.total)
+		e.odometer.divide()
 		e.trial.dueAt = at + e.ceiling.ReleaseAfter
 	case !e.hold.Observe:
 		e.decision.Verdict = e.trial.verdict(e.odometer.total, e.hold.FailedProbes, endQuiet)

@@ -2,14 +2,22 @@
 
 package policy
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // odometer adds up a workload's usage over its containers, whose counters each begin at zero.
 type odometer struct {
 	total Usage
 	last  Sample
 	known bool
+	// divided is set until the next reading of the allocation: what it covers lies on both sides of a division.
+	divided bool
 }
+
+// divide begins another time that is compared with the one before.
+func (o *odometer) divide() { o.divided = true }
 
 func (o *odometer) add(sample *Sample) {
 	if o.known {
@@ -17,7 +25,7 @@ func (o *odometer) add(sample *Sample) {
 		o.total.CoreSeconds += increase(o.last.CPU, sample.CPU)
 		o.total.TXBytes += increase(o.last.TX, sample.TX)
 		o.total.RXBytes += increase(o.last.RX, sample.RX)
-		o.total.AllocatedBytes += increase(o.last.Allocation, sample.Allocation)
+		o.allocate(sample)
 		o.total.MirrorRequests += increase(o.last.MirrorRequests, sample.MirrorRequests)
 		o.total.MirrorHits += increase(o.last.MirrorHits, sample.MirrorHits)
 		o.total.UnreadySeconds += increase(o.last.Unready, sample.Unready)
@@ -25,6 +33,21 @@ func (o *odometer) add(sample *Sample) {
 	}
 
 	o.last, o.known = *sample, true
+}
+
+// allocate adds a newer reading of the allocation.
+func (o *odometer) allocate(sample *Sample) {
+	before, after := o.last.Allocation, sample.Allocation
+	over := cmp.Or(after.At, sample.At) - cmp.Or(before.At, o.last.At)
+
+	switch {
+	case over <= 0 || before.checked().Unavailable != "" || after.checked().Unavailable != "":
+	case o.divided:
+		o.divided = false
+	default:
+		o.total.AllocatedBytes += max(0, after.Total-before.Total)
+		o.total.AllocatedOver += over
+	}
 }
 
 func increase(before, after Counter) float64 {

@@ -108,3 +108,42 @@ func TestVerdict_Outcomes(t *testing.T) {
 		})
 	}
 }
+
+// TestVerdict_AllocationOfWholeReadings: application metrics are read each 10 s, and a probe may be over after 13 s. A reading that
+// began under the ceiling says nothing about the time without it.
+func TestVerdict_AllocationOfWholeReadings(t *testing.T) {
+	l := newLoop(t, cpuRule)
+
+	var (
+		read    policy.Counter
+		p       plant.Plant
+		quota   float64
+		verdict *policy.Verdict
+	)
+
+	for verdict == nil {
+		require.Less(t, p.Sample.At, time.Hour)
+
+		sample := p.Run(time.Second, 1.8, quota)
+		if sample.At-read.At >= 10*time.Second {
+			read = policy.Counter{Total: sample.Allocation.Total, At: sample.At}
+		}
+
+		sample.Allocation = read
+		decision := l.Engine.Step(sample)
+		verdict = decision.Verdict
+
+		quota, p.Sample.Applied = 0, 0
+		if decision.Held && decision.Hold.Enforced() {
+			quota, p.Sample.Applied = 0.5, decision.Hold.Since
+		}
+	}
+
+	assert.InDelta(t, 0.5*plant.AllocationPerCore, verdict.During.AllocatedPerSecond(), 1)
+
+	if verdict.After.AllocatedOver > 0 {
+		assert.InDelta(t, 1.8*plant.AllocationPerCore, verdict.After.AllocatedPerSecond(), 1)
+	}
+
+	assert.Less(t, verdict.After.AllocatedOver, verdict.After.Over)
+}

@@ -42,6 +42,8 @@ type Usage struct {
 	MirrorRequests float64 `yaml:"mirrorRequests" protobuf:"7"`
 	MirrorHits     float64 `yaml:"mirrorHits" protobuf:"8"`
 	UnreadySeconds float64 `yaml:"unreadySeconds" protobuf:"9"`
+	// AllocatedOver is the time in which AllocatedBytes were allocated: application metrics are read less often.
+	AllocatedOver time.Duration `yaml:"allocatedOver" protobuf:"10"`
 }
 
 // VerdictSpec compares the workload before, under and after a ceiling.

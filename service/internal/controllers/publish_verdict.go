@@ -66,6 +66,7 @@ func usage(u policy.Usage) resources.Usage {
 	return resources.Usage{
 		Over: u.Over, CoreSeconds: observe.Round(u.CoreSeconds), TXBytes: observe.Round(u.TXBytes), RXBytes: observe.Round(u.RXBytes),
 		AllocatedBytes: observe.Round(u.AllocatedBytes), ThrottledSeconds: observe.Round(u.ThrottledTime),
+		AllocatedOver:  u.AllocatedOver,
 		MirrorRequests: u.MirrorRequests, MirrorHits: u.MirrorHits, UnreadySeconds: observe.Round(u.UnreadySeconds),
 	}
 }
