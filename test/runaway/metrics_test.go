@@ -3,6 +3,7 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -23,7 +24,7 @@ func TestMetrics_OfEachVersion(t *testing.T) {
 	} {
 		t.Run(string(version), func(t *testing.T) {
 			answer := httptest.NewRecorder()
-			metrics(version, func() int { return 800 }).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+			metrics(version, func() int { return 800 }).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 
 			got, err := gometrics.Parse(answer.Body)
 			require.NoError(t, err)
