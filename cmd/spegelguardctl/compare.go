@@ -29,7 +29,8 @@ A figure marked with * is far above the median of the other nodes: by at least 3
 median absolute deviation), and by an amount that matters. A culprit also allocates gigabytes per minute. Nodes that it
 affects do not; a ceiling on them would not help.
 
-CPU, network and allocation are averages over a minute.`,
+CPU, network and allocation are averages over a minute. Not every version of spegel exports the keys that it advertises: the
+blobs of the content store stand for them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fleet, err := a.open(a.Options)
@@ -67,7 +68,7 @@ CPU, network and allocation are averages over a minute.`,
 }
 
 func (a *app) compare(ctx context.Context, fleet *client.Fleet) error {
-	printer, err := output.New(a.output, a.stdout, output.Titles("ROLE", "CPU", "TX", "ALLOC", "GC/S", "BLOBS", "/VAR", "PODS", "NODE TX", "NFS", "+NFS RTT", "+DIAGNOSIS"))
+	printer, err := output.New(a.output, a.stdout, output.Titles("ROLE", "CPU", "TX", "ALLOC", "GC/S", "+KEYS", "BLOBS", "/VAR", "PODS", "NODE TX", "NFS", "+NFS RTT", "+DIAGNOSIS"))
 	if err != nil {
 		return err
 	}

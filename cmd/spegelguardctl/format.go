@@ -35,6 +35,18 @@ func known(signal config.Signal, value *float64) string {
 	}
 }
 
+// readiness formats whether the target is ready; empty when that is unavailable.
+func readiness(r resources.Reading) string {
+	switch {
+	case !r.Known():
+		return ""
+	case r.Value == 0:
+		return "no"
+	default:
+		return "yes"
+	}
+}
+
 func bytesOf(r resources.Reading) string {
 	if !r.Known() {
 		return ""

@@ -28,7 +28,7 @@ Exit codes: 0 no ceiling is in force, 2 a ceiling is in force, 3 a guard is unav
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := query[*client.Status]{
 				columns: output.Titles("STATE", "TARGET", "CPU", "TX", "ALLOC", "CEILING", "RULE", "SINCE", "MODE",
-					"+RX", "+MEMORY", "+THROTTLED", "+OVERRIDES", "+VERSION", "+MESSAGE"),
+					"+RX", "+MEMORY", "+THROTTLED", "+HITS", "+READY", "+OVERRIDES", "+VERSION", "+MESSAGE"),
 				question: (*client.Node).Status,
 				rows:     a.statusRows,
 				judge:    func(s *client.Status) int { return codeOf(s.State) },
@@ -60,7 +60,8 @@ func (a *app) statusRows(s *client.Status) []output.Row {
 		s.State, target.ID, reading(config.SignalCPU, target.CPU), reading(config.SignalNetworkTX, target.TXBytesPerSecond),
 		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ceilingInForce(target.Ceiling), rule,
 		a.ago(s.Since), s.Mode, reading(config.SignalNetworkRX, target.RXBytesPerSecond), bytesOf(target.MemoryBytes),
-		reading(config.SignalThrottled, target.ThrottledRatio), overrides, s.Version, s.Message,
+		reading(config.SignalThrottled, target.ThrottledRatio), reading(config.SignalThrottled, target.Application.MirrorHitRatio),
+		readiness(target.Application.Ready), overrides, s.Version, s.Message,
 	}}}
 }
 

@@ -57,6 +57,24 @@ func TestCompare_NamesTheCulpritOfTheIncident(t *testing.T) {
 	assert.False(t, report.Nodes[1].Cells[compare.NFS].Odd, "all alike")
 }
 
+// TestCompare_BlobsStandForKeys: not every version of spegel exports the keys that it advertises.
+func TestCompare_BlobsStandForKeys(t *testing.T) {
+	with := incident()
+	for i, keys := range []float64{812, 1190, 860, 830} {
+		with[i].Figures[compare.Keys] = keys
+	}
+
+	report := compare.Compare(with, compare.Limits{})
+	assert.Contains(t, report.Verdict, "advertised keys 1.4x median (1190, median 830)")
+	assert.NotContains(t, report.Verdict, "blobs")
+
+	delete(with[1].Figures, compare.Keys)
+
+	report = compare.Compare(with, compare.Limits{})
+	assert.Contains(t, report.Verdict, "blobs 1.3x median (1053, median 790)")
+	assert.NotContains(t, report.Verdict, "keys")
+}
+
 // TestCompare_NamesTheCulpritOfTraces are the averages of the recordings of the real program (shared/incident-traces).
 func TestCompare_NamesTheCulpritOfTraces(t *testing.T) {
 	node := func(name string, cpu, tx, alloc, gc float64) compare.Node {

@@ -9,7 +9,7 @@ import (
 
 // names of the metrics in a sentence.
 var names = map[Metric]string{
-	CPU: "CPU", TX: "TX", Alloc: "allocation", GC: "GC", Blobs: "blobs", NodeTX: "node TX", NFS: "NFS", NFSRTT: "NFS round trip",
+	CPU: "CPU", TX: "TX", Alloc: "allocation", GC: "GC", Keys: "advertised keys", Blobs: "blobs", NodeTX: "node TX", NFS: "NFS", NFSRTT: "NFS round trip",
 }
 
 // ratioMax is the highest ratio that is printed.
@@ -21,8 +21,8 @@ func diagnosis(node Assessment, affected int) string {
 
 	for _, metric := range Metrics() {
 		cell, ok := node.Cells[metric]
-		if !ok || !cell.Odd {
-			continue
+		if !ok || !cell.Odd || metric == Blobs && node.Cells[Keys].Odd {
+			continue // the blobs stand for the keys that are not exported
 		}
 
 		switch metric {

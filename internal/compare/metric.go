@@ -22,6 +22,8 @@ const (
 	Alloc Metric = "alloc"
 	// GC is their cycles of garbage collection per second.
 	GC Metric = "gc"
+	// Keys are the content keys that spegel advertises to its peers. Not every version exports them.
+	Keys Metric = "keys"
 	// Blobs are complete blobs in containerd's content store.
 	Blobs Metric = "blobs"
 	// Disk is the used share of the file system with the content store (/var on Talos), 0..1.
@@ -37,12 +39,12 @@ const (
 
 // Metrics returns all metrics in the order of the table.
 func Metrics() []Metric {
-	return []Metric{CPU, TX, Alloc, GC, Blobs, Disk, Pods, NodeTX, NFS, NFSRTT}
+	return []Metric{CPU, TX, Alloc, GC, Keys, Blobs, Disk, Pods, NodeTX, NFS, NFSRTT}
 }
 
 // material is the least difference to the median of the other nodes that marks a figure as odd.
 var material = map[Metric]float64{
-	CPU: 0.05, TX: 50e3, Alloc: 100e6 / 60, GC: 0.5, Blobs: 100, Disk: 0.1, Pods: 10, NodeTX: 1e6, NFS: 1e6, NFSRTT: 0.02,
+	CPU: 0.05, TX: 50e3, Alloc: 100e6 / 60, GC: 0.5, Keys: 100, Blobs: 100, Disk: 0.1, Pods: 10, NodeTX: 1e6, NFS: 1e6, NFSRTT: 0.02,
 }
 
 // Format formats a figure for people.

@@ -60,6 +60,9 @@ const (
 	RXBytes         = "spegel_guard_target_receive_bytes_total"
 	Allocation      = "spegel_guard_target_allocated_bytes_per_second"
 	AllocationBytes = "spegel_guard_target_allocated_bytes_total"
+	Ready           = "spegel_guard_target_ready"
+	MirrorRequests  = "spegel_guard_target_mirror_requests_total"
+	MirrorHits      = "spegel_guard_target_mirror_hits_total"
 	Provenance      = "spegel_guard_target_signal_provenance"
 
 	RuleState   = "spegel_guard_rule_state"
@@ -110,6 +113,9 @@ func state() []Series {
 		{RXBytes, Counter, "Bytes received over all interfaces of the pod except loopback.", workload()},
 		{Allocation, Gauge, "Bytes allocated per second, from the application metrics. Absent while it is unavailable.", workload()},
 		{AllocationBytes, Counter, "Bytes allocated since the process started, from the application metrics. Absent while it is unavailable.", workload()},
+		{Ready, Gauge, "1 if the target answered that it is ready, 0 if not. Absent while it is unavailable (target.metrics.readiness).", workload()},
+		{MirrorRequests, Counter, "Requests to the target for content that the node does not have, from the application metrics. Absent while it is unavailable.", workload()},
+		{MirrorHits, Counter, "Requests of which a peer had the content, from the application metrics. Absent while it is unavailable.", workload()},
 		{Provenance, Gauge, "1 for the provenance of a signal (measured, derived, warming, unavailable), 0 for the others.", workload("signal", "provenance")},
 		{LastSample, Gauge, "Unix time of the newest sample.", workload()},
 	}

@@ -59,7 +59,9 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 	}
 
 	for target := range targets.All() {
-		add(figures.Figures, compare.GC, target.TypedSpec().Application.GCPerSecond)
+		application := &target.TypedSpec().Application
+		add(figures.Figures, compare.GC, application.GCPerSecond)
+		add(figures.Figures, compare.Keys, advertisedKeys(application))
 	}
 
 	for _, series := range past.GetSeries() {
@@ -85,6 +87,18 @@ func add(into map[compare.Metric]float64, metric compare.Metric, reading resourc
 	if reading.Known() {
 		into[metric] += reading.Value
 	}
+}
+
+// advertisedKeys returns the content keys that spegel advertises: the tags and digests of each version. Since v0.6 the tags and
+// the content digests stand for the keys.
+func advertisedKeys(application *resources.ApplicationStats) resources.Reading {
+	tags, digests := application.AdvertisedTags, application.AdvertisedContentDigests
+
+	if application.AdvertisedKeys.Known() || !tags.Known() || !digests.Known() {
+		return application.AdvertisedKeys
+	}
+
+	return resources.Derived(tags.Value + digests.Value)
 }
 
 // targetFigures adds a target's averages over its points.

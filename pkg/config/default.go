@@ -21,7 +21,9 @@ func Default() Config {
 			PodLabels: map[string]string{"app.kubernetes.io/name": "spegel"},
 			Container: "registry",
 			Process:   "spegel",
-			Metrics:   Metrics{Port: Port{Number: 9090}, Path: "/metrics", Interval: Duration{Duration: 10 * time.Second}},
+			Metrics: Metrics{
+				Port: Port{Number: 9090}, Path: "/metrics", Interval: Duration{Duration: 10 * time.Second}, Readiness: Readiness{Path: "/readyz"},
+			},
 		},
 		Rules: []Rule{
 			{

@@ -24,4 +24,15 @@ type Metrics struct {
 	Path string `yaml:"path"`
 	// Interval between two requests.
 	Interval Duration `yaml:"interval"`
+	// Readiness is asked for at the same times.
+	Readiness Readiness `yaml:"readiness"`
+}
+
+// Readiness is where the target answers whether it is ready, in its own network namespace, on the loopback: status 200, or one
+// from 500 on when it is not. Spegel answers on the port of its registry.
+type Readiness struct {
+	// Port on which the target listens; 0 does not ask.
+	Port Port `yaml:"port"`
+	// Path of the readiness: /readyz since v0.6 of spegel, /healthz before.
+	Path string `yaml:"path"`
 }

@@ -132,15 +132,20 @@ func (v *validator) target(target Target) {
 		v.reject("target.process", target.Process, "the base name of an executable")
 	}
 
-	if target.Metrics.Port.invalid != "" {
-		v.reject("target.metrics.port", target.Metrics.Port.invalid, "a port of 1..65535, or 0 for none")
-	}
-
-	if path, err := url.Parse(target.Metrics.Path); err != nil || !strings.HasPrefix(target.Metrics.Path, "/") || path.Host != "" {
-		v.reject("target.metrics.path", target.Metrics.Path, "a path that starts with /")
-	}
-
+	v.endpoint("target.metrics", target.Metrics.Port, target.Metrics.Path)
+	v.endpoint("target.metrics.readiness", target.Metrics.Readiness.Port, target.Metrics.Readiness.Path)
 	v.duration("target.metrics.interval", target.Metrics.Interval, minMetrics, maxMetrics)
+}
+
+// endpoint checks the port and the path of an HTTP server of the target.
+func (v *validator) endpoint(field string, port Port, path string) {
+	if port.invalid != "" {
+		v.reject(field+".port", port.invalid, "a port of 1..65535, or 0 for none")
+	}
+
+	if parsed, err := url.Parse(path); err != nil || !strings.HasPrefix(path, "/") || parsed.Host != "" {
+		v.reject(field+".path", path, "a path that starts with /")
+	}
 }
 
 func (v *validator) evidence(evidence Evidence) {

@@ -58,6 +58,8 @@ func TestParse_NamesWrongFields(t *testing.T) {
 		{"ceiling: {hold: 3h}", `invalid ceiling.backoff.max "2h0m0s": must be a duration of 3h0m0s..24h0m0s`},
 		{"target: {metrics: {port: 70000}}", `invalid target.metrics.port "70000": must be a port of 1..65535, or 0 for none`},
 		{"target: {metrics: {path: metrics}}", `invalid target.metrics.path "metrics": must be a path that starts with /`},
+		{"target: {metrics: {readiness: {port: 70000}}}", `invalid target.metrics.readiness.port "70000": must be a port of 1..65535, or 0 for none`},
+		{"target: {metrics: {readiness: {path: readyz}}}", `invalid target.metrics.readiness.path "readyz": must be a path that starts with /`},
 		{"target: {metrics: {path: //elsewhere/metrics}}", `invalid target.metrics.path "//elsewhere/metrics": must be`},
 		{"target: {metrics: {interval: 100ms}}", `invalid target.metrics.interval "100ms": must be a duration of 1s..1m0s`},
 		{"evidence: {profile: 1m}", `invalid evidence.profile "1m0s": must be a duration of 1s..30s`},

@@ -136,6 +136,22 @@ func (c *Client) Save(ctx context.Context, path string, w io.Writer, limit int64
 }
 
 func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
+	response, err := c.do(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+
+	if response.StatusCode != http.StatusOK {
+		response.Body.Close() //nolint:errcheck // the status is the error
+
+		return nil, fmt.Errorf("the answer's status is %d", response.StatusCode)
+	}
+
+	return response, nil
+}
+
+// do sends a request and returns its answer, whatever the status.
+func (c *Client) do(ctx context.Context, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
 		return nil, err
@@ -147,12 +163,6 @@ func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, concise(ctx, err)
-	}
-
-	if response.StatusCode != http.StatusOK {
-		response.Body.Close() //nolint:errcheck // the status is the error
-
-		return nil, fmt.Errorf("the answer's status is %d", response.StatusCode)
 	}
 
 	return response, nil

@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 	require.NoError(t, err)
 
 	missing := func(name string) gometrics.Value {
-		return gometrics.Value{Unavailable: name + " is not among the metrics"}
+		return gometrics.Value{Unavailable: "the target exports no " + name}
 	}
 
 	assert.Equal(t, gometrics.Metrics{
@@ -58,8 +58,13 @@ func TestParse(t *testing.T) {
 		AdvertisedTags:    missing("spegel_advertised_image_tags"),
 		AdvertisedDigests: missing("spegel_advertised_image_digests"),
 		AdvertisedKeys:    gometrics.Value{Number: 1053},
-		MirrorRequests:    gometrics.Value{Number: 12},
-		MirrorHits:        gometrics.Value{Number: 5},
+
+		AdvertisedContentDigests: missing("spegel_advertised_content_digests"),
+		MirrorLastSuccess:        missing("spegel_mirror_last_success_timestamp_seconds"),
+		ResolveSeconds:           missing("spegel_resolve_duration_seconds_sum"),
+		Resolves:                 missing("spegel_resolve_duration_seconds_count"),
+		MirrorRequests:           gometrics.Value{Number: 12},
+		MirrorHits:               gometrics.Value{Number: 5},
 	}, metrics)
 }
 
@@ -88,9 +93,10 @@ func TestParse_BadValueIsUnavailable(t *testing.T) {
 	for bad, reason := range map[string]string{
 		"go_memstats_alloc_bytes_total NaN":                                "go_memstats_alloc_bytes_total is NaN",
 		"go_memstats_alloc_bytes_total +Inf":                               "go_memstats_alloc_bytes_total is +Inf",
+		"go_memstats_alloc_bytes_total 1e306":                              "go_memstats_alloc_bytes_total is 1e+306",
 		"go_memstats_alloc_bytes_total -5":                                 "go_memstats_alloc_bytes_total is -5",
 		"go_memstats_alloc_bytes_total 5\ngo_memstats_alloc_bytes_total 6": "there are 2 series of go_memstats_alloc_bytes_total",
-		"": "go_memstats_alloc_bytes_total is not among the metrics",
+		"": "the target exports no go_memstats_alloc_bytes_total",
 	} {
 		t.Run(reason, func(t *testing.T) {
 			metrics, err := gometrics.Parse(strings.NewReader(bad + "\ngo_goroutines 87\n"))

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -30,10 +29,18 @@ type Metrics struct {
 	GCCycles Value
 	// Goroutines that exist (go_goroutines).
 	Goroutines Value
-	// Advertised* is what spegel advertises to its peers, summed over all registries (spegel_advertised_*).
-	AdvertisedImages, AdvertisedTags, AdvertisedDigests, AdvertisedKeys Value
-	// MirrorRequests counts requests to spegel, MirrorHits those it had the content of (spegel_mirror_requests_total).
+	// Advertised* is what spegel advertises to its peers, summed over all registries (spegel_advertised_*). Images and
+	// keys are those of spegel up to v0.5, content digests those of v0.6 and v0.7; later versions set none of them.
+	AdvertisedImages, AdvertisedTags, AdvertisedDigests, AdvertisedKeys, AdvertisedContentDigests Value
+	// MirrorRequests counts the requests for content that the node does not have, MirrorHits those that a peer served
+	// (spegel_mirror_requests_total).
 	MirrorRequests, MirrorHits Value
+	// MirrorLastSuccess is when a peer last served one, as Unix time in seconds; 0 for never. Some versions set it for a
+	// request that failed, too (spegel_mirror_last_success_timestamp_seconds).
+	MirrorLastSuccess Value
+	// ResolveSeconds is the time from a lookup to each peer it found, Resolves the number of these peers
+	// (spegel_resolve_duration_seconds). A lookup that finds none is not in them.
+	ResolveSeconds, Resolves Value
 }
 
 // field is a value and the series it is made of.
@@ -57,9 +64,16 @@ var fields = []field{
 	{name: "spegel_advertised_image_tags", value: func(m *Metrics) *Value { return &m.AdvertisedTags }, labelled: true},
 	{name: "spegel_advertised_image_digests", value: func(m *Metrics) *Value { return &m.AdvertisedDigests }, labelled: true},
 	{name: "spegel_advertised_keys", value: func(m *Metrics) *Value { return &m.AdvertisedKeys }, labelled: true},
+	{name: "spegel_advertised_content_digests", value: func(m *Metrics) *Value { return &m.AdvertisedContentDigests }, labelled: true},
 	{name: mirrorRequests, value: func(m *Metrics) *Value { return &m.MirrorRequests }, labelled: true},
 	{name: mirrorRequests, value: func(m *Metrics) *Value { return &m.MirrorHits }, labelled: true, label: [2]string{"cache", "hit"}},
+	{name: "spegel_mirror_last_success_timestamp_seconds", value: func(m *Metrics) *Value { return &m.MirrorLastSuccess }},
+	{name: "spegel_resolve_duration_seconds_sum", value: func(m *Metrics) *Value { return &m.ResolveSeconds }, labelled: true},
+	{name: "spegel_resolve_duration_seconds_count", value: func(m *Metrics) *Value { return &m.Resolves }, labelled: true},
 }
+
+// maxValue is the largest value of a series that is taken for a number. An exabyte is more than any of them reaches.
+const maxValue = 1e18
 
 // Unavailable returns metrics without a value, all for one reason.
 func Unavailable(reason string) Metrics {
@@ -163,7 +177,7 @@ func (f field) read(family *dto.MetricFamily) Value {
 
 	switch {
 	case len(series) == 0:
-		return Value{Unavailable: f.name + " is not among the metrics"}
+		return Value{Unavailable: "the target exports no " + f.name}
 	case len(series) > 1 && !f.labelled:
 		return Value{Unavailable: fmt.Sprintf("there are %[2]d series of %[1]s", f.name, len(series))}
 	}
@@ -177,7 +191,7 @@ func (f field) read(family *dto.MetricFamily) Value {
 
 		value := one.GetUntyped().GetValue()
 
-		if math.IsNaN(value) || math.IsInf(value, 0) || value < 0 {
+		if !(value >= 0 && value <= maxValue) { // also what is not a number
 			return Value{Unavailable: fmt.Sprintf("%s is %v", f.name, value)}
 		}
 

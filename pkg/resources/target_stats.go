@@ -102,9 +102,24 @@ type ApplicationStats struct {
 	AdvertisedTags    Reading `yaml:"advertisedTags" protobuf:"8"`
 	AdvertisedDigests Reading `yaml:"advertisedDigests" protobuf:"9"`
 	AdvertisedKeys    Reading `yaml:"advertisedKeys" protobuf:"10"`
-	// MirrorRequestsPerSecond is what spegel is asked for, MirrorHitRatio the share it found, 0..1.
+	// MirrorRequestsPerSecond are requests for content that the node does not have, MirrorHitRatio the share of them that a
+	// peer served, 0..1.
 	MirrorRequestsPerSecond Reading `yaml:"mirrorRequestsPerSecond" protobuf:"11"`
 	MirrorHitRatio          Reading `yaml:"mirrorHitRatio" protobuf:"12"`
+	// AdvertisedContentDigests is what spegel advertises since v0.6 instead of AdvertisedKeys.
+	AdvertisedContentDigests Reading `yaml:"advertisedContentDigests" protobuf:"13"`
+	MirrorHitsPerSecond      Reading `yaml:"mirrorHitsPerSecond" protobuf:"14"`
+	// MirrorRequests and MirrorHits are the cumulative values that these rates are made of.
+	MirrorRequests float64 `yaml:"mirrorRequests" protobuf:"15"`
+	MirrorHits     float64 `yaml:"mirrorHits" protobuf:"16"`
+	// MirrorLastSuccess is when a peer last served a request, as Unix time in seconds.
+	MirrorLastSuccess Reading `yaml:"mirrorLastSuccess" protobuf:"17"`
+	// ResolveSeconds is the mean time from a lookup to a peer that it found, since the answer before.
+	ResolveSeconds Reading `yaml:"resolveSeconds" protobuf:"18"`
+	// Ready is 1 when the target answered that it is ready, 0 when not. UnreadySeconds is how long it was not, since the
+	// guard follows it.
+	Ready          Reading `yaml:"ready" protobuf:"19"`
+	UnreadySeconds float64 `yaml:"unreadySeconds" protobuf:"20"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -165,7 +165,8 @@ func assertApplication(t *testing.T, stats resources.TargetStatsSpec) {
 		assert.Equal(t, resources.ProvenanceMeasured, reading.Provenance, "%s: %s", name, reading.Reason)
 	}
 
-	assert.Equal(t, resources.ProvenanceUnavailable, p.AdvertisedKeys.Provenance, "the workload does not export this metric")
+	assert.Equal(t, resources.Unavailable("the target exports no spegel_advertised_keys"), p.AdvertisedKeys, "as spegel v0.6")
+	assert.Equal(t, resources.ProvenanceMeasured, p.AdvertisedContentDigests.Provenance)
 	assert.Positive(t, p.AllocBytesPerSecond.Value)
 
 	for name, reading := range map[string]resources.Reading{

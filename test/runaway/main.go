@@ -2,7 +2,7 @@
 
 // Command runaway is a fake of spegel for the test machine. It reproduces the incident: it advertises every content blob to its
 // peers over UDP, which costs CPU time, allocations and packets in proportion to the number of blobs. It serves the metrics of
-// Go's runtime.
+// Go's runtime and of a version of spegel.
 package main
 
 import (
@@ -17,8 +17,6 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/spegel-guard/spegel-guard/test/hostile"
 )
@@ -37,6 +35,8 @@ func run() error {
 	gossip := flag.String("gossip", ":5001", "UDP address for advertisements of peers")
 	flag.TextVar(&load.Mode, "mode", load.Mode, "idle, healthy, sustained, periodic or paced")
 	flag.IntVar(&load.Blobs, "blobs", load.Blobs, "content blobs on this node")
+	version := V06
+	flag.TextVar(&version, "metrics", version, "metrics of spegel v0.5, v0.6 or main")
 	badly := flag.String("hostile", "", "serve invalid /metrics in a mode of test/hostile")
 	flag.Parse()
 
@@ -52,8 +52,13 @@ func run() error {
 
 	advertiser := NewAdvertiser(conn, load)
 
+	handler := metrics(version, blobsOf(advertiser))
+	if *badly != "" {
+		handler = hostile.Handler(hostile.Mode(*badly))
+	}
+
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics(hostile.Mode(*badly)))
+	mux.Handle("GET /metrics", handler)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("POST /steer", advertiser.handleSteer)
 	mux.HandleFunc("GET /stats", advertiser.handleStats)
@@ -73,13 +78,4 @@ func run() error {
 	}
 
 	return nil
-}
-
-// metrics returns the handler of /metrics.
-func metrics(mode hostile.Mode) http.Handler {
-	if mode != "" {
-		return hostile.Handler(mode)
-	}
-
-	return promhttp.Handler()
 }

@@ -12,28 +12,38 @@ import (
 
 // policySample returns what the policy sees of a sample under a ceiling.
 func policySample(stats *resources.TargetStatsSpec, ceiling *ceilingInput, overrides *decide.Overrides) policy.Sample {
-	sample := policy.Sample{
-		At:            stats.Clock,
-		CPU:           policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),
-		TX:            policyCounter(stats.TXBytesPerSecond, float64(stats.Counters.TXBytes)),
-		RX:            policyCounter(stats.RXBytesPerSecond, float64(stats.Counters.RXBytes)),
-		Allocation:    policyCounter(stats.Application.AllocBytesPerSecond, stats.Application.Allocated),
-		Pressure:      policyCounter(stats.CPUPressure, float64(stats.Counters.PressureUsec)/1e6),
-		Periods:       stats.Counters.Periods,
-		Throttled:     stats.Counters.Throttled,
-		ThrottledTime: float64(stats.Counters.ThrottledUsec) / 1e6,
-		Owner:         ceiling.owner,
-		Applied:       ceiling.AppliedAtClock,
-	}
+	application := &stats.Application
 
-	// Application metrics are read less often than samples are taken.
-	if sample.Allocation.Unavailable == "" {
-		sample.Allocation.At = stats.Application.Clock
+	sample := policy.Sample{
+		At:             stats.Clock,
+		CPU:            policyCounter(stats.CPU, float64(stats.Counters.UsageUsec)/1e6),
+		TX:             policyCounter(stats.TXBytesPerSecond, float64(stats.Counters.TXBytes)),
+		RX:             policyCounter(stats.RXBytesPerSecond, float64(stats.Counters.RXBytes)),
+		Allocation:     applicationCounter(application, application.AllocBytesPerSecond, application.Allocated),
+		Pressure:       policyCounter(stats.CPUPressure, float64(stats.Counters.PressureUsec)/1e6),
+		MirrorRequests: applicationCounter(application, application.MirrorRequestsPerSecond, application.MirrorRequests),
+		MirrorHits:     applicationCounter(application, application.MirrorHitsPerSecond, application.MirrorHits),
+		Unready:        applicationCounter(application, application.Ready, application.UnreadySeconds),
+		Periods:        stats.Counters.Periods,
+		Throttled:      stats.Counters.Throttled,
+		ThrottledTime:  float64(stats.Counters.ThrottledUsec) / 1e6,
+		Owner:          ceiling.owner,
+		Applied:        ceiling.AppliedAtClock,
 	}
 
 	overrides.Mark(&sample)
 
 	return sample
+}
+
+// applicationCounter: application metrics are read less often than samples are taken.
+func applicationCounter(application *resources.ApplicationStats, reading resources.Reading, total float64) policy.Counter {
+	counter := policyCounter(reading, total)
+	if counter.Unavailable == "" {
+		counter.At = application.Clock
+	}
+
+	return counter
 }
 
 // policyCounter: the policy makes its own rates, so a counter whose rate is still warming is available to it.

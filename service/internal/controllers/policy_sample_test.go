@@ -23,7 +23,11 @@ func TestPolicySample_MapsCountersAndOverrides(t *testing.T) {
 		Counters: resources.Counters{
 			UsageUsec: 1_500_000, TXBytes: 2000, RXBytes: 3000, PressureUsec: 1, Periods: 10, Throttled: 4, ThrottledUsec: 500_000,
 		},
-		Application: resources.ApplicationStats{AllocBytesPerSecond: resources.Measured(1), Allocated: 4000, Clock: 50 * time.Second},
+		Application: resources.ApplicationStats{
+			Clock: 50 * time.Second, AllocBytesPerSecond: resources.Measured(1), Allocated: 4000,
+			MirrorRequestsPerSecond: resources.Measured(2), MirrorRequests: 100, MirrorHitsPerSecond: resources.Warming(), MirrorHits: 93,
+			Ready: resources.Measured(0), UnreadySeconds: 20,
+		},
 	}
 	overrides := &decide.Overrides{Target: decide.Override{Kind: decide.Throttle, Millicores: 300}}
 
@@ -32,10 +36,21 @@ func TestPolicySample_MapsCountersAndOverrides(t *testing.T) {
 	assert.Equal(t, policy.Sample{
 		At: time.Minute, CPU: policy.Counter{Total: 1.5}, TX: policy.Counter{Total: 2000},
 		RX: policy.Counter{Unavailable: "no link"}, Pressure: policy.Counter{Unavailable: "no PSI"},
-		Allocation: policy.Counter{Total: 4000, At: 50 * time.Second},
-		Periods:    10, Throttled: 4, ThrottledTime: 0.5, Owner: 2, Override: 0.3, Applied: 40 * time.Second,
+		Allocation:     policy.Counter{Total: 4000, At: 50 * time.Second},
+		MirrorRequests: policy.Counter{Total: 100, At: 50 * time.Second},
+		MirrorHits:     policy.Counter{Total: 93, At: 50 * time.Second},
+		Unready:        policy.Counter{Total: 20, At: 50 * time.Second},
+
+		Periods: 10, Throttled: 4, ThrottledTime: 0.5, Owner: 2, Override: 0.3, Applied: 40 * time.Second,
 	}, policySample(stats, ceiling, overrides))
 
-	stats.Application = resources.ApplicationStats{AllocBytesPerSecond: resources.Unavailable("refused"), Clock: time.Second}
-	assert.Equal(t, policy.Counter{Unavailable: "refused"}, policySample(stats, ceiling, overrides).Allocation)
+	refused := resources.Unavailable("refused")
+	stats.Application = resources.ApplicationStats{
+		Clock: time.Second, AllocBytesPerSecond: refused, MirrorRequestsPerSecond: refused, MirrorHitsPerSecond: refused, Ready: refused, UnreadySeconds: 20,
+	}
+
+	sample := policySample(stats, ceiling, overrides)
+	for _, counter := range []policy.Counter{sample.Allocation, sample.MirrorRequests, sample.MirrorHits, sample.Unready} {
+		assert.Equal(t, policy.Counter{Unavailable: "refused"}, counter)
+	}
 }

@@ -119,3 +119,19 @@ func TestSocket_NeedsAListener(t *testing.T) {
 	require.NoError(t, listener.Close())
 	assert.Equal(t, resources.CheckFailed, socket(t.Context(), "x", path, resources.CheckFailed, "fix").State)
 }
+
+// TestSignals_MissingMetricsOfSpegelAreNoFault: each version of spegel exports others, and the newest none.
+func TestSignals_MissingMetricsOfSpegelAreNoFault(t *testing.T) {
+	spec := &resources.TargetStatsSpec{
+		CPU: resources.Measured(1), TXBytesPerSecond: resources.Measured(1), RXBytesPerSecond: resources.Measured(1),
+		ThrottledRatio: resources.Measured(0), CPUPressure: resources.Measured(0),
+	}
+	none := resources.Unavailable("the target exports no spegel_advertised_keys")
+	spec.Application = resources.ApplicationStats{
+		AllocBytesPerSecond: resources.Measured(1), AdvertisedImages: none, AdvertisedTags: none, AdvertisedDigests: none, AdvertisedKeys: none,
+		AdvertisedContentDigests: none, MirrorRequestsPerSecond: none, MirrorHitsPerSecond: none, MirrorHitRatio: none, MirrorLastSuccess: none,
+		ResolveSeconds: none, Ready: none,
+	}
+
+	assert.Equal(t, Check{Name: "signals", State: resources.CheckOK, Message: "registry: all signals are available"}, signals("registry", spec))
+}

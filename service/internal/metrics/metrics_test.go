@@ -51,6 +51,8 @@ func incident(t *testing.T) (*metrics.Metrics, state.State, *observe.Feed) {
 		sample := *s.TypedSpec()
 		sample.Counters = resources.Counters{UsageUsec: 36e6, ThrottledUsec: 12e6, TXBytes: 1.4e9, RXBytes: 1e9}
 		sample.Application.Allocated = 48e9
+		sample.Application.MirrorRequestsPerSecond, sample.Application.MirrorRequests, sample.Application.MirrorHits = resources.Measured(1), 100, 93
+		sample.Application.Ready = resources.Measured(1)
 		feed.Put(s.Metadata().ID(), &sample)
 	}
 

@@ -81,6 +81,13 @@ func target(out *sink, workload []string, sample *resources.TargetStatsSpec) {
 		out.put(series.AllocationBytes, application.Allocated, workload...)
 	}
 
+	out.known(series.Ready, application.Ready, workload...)
+
+	if application.MirrorRequestsPerSecond.Known() {
+		out.put(series.MirrorRequests, application.MirrorRequests, workload...)
+		out.put(series.MirrorHits, application.MirrorHits, workload...)
+	}
+
 	for _, signal := range policy.Signals() {
 		out.oneHot(series.Provenance, sample.Signal(signal).Provenance, provenances, append(workload[:3:3], string(signal))...)
 	}

@@ -29,7 +29,7 @@ func TestApplication_Rates(t *testing.T) {
 		answer.AllocBytes = gometrics.Value{Number: allocated}
 		answer.MirrorRequests, answer.MirrorHits = gometrics.Value{Number: requests}, gometrics.Value{Number: hits}
 
-		return p.add(time.Duration(seconds)*time.Second, answer)
+		return p.add(time.Duration(seconds)*time.Second, answer, gometrics.Value{Unavailable: reasonNoReadiness})
 	}
 
 	first := at(10, 1000, 0, 0)
@@ -51,9 +51,64 @@ func TestApplication_Rates(t *testing.T) {
 
 	assert.Equal(t, resources.ProvenanceMeasured, at(100, 1e6, 40, 10).AllocBytesPerSecond.Provenance)
 
-	lost := p.add(110*time.Second, gometrics.Unavailable("lost"))
+	lost := p.add(110*time.Second, gometrics.Unavailable("lost"), gometrics.Value{Unavailable: reasonNoReadiness})
 	assert.Equal(t, resources.Unavailable("lost"), lost.AllocBytesPerSecond)
 	assert.Equal(t, resources.Warming(), at(120, 2e6, 40, 10).AllocBytesPerSecond)
+}
+
+func TestApplication_Mirror(t *testing.T) {
+	p := newApplication()
+	value := func(number float64) gometrics.Value { return gometrics.Value{Number: number} }
+
+	at := func(seconds int, requests, hits, success, took, peers float64) resources.ApplicationStats {
+		answer := gometrics.Unavailable("lost")
+		answer.MirrorRequests, answer.MirrorHits, answer.MirrorLastSuccess = value(requests), value(hits), value(success)
+		answer.ResolveSeconds, answer.Resolves = value(took), value(peers)
+
+		return p.add(time.Duration(seconds)*time.Second, answer, gometrics.Value{Unavailable: reasonNoReadiness})
+	}
+
+	first := at(10, 100, 93, 0, 0.8, 100)
+	assert.Equal(t, resources.Warming(), first.ResolveSeconds)
+	assert.Equal(t, resources.Unavailable("no peer has served a request yet"), first.MirrorLastSuccess)
+	assert.Equal(t, []float64{100, 93}, []float64{first.MirrorRequests, first.MirrorHits}, "a total is known before its rate")
+
+	second := at(20, 110, 102, 1.7871e9, 0.807, 102)
+	assert.Equal(t, resources.Derived(0.0035), second.ResolveSeconds, "7 ms for 2 peers")
+	assert.Equal(t, measured(1.7871e9), second.MirrorLastSuccess)
+	assert.Equal(t, resources.Derived(0.9), second.MirrorHitRatio)
+	assert.Equal(t, measured(0.9), second.MirrorHitsPerSecond)
+
+	assert.Equal(t, resources.Unavailable("no lookup has found a peer since the answer before"), at(30, 110, 102, 1.7871e9, 0.807, 102).ResolveSeconds)
+	assert.Equal(t, resources.Unavailable(reasonWentBack), at(40, 110, 102, 1.7871e9, 0.1, 103).ResolveSeconds)
+
+	p.add(50*time.Second, gometrics.Unavailable("lost"), gometrics.Value{Unavailable: reasonNoReadiness})
+	assert.Equal(t, resources.Unavailable(reasonWentBack), at(60, 110, 102, 1.7871e9, 0.2, 104).ResolveSeconds, "distrust outlasts a lost answer")
+}
+
+// TestApplication_Unready: the time between two answers counts when the later one is not ready.
+func TestApplication_Unready(t *testing.T) {
+	p := newApplication()
+	answer := gometrics.Unavailable("lost")
+	ready, unready, lost := gometrics.Value{Number: 1}, gometrics.Value{}, gometrics.Value{Unavailable: "refused"}
+
+	for i, step := range []struct {
+		ready   gometrics.Value
+		reading resources.Reading
+		seconds float64
+	}{
+		{unready, measured(0), 0}, // since when is unknown
+		{unready, measured(0), 10},
+		{ready, measured(1), 10},
+		{unready, measured(0), 20},
+		{lost, resources.Unavailable("refused"), 20},
+		{unready, measured(0), 20},
+		{unready, measured(0), 30},
+	} {
+		stats := p.add(time.Duration(10*(i+1))*time.Second, answer, step.ready)
+		assert.Equal(t, step.reading, stats.Ready, "step %d", i)
+		assert.InDelta(t, step.seconds, stats.UnreadySeconds, 1e-9, "step %d", i)
+	}
 }
 
 // TestScraper_SurvivesHostileAnswers reads the answers of a hostile target, as a tick does, until they are unavailable.
@@ -73,7 +128,7 @@ func TestScraper_SurvivesHostileAnswers(t *testing.T) {
 
 			s := startScraper(&sharedNamespace{Namespace: loopback{}}, config.Metrics{
 				Port: config.Port{Number: uint16(port)}, Path: "/metrics", Interval: config.Duration{Duration: 100 * time.Millisecond},
-			})
+			}, nil)
 
 			var reading resources.Reading
 

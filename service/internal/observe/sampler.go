@@ -22,6 +22,9 @@ type Source struct {
 	Cgroup func() (CgroupReader, error)
 	// Namespace opens the target's network namespace.
 	Namespace func() (Namespace, error)
+	// ListenPort returns the port of the address in an argument of the target's process: see host.Host.ListenPort. It may
+	// be nil.
+	ListenPort func(flag string) (uint16, error)
 }
 
 // Namespace is a target's network namespace: see netns.Namespace.
@@ -68,8 +71,9 @@ func NewSampler(source Source, target resources.TargetSpec, metrics config.Metri
 // NewSource returns what is read of a target on a host.
 func NewSource(node host.Host, target resources.TargetSpec) Source {
 	return Source{
-		Cgroup:    func() (CgroupReader, error) { return openCgroup(node, target) },
-		Namespace: func() (Namespace, error) { return openNamespace(node, target) },
+		Cgroup:     func() (CgroupReader, error) { return openCgroup(node, target) },
+		Namespace:  func() (Namespace, error) { return openNamespace(node, target) },
+		ListenPort: func(flag string) (uint16, error) { return node.ListenPort(target, flag) },
 	}
 }
 
@@ -101,7 +105,7 @@ func (s *Sampler) Sample(clock time.Duration) {
 func (s *Sampler) reset(err error) {
 	unavailableCgroup(&s.stats, err)
 	unavailableLinks(&s.stats, err.Error())
-	s.stats.Application = unavailableApplication(err.Error())
+	s.stats.Application = unavailableApplication(err.Error(), err.Error())
 	s.networkError = err.Error()
 
 	task.Do("close the files of a target", s.Close)
@@ -144,10 +148,10 @@ func (s *Sampler) application() resources.ApplicationStats {
 	switch {
 	case s.scraper != nil:
 		return s.scraper.latest()
-	case s.metrics.Port.Number == 0:
-		return unavailableApplication("target.metrics.port is 0")
+	case !asked(s.metrics):
+		return unavailableApplication(reasonNoMetrics, reasonNoReadiness)
 	default:
-		return unavailableApplication(s.networkError)
+		return unavailableApplication(s.networkError, s.networkError)
 	}
 }
 
@@ -163,9 +167,14 @@ func (s *Sampler) Scrape(metrics config.Metrics) {
 
 	s.metrics, s.scraper = metrics, nil
 
-	if s.namespace != nil && metrics.Port.Number != 0 {
-		s.scraper = startScraper(s.namespace, metrics)
+	if s.namespace != nil && asked(metrics) {
+		s.scraper = startScraper(s.namespace, metrics, s.source.ListenPort)
 	}
+}
+
+// asked reports whether a configuration asks the target for anything.
+func asked(metrics config.Metrics) bool {
+	return metrics.Port.Number != 0 || metrics.Readiness.Port.Number != 0
 }
 
 // openNamespace opens what is read inside of the target's network namespace.

@@ -4,7 +4,10 @@ package observe
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
@@ -14,24 +17,30 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// scraper asks a target for its application metrics beside the samples: an answer may take long.
+// scraper asks a target for its application metrics and its readiness beside the samples: an answer may take long.
 type scraper struct {
-	cancel context.CancelFunc
+	cancel             context.CancelFunc
+	config             config.Metrics
+	metrics, readiness *gometrics.Client
+	// listenPort is Source.ListenPort.
+	listenPort func(flag string) (uint16, error)
 
 	mu    sync.Mutex
 	stats resources.ApplicationStats
 }
 
 // startScraper starts a scraper, which uses the namespace until it has ended.
-func startScraper(namespace *sharedNamespace, metrics config.Metrics) *scraper {
+func startScraper(namespace *sharedNamespace, cfg config.Metrics, listenPort func(flag string) (uint16, error)) *scraper {
 	ctx, cancel := context.WithCancel(context.Background())
 
-	s := &scraper{cancel: cancel, stats: unavailableApplication("no answer yet")}
+	s := &scraper{
+		cancel: cancel, config: cfg, listenPort: listenPort, stats: unavailableApplication("no answer yet", "no answer yet"),
+		metrics:   gometrics.NewClient(namespace.Dial, int(cfg.Port.Number)),
+		readiness: gometrics.NewClient(namespace.Dial, int(cfg.Readiness.Port.Number)),
+	}
 
 	namespace.use(func() {
-		task.Run(ctx, "follow the application metrics", func() {
-			s.run(ctx, gometrics.NewClient(namespace.Dial, int(metrics.Port.Number)), metrics)
-		})
+		task.Run(ctx, "follow the application metrics", func() { s.run(ctx) })
 	})
 
 	return s
@@ -48,27 +57,18 @@ func (s *scraper) latest() resources.ApplicationStats {
 	return s.stats
 }
 
-func (s *scraper) run(ctx context.Context, client *gometrics.Client, metrics config.Metrics) {
-	defer client.Close()
+func (s *scraper) run(ctx context.Context) {
+	defer s.metrics.Close()
+	defer s.readiness.Close()
 
-	ticker := time.NewTicker(metrics.Interval.Duration)
+	ticker := time.NewTicker(s.config.Interval.Duration)
 	defer ticker.Stop()
 
 	application := newApplication()
 
 	for {
-		var answer gometrics.Metrics
-
-		err := task.Step("read the application metrics", func() (err error) {
-			answer, err = client.Metrics(ctx, metrics.Path)
-
-			return err
-		})
-		if err != nil {
-			answer = gometrics.Unavailable(err.Error())
-		}
-
-		stats := application.add(boottime.Now(), answer)
+		answer, ready := s.readMetrics(ctx), s.readReadiness(ctx)
+		stats := application.add(boottime.Now(), answer, ready)
 
 		s.mu.Lock()
 		s.stats = stats
@@ -80,4 +80,67 @@ func (s *scraper) run(ctx context.Context, client *gometrics.Client, metrics con
 		case <-ticker.C:
 		}
 	}
+}
+
+func (s *scraper) readMetrics(ctx context.Context) (answer gometrics.Metrics) {
+	port := s.config.Port.Number
+	if port == 0 {
+		return gometrics.Unavailable(reasonNoMetrics)
+	}
+
+	err := task.Step("read the application metrics", func() (err error) {
+		answer, err = s.metrics.Metrics(ctx, s.config.Path)
+
+		return err
+	})
+	if err != nil {
+		return gometrics.Unavailable(s.explain(err, port, "target.metrics.port", "--metrics-addr"))
+	}
+
+	return answer
+}
+
+// readReadiness returns 1 for ready, 0 for not ready.
+func (s *scraper) readReadiness(ctx context.Context) (ready gometrics.Value) {
+	port := s.config.Readiness.Port.Number
+	if port == 0 {
+		return gometrics.Value{Unavailable: reasonNoReadiness}
+	}
+
+	err := task.Step("ask whether the target is ready", func() error {
+		ok, err := s.readiness.Ready(ctx, s.config.Readiness.Path)
+		if ok {
+			ready.Number = 1
+		}
+
+		return err
+	})
+	if err != nil {
+		return gometrics.Value{Unavailable: s.explain(err, port, "target.metrics.readiness.port", "--registry-addr")}
+	}
+
+	return ready
+}
+
+// explain returns the text of an error. For a connection that was refused it names the port in an argument of spegel, when that
+// is not the configured one. The port is not used: the container writes its arguments.
+func (s *scraper) explain(err error, port uint16, field, flag string) string {
+	text := err.Error()
+
+	if s.listenPort == nil || !errors.Is(err, syscall.ECONNREFUSED) {
+		return text
+	}
+
+	var other uint16
+
+	failed := task.Step("read the arguments of the target", func() (err error) {
+		other, err = s.listenPort(flag)
+
+		return err
+	})
+	if failed != nil || other == port {
+		return text
+	}
+
+	return fmt.Sprintf("%s: %s is %d, and the target was started with port %d in %s", text, field, port, other, flag)
 }

@@ -23,6 +23,7 @@ const (
 	noisePackets = 5 // per second
 	noiseMemory  = 256 << 10
 	noiseCount   = 2
+	noiseResolve = 0.005 // seconds
 )
 
 var noiseCores, noiseBytes, noiseRatio = policy.Cores.Noise(), policy.BytesPerSecond.Noise(), policy.Ratio.Noise()
@@ -71,8 +72,13 @@ func Significant(before, after *resources.TargetStatsSpec) bool {
 		{&before.Application.AdvertisedTags, &after.Application.AdvertisedTags, 0},
 		{&before.Application.AdvertisedDigests, &after.Application.AdvertisedDigests, 0},
 		{&before.Application.AdvertisedKeys, &after.Application.AdvertisedKeys, 0},
+		{&before.Application.AdvertisedContentDigests, &after.Application.AdvertisedContentDigests, 0},
 		{&before.Application.MirrorRequestsPerSecond, &after.Application.MirrorRequestsPerSecond, noiseRatio},
+		{&before.Application.MirrorHitsPerSecond, &after.Application.MirrorHitsPerSecond, noiseRatio},
 		{&before.Application.MirrorHitRatio, &after.Application.MirrorHitRatio, noiseRatio},
+		{&before.Application.MirrorLastSuccess, &after.Application.MirrorLastSuccess, noiseCount},
+		{&before.Application.ResolveSeconds, &after.Application.ResolveSeconds, noiseResolve},
+		{&before.Application.Ready, &after.Application.Ready, 0},
 	} {
 		if readingChanged(reading.before, reading.after, reading.noise) {
 			return true
