@@ -57,7 +57,7 @@ func TestCompare_NamesTheCulpritOfTheIncident(t *testing.T) {
 	assert.False(t, report.Nodes[1].Cells[compare.NFS].Odd, "all alike")
 }
 
-// TestCompare_NamesTheCulpritOfTraces are the averages of the recordings of the real program (shared/incident-traces).
+// TestCompare_NamesTheCulpritOfTraces are the averages of the recordings of the real program (test/incident).
 func TestCompare_NamesTheCulpritOfTraces(t *testing.T) {
 	node := func(name string, cpu, tx, alloc, gc float64) compare.Node {
 		return compare.Node{Name: name, Figures: figures{compare.CPU: cpu, compare.TX: tx, compare.Alloc: alloc * perMinute, compare.GC: gc * perMinute}}
