@@ -200,7 +200,7 @@ func TestReferences_AreUpToDate(t *testing.T) {
 	output, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 
-	for _, name := range []string{"configuration.md", "metrics.md"} {
+	for _, name := range []string{"configuration.md", "metrics.md", "margins.md"} {
 		want, err := os.ReadFile(filepath.Join(out, name))
 		require.NoError(t, err)
 

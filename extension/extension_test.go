@@ -18,6 +18,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/test/incident"
 )
 
 func TestServiceFile_IsValid(t *testing.T) {
@@ -127,4 +128,33 @@ func TestPatches_AreMachineConfigurations(t *testing.T) {
 	assert.Equal(t, config.ModeObserve, parsed["observe"].Mode)
 	assert.Less(t, parsed["aggressive"].Ceiling.CPU.Millicores, config.Default().Ceiling.CPU.Millicores)
 	assert.Equal(t, config.TLSFiles, parsed["custom-tls"].API.TLS.Source)
+
+	recordings, err := incident.Recordings()
+	require.NoError(t, err)
+
+	for name, cfg := range parsed {
+		t.Run(name, func(t *testing.T) { assertSparesPeers(t, cfg, recordings) })
+	}
+}
+
+// assertSparesPeers: no enforced rule of an example is below what a node used that is not a culprit.
+func assertSparesPeers(t *testing.T, cfg config.Config, recordings []incident.Recording) {
+	t.Helper()
+
+	for _, rule := range cfg.Rules {
+		if rule.Mode == config.ModeObserve {
+			continue
+		}
+
+		threshold := rule.Threshold.Value + rule.Credit.Earn.Value
+
+		for _, recording := range recordings {
+			for _, node := range recording.Nodes {
+				for _, i := range node.Intervals {
+					used := map[config.Signal]float64{config.SignalCPU: i.CPU, config.SignalNetworkTX: i.TX}[rule.Signal]
+					assert.False(t, node.Role != incident.Culprit && used >= threshold, "%s would throttle %s of %s", rule.Name, node.Name, recording.Name)
+				}
+			}
+		}
+	}
 }

@@ -56,11 +56,11 @@ its default and is not in the document.`,
 		g.fields[f.field] = cmd.Flags().String(f.flag, "", f.help)
 	}
 
-	cmd.Flags().StringVar(&g.cpu, "cpu", "", "threshold of "+alerts.HighCPU+" and the CPU that its credit earns, such as 400m")
-	cmd.Flags().StringVar(&g.tx, "tx", "", "threshold of "+alerts.HighTX+", such as 500k/s")
+	cmd.Flags().StringVar(&g.cpu, "cpu", "", "threshold of "+alerts.HighCPU+" and the CPU that its credit earns, such as 550m")
+	cmd.Flags().StringVar(&g.tx, "tx", "", "threshold of "+alerts.HighTX+", such as 1M/s; that rule is in mode observe")
 	cmd.Flags().StringVar(&g.alloc, "alloc", "", "threshold of "+alerts.HighAllocation+", such as 1G/min; that rule is in mode observe")
-	cmd.Flags().StringVar(&g.lasting, "for", "", "how long a threshold must be exceeded, such as 10m")
-	cmd.Flags().StringVar(&g.window, "window", "", "period of the average, such as 1m")
+	cmd.Flags().StringVar(&g.lasting, "for", "", "how long the threshold of "+alerts.HighCPU+" must be exceeded, such as 10m")
+	cmd.Flags().StringVar(&g.window, "window", "", "period of the average of the rules that lead to a ceiling, such as 1m")
 
 	return cmd
 }
@@ -100,6 +100,11 @@ func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
 		}
 	}
 
+	return g.encode(root)
+}
+
+// encode returns the document with the rules. The error names each wrong field.
+func (g generated) encode(root *yaml.Node) ([]byte, error) {
 	if rules := g.rules(); rules != nil {
 		root.Content = append(root.Content, scalar("rules"), rules)
 	}
@@ -125,35 +130,40 @@ func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
 	return text, err
 }
 
-// rules returns the default rules with the flags' values; nil without such a flag.
+// rules returns the default rules with the flags' values; nil without such a flag. The time and the window are for the rules
+// that lead to a ceiling: the others keep theirs.
 func (g generated) rules() *yaml.Node {
 	if g.cpu+g.tx+g.alloc+g.lasting+g.window == "" {
 		return nil
 	}
 
 	list := &yaml.Node{Kind: yaml.SequenceNode}
+	thresholds := map[config.Signal]string{config.SignalCPU: g.cpu, config.SignalNetworkTX: g.tx, config.SignalAllocation: g.alloc}
+
 	for _, rule := range config.Default().Rules {
-		threshold := map[config.Signal]string{config.SignalCPU: g.cpu, config.SignalNetworkTX: g.tx}[rule.Signal]
-		node := mapping("name", rule.Name, "signal", string(rule.Signal))
+		node := mapping("name", rule.Name)
+		lasting, window := rule.For.String(), ""
+
+		if rule.Mode == config.ModeObserve {
+			node.Content = append(node.Content, mapping("mode", string(rule.Mode)).Content...)
+		} else {
+			lasting, window = cmp.Or(g.lasting, lasting), g.window
+		}
+
+		node.Content = append(node.Content, mapping("signal", string(rule.Signal)).Content...)
+		threshold := cmp.Or(thresholds[rule.Signal], rule.Threshold.String(), rule.Credit.Earn.String())
 
 		if rule.Credit.IsZero() {
-			node.Content = append(node.Content, mapping("threshold", cmp.Or(threshold, rule.Threshold.String()), "for", cmp.Or(g.lasting, rule.For.String())).Content...)
+			node.Content = append(node.Content, mapping("threshold", threshold, "for", lasting).Content...)
 		} else {
-			node.Content = append(node.Content, scalar("credit"), mapping("earn", cmp.Or(threshold, rule.Credit.Earn.String()), "capacity", rule.Credit.Capacity.String()))
+			node.Content = append(node.Content, scalar("credit"), mapping("earn", threshold, "capacity", rule.Credit.Capacity.String()))
+		}
+
+		if window != "" {
+			node.Content = append(node.Content, scalar("window"), scalar(window))
 		}
 
 		list.Content = append(list.Content, node)
-	}
-
-	if g.alloc != "" {
-		list.Content = append(list.Content, mapping("name", alerts.HighAllocation, "mode", string(config.ModeObserve),
-			"signal", string(config.SignalAllocation), "threshold", g.alloc, "for", cmp.Or(g.lasting, "10m")))
-	}
-
-	for _, node := range list.Content {
-		if g.window != "" {
-			node.Content = append(node.Content, scalar("window"), scalar(g.window))
-		}
 	}
 
 	return list

@@ -125,12 +125,12 @@ func TestTop_InTmux(t *testing.T) {
 	c := newCluster(t)
 	term := newTerminal(t, c, "top")
 
-	term.shows("4 nodes: 3 ok, 1 throttled, 0 unreachable", "CPU of talos-prod-1", "threshold 400m")
+	term.shows("4 nodes: 3 ok, 1 throttled, 0 unreachable", "CPU of talos-prod-1", "threshold 550m")
 
 	term.tmux("send-keys", "Down")
 
 	// The history and the status of every node are there.
-	screen := term.shows("CPU of talos-prod-2", "threshold 400m", "━ ceiling 500m", "talos-prod-4    ok", "SpegelHighCPU firing", "q quit", "⣀")
+	screen := term.shows("CPU of talos-prod-2", "threshold 550m", "━ ceiling 500m", "talos-prod-4    ok", "SpegelHighCPU firing", "q quit", "⣀")
 	lines := strings.Split(strings.TrimRight(screen, "\n"), "\n")
 	assert.Len(t, lines, 30)
 
@@ -147,7 +147,7 @@ func TestTop_InTmux(t *testing.T) {
 	}
 
 	term.tmux("send-keys", "Tab")
-	term.shows("TX of talos-prod-2", "threshold 500 kB/s")
+	term.shows("TX of talos-prod-2", "threshold 1.0 MB/s")
 
 	term.tmux("resize-window", "-x", "60", "-y", "15")
 	small := term.shows("TX of talos-prod-2", "q quit")

@@ -10,6 +10,7 @@ package alerts
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,13 +83,9 @@ func Groups(cfg config.Config, options Options) ([]monitoringv1.RuleGroup, []Une
 		targets.Rules = append(targets.Rules, targetAlert(rule, expr))
 	}
 
-	// Allocation is worth an alert even if no rule applies a ceiling for it.
-	if !allocation {
-		rule := config.Rule{
-			Name: HighAllocation, Signal: config.SignalAllocation, Threshold: config.MustThreshold("1G/min"),
-			For: config.Duration{Duration: 10 * time.Minute},
-		}
-
+	// Allocation is worth an alert even if the document has no rule for it.
+	if i := slices.IndexFunc(config.Default().Rules, func(r config.Rule) bool { return r.Name == HighAllocation }); !allocation && i >= 0 {
+		rule := config.Default().Rules[i]
 		expr, _ := expression(rule, cfg.Target, options)
 		targets.Rules = append(targets.Rules, targetAlert(rule, expr))
 	}

@@ -75,7 +75,7 @@ func TestCompare_BlobsStandForKeys(t *testing.T) {
 	assert.NotContains(t, report.Verdict, "keys")
 }
 
-// TestCompare_NamesTheCulpritOfTraces are the averages of the recordings of the real program (shared/incident-traces).
+// TestCompare_NamesTheCulpritOfTraces are the averages of the recordings of the real program (test/incident).
 func TestCompare_NamesTheCulpritOfTraces(t *testing.T) {
 	node := func(name string, cpu, tx, alloc, gc float64) compare.Node {
 		return compare.Node{Name: name, Figures: figures{compare.CPU: cpu, compare.TX: tx, compare.Alloc: alloc * perMinute, compare.GC: gc * perMinute}}

@@ -57,7 +57,8 @@ func TestNode_StatusHasReadingsRulesAndCeiling(t *testing.T) {
 	assert.Equal(t, target, got.Targets[0].ID)
 	assert.InDelta(t, 1.8, got.Targets[0].CPU.Value, 1e-9)
 	assert.False(t, got.Targets[0].MemoryBytes.Known())
-	assert.Equal(t, []string{"SpegelHighCPU", "SpegelHighNetworkTX"}, []string{got.Targets[0].Rules[0].Name, got.Targets[0].Rules[1].Name})
+	require.Len(t, got.Targets[0].Rules, 3)
+	assert.Equal(t, []string{"SpegelHighCPU", "SpegelHighMemoryAllocation"}, []string{got.Targets[0].Rules[0].Name, got.Targets[0].Rules[1].Name})
 	assert.InDelta(t, 0.50001, client.CeilingCores(got.Targets[0].Ceiling), 1e-9)
 }
 
@@ -92,7 +93,7 @@ func TestNode_ExplainHasWhatACeilingWaitsFor(t *testing.T) {
 
 	explained := got.Targets[0]
 	assert.Equal(t, 9*time.Minute, explained.Desired.ReleasesIn)
-	assert.Equal(t, []string{"SpegelHighCPU is firing: 1800m, quiet at 280m"}, explained.Desired.Blockers)
+	assert.Equal(t, []string{"SpegelHighCPU is firing: 1800m, quiet at 385m"}, explained.Desired.Blockers)
 	assert.Equal(t, "max 100000", explained.Ceiling.OwnerLimit)
 	assert.Equal(t, "contained", explained.Verdict.Outcome)
 

@@ -139,10 +139,10 @@ func TestVerdict_AllocationOfWholeReadings(t *testing.T) {
 		}
 	}
 
-	assert.InDelta(t, 0.5*plant.AllocationPerCore, verdict.During.AllocatedPerSecond(), 1)
+	assert.InDelta(t, 0.5*plant.CulpritRates.Allocation, verdict.During.AllocatedPerSecond(), 1)
 
 	if verdict.After.AllocatedOver > 0 {
-		assert.InDelta(t, 1.8*plant.AllocationPerCore, verdict.After.AllocatedPerSecond(), 1)
+		assert.InDelta(t, 1.8*plant.CulpritRates.Allocation, verdict.After.AllocatedPerSecond(), 1)
 	}
 
 	assert.Less(t, verdict.After.AllocatedOver, verdict.After.Over)

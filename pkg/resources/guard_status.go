@@ -50,9 +50,10 @@ const (
 	StateOK = "ok"
 	// StatePending: a rule is above its threshold.
 	StatePending = "pending"
-	// StateFiring: a rule fires and no ceiling is in force (mode observe, or the owner's limit is lower).
+	// StateFiring: a rule fires and no ceiling limits the workload: mode observe, a lower owner's limit, or a usage far
+	// below the ceiling.
 	StateFiring = "firing"
-	// StateThrottled: a ceiling is in force.
+	// StateThrottled: a ceiling is in force and limits the workload, or a person has set it.
 	StateThrottled = "throttled"
 	// StateReleasing: a ceiling is in force and its cause has gone.
 	StateReleasing = "releasing"

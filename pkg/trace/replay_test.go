@@ -21,6 +21,9 @@ import (
 
 // outcome of a replay.
 type outcome struct {
+	// alerts are the rules in mode observe that fired; they led to no ceiling.
+	alerts []string
+	// events of ceilings.
 	events   []policy.Event
 	at       []time.Duration
 	rules    []string
@@ -51,7 +54,10 @@ func replay(t *testing.T, name, document string) outcome {
 	require.NoError(t, trace.Replay(bytes.NewReader(data), with, func(s trace.Step) {
 		o.last = s
 
-		if s.Decision.Event != "" {
+		switch {
+		case s.Decision.Event == policy.EventTrip && s.Decision.Hold.Observe:
+			o.alerts = append(o.alerts, s.Decision.Hold.Rule)
+		case s.Decision.Event != "":
 			o.events = append(o.events, s.Decision.Event)
 			o.at = append(o.at, s.Elapsed)
 			o.rules = append(o.rules, s.Decision.Hold.Rule)
@@ -72,10 +78,12 @@ const (
 )
 
 func TestReplay_IdleAndAffectedDoNotTrip(t *testing.T) {
-	assert.Empty(t, replay(t, "idle", "").events)
-
 	// The affected peers use a third of a core. A ceiling on them would not help.
-	assert.Empty(t, replay(t, "affected", "").events)
+	for _, name := range []string{"idle", "affected"} {
+		o := replay(t, name, "")
+		assert.Empty(t, o.events, name)
+		assert.Empty(t, o.alerts, name)
+	}
 }
 
 func TestReplay_IncidentTrips(t *testing.T) {
@@ -85,8 +93,10 @@ func TestReplay_IncidentTrips(t *testing.T) {
 	assert.GreaterOrEqual(t, o.at[0], 20*time.Minute)
 	assert.Less(t, o.at[0], 21*time.Minute)
 
-	// As recorded, the credit sees it first: 600 core-seconds at 1.4 a second beyond what is earned.
+	// As recorded, the alert on allocation comes first, then the credit: 600 core-seconds at 1.25 a second beyond what is
+	// earned.
 	o = replay(t, "incident", "")
+	assert.Equal(t, []string{"SpegelHighMemoryAllocation"}, o.alerts)
 	assert.Equal(t, []policy.Event{policy.EventTrip, policy.EventProbe, policy.EventRetrip, policy.EventProbe, policy.EventRetrip}, o.events)
 	assert.Equal(t, "SpegelCPUCredit", o.rules[0])
 	assert.Greater(t, o.at[0], 10*time.Minute+5*time.Minute)

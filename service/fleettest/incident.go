@@ -5,12 +5,14 @@
 package fleettest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
 
+	"github.com/spegel-guard/spegel-guard/internal/alerts"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -104,36 +106,31 @@ func (f Figures) resources() []resource.Resource {
 		NFSReadBytesPerSecond: resources.Measured(f.NFS / 2), NFSWriteBytesPerSecond: resources.Measured(f.NFS / 2), NFSRoundTripSeconds: unavailable,
 	}
 
-	cpu := resources.NewRuleStatus(id + "/SpegelHighCPU")
-	*cpu.TypedSpec() = resources.RuleStatusSpec{
-		Signal: "cpu", State: "ok", Value: f.CPU, Threshold: 0.4, Since: Now.Add(-2 * time.Hour), Mode: "enforce",
-	}
-
-	tx := resources.NewRuleStatus(id + "/SpegelHighNetworkTX")
-	*tx.TypedSpec() = resources.RuleStatusSpec{
-		Signal: "networkTx", State: "ok", Value: f.TX, Threshold: 500e3, Since: Now.Add(-2 * time.Hour), Mode: "enforce",
-	}
+	cpu := rule(id, alerts.HighCPU, f.CPU)
+	tx := rule(id, alerts.HighTX, f.TX)
+	alloc := rule(id, alerts.HighAllocation, f.Alloc/60)
 
 	condition := resources.NewCondition(resources.ConditionDiscovery)
 	*condition.TypedSpec() = resources.ConditionSpec{OK: true, Reason: resources.ReasonOK, Since: Now.Add(-2 * time.Hour)}
 
-	all := []resource.Resource{status, target, stats, node, cpu, tx, condition, f.config()}
+	all := []resource.Resource{status, target, stats, node, cpu, tx, alloc, condition, f.config()}
 
 	if !f.Throttled {
 		return all
 	}
 
 	status.TypedSpec().State, status.TypedSpec().Ceiling, status.TypedSpec().Rule = resources.StateThrottled, "500m", "SpegelHighCPU"
-	status.TypedSpec().Since, status.TypedSpec().Message = Now.Add(-time.Minute), "cpu 1800m above 400m for 10m0s"
+	status.TypedSpec().Since, status.TypedSpec().Message = Now.Add(-time.Minute), "cpu 1800m above 550m for 10m0s"
 	cpu.TypedSpec().State, cpu.TypedSpec().Since = "firing", Now.Add(-time.Minute)
 	tx.TypedSpec().State, tx.TypedSpec().Since, tx.TypedSpec().TripsIn = "pending", Now.Add(-4*time.Minute), 6*time.Minute
+	alloc.TypedSpec().State, alloc.TypedSpec().Since = "firing", Now.Add(-10*time.Minute)
 	stats.TypedSpec().ThrottledRatio = resources.Measured(0.94)
 
 	hold := resources.NewDesiredCeiling(id)
 	*hold.TypedSpec() = resources.DesiredCeilingSpec{
-		Mode: "enforce", CeilingMillicores: 500, FloorMillicores: 100, Rule: "SpegelHighCPU", Reason: "cpu 1800m above 400m for 10m0s",
+		Mode: "enforce", CeilingMillicores: 500, FloorMillicores: 100, Rule: "SpegelHighCPU", Reason: "cpu 1800m above 550m for 10m0s",
 		Since: Now.Add(-time.Minute), HoldUntil: Now.Add(9 * time.Minute), ReleasesIn: 9 * time.Minute, ProbesIn: 9 * time.Minute,
-		Blockers: []string{"SpegelHighCPU is firing: 1800m, quiet at 280m"},
+		Blockers: []string{"SpegelHighCPU is firing: 1800m, quiet at 385m"},
 	}
 
 	ceiling := resources.NewCeilingStatus(id)
@@ -145,10 +142,29 @@ func (f Figures) resources() []resource.Resource {
 	action := resources.NewGuardAction("000000")
 	*action.TypedSpec() = resources.GuardActionSpec{
 		At: Now.Add(-59 * seconds), Action: resources.ActionApply, Mode: "enforce", Target: id, ContainerID: "5f2a", Rule: "SpegelHighCPU",
-		Reason: "cpu 1800m above 400m for 10m0s", Before: "max 100000", After: "50001 100000", Evidence: "/run/spegel-guard/evidence/1",
+		Reason: "cpu 1800m above 550m for 10m0s", Before: "max 100000", After: "50001 100000", Evidence: "/run/spegel-guard/evidence/1",
 	}
 
 	return append(all, hold, ceiling, action)
+}
+
+// rule is the status of a default rule that is quiet.
+func rule(target, name string, value float64) *resources.RuleStatus {
+	for _, r := range config.Default().Policy().Rules {
+		if r.Name != name {
+			continue
+		}
+
+		status := resources.NewRuleStatus(target + "/" + name)
+		*status.TypedSpec() = resources.RuleStatusSpec{
+			Signal: string(r.Signal), State: "ok", Value: value, Threshold: r.Threshold, Since: Now.Add(-2 * time.Hour),
+			Mode: string(cmp.Or(r.Mode, config.ModeEnforce)),
+		}
+
+		return status
+	}
+
+	panic("no default rule " + name)
 }
 
 func (f Figures) config() resource.Resource {

@@ -55,10 +55,7 @@ func usages(ctx context.Context, n *node.Node, found *result.Guest) error {
 func usage(ctx context.Context, n *node.Node, pods []*node.Pod, interval, over time.Duration) ([]result.Usage, error) {
 	fmt.Printf("\n%d targets at %s, over %s:\n", len(pods), interval, over)
 
-	guard, err := startGuard(ctx, n, "interval: "+interval.String()+"\nrules:\n"+
-		"  - {name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10m, window: 1m}\n"+
-		"  - {name: SpegelHighNetworkTX, signal: networkTx, threshold: 500k/s, for: 10m, window: 1m}\n"+
-		"  - {name: SpegelCPUCredit, signal: cpu, credit: {earn: 400m, capacity: 10m}, window: 1m}\n")
+	guard, err := startGuard(ctx, n, "interval: "+interval.String()+"\n")
 	if err != nil {
 		return nil, err
 	}

@@ -25,12 +25,12 @@ func main() {
 	}
 }
 
-// document is the configuration of the incident with seconds instead of minutes.
+// document has the default rules on CPU and traffic, with seconds instead of minutes.
 const document = `
 interval: 500ms
 rules:
-  - {name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10s, window: 4s}
-  - {name: SpegelHighNetworkTX, signal: networkTx, threshold: 500k/s, for: 10s, window: 4s}
+  - {name: SpegelHighCPU, signal: cpu, threshold: 550m, for: 10s, window: 4s}
+  - {name: SpegelHighNetworkTX, mode: observe, signal: networkTx, threshold: 1M/s, for: 10s, window: 4s}
 ceiling: {cpu: 500m, floor: 100m, hold: 10s, releaseAfter: 5s, probe: 0s}
 `
 
@@ -66,7 +66,7 @@ func run(ctx context.Context) error {
 	fmt.Printf("  spegel     %s, cgroup %s\n", spegel.IP, spegel.Cgroup)
 	fmt.Printf("  bystander  %s, as busy as spegel, but not a target\n", bystander.IP)
 	fmt.Println("  guard      cgroup", guard.CgroupPath)
-	fmt.Println("Configuration, with seconds instead of the incident's minutes:")
+	fmt.Println("Configuration, with seconds instead of the defaults' minutes:")
 	fmt.Println("  " + strings.ReplaceAll(strings.TrimSpace(document), "\n", "\n  "))
 	fmt.Println()
 

@@ -5,16 +5,22 @@
 package plant
 
 import (
+	"math"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// Of the recorded incident (shared/incident-traces): what one busy core sends, receives and allocates per second.
-const (
-	TXPerCore         = 1.4e6 / 1.8
-	RXPerCore         = 1.13 * TXPerCore
-	AllocationPerCore = 3.8e9 / 60 / 0.91
+// Rates are what one busy core sends, receives and allocates in bytes per second. One that is NaN is not measured.
+type Rates struct {
+	TX, RX, Allocation float64
+}
+
+// Rates of the incident and its recordings (test/incident). A peer of a culprit allocates a fourth of what a culprit does for
+// the same CPU time.
+var (
+	CulpritRates = Rates{TX: 1.4e6 / 1.8, RX: 1.13 * 1.4e6 / 1.8, Allocation: 3.8e9 / 60 / 0.91}
+	PeerRates    = Rates{TX: 266e3 / 0.342, RX: 236e3 / 0.342, Allocation: 328e6 / 60 / 0.342}
 )
 
 // Period is the kernel's default enforcement period.
@@ -24,8 +30,8 @@ const Period = 100 * time.Millisecond
 type Plant struct {
 	// Sample are its counters by now.
 	Sample policy.Sample
-	// BlindAllocation leaves the allocation unmeasured.
-	BlindAllocation bool
+	// PerCore is zero for CulpritRates.
+	PerCore Rates
 }
 
 // Run lets it run for a while, demanding some cores under a quota in cores (0 for none).
@@ -51,16 +57,26 @@ func (p *Plant) Run(step time.Duration, demand, quota float64) policy.Sample {
 	}
 
 	s.CPU.Total += used * seconds
-	s.TX.Total += used * TXPerCore * seconds
-	s.RX.Total += used * RXPerCore * seconds
-
-	if p.BlindAllocation {
-		s.Allocation = policy.Counter{Unavailable: "not measured"}
-	} else {
-		s.Allocation.Total += used * AllocationPerCore * seconds
+	rates := p.PerCore
+	if rates == (Rates{}) {
+		rates = CulpritRates
 	}
 
+	count(&s.TX, used*rates.TX*seconds)
+	count(&s.RX, used*rates.RX*seconds)
+	count(&s.Allocation, used*rates.Allocation*seconds)
+
 	return *s
+}
+
+func count(counter *policy.Counter, bytes float64) {
+	if math.IsNaN(bytes) {
+		*counter = policy.Counter{Unavailable: "not measured"}
+
+		return
+	}
+
+	counter.Total += bytes
 }
 
 // Loop closes the loop: each step has the quota that the engine decided in the one before.

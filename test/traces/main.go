@@ -5,10 +5,8 @@
 package main
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
+	"github.com/spegel-guard/spegel-guard/test/incident"
 	"github.com/spegel-guard/spegel-guard/test/plant"
 )
 
@@ -31,6 +30,8 @@ func main() {
 type phase struct {
 	lasts time.Duration
 	cores float64
+	// perCore is zero for plant.CulpritRates.
+	perCore plant.Rates
 }
 
 type scenario struct {
@@ -43,25 +44,28 @@ type scenario struct {
 const seed = 2
 
 const (
-	// healthy, culprit and affected are a node's cores in the recorded incident (shared/incident-traces).
+	// healthy, culprit and affected are a node's cores in the recordings (test/incident).
 	healthy, culprit, affected = 0.006, 0.909, 0.342
 
 	observe = "mode: observe\ninterval: 10s\n"
 	enforce = "interval: 10s\n"
 )
 
+// pulled is what a core sends and allocates that serves layers to other nodes: much traffic, few allocations.
+var pulled = plant.Rates{TX: 133e6, RX: 1e6, Allocation: 400e6 / 60}
+
 func scenarios() []scenario {
 	return []scenario{
-		{"idle", enforce, []phase{{2 * time.Hour, healthy}}},
-		{"incident", enforce, []phase{{10 * time.Minute, 0.25}, {50 * time.Minute, 1.8}}},
-		{"culprit", enforce, []phase{{10 * time.Minute, healthy}, {20 * time.Minute, culprit}}},
-		{"affected", enforce, []phase{{10 * time.Minute, healthy}, {50 * time.Minute, affected}}},
+		{"idle", enforce, []phase{{lasts: 2 * time.Hour, cores: healthy}}},
+		{"incident", enforce, []phase{{lasts: 10 * time.Minute, cores: 0.25, perCore: plant.PeerRates}, {lasts: 50 * time.Minute, cores: 1.8}}},
+		{"culprit", enforce, []phase{{lasts: 10 * time.Minute, cores: healthy}, {lasts: 20 * time.Minute, cores: culprit}}},
+		{"affected", enforce, []phase{{lasts: 10 * time.Minute, cores: healthy}, {lasts: 50 * time.Minute, cores: affected, perCore: plant.PeerRates}}},
 		// Spegel up to v0.5.x: every 9 minutes it advertises for 5. No ceiling was in force while it was recorded.
-		{"bursts", observe, repeat(8, phase{5 * time.Minute, 1.6}, phase{4 * time.Minute, healthy})},
-		{"pull-storm", enforce, []phase{{10 * time.Minute, healthy}, {3 * time.Minute, 1.8}, {47 * time.Minute, healthy}}},
+		{"bursts", observe, repeat(8, phase{lasts: 5 * time.Minute, cores: 1.6}, phase{lasts: 4 * time.Minute, cores: healthy})},
+		{"pull-storm", enforce, []phase{{lasts: 10 * time.Minute, cores: healthy}, {lasts: 3 * time.Minute, cores: 1.8, perCore: pulled}, {lasts: 47 * time.Minute, cores: healthy}}},
 		{"flapping", "interval: 15s\n", flapping()},
 		// Demand that goes on under a ceiling below the threshold, where usage alone looks calm.
-		{"throttled", enforce + "ceiling: {cpu: 250m}\n", []phase{{10 * time.Minute, healthy}, {80 * time.Minute, 1.8}}},
+		{"throttled", enforce + "ceiling: {cpu: 250m}\n", []phase{{lasts: 10 * time.Minute, cores: healthy}, {lasts: 80 * time.Minute, cores: 1.8}}},
 	}
 }
 
@@ -87,7 +91,7 @@ func flapping() []phase {
 	for total < 6*time.Hour {
 		on := time.Duration(10+random.IntN(5)) * time.Minute
 		off := time.Duration(5+random.IntN(25)) * time.Minute
-		phases = append(phases, phase{on, 1.2 + 0.6*random.Float64()}, phase{off, healthy})
+		phases = append(phases, phase{lasts: on, cores: 1.2 + 0.6*random.Float64()}, phase{lasts: off, cores: healthy})
 		total += on + off
 	}
 
@@ -104,6 +108,17 @@ func run() error {
 		}
 	}
 
+	recordings, err := incident.Recordings()
+	if err != nil {
+		return err
+	}
+
+	for _, r := range recordings {
+		if err := convert(filepath.Join(*dir, "recorded-"+r.Name+".jsonl"), r); err != nil {
+			return fmt.Errorf("failed to convert %s: %w", r.Name, err)
+		}
+	}
+
 	return nil
 }
 
@@ -113,50 +128,19 @@ func record(path string, s scenario) error {
 		return err
 	}
 
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-
-	defer file.Close() //nolint:errcheck // flushed below
-
-	out := bufio.NewWriter(file)
-
-	write := func(line trace.Line) {
-		data, encodeErr := trace.Encode(line)
-		if encodeErr != nil {
-			err = encodeErr
-		}
-
-		out.Write(data) //nolint:errcheck // the writer keeps its error until Flush
-	}
-
-	write(trace.Line{Header: &trace.Header{Version: trace.Version, Config: s.document, Seed: seed}})
-
+	lines := []trace.Line{header(s.document)}
 	loop := plant.Loop{Engine: policy.New(cfg.Policy(), policy.Options{Seed: seed}), Step: cfg.Interval.Duration}
 	random := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // it must come out the same again
 
 	for _, p := range s.phases {
+		loop.Plant.PerCore = p.perCore
+
 		for range p.lasts / loop.Step {
 			loop.Run(loop.Step, p.cores*(0.9+0.2*random.Float64()), func(sample policy.Sample, _ policy.Decision) {
-				write(trace.Line{Sample: &trace.Sample{Workload: "spegel/spegel-x7k2p/registry", Container: "c1", Sample: rounded(sample)}})
+				lines = append(lines, line("x7k2p", sample))
 			})
 		}
 	}
 
-	if err != nil {
-		return err
-	}
-
-	return out.Flush()
-}
-
-// rounded keeps what the kernel's files would have: microseconds and bytes.
-func rounded(s policy.Sample) policy.Sample {
-	micro := func(v float64) float64 { return math.Round(v*1e6) / 1e6 }
-
-	s.CPU.Total, s.Pressure.Total, s.ThrottledTime = micro(s.CPU.Total), micro(s.Pressure.Total), micro(s.ThrottledTime)
-	s.TX.Total, s.RX.Total, s.Allocation.Total = math.Round(s.TX.Total), math.Round(s.RX.Total), math.Round(s.Allocation.Total)
-
-	return s
+	return write(path, lines)
 }

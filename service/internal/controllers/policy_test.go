@@ -260,7 +260,7 @@ func TestPolicyController_TripsAndReleases(t *testing.T) {
 	tripped := use(700, 1.8)
 	assert.Equal(t, int64(500), tripped.CeilingMillicores)
 	assert.Contains(t, []string{"SpegelHighCPU", "SpegelHighNetworkTX", "SpegelCPUCredit"}, tripped.Rule)
-	assert.Contains(t, tripped.Reason, "above 400m")
+	assert.Contains(t, tripped.Reason, "above 550m")
 	assert.NotEmpty(t, tripped.Blockers)
 
 	released := use(1300, 0.05)

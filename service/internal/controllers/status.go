@@ -88,11 +88,17 @@ func targetStatus(
 		return status
 	}
 
-	calm := status.State == resources.StateOK && desired.Rule != decide.RuleOverride
-	status.State, status.Rule, status.Ceiling = resources.StateThrottled, desired.Rule, displayCeiling(ceiling.ReadBack)
+	byRule := desired.Rule != decide.RuleOverride
+	status.Rule, status.Ceiling = desired.Rule, displayCeiling(ceiling.ReadBack)
 
-	if calm {
+	switch {
+	case byRule && status.State == resources.StateOK:
 		status.State = resources.StateReleasing
+	case byRule && !limits(decision, cgroup.Cores(ceiling.ReadBack)):
+		// The state stays that of the rule.
+		status.Message = cmp.Or(status.Message, "the ceiling of "+status.Ceiling+" does not limit it: it uses "+status.CPU)
+	default:
+		status.State = resources.StateThrottled
 	}
 
 	if desired.FailedProbes >= policy.ContainedAfter {

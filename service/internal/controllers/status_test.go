@@ -71,6 +71,40 @@ func TestTargetStatus_FollowsTheRules(t *testing.T) {
 	assert.Equal(t, "500m", statusOf(held(decision(policy.StateFiring)), applied).Ceiling)
 }
 
+// TestTargetStatus_IsNotThrottledFarBelowTheCeiling: a ceiling that a rule on traffic led to may be no limit.
+func TestTargetStatus_IsNotThrottledFarBelowTheCeiling(t *testing.T) {
+	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50001 100000"}
+
+	for _, test := range []struct {
+		name      string
+		cores     float64
+		throttled bool
+		tx        policy.State
+		state     string
+	}{
+		{"far below", 0.28, false, policy.StateFiring, resources.StateFiring},
+		{"far below and not for long enough", 0.28, false, policy.StatePending, resources.StatePending},
+		{"far below on average, but throttled", 0.28, true, policy.StateFiring, resources.StateThrottled},
+		{"at the ceiling", 0.49, false, policy.StateFiring, resources.StateThrottled},
+		{"just written", 1.8, false, policy.StateFiring, resources.StateThrottled},
+		{"far below and quiet", 0.28, false, policy.StateReleasing, resources.StateReleasing},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := decision(policy.StateOK, test.tx)
+			d.Held, d.Hold, d.Throttled = true, policy.Hold{Rule: "SpegelHighNetworkTX", Millicores: 500}, test.throttled
+			d.Rules[0].Value = test.cores
+
+			status := statusOf(d, applied)
+			assert.Equal(t, test.state, status.State)
+			assert.Equal(t, []string{"500m", "SpegelHighNetworkTX"}, []string{status.Ceiling, status.Rule})
+
+			if test.state == resources.StateFiring {
+				assert.Equal(t, "the ceiling of 500m does not limit it: it uses 280m", status.Message)
+			}
+		})
+	}
+}
+
 func TestTargetStatus_SaysWhyThereIsNoCeiling(t *testing.T) {
 	held := decision(policy.StateFiring)
 	held.Held, held.Hold = true, policy.Hold{Rule: "SpegelHighCPU", Millicores: 500}

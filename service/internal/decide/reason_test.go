@@ -22,8 +22,8 @@ func TestTripReason(t *testing.T) {
 		rule  *policy.Rule
 		want  string
 	}{
-		"threshold":  {policy.EventTrip, &rules[0], "cpu 1000m above 400m for 10m0s"},
-		"credit":     {policy.EventTrip, &rules[2], "cpu 1000m has used its credit of 10m above 400m"},
+		"threshold":  {policy.EventTrip, &rules[0], "cpu 1000m above 550m for 10m0s"},
+		"credit":     {policy.EventTrip, &rules[2], "cpu 1000m has used its credit of 10m above 550m"},
 		"expression": {policy.EventTrip, &expression.Policy().Rules[0], "cpu > 0.4 for 1s"},
 		"not probed": {policy.EventRetrip, &rules[0], "the probe could not measure"},
 	} {
@@ -36,7 +36,7 @@ func TestTripReason(t *testing.T) {
 	}
 
 	for rule, want := range map[*policy.Rule]string{
-		&rules[0]:                     "the probe measured the breach of SpegelHighCPU again: cpu 803m, above 400m",
+		&rules[0]:                     "the probe measured the breach of SpegelHighCPU again: cpu 803m, above 550m",
 		&expression.Policy().Rules[0]: "the probe measured the breach of E again: cpu > 0.4",
 	} {
 		assert.Equal(t, want, retripReason(&policy.Breach{Rule: rule, Value: 0.803}))
