@@ -133,9 +133,9 @@ func (s *startup) run(ctx context.Context, feed *observe.Feed) error {
 	group.Go(func() error {
 		return task.Step("run the controllers", func() error {
 			// However it ends, and before the servers have: nothing may be left behind for their sake.
-			defer ceilings.Stop()
+			err := runUntil(ctx, engine.Run, stopTimeout)
 
-			return engine.Run(ctx)
+			return errors.Join(err, ceilings.Stop())
 		})
 	})
 
@@ -159,6 +159,29 @@ func (s *startup) run(ctx context.Context, feed *observe.Feed) error {
 	s.logger.Info("stopped")
 
 	return nil
+}
+
+// stopTimeout is how long the controllers may take to end. Talos waits for ten seconds before it kills the service.
+const stopTimeout = 5 * time.Second
+
+// runUntil runs a function and returns its error, or that it did not end for some time after the context.
+func runUntil(ctx context.Context, run func(context.Context) error, timeout time.Duration) error {
+	ended := make(chan error, 1)
+
+	go task.Do("run", func() { ended <- task.Step("run", func() error { return run(ctx) }) })
+
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(timeout):
+		return fmt.Errorf("the controllers have not ended %s after the service was stopped", timeout)
+	}
 }
 
 // waitForLock waits while another guard has the lock. It tells false when the context ended before that. Any other
@@ -240,7 +263,7 @@ func newEngine(
 	}
 
 	cri := discover.NewCRI(f.cri)
-	sources := []discover.Source{cri, discover.NewProcfs(f.proc)}
+	sources := []discover.Source{cri, discover.Abandoning(discover.NewProcfs(f.proc))}
 
 	if f.machined != "" {
 		sources = slices.Insert(sources, 0, discover.Source(discover.NewMachined(f.machined, f.proc, cri)))

@@ -17,6 +17,15 @@ import (
 // maxUnread is how many cgroups an error of FindJournals names.
 const maxUnread = 8
 
+const (
+	// maxDepth is how many levels are searched. A container's cgroup has five to eight; each level costs a descriptor.
+	maxDepth = 128
+	// maxName is how much of a path an error has, in bytes: the path of a deep cgroup is longer than anybody reads.
+	maxName = 256
+)
+
+var errTooDeep = fmt.Errorf("it is nested in more than %d levels", maxDepth)
+
 // FindJournals returns the paths (relative to root) of all cgroups that carry a journal, however deep they are nested. The
 // error names the cgroups that could not be read; the journals on all others are returned beside it.
 func FindJournals(root string) ([]string, error) {
@@ -26,7 +35,7 @@ func FindJournals(root string) ([]string, error) {
 	}
 
 	s := &journalSearch{root: root}
-	s.visit(fd, "")
+	s.visit(fd, "", 0)
 
 	if more := s.unread - maxUnread; more > 0 {
 		s.err = errors.Join(s.err, fmt.Errorf("error looking for journals in %d more cgroups", more))
@@ -46,7 +55,7 @@ type journalSearch struct {
 }
 
 // visit looks at an open cgroup, closes it, and visits its children. The path is relative to the root.
-func (s *journalSearch) visit(fd int, at string) {
+func (s *journalSearch) visit(fd int, at string, depth int) {
 	dir := os.NewFile(uintptr(fd), filepath.Join(s.root, at))
 	defer dir.Close() //nolint:errcheck // read only
 
@@ -55,6 +64,12 @@ func (s *journalSearch) visit(fd int, at string) {
 		s.found = append(s.found, at)
 	case !errors.Is(err, unix.ENODATA):
 		s.failed(at, err)
+	}
+
+	if depth == maxDepth {
+		s.failed(at, errTooDeep)
+
+		return
 	}
 
 	children, err := dir.ReadDir(-1)
@@ -76,7 +91,7 @@ func (s *journalSearch) visit(fd int, at string) {
 			continue
 		}
 
-		s.visit(fd, below)
+		s.visit(fd, below, depth+1)
 	}
 }
 
@@ -87,6 +102,6 @@ func (s *journalSearch) failed(at string, err error) {
 	}
 
 	if s.unread++; s.unread <= maxUnread {
-		s.err = errors.Join(s.err, fmt.Errorf("error looking for journals in cgroup %s and below: %w", filepath.Join(s.root, at), err))
+		s.err = errors.Join(s.err, fmt.Errorf("error looking for journals in cgroup %.*s and below: %w", maxName, filepath.Join(s.root, at), err))
 	}
 }

@@ -114,6 +114,25 @@ func TestFindJournals_HoweverDeep(t *testing.T) {
 	}
 }
 
+// TestFindJournals_BoundsTheDepth: what is nested without end costs itself, and an error that people can read.
+func TestFindJournals_BoundsTheDepth(t *testing.T) {
+	root := hierarchy(t)
+	want := makeBelow(t, root, []byte("j"), "kubepods")
+
+	var names []string
+
+	for range 200 {
+		names = append(names, strings.Repeat("x", 240))
+	}
+
+	makeBelow(t, root, []byte("j"), names...)
+
+	found, err := cgroup.FindJournals(root)
+	assert.Equal(t, []string{want}, found)
+	require.ErrorContains(t, err, "nested in more than 128 levels")
+	assert.Less(t, len(err.Error()), 1000)
+}
+
 // TestFindJournals_NamesWhatItCannotRead runs without the capability to open any directory.
 func TestFindJournals_NamesWhatItCannotRead(t *testing.T) {
 	root := hierarchy(t)

@@ -85,22 +85,19 @@ func (c *CRI) Find(ctx context.Context, selector Selector) (Answer, error) {
 		return Answer{}, err
 	}
 
-	var found []Container
+	var answer Answer
 
 	for _, sandbox := range sandboxes {
 		if selector.Namespace != "" && sandbox.GetMetadata().GetNamespace() != selector.Namespace {
 			continue
 		}
 
-		containers, err := c.findInSandbox(ctx, client, sandbox, selector.Container)
-		if err != nil {
+		if err := c.findInSandbox(ctx, client, sandbox, selector.Container, &answer); err != nil {
 			return Answer{}, err
 		}
-
-		found = append(found, containers...)
 	}
 
-	return Answer{Containers: found}, nil
+	return answer, nil
 }
 
 // Pods implements Labels.
@@ -171,18 +168,17 @@ func (c *CRI) Watch(ctx context.Context, changed func(namespace string, labels m
 	}
 }
 
+// findInSandbox adds the containers of a pod with a name to an answer.
 func (c *CRI) findInSandbox(
-	ctx context.Context, client runtimeapi.RuntimeServiceClient, sandbox *runtimeapi.PodSandbox, name string,
-) ([]Container, error) {
+	ctx context.Context, client runtimeapi.RuntimeServiceClient, sandbox *runtimeapi.PodSandbox, name string, answer *Answer,
+) error {
 	list, err := client.ListContainers(ctx, &runtimeapi.ListContainersRequest{Filter: &runtimeapi.ContainerFilter{
 		PodSandboxId: sandbox.GetId(),
 		State:        &runtimeapi.ContainerStateValue{State: runtimeapi.ContainerState_CONTAINER_RUNNING},
 	}})
 	if err != nil {
-		return nil, c.unreachable(err)
+		return c.unreachable(err)
 	}
-
-	var found []Container
 
 	for _, item := range list.GetContainers() {
 		if item.GetMetadata().GetName() != name {
@@ -195,7 +191,7 @@ func (c *CRI) findInSandbox(
 		}
 
 		if err != nil {
-			return nil, c.unreachable(err)
+			return c.unreachable(err)
 		}
 
 		if response.GetStatus().GetState() == runtimeapi.ContainerState_CONTAINER_EXITED {
@@ -204,10 +200,12 @@ func (c *CRI) findInSandbox(
 
 		pid, err := pidOf(response)
 		if err != nil {
-			return nil, fmt.Errorf("container %s: %w", item.GetId(), err)
+			answer.Skipped = errors.Join(answer.Skipped, fmt.Errorf("container %.64q: %w", item.GetId(), err))
+
+			continue
 		}
 
-		found = append(found, Container{
+		answer.Containers = append(answer.Containers, Container{
 			Namespace: sandbox.GetMetadata().GetNamespace(),
 			Pod:       sandbox.GetMetadata().GetName(),
 			Name:      name,
@@ -219,7 +217,7 @@ func (c *CRI) findInSandbox(
 		})
 	}
 
-	return found, nil
+	return nil
 }
 
 // pidOf returns the first process of a container. The CRI has no field for it; containerd and CRI-O report it in the verbose

@@ -85,6 +85,8 @@ func (c Container) Validate() error {
 type Answer struct {
 	// Containers that run and match, which may be none.
 	Containers []Container
+	// Skipped says which containers could not be inspected; nil for none.
+	Skipped error
 	// Unlabelled is why the labels of the pods could not be compared. The containers are then selected by their
 	// executable. It is nil when the labels were compared.
 	Unlabelled error

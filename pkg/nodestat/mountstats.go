@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,7 +81,25 @@ func parseMountStats(r io.Reader, skipped *mounts.Skipped) []nfsMount {
 
 	end()
 
-	return found
+	return unique(found, skipped)
+}
+
+// unique leaves out mounts that appear twice: a server's own text can end its mount and begin another.
+func unique(found []nfsMount, skipped *mounts.Skipped) []nfsMount {
+	times := map[string]int{}
+
+	for _, mount := range found {
+		times[mount.point]++
+	}
+
+	return slices.DeleteFunc(found, func(mount nfsMount) bool {
+		twice := times[mount.point] > 1
+		if twice {
+			skipped.Add(fmt.Errorf("the statistics have %.100q on %.100q more than once", mount.source, mount.point))
+		}
+
+		return twice
+	})
 }
 
 // parseDevice reads the first line of a mount; nil for one that is not NFS. The source may be empty.

@@ -146,6 +146,16 @@ func TestReadNFS_WhatCannotBeReadCostsItselfOnly(t *testing.T) {
 	}
 }
 
+// TestReadNFS_CountsNoForgedMount: a server's own text ends its mount and begins another, which takes the place of a real one.
+func TestReadNFS_CountsNoForgedMount(t *testing.T) {
+	forged := strings.Replace(mount("/b", 7, 7, 7, 7), "name='nas'", "name='\n\tcaps:\n\tbytes:\t0 0 0 0 0 0 0 0\n\tper-op statistics\n"+
+		mount("/a", 99, 99, 99, 99), 1)
+
+	nfs := readNFS(t, forged+mount("/a", 1000, 2000, 90, 450), twoFileSystems)
+	assert.ErrorContains(t, nfs.Incomplete, `"nas:/export" on "/a" more than once`)
+	assert.Less(t, nfs.ReadBytes, uint64(99))
+}
+
 func TestReadNFS_NamesFirstOfManyMounts(t *testing.T) {
 	nfs := readNFS(t, mount("/a", 1, 2, 3, 4)+strings.Repeat("strange\n", 1000), twoFileSystems)
 	assert.Equal(t, []string{"0:40"}, nfs.FileSystems)

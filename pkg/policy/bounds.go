@@ -39,13 +39,14 @@ func (s SavedState) Check(b Bounds) error {
 
 // Check returns ErrOutOfBounds, with the field and what it may be, for a hold that no engine has begun.
 func (h Hold) Check(b Bounds) error {
-	switch length := h.Until - h.Since; {
+	// A step down after the hold's end prolongs it: it may have begun long ago.
+	switch left := h.Until - b.Now; {
 	case h.Rule == "":
 		return fmt.Errorf("rule of the hold is %w: must not be empty", ErrOutOfBounds)
 	case h.Millicores < b.MinMillicores || h.Millicores > b.MaxMillicores:
 		return fmt.Errorf("ceiling of %dm is %w: must be %dm..%dm", h.Millicores, ErrOutOfBounds, b.MinMillicores, b.MaxMillicores)
-	case length < 0 || length > b.MaxHold:
-		return fmt.Errorf("hold of %s is %w: must be 0s..%s", length, ErrOutOfBounds, b.MaxHold)
+	case h.Until < h.Since || left > b.MaxHold:
+		return fmt.Errorf("end of the hold at %s after the boot is %w: must be %s..%s", h.Until, ErrOutOfBounds, h.Since, b.Now+b.MaxHold)
 	}
 
 	return b.Past("since", h.Since)

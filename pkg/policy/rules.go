@@ -48,7 +48,7 @@ func (rs rules) quiet(observed bool) bool {
 // measurable reports whether a probe of the ceiling that the named rule tripped could measure anything.
 func (rs rules) measurable(name string) bool {
 	for _, r := range rs {
-		if r.unavailable != "" && (r.config.Name == name || r.state != StateOK) {
+		if r.enforced && r.unavailable != "" && (r.config.Name == name || r.state != StateOK) {
 			return false
 		}
 	}

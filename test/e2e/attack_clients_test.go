@@ -99,7 +99,7 @@ func refused(t *testing.T, times, atOnce int, do func(ctx context.Context, i int
 func inventNamespaces(t *testing.T, a *attack) {
 	client := v1alpha1.NewStateClient(a.hostileConn(t, "namespaces"))
 
-	refused(t, many(20_000), 16, func(ctx context.Context, i int) error {
+	refused(t, many(10_000), 16, func(ctx context.Context, i int) error {
 		_, err := client.Get(ctx, &v1alpha1.GetRequest{Namespace: fmt.Sprintf("invented-%d", i), Type: resources.GuardStatusType, Id: "x"})
 
 		return err
@@ -130,7 +130,7 @@ func watchHealth(t *testing.T, a *attack) {
 	client := grpc_health_v1.NewHealthClient(a.hostileConn(t, "health"))
 	names := []string{strings.Repeat("x", 60_000), strings.Repeat("x", 8000)}
 
-	refused(t, many(5000), 16, func(ctx context.Context, i int) error {
+	refused(t, many(2000), 16, func(ctx context.Context, i int) error {
 		stream, err := client.Watch(ctx, &grpc_health_v1.HealthCheckRequest{Service: names[i%2][i%100:]})
 		if err != nil {
 			return err
@@ -194,6 +194,8 @@ func watchSlowly(t *testing.T, a *attack) {
 
 func leaveHalfOpen(t *testing.T, _ *attack) {
 	var flood errgroup.Group
+
+	flood.SetLimit(200) // more would wait in the kernel's queue
 
 	for i := range many(1000) {
 		flood.Go(func() error {

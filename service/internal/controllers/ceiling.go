@@ -7,15 +7,14 @@ package controllers
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
-	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -51,6 +50,8 @@ type CeilingController struct {
 
 	// wake queues a reconcile; nil while Run does not run.
 	wake atomic.Pointer[func()]
+	// running is locked while Run runs.
+	running sync.Mutex
 
 	config    activeConfig
 	inputs    ceilingInputs
@@ -76,6 +77,9 @@ func (*CeilingController) Outputs() []controller.Output {
 
 // Run implements controller.Controller. It leaves the ceilings in force: see Stop.
 func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+	c.running.Lock()
+	defer c.running.Unlock()
+
 	c.begin()
 
 	queue := r.QueueReconcile
@@ -117,13 +121,7 @@ func (c *CeilingController) begin() {
 	}
 
 	c.config.Config, c.config.Active = c.Initial, c.Active
-	c.enforcer = enforcer{
-		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphans: c.Orphans},
-		evidence:  evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}},
-		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
-		leases:    c.Leases,
-		reactions: reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}},
-	}
+	c.enforcer = newEnforcer(c)
 }
 
 // refresh reads the resources.
@@ -181,12 +179,21 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 	return c.condition.publish(ctx, r, logger, reason, message)
 }
 
-// Stop leaves every ceiling as ceiling.onStop says. It is called after the last Run, however that ended.
-func (c *CeilingController) Stop() {
+// Stop leaves every ceiling as ceiling.onStop says. It is called after the last Run, however that ended. It returns an error if
+// Run has not ended: then nobody knows what it does.
+func (c *CeilingController) Stop() error {
+	if !c.running.TryLock() {
+		return errors.New("the ceilings stay as they are: the enforcer hangs")
+	}
+
+	defer c.running.Unlock()
+
 	c.begin()
 	c.enforcer.evidence.dropAll()
 
 	for _, action := range actionSpecs(c.enforcer.ceilings.stop(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode, "") {
 		c.Log.Log(action)
 	}
+
+	return nil
 }

@@ -242,7 +242,7 @@ func TestCeilingController_StopsAsConfigured(t *testing.T) {
 			e.status(resources.CeilingApplied)
 			e.end()
 
-			e.c.Stop()
+			require.NoError(t, e.c.Stop())
 			assert.Equal(t, want, e.cgroup.CPUMax())
 		})
 	}
@@ -284,7 +284,7 @@ func TestCeilingController_TakesEvidenceBeforeACeiling(t *testing.T) {
 			put(e.suite, resources.NewDesiredCeiling(targetID), func(spec *resources.DesiredCeilingSpec) { spec.CeilingMillicores = 300 })
 			require.Eventually(t, func() bool { return e.cgroup.CPUMax() == "30001 100000" }, patience, time.Millisecond)
 			e.end()
-			e.c.Stop()
+			require.NoError(t, e.c.Stop())
 		})
 	}
 }

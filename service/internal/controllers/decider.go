@@ -30,6 +30,11 @@ const (
 	leaseIntervals = 3
 )
 
+// leaseOf returns how long a ceiling stays without a decision.
+func leaseOf(cfg config.Config) time.Duration {
+	return max(minLease, leaseIntervals*cfg.Interval.Duration)
+}
+
 // decider decides on the samples of all workloads, saves and publishes.
 type decider struct {
 	state   persist.File[persist.Workload]
@@ -48,7 +53,7 @@ type decider struct {
 // configure starts every history anew under a configuration; a hold in force stays.
 func (d *decider) configure(ctx context.Context, r controller.Writer, cfg config.Config, document string) error {
 	d.policy, d.settings = cfg.Policy(), settingsOf(cfg)
-	d.lease = max(minLease, leaseIntervals*cfg.Interval.Duration)
+	d.lease = leaseOf(cfg)
 
 	for _, w := range d.workloads.known {
 		if err := w.rules.withdraw(ctx, r); err != nil {
@@ -101,10 +106,11 @@ func (d *decider) decide(
 		}
 	}
 
-	urgent, status, err = w.publish(ctx, r, id, &d.settings, d.policy.Mode)
-	if due && err == nil {
-		d.leases.Renew(id, stats.Clock, d.lease)
-	}
+	urgent, status, err = w.publish(ctx, r, id, &d.settings, d.policy.Mode, func() {
+		if due {
+			d.leases.Renew(id, stats.Clock, d.lease)
+		}
+	})
 
 	// After it is published: a ceiling does not wait for the log.
 	if w.unlogged {

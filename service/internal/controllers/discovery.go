@@ -75,7 +75,7 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 		}
 	}
 
-	var inspectErrs error
+	inspectErrs := answer.Skipped
 
 	for _, container := range containers {
 		if seen[container.ID] {

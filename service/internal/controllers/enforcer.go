@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -30,6 +31,17 @@ type enforcer struct {
 	leases    *enforce.Leases
 	// stale are the targets whose lease has expired.
 	stale []resource.ID
+}
+
+// newEnforcer returns the enforcer of a controller, without ceilings.
+func newEnforcer(c *CeilingController) enforcer {
+	return enforcer{
+		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphans: c.Orphans},
+		evidence:  evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}},
+		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
+		leases:    c.Leases,
+		reactions: reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}},
+	}
 }
 
 // errStale is the reason of a release for want of decisions.
@@ -55,7 +67,7 @@ func (e *enforcer) follow(
 
 	now := boottime.Now()
 
-	if e.leases.Expired(id, now) {
+	if desired != nil && !desired.None() && e.leases.Expired(id, now, leaseOf(cfg)) {
 		e.stale = append(e.stale, id)
 		desired = &decide.DesiredCeiling{Reason: errStale.Error()} // none
 	}
@@ -81,7 +93,7 @@ func (e *enforcer) remove(
 		_, present := targets[id]
 
 		return present
-	})
+	}, boottime.Now())
 
 	for id := range e.ceilings.byTarget {
 		if _, present := targets[id]; present {

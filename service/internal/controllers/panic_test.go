@@ -100,7 +100,7 @@ func TestCeilingController_ReleasesAfterAPanic(t *testing.T) {
 	assert.Equal(t, atCeiling, e.cgroup.CPUMax())
 
 	e.end()
-	e.c.Stop()
+	require.NoError(t, e.c.Stop())
 	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
 }
 

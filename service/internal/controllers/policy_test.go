@@ -288,6 +288,6 @@ func TestPolicyController_RenewsLeases(t *testing.T) {
 	d.use(3, 0.2)
 
 	assert.Eventually(t, func() bool {
-		return !leases.Expired(targetID, d.stats.Clock+minLease) && leases.Expired(targetID, d.stats.Clock+minLease+1)
+		return !leases.Expired(targetID, d.stats.Clock+minLease, minLease) && leases.Expired(targetID, d.stats.Clock+minLease+1, minLease)
 	}, patience, time.Millisecond)
 }

@@ -31,15 +31,17 @@ type workload struct {
 }
 
 // publish updates its resources, the desired ceiling first: it is acted upon. It reports whether the ceiling changed,
-// and whether the status of the guard may have.
+// and whether the status of the guard may have. It calls renew when the desired ceiling is this decision's.
 func (w *workload) publish(
-	ctx context.Context, r controller.Writer, id resource.ID, settings *decide.Settings, mode config.Mode,
+	ctx context.Context, r controller.Writer, id resource.ID, settings *decide.Settings, mode config.Mode, renew func(),
 ) (ceiling, status bool, err error) {
 	desired := w.Desired(settings)
 
 	if ceiling, err = w.desired.publish(ctx, r, id, &desired); err != nil {
 		return false, false, err
 	}
+
+	renew()
 
 	rules, err := w.rules.publish(ctx, r, id, w.Decision().Rules, mode)
 	if err != nil {

@@ -88,9 +88,13 @@ func (w *workloads) save(file persist.File[persist.Workload]) error {
 		return nil
 	}
 
+	if err := file.Save(state); err != nil {
+		return err // and saved again
+	}
+
 	w.last = state
 
-	return file.Save(state)
+	return nil
 }
 
 // withdraw removes the resources of workloads that have no sample, and after retention the workloads, or sooner if many

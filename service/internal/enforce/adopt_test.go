@@ -54,7 +54,7 @@ func TestAdopt(t *testing.T) {
 			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
 		},
 		{
-			name: "hold of more than a day", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.HoldUntil = j.Since + 24*time.Hour + 1 }),
+			name: "hold of more than a day", max: "50001 100000", journal: with(func(j *cgroup.Journal) { j.HoldUntil = boottime.Now() + 25*time.Hour }),
 			actions: []string{"release: an earlier process left it"}, left: enforcetest.Unlimited,
 		},
 		{

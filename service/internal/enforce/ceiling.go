@@ -170,9 +170,17 @@ func (c *Ceiling) check(now time.Duration) {
 	}
 
 	// A ceiling that is not desired is released, whoever left it.
-	if journal, err := c.dir.ReadJournal(); err == nil {
+	switch journal, err := c.dir.ReadJournal(); {
+	case err == nil:
 		c.journal = &journal
+	case !noJournal(err) && c.err == nil:
+		c.err = err
 	}
+}
+
+// noJournal reports whether there is none, rather than one that cannot be read.
+func noJournal(err error) bool {
+	return errors.Is(err, cgroup.ErrNoJournal) || errors.Is(err, cgroup.ErrGone)
 }
 
 // observe reports once what would be done; err is why it is not done in mode enforce.
@@ -236,12 +244,12 @@ func (c *Ceiling) gone() {
 
 // failed records a failure, starts a back-off and returns an action unless the same failure was returned before.
 func (c *Ceiling) failed(rule, reason, before string, err error, now time.Duration) []Action {
-	// The journal on the cgroup is what there is to restore.
-	journal, journalErr := c.dir.ReadJournal()
-	c.journal = nil
-
-	if journalErr == nil {
+	// The journal on the cgroup is what there is to restore; one that cannot be read now is as it was.
+	switch journal, journalErr := c.dir.ReadJournal(); {
+	case journalErr == nil:
 		c.journal = &journal
+	case noJournal(journalErr):
+		c.journal = nil
 	}
 
 	if errors.Is(err, cgroup.ErrGone) {

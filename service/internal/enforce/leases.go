@@ -25,16 +25,20 @@ func (l *Leases) Renew(target string, sample, length time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
+	l.set(target, sample+length)
+}
+
+func (l *Leases) set(target string, end time.Duration) {
 	if l.end == nil {
 		l.end = map[string]time.Duration{}
 	}
 
-	l.end[target] = sample + length
+	l.end[target] = end
 }
 
-// Expired reports whether the lease of a target has ended. Before the first decision nothing expires: an adopted ceiling has a
-// grace of its own.
-func (l *Leases) Expired(target string, now time.Duration) bool {
+// Expired reports whether the lease of a target has ended. One on which nobody has decided yet gets a lease of the given length:
+// a container that was replaced may have the decision on the one before, and an adopted ceiling a saved one.
+func (l *Leases) Expired(target string, now, length time.Duration) bool {
 	if l == nil {
 		return false
 	}
@@ -42,13 +46,18 @@ func (l *Leases) Expired(target string, now time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	end, ok := l.end[target]
+	if _, ok := l.end[target]; !ok {
+		l.set(target, now+length)
+	}
 
-	return ok && now > end
+	return now > l.end[target]
 }
 
-// Keep drops the leases of all other targets.
-func (l *Leases) Keep(present func(target string) bool) {
+// retention is how long the lease of a target that is gone is kept: its next container has no new one before a decision on it.
+const retention = time.Hour
+
+// Keep drops the leases of targets that are not present for long.
+func (l *Leases) Keep(present func(target string) bool, now time.Duration) {
 	if l == nil {
 		return
 	}
@@ -56,5 +65,5 @@ func (l *Leases) Keep(present func(target string) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	maps.DeleteFunc(l.end, func(target string, _ time.Duration) bool { return !present(target) })
+	maps.DeleteFunc(l.end, func(target string, end time.Duration) bool { return !present(target) && now > end+retention })
 }

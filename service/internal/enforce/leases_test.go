@@ -15,9 +15,11 @@ func TestLeases_Expire(t *testing.T) {
 	const length = 30 * time.Second
 
 	leases := &enforce.Leases{}
-	expired := func(target string, now time.Duration) bool { return leases.Expired(target, now) }
+	expired := func(target string, now time.Duration) bool { return leases.Expired(target, now, length) }
 
-	assert.False(t, expired("a", time.Hour), "no decision yet")
+	assert.False(t, expired("undecided", time.Minute), "a lease begins")
+	assert.False(t, expired("undecided", time.Minute+length))
+	assert.True(t, expired("undecided", time.Minute+length+1))
 
 	leases.Renew("a", time.Minute, length)
 	leases.Renew("b", time.Minute, length)
@@ -28,13 +30,17 @@ func TestLeases_Expire(t *testing.T) {
 	assert.False(t, expired("a", 2*time.Minute))
 	assert.True(t, expired("b", 2*time.Minute))
 
-	leases.Keep(func(target string) bool { return target == "a" })
-	assert.False(t, expired("b", 2*time.Minute))
-	assert.True(t, expired("a", time.Hour))
+	// A target that is gone for a moment gets no new lease.
+	onlyA := func(target string) bool { return target == "a" }
+	leases.Keep(onlyA, 10*time.Minute)
+	assert.True(t, expired("b", 10*time.Minute))
+	leases.Keep(onlyA, 2*time.Hour)
+	assert.False(t, expired("b", 2*time.Hour))
+	assert.True(t, expired("a", 2*time.Hour))
 
 	var none *enforce.Leases
 
 	none.Renew("a", 0, 0)
-	none.Keep(nil)
-	assert.False(t, none.Expired("a", time.Hour))
+	none.Keep(nil, 0)
+	assert.False(t, none.Expired("a", time.Hour, 0))
 }

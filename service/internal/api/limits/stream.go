@@ -27,8 +27,9 @@ const (
 // ErrTooSlow ends a stream of which changes were lost, because more came than are buffered.
 var ErrTooSlow = status.Error(codes.ResourceExhausted, "changes were lost because the client reads too slowly")
 
-// receiveTimeout is how long a client may take to send its request. Until then the guard holds the part that has arrived.
-const receiveTimeout = 10 * time.Second
+// receiveTimeout is how long a client may take to send a message. Until then the guard holds the part that has arrived, which
+// takes up to sixty times its size when it comes in many frames.
+const receiveTimeout = 5 * time.Second
 
 // Stream is a stream whose request must arrive in time and be one that CheckRequest accepts, and whose connection is closed
 // when the client does not read: what gRPC has buffered for a stream is kept as long as the connection, even after the
@@ -36,9 +37,8 @@ const receiveTimeout = 10 * time.Second
 type Stream struct {
 	grpc.ServerStream
 
-	timeout  time.Duration
-	cut      func()
-	received bool
+	timeout time.Duration
+	cut     func()
 }
 
 // NewStream returns the stream with a timeout for each message; 0 is the default. Cut closes the connection.
@@ -56,11 +56,6 @@ func NewStream(stream grpc.ServerStream, timeout time.Duration, forwarded bool, 
 func (s *Stream) RecvMsg(message any) (err error) {
 	defer recovered("receive a request", &err)
 
-	if s.received {
-		return s.ServerStream.RecvMsg(message)
-	}
-
-	s.received = true
 	arrived := make(chan error, 1)
 
 	// The handler's return ends the stream, and with it this goroutine.
@@ -84,6 +79,9 @@ func (s *Stream) RecvMsg(message any) (err error) {
 
 		return CheckRequest(message)
 	case <-timer.C:
+		// What has arrived is freed with the connection.
+		s.cut()
+
 		return status.Errorf(codes.DeadlineExceeded, "the request did not arrive within %s", receiveTimeout)
 	}
 }
