@@ -34,7 +34,7 @@ func (a *app) configCommand() *cobra.Command {
 	}
 
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print each change")
-	cmd.AddCommand(a.validateCommand(), a.generateCommand())
+	cmd.AddCommand(a.validateCommand(), a.generateCommand(), a.suggestCommand())
 
 	return cmd
 }

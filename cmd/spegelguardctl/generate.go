@@ -100,6 +100,11 @@ func (g generated) document(flags *pflag.FlagSet) ([]byte, error) {
 		}
 	}
 
+	return g.encode(root)
+}
+
+// encode returns the document with the rules. The error names each wrong field.
+func (g generated) encode(root *yaml.Node) ([]byte, error) {
 	if rules := g.rules(); rules != nil {
 		root.Content = append(root.Content, scalar("rules"), rules)
 	}

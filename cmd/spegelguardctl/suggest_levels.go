@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+)
+
+// suggested are the signals of the default rules.
+var suggested = []struct {
+	signal config.Signal
+	metric compare.Metric
+	value  func(*guardv1alpha1.Point) *float64
+	// write writes a threshold, rounded up.
+	write func(float64) string
+}{
+	{
+		config.SignalCPU, compare.CPU, func(p *guardv1alpha1.Point) *float64 { return p.CpuCores },
+		func(v float64) string { return fmt.Sprintf("%dm", roundedUp(v*1000)) },
+	},
+	{
+		config.SignalNetworkTX, compare.TX, func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond },
+		func(v float64) string { return fmt.Sprintf("%dk/s", roundedUp(v/1e3)) },
+	},
+	{
+		config.SignalAllocation, compare.Alloc, func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond },
+		func(v float64) string { return fmt.Sprintf("%dM/min", roundedUp(v*60/1e6)) },
+	},
+}
+
+// roundedUp rounds up to a multiple of ten, except for an error of the arithmetic.
+func roundedUp(v float64) int64 { return int64(math.Ceil(v/10-1e-6)) * 10 }
+
+// usualNode is the usual level of a node's metrics. With several targets it is that of the one with the highest, because a rule is
+// about one target.
+type usualNode struct {
+	name string
+	// covered is how much history there is.
+	covered time.Duration
+	levels  map[compare.Metric]compare.Level
+	// leftOut is why the node does not count; empty if it does.
+	leftOut string
+}
+
+func usualOf(name string, history *guardv1alpha1.History) usualNode {
+	usual := usualNode{name: name, levels: map[compare.Metric]compare.Level{}}
+
+	for _, series := range history.GetSeries() {
+		covered := time.Duration(0)
+
+		for _, point := range series.GetPoints() {
+			covered += point.GetOver().AsDuration()
+		}
+
+		usual.covered = max(usual.covered, covered)
+
+		for _, m := range suggested {
+			level := compare.LevelOf(minutes(series.GetPoints(), m.value))
+
+			if before, ok := usual.levels[m.metric]; level.Values > 0 && (!ok || level.High() > before.High()) {
+				usual.levels[m.metric] = level
+			}
+		}
+	}
+
+	return usual
+}
+
+// minutes averages points over at least a minute each, the window of the default rules. A rest that is shorter is left out.
+func minutes(points []*guardv1alpha1.Point, value func(*guardv1alpha1.Point) *float64) []float64 {
+	var (
+		averages     []float64
+		total, weigh float64
+	)
+
+	for _, point := range points {
+		v := value(point)
+		if v == nil {
+			continue
+		}
+
+		over := point.GetOver().AsDuration().Seconds()
+		total, weigh = total+*v*over, weigh+over
+
+		if weigh >= time.Minute.Seconds() {
+			averages = append(averages, total/weigh)
+			total, weigh = 0, 0
+		}
+	}
+
+	return averages
+}
