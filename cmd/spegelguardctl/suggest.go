@@ -164,35 +164,34 @@ func levels(nodes []usualNode) string {
 	fmt.Fprintf(&table, "Suggested from the last hour of %d nodes, which is what guards keep. Usual values: the median, and in parentheses the\n", len(nodes))
 	table.WriteString("highest one.\n")
 
-	w := tabwriter.NewWriter(&table, 0, 0, 3, ' ', 0)
-
-	fmt.Fprint(w, "NODE\tHISTORY")
+	rows := []string{"NODE\tHISTORY"}
 
 	for _, m := range suggested {
-		fmt.Fprintf(w, "\t%s", m.signal)
+		rows[0] += "\t" + string(m.signal)
 	}
 
-	fmt.Fprintln(w)
-
 	for _, n := range nodes {
-		fmt.Fprintf(w, "%s\t%s", n.name, rounded(n.covered))
+		row := n.name + "\t" + rounded(n.covered)
 
 		for _, m := range suggested {
+			figures := "-"
 			if level, ok := n.levels[m.metric]; ok {
-				fmt.Fprintf(w, "\t%s (%s)", m.metric.Format(level.Median), m.metric.Format(level.High()))
-			} else {
-				fmt.Fprint(w, "\t-")
+				figures = m.metric.Format(level.Median) + " (" + m.metric.Format(level.High()) + ")"
 			}
+
+			row += "\t" + figures
 		}
 
 		if n.leftOut != "" {
-			fmt.Fprintf(w, "\t%s", n.leftOut)
+			row += "\t" + n.leftOut
 		}
 
-		fmt.Fprintln(w)
+		rows = append(rows, row)
 	}
 
-	w.Flush() //nolint:errcheck // a Builder does not fail
+	w := tabwriter.NewWriter(&table, 0, 0, 3, ' ', 0)
+	w.Write([]byte(strings.Join(rows, "\n"))) //nolint:errcheck // a Builder does not fail
+	w.Flush()                                 //nolint:errcheck // as above
 
-	return "# " + strings.ReplaceAll(strings.TrimSuffix(table.String(), "\n"), "\n", "\n# ") + "\n"
+	return "# " + strings.ReplaceAll(table.String(), "\n", "\n# ") + "\n"
 }

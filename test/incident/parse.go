@@ -30,10 +30,10 @@ func parse(name, culprit string) (Recording, error) {
 	for _, match := range line.FindAllStringSubmatch(string(text), -1) {
 		node := match[2]
 
-		var v [5]float64 // end, CPU, TX, RX, allocation
+		var end, cpu, tx, rx, alloc float64
 
-		for i, field := range []int{1, 3, 4, 5, 6} {
-			if v[i], err = strconv.ParseFloat(match[field], 64); err != nil {
+		for field, into := range map[int]*float64{1: &end, 3: &cpu, 4: &tx, 5: &rx, 6: &alloc} {
+			if *into, err = strconv.ParseFloat(match[field], 64); err != nil {
 				return Recording{}, fmt.Errorf("failed to parse the recording %s: %w", name, err)
 			}
 		}
@@ -45,10 +45,10 @@ func parse(name, culprit string) (Recording, error) {
 		}
 
 		recording.Nodes[i].Intervals = append(recording.Nodes[i].Intervals, Interval{
-			Over: time.Duration((v[0] - ends[node]) * float64(time.Second)),
-			CPU:  v[1] / 1e3, TX: v[2] * 1e3, RX: v[3] * 1e3, Allocation: v[4] * 1e6 / 60,
+			Over: time.Duration((end - ends[node]) * float64(time.Second)),
+			CPU:  cpu / 1e3, TX: tx * 1e3, RX: rx * 1e3, Allocation: alloc * 1e6 / 60,
 		})
-		ends[node] = v[0]
+		ends[node] = end
 	}
 
 	return recording, nil

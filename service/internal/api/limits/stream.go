@@ -37,8 +37,9 @@ const receiveTimeout = 5 * time.Second
 type Stream struct {
 	grpc.ServerStream
 
-	timeout time.Duration
-	cut     func()
+	timeout   time.Duration
+	forwarded bool
+	cut       func()
 }
 
 // NewStream returns the stream with a timeout for each message; 0 is the default. Cut closes the connection.
@@ -48,7 +49,7 @@ func NewStream(stream grpc.ServerStream, timeout time.Duration, forwarded bool, 
 		timeout *= forwardedFactor
 	}
 
-	return &Stream{ServerStream: stream, timeout: timeout, cut: cut}
+	return &Stream{ServerStream: stream, timeout: timeout, forwarded: forwarded, cut: cut}
 }
 
 // RecvMsg implements grpc.ServerStream. It recovers from a panic, because a forwarded request is received in a goroutine of the
@@ -79,8 +80,10 @@ func (s *Stream) RecvMsg(message any) (err error) {
 
 		return CheckRequest(message)
 	case <-timer.C:
-		// What has arrived is freed with the connection.
-		s.cut()
+		// What has arrived is freed with the connection. That of another guard has the streams of other clients, too.
+		if !s.forwarded {
+			s.cut()
+		}
 
 		return status.Errorf(codes.DeadlineExceeded, "the request did not arrive within %s", receiveTimeout)
 	}
