@@ -41,11 +41,31 @@ type Advertiser struct {
 	peers []net.Addr
 
 	keys, sweeps, txBytes, txErrors atomic.Uint64
+
+	// spinning is closed when a spin begins.
+	spinning  chan struct{}
+	startSpin sync.Once
 }
 
 // NewAdvertiser returns an advertiser with a load.
 func NewAdvertiser(conn net.PacketConn, load Load) *Advertiser {
-	return &Advertiser{conn: conn, load: load, since: time.Now()}
+	a := &Advertiser{conn: conn, spinning: make(chan struct{})}
+	a.begin(load, nil)
+
+	return a
+}
+
+// begin sets the load and the peers. It does not end a spin.
+func (a *Advertiser) begin(load Load, peers []net.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	now := time.Now()
+	a.load, a.peers, a.since, a.next, a.due = load, peers, now, 0, now
+
+	if load.Mode == ModeSpinning {
+		a.startSpin.Do(func() { close(a.spinning) })
+	}
 }
 
 // Run advertises until the context ends.
@@ -55,6 +75,8 @@ func (a *Advertiser) Run(ctx context.Context) {
 	for worker := range maxWorkers {
 		group.Go(func() { a.work(ctx, worker) })
 	}
+
+	group.Go(func() { a.spin(ctx) })
 
 	group.Wait()
 }
@@ -123,7 +145,7 @@ func (a *Advertiser) nextKey(worker int) (int, net.Addr, *Load, time.Duration) {
 // advertise performs the work of announcing a key: it allocates, hashes and sends a datagram.
 func (a *Advertiser) advertise(key int, peer net.Addr, load *Load) {
 	if load.Cost > 0 {
-		spend(load.Cost)
+		spend(load.Cost, func() {})
 	}
 
 	payload := load.Payload
@@ -139,7 +161,11 @@ func (a *Advertiser) advertise(key int, peer net.Addr, load *Load) {
 		return
 	}
 
-	n, err := a.conn.WriteTo(record[:payload], peer)
+	a.send(record[:payload], peer)
+}
+
+func (a *Advertiser) send(datagram []byte, peer net.Addr) {
+	n, err := a.conn.WriteTo(datagram, peer)
 	if err != nil {
 		a.txErrors.Add(1)
 
@@ -149,15 +175,19 @@ func (a *Advertiser) advertise(key int, peer net.Addr, load *Load) {
 	a.txBytes.Add(uint64(n))
 }
 
-// spend uses CPU time.
-func spend(cost time.Duration) {
+// spend does the work, and then uses CPU time until both have cost that much.
+func spend(cost time.Duration, do func()) {
 	// The clock counts the CPU time of the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
+	start := threadTime()
+
+	do()
+
 	var work [sha256.Size]byte
 
-	for start := threadTime(); threadTime()-start < cost; {
+	for threadTime()-start < cost {
 		work = sha256.Sum256(work[:])
 	}
 }
@@ -170,17 +200,6 @@ func threadTime() time.Duration {
 	unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) //nolint:errcheck
 
 	return time.Duration(ts.Nano())
-}
-
-// Drain reads the datagrams of peers.
-func (a *Advertiser) Drain() {
-	buffer := make([]byte, 64<<10)
-
-	for {
-		if _, _, err := a.conn.ReadFrom(buffer); err != nil {
-			return
-		}
-	}
 }
 
 func (a *Advertiser) handleSteer(w http.ResponseWriter, r *http.Request) {
@@ -217,9 +236,7 @@ func (a *Advertiser) handleSteer(w http.ResponseWriter, r *http.Request) {
 		peers = append(peers, addr)
 	}
 
-	a.mu.Lock()
-	a.load, a.peers, a.since, a.next, a.due = load, peers, time.Now(), 0, time.Now()
-	a.mu.Unlock()
+	a.begin(load, peers)
 }
 
 func (a *Advertiser) handleStats(w http.ResponseWriter, _ *http.Request) {

@@ -22,17 +22,19 @@ const (
 	ModePeriodic Mode = "periodic"
 	// ModePaced advertises at Rate.
 	ModePaced Mode = "paced"
+	// ModeSpinning begins a lookup that never ends, as in spegel v0.6.0. It goes on in every later mode.
+	ModeSpinning Mode = "spinning"
 )
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (m *Mode) UnmarshalText(text []byte) error {
 	switch mode := Mode(text); mode {
-	case ModeIdle, ModeHealthy, ModeSustained, ModePeriodic, ModePaced:
+	case ModeIdle, ModeHealthy, ModeSustained, ModePeriodic, ModePaced, ModeSpinning:
 		*m = mode
 
 		return nil
 	default:
-		return fmt.Errorf("invalid mode %q: must be idle, healthy, sustained, periodic or paced", text)
+		return fmt.Errorf("invalid mode %q: must be idle, healthy, sustained, periodic, paced or spinning", text)
 	}
 }
 

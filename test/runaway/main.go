@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Command runaway is a fake of spegel for the test machine. It reproduces the incident: it advertises every content blob to its
-// peers over UDP, which costs CPU time, allocations and packets in proportion to the number of blobs. It serves the metrics of
-// Go's runtime and of a version of spegel.
+// peers over UDP, which costs CPU time, allocations and packets in proportion to the number of blobs; or it spins as spegel
+// v0.6.0, which costs its peers CPU time and traffic, too. It serves the metrics of Go's runtime and of a version of spegel.
 package main
 
 import (
@@ -33,7 +33,7 @@ func run() error {
 
 	listen := flag.String("listen", ":9090", "address of /metrics, /steer and /stats")
 	gossip := flag.String("gossip", ":5001", "UDP address for advertisements of peers")
-	flag.TextVar(&load.Mode, "mode", load.Mode, "idle, healthy, sustained, periodic or paced")
+	flag.TextVar(&load.Mode, "mode", load.Mode, "idle, healthy, sustained, periodic, paced or spinning")
 	flag.IntVar(&load.Blobs, "blobs", load.Blobs, "content blobs on this node")
 	version := V06
 	flag.TextVar(&version, "metrics", version, "metrics of spegel v0.5, v0.6 or main")

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+// readings are the kernel's counters of a pod over time, read by the test, to compare with what the guard reports.
+type readings struct {
+	pod *node.Pod
+	all []reading
+}
+
+type reading struct {
+	// at is CLOCK_BOOTTIME, as the guard's samples have it.
+	at     time.Duration
+	cpuMax string
+	counted
+}
+
+func (r *readings) read(t *testing.T) reading {
+	t.Helper()
+
+	r.all = append(r.all, reading{at: boottime.Now(), cpuMax: cpuMax(t, r.pod), counted: count(t, r.pod)})
+
+	return r.all[len(r.all)-1]
+}
+
+// until reads until the condition holds.
+func (r *readings) until(t *testing.T, l *loop, what string, condition func(reading) bool) reading {
+	t.Helper()
+
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		if last := r.read(t); condition(last) {
+			return last
+		}
+
+		if time.Now().After(deadline) {
+			require.Fail(t, what, "not within %s: %+v\n--- guard ---\n%s", patience, r.all[len(r.all)-1], l.guard.Log)
+		}
+	}
+}
+
+// total returns CPU time in core-seconds and the bytes sent at a time, interpolated between two readings.
+func (r *readings) total(t *testing.T, at time.Duration) (coreSeconds, tx float64) {
+	t.Helper()
+
+	for i := 1; i < len(r.all); i++ {
+		a, b := r.all[i-1], r.all[i]
+		if at < a.at || at > b.at {
+			continue
+		}
+
+		part := float64(at-a.at) / float64(b.at-a.at)
+
+		return (float64(a.usage) + part*float64(b.usage-a.usage)) / 1e6, float64(a.tx) + part*float64(b.tx-a.tx)
+	}
+
+	require.Fail(t, "no readings", "around %s: they cover %s to %s", at, r.all[0].at, r.all[len(r.all)-1].at)
+
+	return 0, 0
+}
+
+// assertUsage compares a usage that the guard reports with the readings from one time to another. It allows 20 %: the clock
+// of a sample and its counters are read one after the other.
+func (r *readings) assertUsage(t *testing.T, name string, usage resources.Usage, from, to time.Duration) {
+	t.Helper()
+
+	cores, tx := r.rate(t, from, to)
+	reported, reportedTX := usage.CoreSeconds/usage.Over.Seconds(), usage.TXBytes/usage.Over.Seconds()
+
+	t.Logf("%-6s %6s: %.3f cores, %.0f B/s; the kernel: %.3f cores, %.0f B/s", name, usage.Over.Round(10*time.Millisecond), reported, reportedTX, cores, tx)
+	assert.InEpsilon(t, cores, reported, 0.2, "%s: cores", name)
+	assert.InEpsilon(t, tx, reportedTX, 0.2, "%s: TX", name)
+}
+
+// rate returns the cores and the bytes per second from one time to another.
+func (r *readings) rate(t *testing.T, from, to time.Duration) (cores, tx float64) {
+	t.Helper()
+
+	usage, sent := r.total(t, from)
+	usageTo, sentTo := r.total(t, to)
+
+	return (usageTo - usage) / (to - from).Seconds(), (sentTo - sent) / (to - from).Seconds()
+}
