@@ -39,6 +39,11 @@ func FuzzParseMountStats(f *testing.F) {
 		skipped = mounts.Skipped{}
 		found := parseMountStats(strings.NewReader(text+"\n\tcaps:\t\n"+goodMount), &skipped)
 
+		// A mount that appears twice is forged, and nobody knows which one.
+		if strings.Contains(text, " mounted on /good ") {
+			return
+		}
+
 		require.NotEmpty(t, found)
 		last := found[len(found)-1]
 		assert.Equal(t, []any{"/good", uint64(5), uint64(6), uint64(1), uint64(9)}, []any{
