@@ -10,12 +10,12 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// newLogger returns a logger to the standard error output. It samples nothing: that would drop actions.
+// newLogger returns a logger to the standard error output. It samples nothing: that would drop actions. Sync it at the end.
 func newLogger() *zap.Logger {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.EncodeTime = encodeTime
 
-	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(os.Stderr), zap.InfoLevel))
+	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(cfg), newLogQueue(os.Stderr), zap.InfoLevel))
 
 	// Package task logs panics to it.
 	zap.ReplaceGlobals(logger)
