@@ -89,8 +89,7 @@ func guard(ctx context.Context, f flags, lock locker, node newNode, logger *zap.
 	return attend(ctx, s.orphans, logger, func() error { return s.run(ctx, feed) })
 }
 
-// attend does something, and has the orphaned ceilings attended to meanwhile: whatever ends or holds a start, a ceiling
-// whose time is over is released.
+// attend calls do, and releases orphaned ceilings that have expired until do returns.
 func attend(ctx context.Context, orphans *enforce.Orphans, logger *zap.Logger, do func() error) error {
 	// What holds a start may hold a stop, too.
 	attending, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -145,7 +144,7 @@ func (s *startup) run(ctx context.Context, feed *observe.Feed) error {
 		task.Do("trim the memory", func() {
 			// It works as well with what it holds.
 			if err := trimOnceStarted(ctx); err != nil {
-				s.logger.Info("memory that is not needed any more is kept", zap.Error(err))
+				s.logger.Info("failed to return memory of the start to the kernel", zap.Error(err))
 			}
 		})
 

@@ -26,8 +26,9 @@ func (a *app) compareCommand() *cobra.Command {
 		Long: `Compare all nodes and name the culprit, whose spegel raises the load of its peers.
 
 A figure marked with * is far above the median of the other nodes: by at least 3.5 times their spread (1.4826 times the
-median absolute deviation), and by an amount that matters. A culprit also allocates gigabytes per minute. Nodes that it
-affects allocate up to 365 MB/min in recordings of spegel; a ceiling on them would not help.
+median absolute deviation), and by an amount that matters. A culprit also allocates at least
+0.5 GB/min and uses at least 200m of CPU; without figures for allocation it uses at least 400m. Nodes that it affects
+allocate up to 365 MB/min in recordings of spegel; a ceiling on them would not help.
 
 CPU, network and allocation are averages over a minute. Not every version of spegel exports the keys that it advertises: the
 blobs of the content store stand for them.`,

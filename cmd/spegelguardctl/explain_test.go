@@ -18,11 +18,11 @@ import (
 func TestExplainRows_ShowWhyNoCeilingIsDesired(t *testing.T) {
 	rows := new(app).explainRows(&client.Explanation{Targets: []client.TargetExplanation{
 		{ID: "undecided"},
-		{ID: "released", Desired: &resources.DesiredCeilingSpec{Reason: "every rule was quiet for ceiling.releaseAfter"}},
+		{ID: "released", Desired: &resources.DesiredCeilingSpec{Reason: "every enforced rule was quiet for ceiling.releaseAfter"}},
 	}})
 
 	if assert.Len(t, rows, 2) {
-		assert.Equal(t, []string{"released", "ceiling", "none", "", "", "", "every rule was quiet for ceiling.releaseAfter"}, rows[1].Cells)
+		assert.Equal(t, []string{"released", "ceiling", "none", "", "", "", "every enforced rule was quiet for ceiling.releaseAfter"}, rows[1].Cells)
 	}
 }
 

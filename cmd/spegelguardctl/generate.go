@@ -35,7 +35,7 @@ var generateFields = []struct{ flag, field, help string }{
 	{"ceiling", "ceiling.cpu", "ceiling in cores, such as 500m"},
 	{"floor", "ceiling.floor", "lowest ceiling that is written"},
 	{"hold", "ceiling.hold", "minimum time that a ceiling stays"},
-	{"release-after", "ceiling.releaseAfter", "how long all rules must be quiet before a ceiling is released"},
+	{"release-after", "ceiling.releaseAfter", "how long all enforced rules must be quiet before a ceiling is released"},
 	{"on-stop", "ceiling.onStop", "what to do with a ceiling when the service stops: release or keep"},
 	{"metrics", "metrics.listen", "address of the guard's own metrics, such as :9470; not encrypted without metrics.tls"},
 }

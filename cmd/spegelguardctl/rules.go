@@ -26,7 +26,8 @@ func (a *app) rulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Print Prometheus alerting rules for the thresholds in force",
-		Long: `Print Prometheus alerting rules for the thresholds in force: the incident's alerts and alerts on the guards themselves.
+		Long: `Print Prometheus alerting rules for the thresholds in force: an alert for each rule, and alerts on the guards
+themselves.
 With --form inhibit, print the part of Alertmanager's configuration that silences CPUThrottlingHigh under a ceiling.
 
 The thresholds are those of all nodes, which must be the same, or those of the document of --config. The alerts on

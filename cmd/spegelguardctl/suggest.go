@@ -33,9 +33,11 @@ have the usual level of each node.
 
 A threshold is 1.5 times the highest usual value of any selected node, and at least the default: thresholds below it would
 throttle the peers of a culprit. The highest usual value is the median of averages over a minute plus 3.5 robust standard
-deviations (1.4826 times the median absolute deviation), so that a spin of less than half an hour does not raise it. A node is
+deviations (1.4826 times the median absolute deviation), so that a spin of less than half of the recorded time does not raise it. If a
+usual CPU value is above the default ceiling, ceiling.cpu is set to that value. A node is
 left out if it is a culprit or affected by one, as in the command compare, or if it has less than ten minutes of history. Select
-nodes with -n for a document of their own.`,
+nodes with -n for a document of their own. The output is the guard's document (SpegelGuardConfig): put it into an
+ExtensionServiceConfig before you apply it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.suggest(cmd.Context()) },
 	}

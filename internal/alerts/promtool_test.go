@@ -217,7 +217,7 @@ func TestPromtool_FiresAlertsForGuards(t *testing.T) {
 		{
 			alerts.Contained, "1m", "spegel_guard_ceiling_failed_probes{" + target + "}", `spegel_guard_ceiling_failed_probes{pod="calm"}`, "2+0x60", "1+0x60",
 			map[string]string{"namespace": "spegel", "pod": "spegel-1", "container": "registry", "instance": "10.0.0.1:9", "severity": "warning"},
-			"spegel-1 went on in 2 probes",
+			"spegel-1 exceeded its rule again in 2 probes",
 		},
 		{
 			alerts.Unavailable, "12m", `spegel_guard_state{state="unavailable", instance="10.0.0.1:9"}`, `spegel_guard_state{state="throttled", instance="10.0.0.1:9"}`, "1+0x60", "1+0x60",

@@ -102,7 +102,7 @@ func state() []Series {
 		{Mode, Gauge, "1 for the current mode of the guard, 0 for the other.", []string{"mode"}},
 		{Condition, Gauge, "1 if the condition of a part of the guard is OK, 0 if not.", []string{"condition"}},
 
-		{TargetInfo, Gauge, "1 for each target, with its image and the source that found it (cri, procfs).", workload("image", "source")},
+		{TargetInfo, Gauge, "1 for each target, with its image and the source that found it (machined, cri, procfs).", workload("image", "source")},
 		{CPU, Gauge, "CPU usage between the last two samples, in cores. Absent while it is unavailable.", workload()},
 		{CPUSeconds, Counter, "CPU time used, from cpu.stat.", workload()},
 		{Throttled, Counter, "Throttled time by any limit, from cpu.stat, summed over all CPUs.", workload()},
@@ -144,7 +144,7 @@ func rules() []Series {
 func actions() []Series {
 	return []Series{
 		{Ceiling, Gauge, "Ceiling in force, in cores. Absent if there is none.", workload()},
-		{FailedProbes, Gauge, "Probes of the breach in which it went on. Absent without a desired ceiling.", workload()},
+		{FailedProbes, Gauge, "Probes in a row that measured the breach again. Absent without a desired ceiling.", workload()},
 		{Throttles, Counter, "Ceilings that were applied, including those after a probe.", workload()},
 		{Releases, Counter, "Ceilings that were released, for any reason.", workload()},
 		{Probes, Counter, "Ceilings that were lifted briefly to measure the demand without them.", workload()},

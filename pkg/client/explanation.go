@@ -58,8 +58,8 @@ func Advice(target string, desired *resources.DesiredCeilingSpec) []string {
 	pod, _, _ := strings.Cut(rest, "/")
 
 	return []string{
-		fmt.Sprintf("it went on in %d probes: restart the pod, a ceiling only contains it (kubectl -n %s delete pod %s)", desired.FailedProbes, namespace, pod),
-		fmt.Sprintf("set a CPU limit on the container for good (resources.limits.cpu: %dm)", desired.CeilingMillicores),
+		fmt.Sprintf("%d probes measured the breach again: restart the pod, because the ceiling does not end the breach (kubectl -n %s delete pod %s)", desired.FailedProbes, namespace, pod),
+		fmt.Sprintf("set a CPU limit on the container (resources.limits.cpu: %dm)", desired.CeilingMillicores),
 	}
 }
 

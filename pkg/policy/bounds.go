@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrOutOfBounds says that a saved value cannot have been saved by an engine.
+// ErrOutOfBounds is the error for a saved value outside its bounds.
 var ErrOutOfBounds = errors.New("out of bounds")
 
 // maxLevel of a back-off: a hold of one second reaches it after twelve days.

@@ -130,7 +130,7 @@ func (e *Engine) Step(sample Sample) Decision {
 	switch {
 	case sample.Suspended:
 		if e.held {
-			e.release()
+			e.release(endUnknown)
 		}
 	case !e.held || e.hold.Observe && firing != nil && firing.enforced:
 		if firing != nil {
@@ -226,7 +226,7 @@ func (e *Engine) keep() {
 
 	switch {
 	case over && e.calm.quiet >= e.ceiling.ReleaseAfter:
-		e.release()
+		e.release(endQuiet)
 	case e.hold.Observe:
 	case e.stepDown(over):
 	case !over || !e.stuck() || e.sample.CPU.Unavailable != "" || !e.rules.measurable(e.hold.Rule):
@@ -300,7 +300,7 @@ func (e *Engine) probe() {
 	case breach != nil, unknown && e.sample.At >= e.probeEnd:
 		e.retrip(breach)
 	case e.sample.At >= e.probeEnd:
-		e.release()
+		e.release(endQuiet)
 	}
 }
 
@@ -323,8 +323,8 @@ func (e *Engine) retrip(breach *rule) {
 	e.decision.Event = EventRetrip
 }
 
-// release ends a hold: by quiet, by a probe that found no breach, or by a suspension.
-func (e *Engine) release() {
+// release ends a hold: by quiet, by a probe that found no breach, or by a suspension, after which nothing was seen of the breach.
+func (e *Engine) release(seen end) {
 	at := e.sample.At
 
 	switch {
@@ -333,7 +333,7 @@ func (e *Engine) release() {
 		e.odometer.divide()
 		e.trial.dueAt = at + e.ceiling.ReleaseAfter
 	case !e.hold.Observe:
-		e.decision.Verdict = e.trial.verdict(e.odometer.total, e.hold.FailedProbes, endQuiet)
+		e.decision.Verdict = e.trial.verdict(e.odometer.total, e.hold.FailedProbes, seen)
 	}
 
 	if !e.hold.Observe {

@@ -32,7 +32,7 @@ type RuleStatus struct {
 	// Since is when the state began.
 	Since time.Duration
 	// TripsIn is the time left until a pending rule fires if the value stays as it is; 0 when nobody can tell. Under a ceiling
-	// the value is not what the workload would use, so that the end of a credit is not foretold.
+	// it is 0 for a rule with credit, because the value is not the demand.
 	TripsIn time.Duration
 	// Credit is the level of the bucket of a rule with credit, 0..1.
 	Credit float64

@@ -16,7 +16,7 @@ const (
 	OutcomeEnded Outcome = "ended"
 	// OutcomeContained: the breach goes on without the ceiling, and the workload used less under it.
 	OutcomeContained Outcome = "contained"
-	// OutcomeNoEffect: the breach goes on, and the workload used as much under the ceiling.
+	// OutcomeNoEffect: the breach goes on, and the workload did not use less under the ceiling.
 	OutcomeNoEffect Outcome = "no effect"
 	// OutcomeHarmed: under the ceiling the workload could not do its work.
 	OutcomeHarmed Outcome = "harmed"
@@ -31,7 +31,8 @@ const (
 	starvedAbove = 0.5
 )
 
-// ContainedAfter is how many probes in a row must measure the breach again before a person is told to restart the workload.
+// ContainedAfter is the number of probes in a row that must measure the breach again before the guard advises a restart of the
+// workload.
 const ContainedAfter = 2
 
 // Verdict compares the workload before, under and after a ceiling.
@@ -69,15 +70,15 @@ func (v *Verdict) judge(throttled time.Duration, end end) {
 	case end == endQuiet:
 		v.Outcome, v.Reason = OutcomeEnded, fmt.Sprintf("the breach is over: %s without the ceiling", Cores.Format(v.After.Cores()))
 	case v.During.Over <= 0 || v.After.Over <= 0:
-		v.Outcome, v.Reason = OutcomeUnknown, "the breach goes on; the time under the ceiling was not measured"
+		v.Outcome, v.Reason = OutcomeUnknown, "the breach goes on; the usage under the ceiling or without it was not measured"
 	case less == "":
-		v.Outcome, v.Reason = OutcomeNoEffect, fmt.Sprintf("the breach goes on without the ceiling (%s), and cost as much under it", Cores.Format(v.After.Cores()))
+		v.Outcome, v.Reason = OutcomeNoEffect, fmt.Sprintf("the breach goes on without the ceiling (%s), and CPU, TX and allocation were not lower under it by a tenth or more", Cores.Format(v.After.Cores()))
 	default:
 		v.Outcome, v.Reason = OutcomeContained, fmt.Sprintf("the breach goes on without the ceiling (%s); under it %s", Cores.Format(v.After.Cores()), less)
 	}
 
 	if v.Restart() {
-		v.Reason += "; restart the pod, a ceiling only contains it"
+		v.Reason += "; restart the pod, because the ceiling does not end the breach"
 	}
 }
 

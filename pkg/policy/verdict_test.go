@@ -29,7 +29,7 @@ func TestVerdict_ContainedAndAdvice(t *testing.T) {
 	const reason = "the breach goes on without the ceiling (900m); under it CPU was 44 % lower, TX was 44 % lower, allocation was 44 % lower"
 
 	assert.Equal(t, reason, r.verdicts[0].Reason)
-	assert.Equal(t, reason+"; restart the pod, a ceiling only contains it", r.verdicts[1].Reason)
+	assert.Equal(t, reason+"; restart the pod, because the ceiling does not end the breach", r.verdicts[1].Reason)
 	assert.Equal(t, len(r.verdicts), r.last.Hold.FailedProbes)
 
 	retrip := r.changes[2]
@@ -92,9 +92,9 @@ func TestVerdict_Outcomes(t *testing.T) {
 	}{
 		"over":                {policy.Verdict{During: minute(0.5), After: minute(0.1)}, 0, policy.EndQuiet, policy.OutcomeEnded, "the breach is over: 100m without the ceiling"},
 		"goes on":             {policy.Verdict{During: minute(0.5), After: minute(1)}, 0, policy.EndBreach, policy.OutcomeContained, "the breach goes on without the ceiling (1000m); under it CPU was 50 % lower, TX was 50 % lower"},
-		"as much":             {policy.Verdict{During: minute(0.95), After: minute(1)}, 0, policy.EndBreach, policy.OutcomeNoEffect, "the breach goes on without the ceiling (1000m), and cost as much under it"},
+		"as much":             {policy.Verdict{During: minute(0.95), After: minute(1)}, 0, policy.EndBreach, policy.OutcomeNoEffect, "the breach goes on without the ceiling (1000m), and CPU, TX and allocation were not lower under it by a tenth or more"},
 		"not measured":        {policy.Verdict{During: minute(0.5)}, 0, policy.EndUnknown, policy.OutcomeUnknown, "the time without the ceiling could not be measured"},
-		"ceiling not seen":    {policy.Verdict{After: minute(1)}, 0, policy.EndBreach, policy.OutcomeUnknown, "the breach goes on; the time under the ceiling was not measured"},
+		"ceiling not seen":    {policy.Verdict{After: minute(1)}, 0, policy.EndBreach, policy.OutcomeUnknown, "the breach goes on; the usage under the ceiling or without it was not measured"},
 		"starved":             {policy.Verdict{During: minute(0.1), After: minute(1)}, 40 * time.Second, policy.EndBreach, policy.OutcomeHarmed, "throttled at the floor for 40s of 1m0s"},
 		"not ready":           {policy.Verdict{Before: minute(1), During: unready, After: minute(1)}, 0, policy.EndQuiet, policy.OutcomeHarmed, "not ready for 33 % of the time under the ceiling"},
 		"never ready":         {policy.Verdict{Before: unready, During: unready, After: minute(0.1)}, 0, policy.EndQuiet, policy.OutcomeEnded, "the breach is over: 100m without the ceiling"},
@@ -146,4 +146,20 @@ func TestVerdict_AllocationOfWholeReadings(t *testing.T) {
 	}
 
 	assert.Less(t, verdict.After.AllocatedOver, verdict.After.Over)
+}
+
+// TestVerdict_SuspensionEndsAProbe: a moment of it says nothing about the breach.
+func TestVerdict_SuspensionEndsAProbe(t *testing.T) {
+	l, r := newLoop(t, cpuRule), &recorder{}
+
+	l.Run(11*time.Minute, 1.8, r.see)
+	for !r.last.Hold.Probing {
+		l.Run(time.Second, 1.8, r.see)
+	}
+
+	l.Plant.Sample.Suspended = true
+	l.Run(time.Second, 1.8, r.see)
+
+	require.Len(t, r.verdicts, 1)
+	assert.Equal(t, policy.OutcomeUnknown, r.verdicts[0].Outcome)
 }

@@ -71,7 +71,8 @@ type DesiredCeilingSpec struct {
 	FailedProbes uint64 `yaml:"failedProbes" protobuf:"17"`
 }
 
-// ContainedAfter is how many probes must have measured the breach again before a person is told to restart the workload.
+// ContainedAfter is the number of probes in a row that must measure the breach again before the guard advises a restart of the
+// workload.
 const ContainedAfter = policy.ContainedAfter
 
 // None reports whether no ceiling is desired. A nil spec is none.

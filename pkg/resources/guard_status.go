@@ -57,9 +57,9 @@ const (
 	StateThrottled = "throttled"
 	// StateReleasing: a ceiling is in force and its cause has gone.
 	StateReleasing = "releasing"
-	// StateProbing: a ceiling is lifted for a moment, because demand pressed on it to the end of its hold.
+	// StateProbing: the ceiling is lifted briefly to measure the demand, because the workload was throttled at the end of the hold.
 	StateProbing = "probing"
-	// StatePaused: a person told the guard to write nothing for a while.
+	// StatePaused: a pause override is in force, and the guard writes nothing.
 	StatePaused = "paused"
 )
 

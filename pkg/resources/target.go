@@ -47,7 +47,7 @@ type TargetSpec struct {
 	// Started is when the first process started, to the hundredth of a second, and StartedClock the same on CLOCK_BOOTTIME.
 	Started      time.Time     `yaml:"started,omitempty" protobuf:"10"`
 	StartedClock time.Duration `yaml:"startedClock" protobuf:"12"`
-	// Source that found the container: cri or procfs.
+	// Source that found the container: machined, cri or procfs.
 	Source string `yaml:"source" protobuf:"11"`
 }
 

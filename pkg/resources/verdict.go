@@ -36,9 +36,10 @@ type Usage struct {
 	TXBytes        float64       `yaml:"txBytes" protobuf:"3"`
 	RXBytes        float64       `yaml:"rxBytes" protobuf:"4"`
 	AllocatedBytes float64       `yaml:"allocatedBytes" protobuf:"5"`
-	// ThrottledSeconds is what was held back, of all processors together.
+	// ThrottledSeconds is the throttled time, summed over all CPUs.
 	ThrottledSeconds float64 `yaml:"throttledSeconds" protobuf:"6"`
-	// MirrorRequests, MirrorHits of them were served from a peer, and UnreadySeconds was not ready; 0 when unknown.
+	// MirrorRequests is the number of mirror requests, MirrorHits the number of them that a peer served, UnreadySeconds the time in
+	// which the target was not ready. Each is 0 if it is unavailable.
 	MirrorRequests float64 `yaml:"mirrorRequests" protobuf:"7"`
 	MirrorHits     float64 `yaml:"mirrorHits" protobuf:"8"`
 	UnreadySeconds float64 `yaml:"unreadySeconds" protobuf:"9"`

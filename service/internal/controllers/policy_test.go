@@ -265,7 +265,7 @@ func TestPolicyController_TripsAndReleases(t *testing.T) {
 
 	released := use(1300, 0.05)
 	assert.True(t, released.None())
-	assert.Equal(t, "every rule was quiet for ceiling.releaseAfter", released.Reason)
+	assert.Equal(t, "every enforced rule was quiet for ceiling.releaseAfter", released.Reason)
 
 	verdict, err := safe.StateGetByID[*resources.Verdict](t.Context(), ticks.state, id)
 	require.NoError(t, err)

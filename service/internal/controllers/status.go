@@ -102,7 +102,7 @@ func targetStatus(
 	}
 
 	if desired.FailedProbes >= policy.ContainedAfter {
-		status.Message = cmp.Or(status.Message, fmt.Sprintf("it went on in %d probes: restart the pod, a ceiling only contains it", desired.FailedProbes))
+		status.Message = cmp.Or(status.Message, fmt.Sprintf("%d probes measured the breach again: restart the pod, because the ceiling does not end the breach", desired.FailedProbes))
 	}
 
 	return status

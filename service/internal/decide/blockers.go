@@ -61,13 +61,18 @@ func blockers(c *Case, desired *DesiredCeiling, wall func(time.Duration) time.Ti
 	}
 
 	for _, status := range c.Decision.Rules {
+		// Under a ceiling that is written, a rule that only observes prevents nothing.
+		if status.Rule.Mode == policy.ModeObserve && !c.Decision.Hold.Observe {
+			continue
+		}
+
 		if text := blocker(status); text != "" {
 			texts = append(texts, text)
 		}
 	}
 
 	if len(texts) == 0 && c.Decision.Quiet && c.Decision.ReleasesIn > 0 {
-		texts = append(texts, "every rule is quiet, for less than ceiling.releaseAfter so far")
+		texts = append(texts, "every enforced rule is quiet, for less than ceiling.releaseAfter so far")
 	}
 
 	return texts

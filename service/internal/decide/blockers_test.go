@@ -44,7 +44,7 @@ func TestBlockers(t *testing.T) {
 		want     []string
 	}{
 		"throttled": {throttled, []string{"the workload is throttled in 42 % of the enforcement periods"}},
-		"quiet":     {quiet, []string{"every rule is quiet, for less than ceiling.releaseAfter so far"}},
+		"quiet":     {quiet, []string{"every enforced rule is quiet, for less than ceiling.releaseAfter so far"}},
 		"none":      {held, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

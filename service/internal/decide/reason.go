@@ -32,7 +32,7 @@ func (r *reason) update(d *policy.Decision, probing bool, override *Override) {
 	case probing:
 		r.released = "the probe measured no breach"
 	default:
-		r.released = "every rule was quiet for ceiling.releaseAfter"
+		r.released = "every enforced rule was quiet for ceiling.releaseAfter"
 	}
 }
 

@@ -90,7 +90,7 @@ func TestWorkload_TripsAndReleasesWhenQuiet(t *testing.T) {
 	}, got.Blockers)
 
 	r.use(22, 0.1, false, decide.Override{})
-	assert.Equal(t, "every rule was quiet for ceiling.releaseAfter", r.desired().Reason)
+	assert.Equal(t, "every enforced rule was quiet for ceiling.releaseAfter", r.desired().Reason)
 	assert.True(t, r.desired().None())
 	assert.NotNil(t, r.Verdict())
 }

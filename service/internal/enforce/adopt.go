@@ -164,5 +164,10 @@ func (c *Ceiling) Expire(now time.Duration) []Action {
 		return nil
 	}
 
-	return c.Release(ActionRelease, "its target was not found again", now)
+	reason := "its target was not found again"
+	if now >= c.journal.HoldUntil {
+		reason = "its hold is over"
+	}
+
+	return c.Release(ActionRelease, reason, now)
 }

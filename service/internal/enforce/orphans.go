@@ -141,7 +141,7 @@ func (o *Orphans) search(observe bool, now time.Duration) Adopted {
 		err = fmt.Errorf("%w: %w", ErrNotAdopted, err)
 
 		if o.err == nil || o.err.Error() != err.Error() {
-			o.logger.Error("ceilings of an earlier process may stay as they are", zap.Duration("retryAfter", searchInterval), zap.Error(err))
+			o.logger.Error("failed to adopt or release all ceilings of an earlier process", zap.Duration("retryAfter", searchInterval), zap.Error(err))
 		}
 	}
 

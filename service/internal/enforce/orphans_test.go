@@ -107,7 +107,7 @@ func TestOrphans_LeaveAttachedCgroupsAlone(t *testing.T) {
 
 	m.cgroup.Fail("Restore", nil)
 	o.Check(now + time.Hour)
-	assert.Equal(t, []string{"release: its target was not found again"}, kinds(o.Actions()))
+	assert.Equal(t, []string{"release: its hold is over"}, kinds(o.Actions()))
 	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
 }
 

@@ -40,9 +40,9 @@ func (u *usage) admit(client string, another bool) error {
 		return status.Errorf(codes.ResourceExhausted,
 			"requests of the client to %d nodes are in progress, no request to another one is forwarded: wait for their end", of.peers)
 	case of.calls >= maxCallsPerClient:
-		return status.Errorf(codes.ResourceExhausted, "%d requests of the client are forwarded, more are not: wait for their end", of.calls)
+		return status.Errorf(codes.ResourceExhausted, "%d forwarded requests of the client are in progress, must be at most %d: wait for their end", of.calls, maxCallsPerClient)
 	case u.calls >= maxCalls:
-		return status.Errorf(codes.ResourceExhausted, "%d requests are forwarded, more are not: try again later", u.calls)
+		return status.Errorf(codes.ResourceExhausted, "%d forwarded requests are in progress, must be at most %d: try again later", u.calls, maxCalls)
 	default:
 		return nil
 	}

@@ -94,13 +94,13 @@ func TestPeers_BoundTheCalls(t *testing.T) {
 		require.NoError(t, call("greedy"))
 	}
 
-	assert.ErrorContains(t, call("greedy"), "768 requests of the client are forwarded")
+	assert.ErrorContains(t, call("greedy"), "768 forwarded requests of the client are in progress")
 
 	for i := 0; all < maxCalls; i++ {
 		require.NoError(t, call(fmt.Sprintf("client-%d", i/maxCallsPerClient)))
 	}
 
-	assert.ErrorContains(t, call("another"), "2048 requests are forwarded")
+	assert.ErrorContains(t, call("another"), "2048 forwarded requests are in progress")
 }
 
 func TestPeers_MakeRoom(t *testing.T) {
