@@ -309,6 +309,8 @@ func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	t.Logf("compare: %s", time.Since(began).Round(time.Millisecond))
 	assert.Equal(t, exitUnavailable, got.code)
 	assert.Equal(t, alive+4, strings.Count(got.stdout, "\n"))
-	assert.Equal(t, hanging, strings.Count(got.stderr, "no response yet, when most other nodes had responded"))
+	// On a slow machine gRPC gives up connecting before most nodes have responded.
+	assert.Equal(t, hanging, strings.Count(got.stderr, "no response yet, when most other nodes had responded")+
+		strings.Count(got.stderr, "deadline exceeded"), "%.3000s", got.stderr)
 	assert.Less(t, time.Since(began), timeout)
 }
