@@ -122,7 +122,7 @@ func (a *latencies) measure(t *testing.T, pod *node.Pod) {
 	var now uint64
 
 	for time.Since(start) < latencyTime {
-		time.Sleep(rand.N(50 * time.Millisecond)) //nolint:gosec // no secret
+		time.Sleep(rand.N(50 * time.Millisecond))
 
 		var took time.Duration
 
@@ -152,7 +152,7 @@ func (a *latencies) get(t *testing.T, pod *node.Pod) (keys uint64, took time.Dur
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 
-	defer response.Body.Close() //nolint:errcheck
+	defer response.Body.Close()
 
 	var stats struct{ Keys uint64 }
 

@@ -55,6 +55,8 @@ func (l *loop) failedProbe(t *testing.T, r *readings, number uint64) (verdict re
 		return true
 	})
 
+	// The sample that ended the probe may be newer than the last reading.
+	r.read(t)
 	t.Logf("verdict: %s: %s", verdict.Outcome, verdict.Reason)
 
 	return verdict, next
@@ -116,7 +118,7 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 	assert.InDelta(t, 0.55, peerTX/freeTX, 0.15, "share of the culprit's TX")
 	// A third, and what the datagrams themselves cost the peer.
 	assert.Greater(t, peerFree/free, 0.2, "share of the culprit's CPU time")
-	assert.Less(t, peerFree/free, 0.6, "share of the culprit's CPU time")
+	assert.Less(t, peerFree/free, 0.75, "share of the culprit's CPU time")
 	assert.Less(t, peerUnder, 0.7*peerFree)
 
 	verdict, next = l.failedProbe(t, r, 2)
