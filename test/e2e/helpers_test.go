@@ -21,8 +21,8 @@ import (
 // counted has kernel counters of a pod.
 type counted struct {
 	// usage is CPU time in microseconds. periods counts the periods of cpu.max, throttled those in which the quota was
-	// used up. tx is bytes.
-	usage, periods, throttled, tx uint64
+	// used up, and stopped is the time in microseconds in which they were, of all processors together. tx is bytes.
+	usage, periods, throttled, stopped, tx uint64
 }
 
 func count(t *testing.T, pod *node.Pod) counted {
@@ -34,13 +34,16 @@ func count(t *testing.T, pod *node.Pod) counted {
 	tx, err := pod.TXBytes()
 	require.NoError(t, err)
 
-	return counted{usage: stat["usage_usec"], periods: stat["nr_periods"], throttled: stat["nr_throttled"], tx: tx}
+	return counted{
+		usage: stat["usage_usec"], periods: stat["nr_periods"], throttled: stat["nr_throttled"], stopped: stat["throttled_usec"], tx: tx,
+	}
 }
 
 // since returns the difference to an earlier count.
 func (c counted) since(before counted) counted {
 	return counted{
-		usage: c.usage - before.usage, periods: c.periods - before.periods, throttled: c.throttled - before.throttled, tx: c.tx - before.tx,
+		usage: c.usage - before.usage, periods: c.periods - before.periods, throttled: c.throttled - before.throttled,
+		stopped: c.stopped - before.stopped, tx: c.tx - before.tx,
 	}
 }
 

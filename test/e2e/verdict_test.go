@@ -55,6 +55,8 @@ func (l *loop) failedProbe(t *testing.T, r *readings, number uint64) (verdict re
 		return true
 	})
 
+	// The sample that ended the probe may be newer than the last reading.
+	r.read(t)
 	t.Logf("verdict: %s: %s", verdict.Outcome, verdict.Reason)
 
 	return verdict, next
@@ -66,9 +68,9 @@ func (r *readings) assertProbed(t *testing.T, verdict resources.VerdictSpec, tri
 
 	lifted := end - verdict.After.Over
 
-	r.assertUsage(t, "before", verdict.Before, tripped-verdict.Before.Over, tripped)
-	r.assertUsage(t, "during", verdict.During, lifted-verdict.During.Over, lifted)
-	r.assertUsage(t, "after", verdict.After, lifted, end)
+	r.assertUsage(t, "before", verdict.Before, verdict.Before, tripped-verdict.Before.Over, tripped)
+	r.assertUsage(t, "during", verdict.During, verdict.Before, lifted-verdict.During.Over, lifted)
+	r.assertUsage(t, "after", verdict.After, verdict.Before, lifted, end)
 }
 
 // TestVerdict_ContainedUntilRestart: a spin goes on when the ceiling is lifted, and when the load that began it has ended. After
@@ -77,7 +79,10 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 	l := newLoop(t, judging, nil)
 	r, peer := &readings{pod: l.spegel}, &readings{pod: l.peer}
 
-	require.NoError(t, l.spegel.Steer(t.Context(), map[string]any{"mode": "spinning", "peers": []string{l.peer.IP + ":5001"}}))
+	// A datagram costs the emulated machine milliseconds, so a lookup costs many: the peer's share is that of the work.
+	require.NoError(t, l.spegel.Steer(t.Context(), map[string]any{
+		"mode": "spinning", "cost": 30 * time.Millisecond, "peers": []string{l.peer.IP + ":5001"},
+	}))
 	l.calm(t, l.spegel)
 
 	const ceiling = "30001 100000"
@@ -110,8 +115,10 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 	peerUnder, _ := peer.rate(t, written.at, peer.all[len(peer.all)-2].at)
 
 	t.Logf("peer: %.3f of %.3f cores, %.0f of %.0f B/s; %.3f cores under the ceiling until %s", peerFree, free, peerTX, freeTX, peerUnder, lifted.at)
-	assert.InDelta(t, 0.33, peerFree/free, 0.15, "share of the culprit's CPU time")
 	assert.InDelta(t, 0.55, peerTX/freeTX, 0.15, "share of the culprit's TX")
+	// A third, and what the datagrams themselves cost the peer.
+	assert.Greater(t, peerFree/free, 0.2, "share of the culprit's CPU time")
+	assert.Less(t, peerFree/free, 0.75, "share of the culprit's CPU time")
 	assert.Less(t, peerUnder, 0.7*peerFree)
 
 	verdict, next = l.failedProbe(t, r, 2)
@@ -181,15 +188,15 @@ func TestVerdict_Ended(t *testing.T) {
 	assert.Equal(t, string(policy.OutcomeEnded), verdict.Outcome, verdict.Reason)
 	assert.Zero(t, verdict.FailedProbes)
 
-	r.assertUsage(t, "before", verdict.Before, tripped-verdict.Before.Over, tripped)
-	r.assertUsage(t, "during", verdict.During, written.at, lifted.at)
+	r.assertUsage(t, "before", verdict.Before, verdict.Before, tripped-verdict.Before.Over, tripped)
+	r.assertUsage(t, "during", verdict.During, verdict.Before, written.at, lifted.at)
 	r.assertCalm(t, verdict)
 	noJournals(t)
 }
 
 // TestVerdict_Harmed: a ceiling at the floor leaves a busy workload almost nothing.
 func TestVerdict_Harmed(t *testing.T) {
-	l := newLoop(t, strings.Replace(judging, "cpu: 300m", "cpu: 100m", 1), nil)
+	l := newLoop(t, strings.NewReplacer("cpu: 300m", "cpu: 100m", "hold: 5s", "hold: 10s").Replace(judging), nil)
 	r := &readings{pod: l.spegel}
 
 	r.read(t)

@@ -58,7 +58,7 @@ type Load struct {
 	// On and Off are the times of the periodic mode.
 	On  time.Duration `json:"on"`
 	Off time.Duration `json:"off"`
-	// Cost is the least CPU time of an advertisement. With it the bytes sent are proportional to the CPU time on any
+	// Cost is the least CPU time of an advertisement, and of a lookup of the spinning mode. With it the bytes sent are proportional to the CPU time on any
 	// machine.
 	Cost time.Duration `json:"cost"`
 	// Rate of the paced mode, in bytes of payload per second.
