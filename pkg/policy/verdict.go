@@ -87,14 +87,17 @@ func (v *Verdict) less() string {
 	text := ""
 
 	for _, amount := range []struct {
-		name string
-		rate func(Usage) float64
+		name     string
+		rate     func(Usage) float64
+		measured time.Duration
 	}{
-		{"CPU", Usage.Cores}, {"TX", Usage.TXPerSecond}, {"allocation", Usage.AllocatedPerSecond},
+		{"CPU", Usage.Cores, v.During.Over},
+		{"TX", Usage.TXPerSecond, v.During.Over},
+		{"allocation", Usage.AllocatedPerSecond, v.During.AllocatedOver},
 	} {
 		during, after := amount.rate(v.During), amount.rate(v.After)
 
-		if after > 0 && during < (1-effect)*after {
+		if amount.measured > 0 && after > 0 && during < (1-effect)*after {
 			if text != "" {
 				text += ", "
 			}

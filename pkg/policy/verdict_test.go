@@ -90,8 +90,12 @@ func TestVerdict_Outcomes(t *testing.T) {
 		want      policy.Outcome
 		reason    string
 	}{
-		"over":                {policy.Verdict{During: minute(0.5), After: minute(0.1)}, 0, policy.EndQuiet, policy.OutcomeEnded, "the breach is over: 100m without the ceiling"},
-		"goes on":             {policy.Verdict{During: minute(0.5), After: minute(1)}, 0, policy.EndBreach, policy.OutcomeContained, "the breach goes on without the ceiling (1000m); under it CPU was 50 % lower, TX was 50 % lower"},
+		"over":    {policy.Verdict{During: minute(0.5), After: minute(0.1)}, 0, policy.EndQuiet, policy.OutcomeEnded, "the breach is over: 100m without the ceiling"},
+		"goes on": {policy.Verdict{During: minute(0.5), After: minute(1)}, 0, policy.EndBreach, policy.OutcomeContained, "the breach goes on without the ceiling (1000m); under it CPU was 50 % lower, TX was 50 % lower"},
+		"allocation not read": {
+			policy.Verdict{During: minute(0.95), After: policy.Usage{Over: time.Minute, CoreSeconds: 60, TXBytes: 60e6, AllocatedBytes: 1e9, AllocatedOver: time.Minute}},
+			0, policy.EndBreach, policy.OutcomeNoEffect, "the breach goes on without the ceiling (1000m), and CPU, TX and allocation were not lower under it by a tenth or more",
+		},
 		"as much":             {policy.Verdict{During: minute(0.95), After: minute(1)}, 0, policy.EndBreach, policy.OutcomeNoEffect, "the breach goes on without the ceiling (1000m), and CPU, TX and allocation were not lower under it by a tenth or more"},
 		"not measured":        {policy.Verdict{During: minute(0.5)}, 0, policy.EndUnknown, policy.OutcomeUnknown, "the time without the ceiling could not be measured"},
 		"ceiling not seen":    {policy.Verdict{After: minute(1)}, 0, policy.EndBreach, policy.OutcomeUnknown, "the breach goes on; the usage under the ceiling or without it was not measured"},
