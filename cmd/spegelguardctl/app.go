@@ -105,7 +105,7 @@ Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard 
 	a.complete(root, "output", func(*app) []string { return []string{"table", "wide", "yaml", "json", "jsonpath="} })
 
 	root.AddCommand(
-		a.statusCommand(), a.explainCommand(), a.historyCommand(), a.eventsCommand(), a.compareCommand(), a.topCommand(),
+		a.statusCommand(), a.explainCommand(), a.historyCommand(), a.eventsCommand(), a.compareCommand(), a.reportCommand(), a.topCommand(),
 		a.configCommand(), a.rulesCommand(), a.dashboardCommand(), a.doctorCommand(), a.captureCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.overrideCommands()...)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/report"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
@@ -19,7 +20,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/plant"
 )
 
-// TestExplain_GoldenOutcomes prints what explain says of each outcome, from decisions on a load that leads to it.
+// TestExplain_GoldenOutcomes prints what explain, the events and a report say of each outcome, from decisions on a load that leads to it.
 func TestExplain_GoldenOutcomes(t *testing.T) {
 	const rule = "rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10m, window: 1m}]\n"
 
@@ -93,5 +94,23 @@ func explained(t *testing.T, d policy.Decision, v *policy.Verdict) string {
 
 	require.NoError(t, printer.Print(output.Item{Rows: a.explainRows(&client.Explanation{Targets: []client.TargetExplanation{target}})}))
 
-	return out.String() + events
+	return out.String() + events + reported(t, target)
+}
+
+// reported returns the parts of a report that are about the outcome.
+func reported(t *testing.T, target client.TargetExplanation) string {
+	t.Helper()
+
+	node := report.Node{Name: "talos-prod-2", Verdicts: map[string]string{}, Advice: client.Advice(target.ID, target.Desired)}
+	if v := target.Verdict; v != nil {
+		node.Verdicts[target.ID] = v.Outcome + ": " + v.Reason
+	}
+
+	var out bytes.Buffer
+
+	require.NoError(t, report.Markdown(&out, report.Build([]report.Node{node}, nil)))
+
+	_, outcome, _ := strings.Cut(out.String(), "No guard did anything.\n")
+
+	return "report:" + outcome
 }

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package report_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/report"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+var start = time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC)
+
+// points are half an hour: before, under and after a ceiling of 20 minutes.
+func points(before, under, after report.Usage) []report.Point {
+	var all []report.Point
+
+	for step := 1; step <= 240; step++ {
+		usage := before
+
+		switch at := time.Duration(step) * 10 * time.Second; {
+		case at > 35*time.Minute:
+			usage = after
+		case at > 15*time.Minute:
+			usage = under
+		}
+
+		all = append(all, report.Point{At: start.Add(time.Duration(step) * 10 * time.Second), Over: 10 * time.Second, Usage: usage})
+	}
+
+	return all
+}
+
+func usage(cores, tx, allocatedPerMinute float64) report.Usage {
+	return report.Usage{CPU: cores, TX: tx, Allocation: allocatedPerMinute / 60}
+}
+
+// incident has the three nodes of the incident.
+func incident() []report.Node {
+	const target = "spegel/spegel-2x7k2/registry"
+
+	return []report.Node{
+		{Name: "talos-prod-1", Points: points(usage(0.28, 0.8e6, 330e6), usage(0.16, 0.45e6, 190e6), usage(0.02, 1e3, 8e6))},
+		{
+			Name: "talos-prod-2", Points: points(usage(1.8, 1.4e6, 9.6e9), usage(0.5, 0.6e6, 2.7e9), usage(0.03, 2e3, 9e6)),
+			Actions: []report.Action{
+				{
+					At: start.Add(15 * time.Minute), Kind: "apply", Target: target, Reason: "cpu 1800m above 550m for 10m0s",
+					Before: "max 100000", After: "50001 100000", Evidence: "/run/spegel-guard/evidence/000001-spegel",
+				},
+				{At: start.Add(25 * time.Minute), Kind: "probe", Target: target, Reason: "the hold is over", Before: "50001 100000", After: "max 100000"},
+				{
+					At: start.Add(25*time.Minute + 20*time.Second), Kind: "apply", Target: target,
+					Reason: "the probe measured the breach of SpegelHighCPU again: cpu 1803m, above 550m", Before: "max 100000", After: "50001 100000",
+				},
+				{At: start.Add(35 * time.Minute), Kind: "release", Target: target, Reason: "the target is gone", Before: "50001 100000", After: "max 100000"},
+			},
+			Verdicts: map[string]string{target: "contained: the breach goes on without the ceiling (1803m); under it CPU was 72 % lower, TX was 57 % lower"},
+			Advice:   []string{"restart the pod | `now` <b>"},
+		},
+		{Name: "talos-prod-3", Points: points(usage(0.25, 0.8e6, 328e6), usage(0.15, 0.44e6, 180e6), usage(0.02, 1e3, 8e6))},
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+
+	path := filepath.Join("testdata", name)
+
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+
+	want, err := os.ReadFile(path)
+	require.NoError(t, err, "go test ./internal/report -update")
+	require.Equal(t, string(want), got)
+}
+
+func TestReport_GoldenIncident(t *testing.T) {
+	built := report.Build(incident(), []report.Entry{{Node: "talos-prod-4", Why: "connection refused"}})
+
+	var markdown, html bytes.Buffer
+
+	require.NoError(t, report.Markdown(&markdown, built))
+	require.NoError(t, report.HTML(&html, built))
+
+	golden(t, "incident.md", markdown.String())
+	golden(t, "incident.html", html.String())
+
+	wellFormed(t, html.String())
+	assert.NotContains(t, html.String(), "http", "it needs no network")
+	assert.NotContains(t, html.String(), "<b>", "the text of a node is no markup")
+}
+
+// wellFormed requires that every element is closed, void ones apart.
+func wellFormed(t *testing.T, html string) {
+	t.Helper()
+
+	decoder := xml.NewDecoder(bytes.NewReader([]byte(html)))
+	decoder.Strict = false
+	decoder.AutoClose = xml.HTMLAutoClose
+	decoder.Entity = xml.HTMLEntity
+
+	for {
+		_, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+
+		require.NoError(t, err)
+	}
+}
+
+func TestBuild_ComparesBeforeUnderAndAfter(t *testing.T) {
+	built := report.Build(incident(), nil)
+
+	assert.Equal(t, report.Period{From: start.Add(5 * time.Minute), To: start.Add(15 * time.Minute)}, built.Before)
+	assert.Equal(t, report.Period{From: start.Add(15 * time.Minute), To: start.Add(35 * time.Minute)}, built.Under)
+	assert.Equal(t, report.Period{From: start.Add(35 * time.Minute), To: start.Add(40 * time.Minute)}, built.After)
+	assert.False(t, built.InForce)
+
+	require.Len(t, built.Rows, 3)
+	assert.Equal(t, compare.Culprit, built.Rows[1].Role)
+	assert.Equal(t, compare.Affected, built.Rows[0].Role)
+	assert.InDelta(t, 1.8, built.Rows[1].Before.CPU, 1e-9)
+	assert.InDelta(t, 0.5, built.Rows[1].Under.CPU, 1e-9)
+	assert.InDelta(t, 0.03, built.Rows[1].After.CPU, 1e-9)
+}
+
+func TestBuild_Ceilings(t *testing.T) {
+	at := func(minute int, kind string) report.Action {
+		return report.Action{At: start.Add(time.Duration(minute) * time.Minute), Kind: kind, Target: "a/b/c"}
+	}
+
+	for name, test := range map[string]struct {
+		actions []report.Action
+		want    string
+	}{
+		"none":              {nil, "No ceiling was in force for a minute in this time."},
+		"in force":          {[]report.Action{at(10, "apply")}, "Ceilings are in force since 03:10:00."},
+		"released":          {[]report.Action{at(10, "apply"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
+		"applied again":     {[]report.Action{at(10, "apply"), at(12, "release"), at(20, "apply"), at(25, "release")}, "Ceilings were in force from 03:10:00 to 03:25:00."},
+		"for a moment":      {[]report.Action{at(10, "apply"), at(10, "release")}, "No ceiling was in force for a minute in this time."},
+		"since before":      {[]report.Action{at(-10, "apply")}, "A ceiling is in force since before this time, or for less than a minute."},
+		"ended before":      {[]report.Action{at(-10, "apply"), at(-5, "release")}, "No ceiling was in force for a minute in this time."},
+		"observed only":     {[]report.Action{at(10, "would-apply")}, "No ceiling was in force for a minute in this time."},
+		"adopted at a start": {[]report.Action{at(10, "adopt"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nodes := []report.Node{{Name: "a", Points: points(usage(1, 1, 1), usage(1, 1, 1), usage(1, 1, 1)), Actions: test.actions}}
+			assert.Equal(t, test.want, report.Build(nodes, nil).Ceilings())
+		})
+	}
+}
+
+// TestBuild_WithoutFigures: guards that have just started, and values that nobody measured.
+func TestBuild_WithoutFigures(t *testing.T) {
+	unknown := report.Usage{CPU: math.NaN(), TX: math.NaN(), Allocation: math.NaN()}
+
+	for name, nodes := range map[string][]report.Node{
+		"no node": nil, "no points": {{Name: "a"}}, "unknown": {{Name: "a", Points: points(unknown, unknown, unknown)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+
+			require.NoError(t, report.Markdown(&out, report.Build(nodes, nil)))
+			require.NoError(t, report.HTML(&out, report.Build(nodes, nil)))
+			assert.NotContains(t, out.String(), "NaN")
+		})
+	}
+}
