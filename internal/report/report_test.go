@@ -151,14 +151,14 @@ func TestBuild_Ceilings(t *testing.T) {
 		actions []report.Action
 		want    string
 	}{
-		"none":              {nil, "No ceiling was in force for a minute in this time."},
-		"in force":          {[]report.Action{at(10, "apply")}, "Ceilings are in force since 03:10:00."},
-		"released":          {[]report.Action{at(10, "apply"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
-		"applied again":     {[]report.Action{at(10, "apply"), at(12, "release"), at(20, "apply"), at(25, "release")}, "Ceilings were in force from 03:10:00 to 03:25:00."},
-		"for a moment":      {[]report.Action{at(10, "apply"), at(10, "release")}, "No ceiling was in force for a minute in this time."},
-		"since before":      {[]report.Action{at(-10, "apply")}, "A ceiling is in force since before this time, or for less than a minute."},
-		"ended before":      {[]report.Action{at(-10, "apply"), at(-5, "release")}, "No ceiling was in force for a minute in this time."},
-		"observed only":     {[]report.Action{at(10, "would-apply")}, "No ceiling was in force for a minute in this time."},
+		"none":               {nil, "No ceiling was in force for a minute in this time."},
+		"in force":           {[]report.Action{at(10, "apply")}, "Ceilings are in force since 03:10:00."},
+		"released":           {[]report.Action{at(10, "apply"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
+		"applied again":      {[]report.Action{at(10, "apply"), at(12, "release"), at(20, "apply"), at(25, "release")}, "Ceilings were in force from 03:10:00 to 03:25:00."},
+		"for a moment":       {[]report.Action{at(10, "apply"), at(10, "release")}, "No ceiling was in force for a minute in this time."},
+		"since before":       {[]report.Action{at(-10, "apply")}, "A ceiling is in force since before this time, or for less than a minute."},
+		"ended before":       {[]report.Action{at(-10, "apply"), at(-5, "release")}, "No ceiling was in force for a minute in this time."},
+		"observed only":      {[]report.Action{at(10, "would-apply")}, "No ceiling was in force for a minute in this time."},
 		"adopted at a start": {[]report.Action{at(10, "adopt"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
 	} {
 		t.Run(name, func(t *testing.T) {
