@@ -15,6 +15,8 @@ import (
 const (
 	chartWidth  = 900
 	chartHeight = 180
+	// headroom keeps the highest value off the border.
+	headroom = 1.05
 )
 
 // colours of the lines, in turns: those of Okabe and Ito, which people with any colour vision tell apart.
@@ -90,7 +92,7 @@ func (i Incident) chart(title string, metric compare.Metric, of func(Usage) floa
 
 			y := chartHeight
 			if highest > 0 {
-				y = chartHeight - int(math.Round(value/highest*chartHeight))
+				y = chartHeight - int(math.Round(value/(headroom*highest)*chartHeight))
 			}
 
 			part = append(part, fmt.Sprintf("%d,%d", i.x(p.At), y))
