@@ -85,6 +85,8 @@ Credentials and nodes come from the talosconfig, as with talosctl. Each node's g
 Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard is unavailable or cannot be reached.`,
 		// An error of a command names the mistake; the usage would hide it.
 		SilenceUsage: true, SilenceErrors: true,
+		// The flag --version.
+		Version: version,
 	}
 
 	root.SetOut(a.stdout)

@@ -6,8 +6,10 @@ package main
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -22,6 +24,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -116,6 +119,42 @@ func TestCommand_ReportsMistakes(t *testing.T) {
 			assert.Equal(t, 1, got.code)
 			assert.Contains(t, got.stderr, test.want)
 			assert.NotContains(t, got.stdout, "throttle")
+		})
+	}
+}
+
+// TestCommand_NeedsNoNode: what is wrong, or known, without a node is said without one.
+func TestCommand_NeedsNoNode(t *testing.T) {
+	for _, test := range []struct {
+		args        []string
+		out, failed string
+	}{
+		{[]string{"--version"}, "spegelguardctl version " + version, ""},
+		{[]string{"rules", "--form", "x"}, "", `invalid --form "x"`},
+		{[]string{"report", "--form", "x"}, "", `invalid --form "x"`},
+	} {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			var out bytes.Buffer
+
+			a := newApp()
+			a.stdout, a.stderr = &out, &out
+			a.open = func(client.Options) (*client.Fleet, error) {
+				assert.Fail(t, "no node is needed")
+
+				return nil, errors.New("none")
+			}
+
+			root := a.root()
+			root.SetArgs(test.args)
+
+			err := root.ExecuteContext(t.Context())
+			assert.Contains(t, out.String(), test.out)
+
+			if test.failed == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, test.failed)
+			}
 		})
 	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -63,10 +64,11 @@ func (a *app) validateCommand() *cobra.Command {
 		Use:   "validate FILE",
 		Short: "Find every mistake in a configuration file",
 		Long: `Find every mistake in a configuration file, without contacting a node. FILE is the guard's document, or a Talos
-machine configuration (or patch) that contains an ExtensionServiceConfig for the guard. Lines are those of the file.`,
+machine configuration (or patch) that contains an ExtensionServiceConfig for the guard; - is the standard input. Lines are those
+of the file.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			file, err := os.ReadFile(args[0])
+			file, err := readFile(args[0])
 			if err != nil {
 				return fmt.Errorf("failed to read the configuration: %w", err)
 			}
@@ -79,6 +81,15 @@ machine configuration (or patch) that contains an ExtensionServiceConfig for the
 			return a.report(args[0], mistakes)
 		},
 	}
+}
+
+// readFile reads a file, or the standard input for a dash.
+func readFile(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(os.Stdin)
+	}
+
+	return os.ReadFile(name)
 }
 
 // mistake is one wrong field.

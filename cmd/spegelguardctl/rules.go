@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -16,6 +17,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
+
+// ruleForms are the values of --form.
+var ruleForms = []string{"prometheusrule", "plain", "inhibit"}
 
 func (a *app) rulesCommand() *cobra.Command {
 	var (
@@ -34,6 +38,10 @@ The thresholds are those of all nodes, which must be the same, or those of the d
 guards need the guards' own metrics (metrics.listen). The output is YAML unless --output is set.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains(ruleForms, form) {
+				return fmt.Errorf("invalid --form %q: must be prometheusrule, plain or inhibit", form)
+			}
+
 			if !cmd.Flags().Changed("output") {
 				a.output = "yaml"
 			}
@@ -56,10 +64,8 @@ guards need the guards' own metrics (metrics.listen). The output is YAML unless 
 			switch form {
 			case "prometheusrule":
 				return a.printRules(alerts.NewPrometheusRule(namespace, groups), groups)
-			case "plain":
-				return a.printRules(alerts.RuleFile{Groups: groups}, groups)
 			default:
-				return fmt.Errorf("invalid --form %q: must be prometheusrule, plain or inhibit", form)
+				return a.printRules(alerts.RuleFile{Groups: groups}, groups)
 			}
 		},
 	}
@@ -68,7 +74,7 @@ guards need the guards' own metrics (metrics.listen). The output is YAML unless 
 	cmd.Flags().StringVar(&form, "form", "prometheusrule", "prometheusrule, plain (for rule_files) or inhibit (for Alertmanager)")
 	cmd.Flags().StringVar(&namespace, "namespace", "", "namespace of the PrometheusRule")
 	cmd.Flags().StringVar(&options.Pods, "pods", alerts.DefaultPods, "regular expression of the names of spegel's pods")
-	a.complete(cmd, "form", func(*app) []string { return []string{"prometheusrule", "plain", "inhibit"} })
+	a.complete(cmd, "form", func(*app) []string { return ruleForms })
 
 	return cmd
 }

@@ -69,23 +69,6 @@ func Open(options Options) (*Fleet, error) {
 	return OpenContext(context, options)
 }
 
-// ReadTalosconfig reads a talosconfig; an empty path is the default one of talosctl.
-func ReadTalosconfig(path string) (config *clientconfig.Config, err error) {
-	defer func() {
-		// Talos' function panics for a context without content.
-		if recover() != nil {
-			config, err = nil, errors.New("invalid talosconfig: one of its contexts is null: remove it, or add its endpoints and certificates")
-		}
-	}()
-
-	config, err = clientconfig.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("failed to read the talosconfig: %w", err)
-	}
-
-	return config, nil
-}
-
 // ReadContext reads one context of a talosconfig; an empty name is the current one.
 func ReadContext(path, name string) (*clientconfig.Context, error) {
 	config, err := ReadTalosconfig(path)

@@ -119,7 +119,7 @@ func TestTLS_RefusesContexts(t *testing.T) {
 	}
 
 	_, err := client.ReadContext(t.TempDir()+"/new", "prod")
-	require.ErrorIs(t, err, client.ErrNoContext)
+	require.ErrorIs(t, err, client.ErrNoTalosconfig)
 }
 
 func TestAsk_ReadsAllNodes(t *testing.T) {

@@ -95,3 +95,23 @@ func FuzzTalosconfig(f *testing.F) {
 		assert.NoError(t, fleet.Close())
 	})
 }
+
+// TestReadTalosconfig_CreatesNone: Talos' own function would create an empty file, and the error would be about a context.
+func TestReadTalosconfig_CreatesNone(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("TALOS_HOME", home)
+	t.Setenv("TALOSCONFIG", filepath.Join(home, "environment"))
+
+	for path, want := range map[string]string{
+		filepath.Join(home, "given"): "no talosconfig at " + filepath.Join(home, "given"),
+		"":                           "no talosconfig at " + filepath.Join(home, "environment") + ", " + filepath.Join(home, "config"),
+	} {
+		_, err := client.ReadTalosconfig(path)
+		require.ErrorIs(t, err, client.ErrNoTalosconfig)
+		require.ErrorContains(t, err, want)
+	}
+
+	entries, err := os.ReadDir(home)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}

@@ -27,7 +27,7 @@ func (a *Amount) UnmarshalText(text []byte) error {
 		return nil
 	}
 
-	quantity, err := parseQuantity(a.text)
+	quantity, err := parseBytes(a.text)
 	if err != nil {
 		a.invalid = a.text
 

@@ -11,7 +11,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// Threshold is a number of cores (400m), a byte rate (500k/s, 1G/min) or a share (50%).
+// Threshold is a number of cores (400m), a byte rate (500k/s, 500 kB/s, 1G/min) or a share (50%).
 type Threshold struct {
 	// Value in Unit: cores, bytes per second, or 0..1.
 	Value float64
@@ -23,7 +23,8 @@ type Threshold struct {
 
 var timeUnits = map[string]float64{"s": 1, "min": 60, "h": 3600}
 
-// UnmarshalText reads a Kubernetes quantity with an optional /s, /min or /h, or a percentage.
+// UnmarshalText reads a Kubernetes quantity with an optional /s, /min or /h, or a percentage; and what our commands print, such as
+// 1.4 MB/s and 37 %.
 func (t *Threshold) UnmarshalText(text []byte) error {
 	value, err := parseThreshold(string(text))
 	*t = value
@@ -56,7 +57,7 @@ func MustThreshold(text string) Threshold {
 
 func parseThreshold(text string) (Threshold, error) {
 	t := Threshold{Unit: policy.Cores, text: text}
-	divisor := 1.0
+	divisor, parse := 1.0, parseQuantity
 
 	amount, per, isRate := strings.Cut(text, "/")
 	amount, isShare := strings.CutSuffix(amount, "%")
@@ -65,12 +66,13 @@ func parseThreshold(text string) (Threshold, error) {
 	case isRate && isShare:
 		return Threshold{}, errors.New("failed to parse the threshold " + text + ": a share has no unit of time")
 	case isRate:
-		t.Unit, divisor = policy.BytesPerSecond, timeUnits[per]
+		t.Unit, divisor, parse = policy.BytesPerSecond, timeUnits[per], parseBytes
 	case isShare:
 		t.Unit, divisor = policy.Ratio, 100
+		amount = strings.TrimSuffix(amount, " ")
 	}
 
-	quantity, err := parseQuantity(amount)
+	quantity, err := parse(amount)
 	if err != nil {
 		return Threshold{}, fmt.Errorf("failed to parse the threshold %q: %w", text, err)
 	}

@@ -25,6 +25,13 @@ func TestThreshold_ParsesByUnit(t *testing.T) {
 		{"1Mi/s", 1 << 20, policy.BytesPerSecond},
 		{"36M/h", 1e4, policy.BytesPerSecond},
 		{"50%", 0.5, policy.Ratio},
+		{"37 %", 0.37, policy.Ratio},
+		{"500kB/s", 500e3, policy.BytesPerSecond},
+		{"500 KB/s", 500e3, policy.BytesPerSecond},
+		{"1.4 MB/s", 1.4e6, policy.BytesPerSecond},
+		{"1GB/min", 1e9 / 60, policy.BytesPerSecond},
+		{"1 MiB/s", 1 << 20, policy.BytesPerSecond},
+		{"512 B/s", 512, policy.BytesPerSecond},
 	} {
 		t.Run(test.text, func(t *testing.T) {
 			threshold := config.MustThreshold(test.text)
@@ -36,7 +43,7 @@ func TestThreshold_ParsesByUnit(t *testing.T) {
 }
 
 func TestThreshold_RejectsOtherTexts(t *testing.T) {
-	for _, text := range []string{"", "much", "500kbps", "1k/day", "0/x", "50%/s"} {
+	for _, text := range []string{"", "much", "500kbps", "1k/day", "0/x", "50%/s", "500 k/s", "1.4 MB / s", "1 mB/s", "400mB", "5  MB/s"} {
 		t.Run(text, func(t *testing.T) {
 			_, err := config.Parse([]byte("rules: [{name: A, signal: networkTx, threshold: '" + text + "'}]"))
 			require.ErrorContains(t, err, `line 1: invalid rules[0].threshold "`+text+`": must be a byte rate such as 500k/s (1k/s..100G/s)`)
