@@ -81,7 +81,7 @@ func kinds(actions []enforce.Action) []string {
 func journal(holdLeft time.Duration) cgroup.Journal {
 	return cgroup.Journal{
 		Target: memoryTarget, Rule: "SpegelHighCPU", OwnerLimit: enforcetest.Unlimited, Applied: "50001 100000",
-		Since: max(0, boottime.Now()-time.Minute), HoldUntil: boottime.Now() + holdLeft, BootID: "boot",
+		Since: max(1, boottime.Now()-time.Minute), HoldUntil: boottime.Now() + holdLeft, BootID: "boot",
 	}
 }
 
