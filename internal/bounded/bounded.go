@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package bounded keeps maps whose keys come from outside at a maximum of entries.
+// Package bounded keeps what comes from outside at a maximum: entries of maps, counts by key, and errors.
 package bounded
 
 import (

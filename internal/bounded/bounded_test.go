@@ -3,9 +3,12 @@
 package bounded_test
 
 import (
+	"fmt"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/internal/bounded"
 )
@@ -27,4 +30,34 @@ func TestExcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, bounded.Excess(entries, test.maximum, at)) })
 	}
+}
+
+func TestCount_DeletesAtZero(t *testing.T) {
+	counts := map[string]int{}
+
+	bounded.Count(counts, "a", 2)
+	bounded.Count(counts, "b", 1)
+	bounded.Count(counts, "a", -1)
+	assert.Equal(t, map[string]int{"a": 1, "b": 1}, counts)
+
+	bounded.Count(counts, "a", -1)
+	assert.Equal(t, map[string]int{"b": 1}, counts)
+}
+
+func TestErrors_KeepsTheFirst(t *testing.T) {
+	var errs bounded.Errors
+
+	require.NoError(t, errs.Err("%d more"))
+
+	for i := range 8 {
+		errs.Add(fmt.Errorf("%w %d", io.EOF, i))
+	}
+
+	require.ErrorIs(t, errs.Err("%d more"), io.EOF)
+	assert.NotContains(t, errs.Err("%d more").Error(), "more")
+
+	errs.Add(io.ErrClosedPipe)
+	errs.Add(io.ErrClosedPipe)
+	require.NotErrorIs(t, errs.Err("%d more"), io.ErrClosedPipe)
+	assert.ErrorContains(t, errs.Err("%d more"), "EOF 7\n2 more")
 }

@@ -12,10 +12,9 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-)
 
-// maxUnread is how many cgroups an error of FindJournals names.
-const maxUnread = 8
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
+)
 
 const (
 	// maxDepth is how many levels are searched. A container's cgroup has five to eight; each level costs a descriptor.
@@ -37,21 +36,15 @@ func FindJournals(root string) ([]string, error) {
 	s := &journalSearch{root: root}
 	s.visit(fd, "", 0)
 
-	if more := s.unread - maxUnread; more > 0 {
-		s.err = errors.Join(s.err, fmt.Errorf("error looking for journals in %d more cgroups", more))
-	}
-
-	return s.found, s.err
+	return s.found, s.unread.Err("error looking for journals in %d more cgroups")
 }
 
 // journalSearch walks a hierarchy by descriptor: a path is longer than the kernel takes (unix.PathMax) in a deep one. It
 // holds one descriptor for each level.
 type journalSearch struct {
-	root  string
-	found []string
-
-	unread int
-	err    error
+	root   string
+	found  []string
+	unread bounded.Errors
 }
 
 // visit looks at an open cgroup, closes it, and visits its children. The path is relative to the root.
@@ -101,7 +94,5 @@ func (s *journalSearch) failed(at string, err error) {
 		return
 	}
 
-	if s.unread++; s.unread <= maxUnread {
-		s.err = errors.Join(s.err, fmt.Errorf("error looking for journals in cgroup %.*s and below: %w", maxName, filepath.Join(s.root, at), err))
-	}
+	s.unread.Add(fmt.Errorf("error looking for journals in cgroup %.*s and below: %w", maxName, filepath.Join(s.root, at), err))
 }

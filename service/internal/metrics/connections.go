@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 	"github.com/spegel-guard/spegel-guard/internal/remote"
 )
 
@@ -104,7 +105,7 @@ func (s *connections) admit(raw net.Conn) (admitted, idle *conn) {
 	}
 
 	s.open[c] = struct{}{}
-	s.hosts[c.host]++
+	bounded.Count(s.hosts, c.host, 1)
 
 	return c, idle
 }
@@ -139,9 +140,7 @@ func (s *connections) remove(c *conn) {
 
 	delete(s.open, c)
 
-	if s.hosts[c.host]--; s.hosts[c.host] == 0 {
-		delete(s.hosts, c.host)
-	}
+	bounded.Count(s.hosts, c.host, -1)
 }
 
 // follow is the ConnState of the server.

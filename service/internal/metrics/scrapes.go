@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 	"github.com/spegel-guard/spegel-guard/internal/remote"
 )
 
@@ -52,9 +53,7 @@ func (s *scrapes) count(host string, by int) bool {
 		s.hosts = map[string]int{}
 	}
 
-	if s.hosts[host] += by; s.hosts[host] == 0 {
-		delete(s.hosts, host)
-	}
+	bounded.Count(s.hosts, host, by)
 
 	return true
 }

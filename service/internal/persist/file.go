@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 	"github.com/spegel-guard/spegel-guard/internal/fault"
 	"github.com/spegel-guard/spegel-guard/internal/regular"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
@@ -30,12 +31,8 @@ import (
 // version of the file format.
 const version = 2
 
-const (
-	// maxSize of a file in bytes. A workload takes about 300.
-	maxSize = 16 << 20
-	// maxNamed is how many bad entries an error of Load describes.
-	maxNamed = 8
-)
+// maxSize of a file in bytes. A workload takes about 300.
+const maxSize = 16 << 20
 
 // Entry is one value of a file. Entries that are zero are not saved.
 type Entry interface {
@@ -105,9 +102,9 @@ func (f File[T]) Load() (map[string]T, error) {
 
 // decode returns the entries of a file's content.
 func (f File[T]) decode(data []byte) (map[string]T, error) {
-	var errs error
+	var errs bounded.Errors
 
-	entries, number, bad := map[string]T{}, 0, 0
+	entries, number := map[string]T{}, 0
 
 	for text := range bytes.Lines(data) {
 		number++
@@ -131,16 +128,10 @@ func (f File[T]) decode(data []byte) (map[string]T, error) {
 			continue
 		}
 
-		if bad++; bad <= maxNamed {
-			errs = errors.Join(errs, err)
-		}
+		errs.Add(err)
 	}
 
-	if bad > maxNamed {
-		errs = errors.Join(errs, fmt.Errorf("failed to load %d more entries", bad-maxNamed))
-	}
-
-	return entries, errs
+	return entries, errs.Err("failed to load %d more entries")
 }
 
 func decodeLine[T Entry](text []byte) (entry[T], error) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"sync"
+
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 )
 
 var errTooManyConnections = errors.New("the client has too many connections")
@@ -42,7 +44,7 @@ func (c *Conn) Established(client string, chain []*x509.Certificate) error {
 		}
 
 		c.client = client
-		count(c.set.clients, client, 1)
+		bounded.Count(c.set.clients, client, 1)
 	}
 
 	c.known, c.chain = true, chain
@@ -64,7 +66,7 @@ func (c *Conn) Close() error {
 		}
 
 		if c.client != "" {
-			count(c.set.clients, c.client, -1)
+			bounded.Count(c.set.clients, c.client, -1)
 		}
 	})
 

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 	"github.com/spegel-guard/spegel-guard/internal/remote"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
@@ -93,16 +94,7 @@ func (s *Connections) admit(raw net.Conn) (*Conn, bool) {
 
 func (s *Connections) countHandshake(host string, by int) {
 	s.waiting += by
-	count(s.handshaking, host, by)
-}
-
-// count adds to a counter and deletes it at 0.
-func count(counts map[string]int, name string, by int) {
-	counts[name] += by
-
-	if counts[name] == 0 {
-		delete(counts, name)
-	}
+	bounded.Count(s.handshaking, host, by)
 }
 
 // Sweep closes connections whose certificate has expired, or whose CA is not accepted any more, with all their

@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 )
 
 // Streams counts open streams: requests and watches. The zero value has none.
@@ -33,13 +35,13 @@ func (s *Streams) Begin(client string) (end func(), err error) {
 	}
 
 	s.total++
-	count(s.of, client, 1)
+	bounded.Count(s.of, client, 1)
 
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 
 		s.total--
-		count(s.of, client, -1)
+		bounded.Count(s.of, client, -1)
 	}, nil
 }
