@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -50,7 +51,12 @@ type TargetExplanation struct {
 // Advice is what a person should do about a ceiling of a target that does not end the breach; nil for nothing. The guard itself
 // restarts nothing.
 func Advice(target string, desired *resources.DesiredCeilingSpec) []string {
-	if desired.None() || desired.FailedProbes < resources.ContainedAfter {
+	if desired.None() {
+		return nil
+	}
+
+	advice := policy.RestartAdvice(int(desired.FailedProbes))
+	if advice == "" {
 		return nil
 	}
 
@@ -58,7 +64,7 @@ func Advice(target string, desired *resources.DesiredCeilingSpec) []string {
 	pod, _, _ := strings.Cut(rest, "/")
 
 	return []string{
-		fmt.Sprintf("%d probes measured the breach again: restart the pod, because the ceiling does not end the breach (kubectl -n %s delete pod %s)", desired.FailedProbes, namespace, pod),
+		fmt.Sprintf("%s (kubectl -n %s delete pod %s)", advice, namespace, pod),
 		fmt.Sprintf("set a CPU limit on the container (resources.limits.cpu: %dm)", desired.CeilingMillicores),
 	}
 }

@@ -164,8 +164,8 @@ func (e *Engine) account(passed time.Duration) {
 
 	e.calm.step(passed, measured && (!enforced || !e.throttled) && e.rules.quiet(e.hold.Observe), measured && !e.throttled && !e.rules.above())
 
-	if enforced && e.sample.Applied >= e.hold.Since && e.trial.write(e.odometer.total) {
-		e.odometer.divide()
+	if enforced && e.sample.Applied >= e.hold.Since && e.trial.unwritten() {
+		e.trial.write(e.odometer.divide())
 	}
 
 	if enforced && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
@@ -177,7 +177,7 @@ func (e *Engine) conclude() Decision {
 	for i, r := range e.rules {
 		e.status[i] = r.status()
 
-		if r.hasCredit() && e.held && e.hold.Enforced() {
+		if r.hasCredit() && e.hold.Enforced() {
 			e.status[i].TripsIn = 0
 		}
 	}
@@ -201,8 +201,7 @@ func (e *Engine) trip(r *rule) {
 
 	if r.enforced {
 		e.begin(r, top, e.backoff.next(e.sample.At))
-		e.trial.begin(r, e.history.back(e.odometer.total), e.odometer.total)
-		e.odometer.divide()
+		e.trial.begin(r, e.history.back(e.odometer.total), e.odometer.divide())
 	} else {
 		// Nothing is written, so a trip changes nothing: every hold is as long as the first.
 		e.begin(r, top, e.ceiling.Hold)
@@ -286,8 +285,7 @@ func (e *Engine) move(millicores int64, event Event) {
 // startProbe lifts the ceiling to measure the demand without it.
 func (e *Engine) startProbe() {
 	e.rules.mark()
-	e.trial.end(e.odometer.total)
-	e.odometer.divide()
+	e.trial.end(e.odometer.divide())
 	e.hold.Probing, e.probeEnd = true, e.sample.At+e.ceiling.Probe
 	e.decision.Event = EventProbe
 }
@@ -317,8 +315,7 @@ func (e *Engine) retrip(breach *rule) {
 	e.decision.Verdict = e.trial.verdict(e.odometer.total, failed, seen)
 	e.begin(r, e.hold.Millicores, e.backoff.again())
 	e.hold.FailedProbes = failed
-	e.trial.begin(r, e.trial.before, e.odometer.total)
-	e.odometer.divide()
+	e.trial.begin(r, e.trial.before, e.odometer.divide())
 
 	e.decision.Event = EventRetrip
 }
@@ -329,8 +326,7 @@ func (e *Engine) release(seen end) {
 
 	switch {
 	case e.trial.open:
-		e.trial.end(e.odometer.total)
-		e.odometer.divide()
+		e.trial.end(e.odometer.divide())
 		e.trial.dueAt = at + e.ceiling.ReleaseAfter
 	case !e.hold.Observe:
 		e.decision.Verdict = e.trial.verdict(e.odometer.total, e.hold.FailedProbes, seen)

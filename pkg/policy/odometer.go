@@ -16,8 +16,12 @@ type odometer struct {
 	divided bool
 }
 
-// divide begins another time that is compared with the one before.
-func (o *odometer) divide() { o.divided = true }
+// divide begins another time that is compared with the one before, and returns the total up to it.
+func (o *odometer) divide() Usage {
+	o.divided = true
+
+	return o.total
+}
 
 func (o *odometer) add(sample *Sample) {
 	if o.known {

@@ -2,6 +2,8 @@
 
 package policy
 
+import "time"
+
 // Signal is what a rule measures.
 type Signal string
 
@@ -25,27 +27,32 @@ type signal struct {
 	counter func(*Sample) Counter
 	// whole reads the counter that the first one is a share of; nil for a rate over time.
 	whole func(*Sample) float64
-	// usage reads the rate that a verdict compares; nil compares the CPU.
+	// usage reads the rate that a verdict compares, and over the time in which it was measured; nil if it compares none.
 	usage func(Usage) float64
+	over  func(Usage) time.Duration
 }
+
+// sampled is the time in which counters are measured that are read with each sample.
+func sampled(u Usage) time.Duration { return u.Over }
 
 // signals is the table of signals, in the order of the documentation.
 var signals = []signal{
 	{
 		name: SignalCPU, unit: Cores, about: "CPU time that the container uses (cpu.stat usage_usec)",
-		counter: func(s *Sample) Counter { return s.CPU }, usage: Usage.Cores,
+		counter: func(s *Sample) Counter { return s.CPU }, usage: Usage.Cores, over: sampled,
 	},
 	{
 		name: SignalNetworkTX, unit: BytesPerSecond, about: "bytes that the pod sends over all links of its network namespace except loopback",
-		counter: func(s *Sample) Counter { return s.TX }, usage: Usage.TXPerSecond,
+		counter: func(s *Sample) Counter { return s.TX }, usage: Usage.TXPerSecond, over: sampled,
 	},
 	{
 		name: SignalNetworkRX, unit: BytesPerSecond, about: "bytes that the pod receives over all links of its network namespace except loopback",
-		counter: func(s *Sample) Counter { return s.RX }, usage: Usage.RXPerSecond,
+		counter: func(s *Sample) Counter { return s.RX }, usage: Usage.RXPerSecond, over: sampled,
 	},
 	{
 		name: SignalAllocation, unit: BytesPerSecond, about: "bytes that the Go program allocates (go_memstats_alloc_bytes_total of its own metrics)",
 		counter: func(s *Sample) Counter { return s.Allocation }, usage: Usage.AllocatedPerSecond,
+		over: func(u Usage) time.Duration { return u.AllocatedOver },
 	},
 	{
 		name: SignalThrottled, unit: Ratio, about: "share of the enforcement periods with throttling (cpu.stat nr_throttled of nr_periods)",

@@ -22,17 +22,11 @@ func (t *trial) begin(r *rule, before, total Usage) {
 	*t = trial{rule: r, before: before, from: total, open: true, dueAt: t.dueAt}
 }
 
-// write marks the first sample under the ceiling: what was used between the trip and the write was used without it. It reports
-// whether this is that sample.
-func (t *trial) write(total Usage) bool {
-	if !t.open || t.written {
-		return false
-	}
+// unwritten reports whether the ceiling was not seen in force yet.
+func (t *trial) unwritten() bool { return t.open && !t.written }
 
-	t.from, t.written = total, true
-
-	return true
-}
+// write marks the first sample under the ceiling: what was used between the trip and the write was used without it.
+func (t *trial) write(total Usage) { t.from, t.written = total, true }
 
 // end marks where the ceiling is lifted.
 func (t *trial) end(total Usage) { t.to, t.open = total, false }
@@ -58,7 +52,7 @@ func (t *trial) released(total Usage) end {
 	after, signal := total.minus(t.to), t.rule.config.Signal.row()
 
 	switch {
-	case t.rule.unavailable != "" || after.Over <= 0 || t.rule.config.Signal == SignalAllocation && after.AllocatedOver <= 0:
+	case t.rule.unavailable != "" || after.Over <= 0 || signal.usage != nil && signal.over(after) <= 0:
 		return endUnknown
 	case signal.usage != nil && signal.usage(after) > t.rule.config.Threshold, signal.usage == nil && t.rule.isAbove():
 		return endBreach

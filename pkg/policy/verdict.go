@@ -35,6 +35,16 @@ const (
 // workload.
 const ContainedAfter = 2
 
+// RestartAdvice advises a restart of a workload whose breach that many probes in a row have measured again; empty before
+// ContainedAfter.
+func RestartAdvice(failedProbes int) string {
+	if failedProbes < ContainedAfter {
+		return ""
+	}
+
+	return fmt.Sprintf("%d probes measured the breach again: restart the pod, because the ceiling does not end the breach", failedProbes)
+}
+
 // Verdict compares the workload before, under and after a ceiling.
 //
 // Under a ceiling CPU use cannot exceed it, so that it fell says nothing about the breach: whether that is over is measured
@@ -87,17 +97,14 @@ func (v *Verdict) less() string {
 	text := ""
 
 	for _, amount := range []struct {
-		name     string
-		rate     func(Usage) float64
-		measured time.Duration
+		name   string
+		signal *signal
 	}{
-		{"CPU", Usage.Cores, v.During.Over},
-		{"TX", Usage.TXPerSecond, v.During.Over},
-		{"allocation", Usage.AllocatedPerSecond, v.During.AllocatedOver},
+		{"CPU", SignalCPU.row()}, {"TX", SignalNetworkTX.row()}, {"allocation", SignalAllocation.row()},
 	} {
-		during, after := amount.rate(v.During), amount.rate(v.After)
+		during, after := amount.signal.usage(v.During), amount.signal.usage(v.After)
 
-		if amount.measured > 0 && after > 0 && during < (1-effect)*after {
+		if amount.signal.over(v.During) > 0 && after > 0 && during < (1-effect)*after {
 			if text != "" {
 				text += ", "
 			}

@@ -9,8 +9,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/resource/meta"
 	"github.com/cosi-project/runtime/pkg/resource/typed"
-
-	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // DesiredCeilingType is the type of DesiredCeiling.
@@ -70,10 +68,6 @@ type DesiredCeilingSpec struct {
 	// FailedProbes is how many probes of this breach have measured it again.
 	FailedProbes uint64 `yaml:"failedProbes" protobuf:"17"`
 }
-
-// ContainedAfter is the number of probes in a row that must measure the breach again before the guard advises a restart of the
-// workload.
-const ContainedAfter = policy.ContainedAfter
 
 // None reports whether no ceiling is desired. A nil spec is none.
 func (s *DesiredCeilingSpec) None() bool { return s == nil || s.CeilingMillicores == 0 }

@@ -101,9 +101,7 @@ func targetStatus(
 		status.State = resources.StateThrottled
 	}
 
-	if desired.FailedProbes >= policy.ContainedAfter {
-		status.Message = cmp.Or(status.Message, fmt.Sprintf("%d probes measured the breach again: restart the pod, because the ceiling does not end the breach", desired.FailedProbes))
-	}
+	status.Message = cmp.Or(status.Message, policy.RestartAdvice(desired.FailedProbes))
 
 	return status
 }

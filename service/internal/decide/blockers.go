@@ -28,9 +28,7 @@ func foresee(c *Case, override *Override, desired *DesiredCeiling) {
 		desired.ProbesIn = max(probes.Round(time.Second), time.Second)
 	}
 
-	if d.Held {
-		desired.FailedProbes = d.Hold.FailedProbes
-	}
+	desired.FailedProbes = d.Hold.FailedProbes
 }
 
 // blockers say what prevents the release of a desired ceiling now.
