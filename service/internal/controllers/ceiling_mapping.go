@@ -7,7 +7,6 @@ package controllers
 import (
 	"github.com/cosi-project/runtime/pkg/resource"
 
-	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
@@ -36,16 +35,12 @@ func enforceTarget(id resource.ID, spec resources.TargetSpec) enforce.Target {
 }
 
 func ceilingStatus(status enforce.Status) resources.CeilingStatusSpec {
-	spec := resources.CeilingStatusSpec{
+	return resources.CeilingStatusSpec{
 		State: status.State, ContainerID: status.ContainerID, Rule: status.Rule,
 		OwnerLimit: status.OwnerLimit, Applied: status.Applied, ReadBack: status.ReadBack, AppliedAtClock: status.AppliedAt,
 		ExternalChanges: status.ExternalChanges, LastError: status.LastError, Adopted: status.Adopted,
 		SinceClock: status.Since, HoldUntilClock: status.Until,
 	}
-
-	resources.SetTimes(&spec, boottime.Wall)
-
-	return spec
 }
 
 // actionSpecs maps actions of a mode; evidence belongs to those that concern a new ceiling.

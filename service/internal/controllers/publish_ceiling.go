@@ -12,10 +12,12 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// ceilingPublisher publishes the ceilings of all targets as the kernel has them.
+// ceilingPublisher publishes the ceilings of all targets as the kernel has them. Their times of day are set when they are
+// written: last has none.
 type ceilingPublisher struct {
 	last map[resource.ID]resources.CeilingStatusSpec
 }
@@ -38,6 +40,7 @@ func (p *ceilingPublisher) publish(ctx context.Context, r controller.Writer, id 
 
 	err := safe.WriterModify(ctx, r, resources.NewCeilingStatus(id), func(s *resources.CeilingStatus) error {
 		*s.TypedSpec() = status
+		resources.SetTimes(s.TypedSpec(), boottime.Wall)
 
 		return nil
 	})

@@ -13,41 +13,19 @@ import (
 
 // Watch implements state.CoreState.
 func (s *State) Watch(ctx context.Context, pointer resource.Pointer, events chan<- state.Event, opts ...state.WatchOption) error {
-	source := make(chan state.Event)
-
-	if err := s.CoreState.Watch(ctx, pointer, source, opts...); err != nil {
-		return err
-	}
-
-	go task.Do(relaying, func() { relay(ctx, source, events, s.event) })
-
-	return nil
+	return watch(ctx, events, s.event, func(source chan<- state.Event) error { return s.CoreState.Watch(ctx, pointer, source, opts...) })
 }
 
 // WatchKind implements state.CoreState.
 func (s *State) WatchKind(ctx context.Context, kind resource.Kind, events chan<- state.Event, opts ...state.WatchKindOption) error {
-	source := make(chan state.Event)
-
-	if err := s.CoreState.WatchKind(ctx, kind, source, opts...); err != nil {
-		return err
-	}
-
-	go task.Do(relaying, func() { relay(ctx, source, events, s.event) })
-
-	return nil
+	return watch(ctx, events, s.event, func(source chan<- state.Event) error { return s.CoreState.WatchKind(ctx, kind, source, opts...) })
 }
 
 // WatchKindAggregated implements state.CoreState.
 func (s *State) WatchKindAggregated(ctx context.Context, kind resource.Kind, events chan<- []state.Event, opts ...state.WatchKindOption) error {
-	source := make(chan []state.Event)
-
-	if err := s.CoreState.WatchKindAggregated(ctx, kind, source, opts...); err != nil {
-		return err
-	}
-
-	go task.Do(relaying, func() { relay(ctx, source, events, s.events) })
-
-	return nil
+	return watch(ctx, events, s.events, func(source chan<- []state.Event) error {
+		return s.CoreState.WatchKindAggregated(ctx, kind, source, opts...)
+	})
 }
 
 // event encodes the resources of an event. The caller's copy is changed: the source's may be another watcher's, too.
@@ -76,8 +54,18 @@ func (s *State) events(all []state.Event) []state.Event {
 	return encoded
 }
 
-// relaying is the name of the task.
-const relaying = "encode the events of a watch"
+// watch begins a watch whose events are encoded on their way.
+func watch[E any](ctx context.Context, events chan<- E, encode func(E) E, begin func(source chan<- E) error) error {
+	source := make(chan E)
+
+	if err := begin(source); err != nil {
+		return err
+	}
+
+	go task.Do("encode the events of a watch", func() { relay(ctx, source, events, encode) })
+
+	return nil
+}
 
 // relay hands the events of a watch on until its context ends: the source is never closed.
 func relay[E any](ctx context.Context, from <-chan E, to chan<- E, encode func(E) E) {
