@@ -3,8 +3,6 @@
 package report
 
 import (
-	"iter"
-	"maps"
 	"math"
 	"time"
 
@@ -144,5 +142,3 @@ func later(a, b time.Time) time.Time {
 
 	return b
 }
-
-func keys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }

@@ -6,6 +6,7 @@ package report
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -148,7 +149,7 @@ func (i *Incident) tell() {
 			i.Timeline = append(i.Timeline, entry)
 		}
 
-		for _, target := range slices.Sorted(keys(node.Verdicts)) {
+		for _, target := range slices.Sorted(maps.Keys(node.Verdicts)) {
 			i.Verdicts = append(i.Verdicts, Entry{Node: node.Name, What: target, Why: node.Verdicts[target]})
 		}
 

@@ -6,10 +6,12 @@ package host
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -54,6 +56,13 @@ func TestHost_ListenPort(t *testing.T) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
+
+	// Start returns while exec(2) still sets the arguments up.
+	require.Eventually(t, func() bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
+
+		return err == nil && len(line) > 0
+	}, 20*time.Second, time.Millisecond)
 
 	start, err := process.Start("/proc", cmd.Process.Pid)
 	require.NoError(t, err)

@@ -175,9 +175,18 @@ func kill(t *testing.T, guard *exec.Cmd, pod *node.Pod, random *rand.Rand) {
 func startGuard(t *testing.T, document, point string) *exec.Cmd {
 	t.Helper()
 
-	guard := exec.Command(extension.BinaryPath, "-config", document, "-state", statePath, "-socket", filepath.Join(t.TempDir(), "guard.sock"))
-	guard.Env = append(os.Environ(), fault.Env+"="+point)
+	guard := guardCommand(t, document, statePath, point)
 	require.NoError(t, guard.Start())
+
+	return guard
+}
+
+// guardCommand returns the service with a fault point, which does not run yet.
+func guardCommand(t *testing.T, document, state, point string) *exec.Cmd {
+	t.Helper()
+
+	guard := exec.Command(extension.BinaryPath, "-config", document, "-state", state, "-socket", filepath.Join(t.TempDir(), "guard.sock"))
+	guard.Env = append(os.Environ(), fault.Env+"="+point)
 
 	return guard
 }

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -18,7 +17,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/internal/fault"
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/test/kernel"
@@ -56,8 +54,7 @@ func TestGuard_ReleasesWhileThePolicyHangs(t *testing.T) {
 
 	var log output
 
-	guard := exec.Command(extension.BinaryPath, "-config", document, "-state", statePath+".held", "-socket", filepath.Join(t.TempDir(), "guard.sock"))
-	guard.Env = append(os.Environ(), fault.Env+"="+fault.Deciding+":100")
+	guard := guardCommand(t, document, statePath+".held", fault.Deciding+":100")
 	guard.Stdout, guard.Stderr = &log, &log
 	require.NoError(t, guard.Start())
 	t.Cleanup(func() {
