@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -67,6 +68,7 @@ type newNode func(h host.Host, failed func(error)) enforce.Node
 // error is a fault of the program.
 func guard(ctx context.Context, f flags, lock locker, node newNode, logger *zap.Logger) error {
 	configureFootprint()
+	pace.Spread()
 
 	if !waitForLock(ctx, lock, logger) {
 		return nil

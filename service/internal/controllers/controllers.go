@@ -19,6 +19,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -118,8 +119,8 @@ func weak(t resource.Type) controller.Input {
 func every(ctx context.Context, r controller.Runtime, interval func() time.Duration, reconcile func(tick bool) error) error {
 	current := interval()
 
-	ticker := time.NewTicker(current)
-	defer ticker.Stop()
+	timer := time.NewTimer(pace.Next(current))
+	defer timer.Stop()
 
 	for {
 		tick := false
@@ -128,8 +129,10 @@ func every(ctx context.Context, r controller.Runtime, interval func() time.Durat
 		case <-ctx.Done():
 			return nil
 		case <-r.EventCh():
-		case <-ticker.C:
+		case <-timer.C:
 			tick = true
+
+			timer.Reset(pace.Next(current))
 		}
 
 		if err := reconcile(tick); err != nil {
@@ -144,7 +147,7 @@ func every(ctx context.Context, r controller.Runtime, interval func() time.Durat
 
 		if next := interval(); next != current {
 			current = next
-			ticker.Reset(current)
+			timer.Reset(pace.Next(current))
 		}
 	}
 }

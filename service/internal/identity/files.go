@@ -9,6 +9,7 @@ import (
 
 	talosx509 "github.com/siderolabs/crypto/x509"
 
+	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/regular"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
@@ -42,7 +43,7 @@ func (f Files) Run(ctx context.Context, store *Store, report func(error)) error 
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(filesInterval):
+		case <-time.After(pace.Next(filesInterval)):
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
@@ -61,9 +62,6 @@ func (s *scraper) run(ctx context.Context) {
 	defer s.metrics.Close()
 	defer s.readiness.Close()
 
-	ticker := time.NewTicker(s.config.Interval.Duration)
-	defer ticker.Stop()
-
 	application := newApplication()
 
 	for {
@@ -77,7 +75,7 @@ func (s *scraper) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(pace.Next(s.config.Interval.Duration)):
 		}
 	}
 }
