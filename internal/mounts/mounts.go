@@ -12,6 +12,7 @@ import (
 	"iter"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spegel-guard/spegel-guard/internal/regular"
 )
@@ -67,12 +68,18 @@ func Info(path string) ([]Mount, error) {
 	return mounts, skipped.Err()
 }
 
+// readers have buffers of maxLine, which would be most of the garbage of an idle guard.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxLine) }}
+
 // Lines returns the lines of a file of mounts without their ends. It cuts off lines above 64 kB and stops after 64 MB, with an
 // error.
 func Lines(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		limited := &io.LimitedReader{R: r, N: maxFile + 1}
-		reader := bufio.NewReaderSize(limited, maxLine)
+		reader := readers.Get().(*bufio.Reader) //nolint:forcetypeassert // the pool has no other type
+		reader.Reset(limited)
+
+		defer readers.Put(reader)
 
 		for {
 			part, err := reader.ReadSlice('\n')
