@@ -19,7 +19,7 @@ import (
 
 // How often the facts of the node are read; a Node should be sampled each NodeInterval. Nothing is decided on them.
 const (
-	NodeInterval = 5 * time.Second
+	NodeInterval = 10 * time.Second
 	// podsInterval: a request to the container runtime.
 	podsInterval = 30 * time.Second
 	// contentInterval: a folder that did not change costs one stat(2), one that did thousands.
