@@ -20,13 +20,17 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// discoverInterval is the longest time until a new container is found without an event stream, and until an ended one is
-// noticed with it. A request costs the runtime a few milliseconds, so it is not made at each sample.
+// discoverInterval is the longest time until the first container is found without an event stream, and until an ended one is
+// noticed. A request costs the runtime a few milliseconds, so it is not made at each sample.
 const discoverInterval = 2 * time.Second
 
 // confirmInterval is how often the sources are asked while the event stream is up. machined answers with every container
 // of the node, which costs it much more than an event.
 const confirmInterval = 30 * time.Second
+
+// unwatchedInterval is how often the sources are asked without an event stream while a target is known. Its end is noticed
+// earlier. Reading procfs for one that has come beside it costs as much as everything else that the guard does.
+const unwatchedInterval = 10 * time.Second
 
 // TargetController finds the containers to guard.
 type TargetController struct {
@@ -109,7 +113,14 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 
 // due reports whether the sources should be asked without an event: one may be missed, or none may come.
 func (c *TargetController) due(now time.Duration) bool {
-	return c.asked == 0 || !c.watch.up.Load() || now-c.asked >= confirmInterval || c.discovery.ended()
+	switch {
+	case c.asked == 0 || c.discovery.ended():
+		return true
+	case c.watch.up.Load():
+		return now-c.asked >= confirmInterval
+	default:
+		return len(c.discovery.known) == 0 || now-c.asked >= unwatchedInterval
+	}
 }
 
 // publish makes the Target resources those that were found.
