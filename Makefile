@@ -85,7 +85,7 @@ READER := -tool talosctl=$(TALOSCTL) -tool spegelguardctl=bin/spegelguardctl -to
 .PHONY: test-vm
 test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kernel, in the VM.
 	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run "TestRun|TestUnpack|TestNewClient|TestKeyring" ./test/vm ./test/debian
-	$(VMRUN) test -v -timeout 40m $(READER) $(KERNEL_PACKAGES)
+	$(VMRUN) test -v -machines 2 -timeout 40m $(READER) $(KERNEL_PACKAGES)
 
 .PHONY: test-talos
 test-talos: deps build $(TALOSCTL) ## Boot real Talos nodes with the extension and run their tests.
@@ -121,8 +121,12 @@ $(NODE_EXPORTER):
 	@./test/cli/fetch-package prometheus-node-exporter usr/bin/prometheus-node-exporter $@
 
 .PHONY: bench
-bench: deps $(NODE_EXPORTER) ## Run all benchmarks, in the VM with other watchers and on this machine, and write docs/performance.md.
+bench: deps build $(NODE_EXPORTER) ## Run all benchmarks, in the VM with other watchers and on this machine, and write docs/performance.md.
 	go run ./test/bench/report -node-exporter $(NODE_EXPORTER) -out docs
+
+.PHONY: bench-native
+bench-native: build $(NODE_EXPORTER) ## As root, measure the guard on this machine beside other watchers, and write docs/performance.md.
+	go run ./test/bench/report -node-exporter $(NODE_EXPORTER) -out docs -from docs/performance.json -native
 
 .PHONY: generate
 generate: ## Generate the Go code of the protobuf files, the traces for tests, and the references in docs.

@@ -28,6 +28,8 @@ const module = "github.com/spegel-guard/spegel-guard"
 type bootOptions struct {
 	timeout   time.Duration
 	memoryMiB int
+	// machines is how many machines share the tests.
+	machines int
 }
 
 // builder builds the files of the guest in a temporary folder.
@@ -189,39 +191,6 @@ func goTool(ctx context.Context, args ...string) error {
 	}
 
 	return nil
-}
-
-func (b *builder) runTests(ctx context.Context, boot bootOptions, packages []string, pattern string, verbose bool) (int, error) {
-	var programs []plan.Program
-
-	for _, pkg := range packages {
-		name := filepath.Base(pkg) + ".test"
-		binary := filepath.Join(b.dir, name)
-
-		if err := goTool(ctx, "test", "-c", "-tags", b.tags, "-ldflags", "-s -w", "-o", binary, pkg); err != nil {
-			return 0, err
-		}
-
-		program := plan.Program{
-			Path: path.Join("/tests", name),
-			Dir:  "/tests",
-			Args: []string{"-test.timeout=" + boot.timeout.String(), "-test.failfast"},
-			Env:  []string{vm.GuestEnv + "=1"},
-		}
-
-		if pattern != "" {
-			program.Args = append(program.Args, "-test.run="+pattern)
-		}
-
-		if verbose {
-			program.Args = append(program.Args, "-test.v")
-		}
-
-		b.files[program.Path] = binary
-		programs = append(programs, program)
-	}
-
-	return b.boot(ctx, boot, programs, os.Stdout)
 }
 
 func (b *builder) runProgram(ctx context.Context, boot bootOptions, pkg string, args []string) (int, error) {

@@ -2,8 +2,8 @@
 
 // Command vmrun runs Go tests or a program of this project inside the test machine.
 //
-//	vmrun test [-run REGEXP] [-tags TAGS] PACKAGE...   build each package's tests and run them in one boot
-//	vmrun exec PROGRAM [ARG...]                        build and run a main package in the guest
+//	vmrun test [-run REGEXP] [-tags TAGS] [-machines N] PACKAGE...   build the packages' tests and run them
+//	vmrun exec PROGRAM [ARG...]                                      build and run a main package in the guest
 package main
 
 import (
@@ -37,6 +37,7 @@ func run(args []string) (int, error) {
 	flags := flag.NewFlagSet("vmrun "+args[0], flag.ContinueOnError)
 	timeout := flags.Duration("timeout", 15*time.Minute, "timeout of the boot and the programs")
 	memory := flags.Int("memory", 3072, "memory of the guest in MiB")
+	machines := flags.Int("machines", 1, "number of machines that share the tests")
 	pattern := flags.String("run", "", "run only tests matching the regular expression")
 	tags := flags.String("tags", "", "build tags of the guard and of the tests")
 	verbose := flags.Bool("v", false, "print every test")
@@ -46,6 +47,10 @@ func run(args []string) (int, error) {
 
 	if err := flags.Parse(args[1:]); err != nil {
 		return 0, err
+	}
+
+	if *machines < 1 {
+		return 0, fmt.Errorf("invalid -machines %d: must be at least 1", *machines)
 	}
 
 	if flags.NArg() == 0 {
@@ -72,7 +77,7 @@ func run(args []string) (int, error) {
 		build.files["/tests/"+name] = path
 	}
 
-	boot := bootOptions{timeout: *timeout, memoryMiB: *memory}
+	boot := bootOptions{timeout: *timeout, memoryMiB: *memory, machines: *machines}
 
 	switch args[0] {
 	case "test":
