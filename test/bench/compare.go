@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -16,12 +15,12 @@ import (
 
 	"github.com/containerd/cgroups/v3/cgroup2"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	vns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/netns"
+	"github.com/spegel-guard/spegel-guard/test/bench/bare"
 	"github.com/spegel-guard/spegel-guard/test/bench/result"
 )
 
@@ -131,7 +130,7 @@ func contenders() ([]*contender, error) {
 		return nil, err
 	}
 
-	bare, err := newBare(namespace)
+	bare, err := bare.New(filepath.Join(root, path), namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +146,7 @@ func contenders() ([]*contender, error) {
 
 			return sample()
 		}},
-		{name: "bare: its preads, and one netlink round trip", run: bare.run},
+		{name: "bare: its preads, and one netlink round trip", run: bare.Read},
 		{name: "cgroup2.Manager.Stat()", run: func() error {
 			_, err := manager.Stat()
 
@@ -213,67 +212,4 @@ func podNamespace() (*netns.Namespace, error) {
 	got := <-answers
 
 	return got.namespace, got.err
-}
-
-// bare makes the system calls of a sample and parses nothing except the end of the netlink answer.
-type bare struct {
-	files   []int
-	socket  *nl.NetlinkSocket
-	request []byte
-	buf     [32 << 10]byte
-}
-
-func newBare(namespace *netns.Namespace) (*bare, error) {
-	b := &bare{request: make([]byte, unix.SizeofNlMsghdr+12)}
-
-	for _, name := range []string{"cpu.stat", "cpu.pressure", "memory.current", "memory.peak", "memory.events", "pids.current"} {
-		fd, err := unix.Open(filepath.Join(root, path, name), unix.O_RDONLY, 0)
-		if err != nil {
-			return nil, err
-		}
-
-		b.files = append(b.files, fd)
-	}
-
-	socket, err := namespace.Socket()
-	if err != nil {
-		return nil, err
-	}
-
-	b.socket = socket
-
-	const getStats, link64 = 94, 1
-
-	binary.NativeEndian.PutUint32(b.request, uint32(len(b.request)))
-	binary.NativeEndian.PutUint16(b.request[4:], getStats)
-	binary.NativeEndian.PutUint16(b.request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	binary.NativeEndian.PutUint32(b.request[unix.SizeofNlMsghdr+8:], link64)
-
-	return b, nil
-}
-
-func (b *bare) run() error {
-	for _, fd := range b.files {
-		if _, err := unix.Pread(fd, b.buf[:4096], 0); err != nil {
-			return err
-		}
-	}
-
-	if _, err := unix.Write(b.socket.GetFd(), b.request); err != nil {
-		return err
-	}
-
-	// A round trip ends with NLMSG_DONE, which may come with the rest.
-	for {
-		n, err := unix.Read(b.socket.GetFd(), b.buf[:])
-		if err != nil {
-			return err
-		}
-
-		for at := 0; at+unix.SizeofNlMsghdr <= n; at += int(binary.NativeEndian.Uint32(b.buf[at:])) {
-			if binary.NativeEndian.Uint16(b.buf[at+4:]) == unix.NLMSG_DONE {
-				return nil
-			}
-		}
-	}
 }

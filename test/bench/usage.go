@@ -7,22 +7,17 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/test/bench/result"
+	"github.com/spegel-guard/spegel-guard/test/bench/watcher"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-const exporterAddress = "127.0.0.1:9100"
-
-func inCgroup(fd int) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
-}
+// programs are those that test/bench/report copies to the test machine.
+var programs = watcher.Programs{Stat: "/usr/bin/peer-stat", Exporter: "/usr/bin/node-exporter", Cadvisor: "/usr/bin/peer-cadvisor"}
 
 // settle is the time for start-up, which is not measured.
 const settle = 10 * time.Second
@@ -63,16 +58,21 @@ func usage(ctx context.Context, n *node.Node, pods []*node.Pod, interval, over t
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	watchers, err := startPeers(ctx, pods, interval)
+	cgroups := make([]string, len(pods))
+	for i, pod := range pods {
+		cgroups[i] = pod.Cgroup
+	}
+
+	watchers, err := watcher.StartPeers(ctx, programs, cgroups, interval)
 	if err != nil {
 		return nil, err
 	}
 
-	watchers = append([]*watcher{{who: "spegel-guard", path: guard.CgroupPath}}, watchers...)
+	watchers = append([]*watcher.Watcher{{Who: "spegel-guard", Path: guard.CgroupPath}}, watchers...)
 
 	time.Sleep(settle)
 
-	used, err := measure(watchers, interval, len(pods), over)
+	used, err := watcher.Measure(watchers, interval, len(pods), over)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func usage(ctx context.Context, n *node.Node, pods []*node.Pod, interval, over t
 	cancel()
 
 	for _, w := range watchers {
-		if err := w.stop(); err != nil {
+		if err := w.Stop(); err != nil {
 			return nil, err
 		}
 	}
@@ -88,99 +88,6 @@ func usage(ctx context.Context, n *node.Node, pods []*node.Pod, interval, over t
 	_, _, err = guard.Stop(context.WithoutCancel(ctx))
 
 	return used, err
-}
-
-// startPeers starts the other watchers.
-func startPeers(ctx context.Context, pods []*node.Pod, interval time.Duration) ([]*watcher, error) {
-	stat := []string{"/usr/bin/peer-stat", "-interval", interval.String()}
-	for _, pod := range pods {
-		stat = append(stat, pod.Cgroup)
-	}
-
-	var watchers []*watcher
-
-	for _, peer := range []struct {
-		who  string
-		args []string
-	}{
-		{"containerd/cgroups Stat polling", stat},
-		{"prometheus-node-exporter, scraped", []string{"/usr/bin/node-exporter", "--web.listen-address=" + exporterAddress}},
-		{"cAdvisor's library", []string{"/usr/bin/peer-cadvisor", "-interval", interval.String()}},
-	} {
-		w, err := start(context.WithoutCancel(ctx), peer.who, peer.args...)
-		if err != nil {
-			return nil, err
-		}
-
-		watchers = append(watchers, w)
-	}
-
-	go scrape(ctx, interval)
-
-	return watchers, nil
-}
-
-// scrape requests /metrics of the node exporter, as Prometheus does.
-func scrape(ctx context.Context, interval time.Duration) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+exporterAddress+"/metrics", nil)
-		if err != nil {
-			return
-		}
-
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			continue // it is starting
-		}
-
-		io.Copy(io.Discard, response.Body) //nolint:errcheck // only the request counts
-		response.Body.Close()              //nolint:errcheck // read only
-	}
-}
-
-// measure returns the usage of all watchers during a time.
-func measure(watchers []*watcher, interval time.Duration, targets int, over time.Duration) ([]result.Usage, error) {
-	before := make([]time.Duration, len(watchers))
-	began := time.Now()
-
-	var err error
-
-	for i, w := range watchers {
-		if before[i], err = w.processor(); err != nil {
-			return nil, fmt.Errorf("failed to read the usage of %s: %w", w.who, err)
-		}
-	}
-
-	time.Sleep(over)
-
-	passed := time.Since(began)
-	used := make([]result.Usage, len(watchers))
-
-	for i, w := range watchers {
-		after, err := w.processor()
-		if err != nil {
-			return nil, fmt.Errorf("failed to read the usage of %s: %w", w.who, err)
-		}
-
-		used[i] = result.Usage{Who: w.who, Interval: interval, Targets: targets, Cores: (after - before[i]).Seconds() / passed.Seconds()}
-
-		if used[i].Memory, err = w.memory(); err != nil {
-			return nil, fmt.Errorf("failed to read the memory of %s: %w", w.who, err)
-		}
-
-		fmt.Printf("  %-34s %7.3f %% of a core, %5.1f MiB resident, of which %5.1f MiB anonymous\n", w.who, 100*used[i].Cores, used[i].RSSMiB, used[i].AnonymousMiB)
-	}
-
-	return used, nil
 }
 
 // watched measures the memory of the guard with clients over TLS.
@@ -213,10 +120,10 @@ func watched(ctx context.Context, n *node.Node, found *result.Guest) error {
 	// Prometheus scrapes it, too.
 	time.Sleep(time.Minute)
 
-	w := watcher{path: guard.CgroupPath}
+	w := watcher.Watcher{Path: guard.CgroupPath}
 	found.Watched.Watchers = watchers
 
-	if found.Watched.Memory, err = w.memory(); err != nil {
+	if found.Watched.Memory, err = w.Memory(); err != nil {
 		return err
 	}
 

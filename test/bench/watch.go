@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/bench/watcher"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
@@ -26,9 +25,7 @@ func watch(ctx context.Context, guard *node.Guard, name string, watching *sync.W
 
 	events := make(chan state.Event)
 
-	for _, kind := range []resource.Kind{
-		resources.NewGuardStatus(resources.GuardStatusID).Metadata(), resources.NewTargetStats("").Metadata(), resources.NewRuleStatus("").Metadata(),
-	} {
+	for _, kind := range watcher.Watched() {
 		if err := client.COSI.WatchKind(ctx, kind, events); err != nil {
 			return fmt.Errorf("failed to watch: %w", err)
 		}

@@ -41,6 +41,10 @@ type findings struct {
 	// Here is the calibration on this machine, without the emulation.
 	Here result.Calibration
 	result.Guest
+	// Native has the usage on this machine, NativeWhen and NativeMachine when and where it was measured.
+	Native        []result.Phase
+	NativeWhen    time.Time
+	NativeMachine machine
 	// Benchmarks are Go benchmarks on this machine.
 	Benchmarks []benchmark
 	// FanOut has the lines that the test with a thousand guards prints.
@@ -59,6 +63,7 @@ func run() error {
 	exporter := flag.String("node-exporter", "", "path of prometheus-node-exporter")
 	out := flag.String("out", "docs", "folder for the reports")
 	from := flag.String("from", "", "write the report from a JSON file of results, without a measurement")
+	native := flag.Bool("native", false, "with -from: measure the usage on this machine again")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -77,6 +82,12 @@ func run() error {
 
 		if err := json.Unmarshal(text, &found); err != nil {
 			return fmt.Errorf("failed to parse %s: %w", *from, err)
+		}
+
+		if *native {
+			if err := found.measureNative(ctx, *exporter); err != nil {
+				return err
+			}
 		}
 	} else if found, err = measure(ctx, *exporter); err != nil {
 		return err
@@ -111,6 +122,10 @@ func measure(ctx context.Context, exporter string) (findings, error) {
 		return found, err
 	}
 
+	if err := found.measureNative(ctx, exporter); err != nil {
+		return found, err
+	}
+
 	// The calibration without the emulation.
 	here, err := results(ctx, os.Stdout, "go", "run", "./test/bench", "-only", "calibrate")
 	if err != nil {
@@ -137,14 +152,9 @@ func inGuest(ctx context.Context, dir, exporter string) (result.Guest, error) {
 	args := []string{"run", "./test/vm/cmd/vmrun", "exec", "-timeout", "45m", "-tool", "node-exporter=" + exporter}
 
 	for _, peer := range []string{"stat", "cadvisor"} {
-		binary := filepath.Join(dir, peer)
-
-		build := exec.CommandContext(ctx, "go", "build", "-C", "test/peers/"+peer, "-o", binary, ".")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-		build.Stderr = os.Stderr
-
-		if err := build.Run(); err != nil {
-			return result.Guest{}, fmt.Errorf("failed to build the peer %s: %w", peer, err)
+		binary, err := buildPeer(ctx, dir, peer)
+		if err != nil {
+			return result.Guest{}, err
 		}
 
 		args = append(args, "-tool", "peer-"+peer+"="+binary)

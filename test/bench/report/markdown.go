@@ -35,6 +35,7 @@ run, so ratios of figures are meaningful.
 		}
 	})
 
+	f.nativeTables(&b)
 	f.usageTables(&b)
 	f.reactionTable(&b)
 	f.sampleTable(&b)

@@ -18,6 +18,14 @@ type Guest struct {
 	Usages       []Usage
 	Reactions    []Reaction
 	Watched      Watched
+	// Native has the usage on this machine, without the emulation.
+	Native []Phase `json:",omitempty"`
+}
+
+// Phase is one configuration of the guard, beside other watchers of the same container.
+type Phase struct {
+	Name   string
+	Usages []Usage
 }
 
 // Calibration has the times of work that is measured on the host, too. It shows how much slower the emulation is.

@@ -2,7 +2,8 @@
 
 //go:build linux
 
-package main
+// Package watcher runs programs that watch containers, each in its own cgroup, and measures what they use.
+package watcher
 
 import (
 	"bytes"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
@@ -20,20 +22,21 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// watcher is a program that watches containers, in its own cgroup.
-type watcher struct {
-	who string
-	// path of the cgroup, relative to the root.
-	path string
+// Watcher is a program that watches containers, in its own cgroup.
+type Watcher struct {
+	// Who is its name in the results.
+	Who string
+	// Path of the cgroup, relative to the root.
+	Path string
 	cmd  *exec.Cmd
 	log  bytes.Buffer
 	done chan error
 }
 
-// start runs a program in its own cgroup from its first instruction on.
-func start(ctx context.Context, who string, args ...string) (*watcher, error) {
-	w := &watcher{who: who, path: "bench-" + filepath.Base(args[0])}
-	dir := filepath.Join(node.CgroupRoot, w.path)
+// Start runs a program in its own cgroup from its first instruction on.
+func Start(ctx context.Context, who string, args ...string) (*Watcher, error) {
+	w := &Watcher{Who: who, Path: "bench-" + strings.Map(plain, who)}
+	dir := filepath.Join(node.CgroupRoot, w.Path)
 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -48,7 +51,7 @@ func start(ctx context.Context, who string, args ...string) (*watcher, error) {
 
 	w.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
 	w.cmd.Stdout, w.cmd.Stderr = &w.log, &w.log
-	w.cmd.SysProcAttr = inCgroup(int(fd.Fd()))
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(fd.Fd())}
 
 	if err := w.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("failed to start %s: %w", who, err)
@@ -61,15 +64,36 @@ func start(ctx context.Context, who string, args ...string) (*watcher, error) {
 	return w, nil
 }
 
-// stop ends the program. It returns an error if the program has ended before, because the measurement is void then.
-func (w *watcher) stop() error {
+// plain keeps what a name of a cgroup should have.
+func plain(r rune) rune {
+	if r == ' ' || r == '/' || r == '\'' || r == ',' {
+		return '-'
+	}
+
+	return r
+}
+
+// Log returns what the program has printed.
+func (w *Watcher) Log() string { return w.log.String() }
+
+// Remove stops the program and removes its cgroup.
+func (w *Watcher) Remove() error {
+	if err := w.Stop(); err != nil {
+		return err
+	}
+
+	return os.Remove(filepath.Join(node.CgroupRoot, w.Path))
+}
+
+// Stop ends the program. It returns an error if the program has ended before, because the measurement is void then.
+func (w *Watcher) Stop() error {
 	if w.cmd == nil {
 		return nil
 	}
 
 	select {
 	case err := <-w.done:
-		return fmt.Errorf("%s ended during the measurement: %w\n%s", w.who, err, w.log.String())
+		return fmt.Errorf("%s ended during the measurement: %w\n%s", w.Who, err, w.log.String())
 	default:
 	}
 
@@ -83,8 +107,8 @@ func (w *watcher) stop() error {
 }
 
 // processor returns the CPU time that its cgroup has used.
-func (w *watcher) processor() (time.Duration, error) {
-	data, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.path, "cpu.stat"))
+func (w *Watcher) processor() (time.Duration, error) {
+	data, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.Path, "cpu.stat"))
 	if err != nil {
 		return 0, err
 	}
@@ -94,9 +118,9 @@ func (w *watcher) processor() (time.Duration, error) {
 	return time.Duration(stat.UsageUsec) * time.Microsecond, err
 }
 
-// memory returns the resident memory of its processes.
-func (w *watcher) memory() (found result.Memory, err error) {
-	procs, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.path, "cgroup.procs"))
+// Memory returns the resident memory of its processes.
+func (w *Watcher) Memory() (found result.Memory, err error) {
+	procs, err := os.ReadFile(filepath.Join(node.CgroupRoot, w.Path, "cgroup.procs"))
 	if err != nil {
 		return found, err
 	}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	vns "github.com/vishvananda/netns"
+
+	"github.com/spegel-guard/spegel-guard/test/node"
+)
+
+const podUID = "11111111-2222-3333-4444-555555555555"
+
+var containerID = strings.Repeat("ab", 32)
+
+// target is an idle spegel as kubelet would have started it.
+type target struct {
+	cmd *exec.Cmd
+	// cgroup is its path relative to the root.
+	cgroup string
+}
+
+// startTarget starts it in its own cgroup and network namespace.
+func startTarget(ctx context.Context, program string) (*target, error) {
+	started := &target{cgroup: "/kubepods/burstable/pod" + podUID + "/" + containerID}
+	dir := filepath.Join(node.CgroupRoot, started.cgroup)
+
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+
+	fd, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+
+	defer fd.Close() //nolint:errcheck // read only
+
+	started.cmd = exec.CommandContext(ctx, program, "-mode", "idle")
+	started.cmd.Stderr = os.Stderr
+	started.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(fd.Fd())}
+
+	failed := make(chan error)
+
+	// A child is in the network namespace of the thread that starts it.
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+
+		failed <- func() error {
+			home, err := vns.Get()
+			if err != nil {
+				return err
+			}
+
+			if _, err = vns.New(); err != nil {
+				return err
+			}
+
+			err = netlink.LinkAdd(&netlink.Veth{
+				LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "bench0", PeerNamespace: netlink.NsFd(int(home)),
+			})
+			if err != nil {
+				return fmt.Errorf("failed to create a pod's network: %w", err)
+			}
+
+			if err := up("lo"); err != nil {
+				return err
+			}
+
+			return started.cmd.Start()
+		}()
+	}()
+
+	return started, <-failed
+}
+
+func (t *target) netns() string { return fmt.Sprintf("/proc/%d/ns/net", t.cmd.Process.Pid) }
+
+func (t *target) dir() string { return filepath.Join(node.CgroupRoot, t.cgroup) }
+
+// stop ends it and removes its cgroups.
+func (t *target) stop() error {
+	t.cmd.Process.Kill() //nolint:errcheck // it may have ended
+	t.cmd.Wait()         //nolint:errcheck // killed
+
+	pod := filepath.Dir(t.dir())
+
+	return removeCgroups(t.dir(), pod, filepath.Dir(pod), filepath.Dir(filepath.Dir(pod)))
+}
