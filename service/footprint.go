@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"time"
 
@@ -15,20 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// gcPercent is the growth of the heap until the next garbage collection; the default is 100. The guard allocates
-	// little, so collections are rare.
-	gcPercent = 25
-	// started is the time after which the start is over.
-	started = 20 * time.Second
-)
-
-// configureFootprint sets gcPercent unless the environment configures the garbage collector.
-func configureFootprint() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-}
+// started is the time after which the start is over.
+const started = 20 * time.Second
 
 // trimOnceStarted calls trim when the start is over. It returns nil if the context ends first.
 func trimOnceStarted(ctx context.Context) error {

@@ -37,7 +37,7 @@ var phases = []phase{
 	{name: "no clients", peers: true},
 	{name: "10 watchers and metrics", watchers: watchers, document: "metrics: {listen: \"127.0.0.1:9470\"}\n"},
 	{name: "without CRI", noCRI: true},
-	{name: "GOGC=100", env: []string{"GOGC=100"}},
+	{name: "GOGC=25", env: []string{"GOGC=25"}},
 	{name: "GOMAXPROCS=1", env: []string{"GOMAXPROCS=1"}},
 }
 
