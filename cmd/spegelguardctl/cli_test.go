@@ -29,7 +29,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// cluster is the incident's four nodes, and a talosconfig for them.
+// cluster is the incident's three nodes, and a talosconfig for them.
 type cluster struct {
 	talosconfig string
 	pki         *pki.PKI
@@ -49,7 +49,7 @@ func newCluster(t testing.TB, roles ...role.Role) *cluster {
 
 	c := &cluster{pki: authority, addresses: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	hosts := fleettest.Addresses(4)
+	hosts := fleettest.Addresses(3)
 
 	var names []string
 

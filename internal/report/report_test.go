@@ -19,6 +19,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/internal/report"
+	"github.com/spegel-guard/spegel-guard/test/incident"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -49,14 +50,19 @@ func usage(cores, tx, allocatedPerMinute float64) report.Usage {
 	return report.Usage{CPU: cores, TX: tx, Allocation: allocatedPerMinute / 60}
 }
 
-// incident has the three nodes of the incident.
-func incident() []report.Node {
+// nodes returns the three nodes of the incident, with a ceiling on the culprit.
+func nodes() []report.Node {
 	const target = "spegel/spegel-2x7k2/registry"
 
+	table := incident.Table()
+	before := func(i int) report.Usage {
+		return report.Usage{CPU: table[i].CPU, TX: table[i].TX, Allocation: table[i].Allocation}
+	}
+
 	return []report.Node{
-		{Name: "talos-prod-1", Points: points(usage(0.28, 0.8e6, 330e6), usage(0.16, 0.45e6, 190e6), usage(0.02, 1e3, 8e6))},
+		{Name: table[0].Name, Points: points(before(0), usage(0.16, 0.45e6, 190e6), usage(0.02, 1e3, 8e6))},
 		{
-			Name: "talos-prod-2", Points: points(usage(1.8, 1.4e6, 9.6e9), usage(0.5, 0.6e6, 2.7e9), usage(0.03, 2e3, 9e6)),
+			Name: table[1].Name, Points: points(before(1), usage(0.5, 0.6e6, 2.7e9), usage(0.03, 2e3, 9e6)),
 			Actions: []report.Action{
 				{
 					At: start.Add(15 * time.Minute), Kind: "apply", Target: target, Reason: "cpu 1800m above 550m for 10m0s",
@@ -72,7 +78,7 @@ func incident() []report.Node {
 			Verdicts: map[string]string{target: "contained: the breach goes on without the ceiling (1803m); under it CPU was 72 % lower, TX was 57 % lower"},
 			Advice:   []string{"restart the pod | `now` <b>"},
 		},
-		{Name: "talos-prod-3", Points: points(usage(0.25, 0.8e6, 328e6), usage(0.15, 0.44e6, 180e6), usage(0.02, 1e3, 8e6))},
+		{Name: table[2].Name, Points: points(before(2), usage(0.15, 0.44e6, 180e6), usage(0.02, 1e3, 8e6))},
 	}
 }
 
@@ -92,7 +98,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestReport_GoldenIncident(t *testing.T) {
-	built := report.Build(incident(), []report.Entry{{Node: "talos-prod-4", Why: "connection refused"}})
+	built := report.Build(nodes(), []report.Entry{{Node: "talos-test-1", Why: "connection refused"}})
 
 	var markdown, html bytes.Buffer
 
@@ -127,7 +133,7 @@ func wellFormed(t *testing.T, html string) {
 }
 
 func TestBuild_ComparesBeforeUnderAndAfter(t *testing.T) {
-	built := report.Build(incident(), nil)
+	built := report.Build(nodes(), nil)
 
 	assert.Equal(t, report.Period{From: start.Add(5 * time.Minute), To: start.Add(15 * time.Minute)}, built.Before)
 	assert.Equal(t, report.Period{From: start.Add(15 * time.Minute), To: start.Add(35 * time.Minute)}, built.Under)
