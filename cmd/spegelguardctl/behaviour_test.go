@@ -57,6 +57,23 @@ func TestStatus_SetsExitCodes(t *testing.T) {
 	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: Unavailable")
 }
 
+// TestCodeOf_ThrottledOnlyWhileACeilingLimits: a ceiling that limits nothing has the exit code of a guard without one.
+func TestCodeOf_ThrottledOnlyWhileACeilingLimits(t *testing.T) {
+	codes := map[string]int{
+		resources.StateThrottled: exitThrottled, resources.StateProbing: exitThrottled,
+		resources.StateOK: 0, resources.StatePending: 0, resources.StateFiring: 0, resources.StateReleasing: 0, resources.StatePaused: 0,
+	}
+
+	for _, state := range resources.GuardStates() {
+		want, ok := codes[state]
+		if !ok {
+			want = exitUnavailable
+		}
+
+		assert.Equal(t, want, codeOf(state), state)
+	}
+}
+
 func TestStatus_SelectsContextsAndNodes(t *testing.T) {
 	c := newCluster(t)
 

@@ -226,7 +226,16 @@ func TestPromtool_FiresAlertsForGuards(t *testing.T) {
 		},
 	}
 
-	var groups []testGroup
+	// A ceiling that limits nothing is no reason for an alert.
+	groups := []testGroup{{
+		Interval: "30s",
+		Series: []series{
+			{"spegel_guard_ceiling_cores{" + target + "}", "0.5+0x60"},
+			{`spegel_guard_state{state="firing", instance="10.0.0.1:9"}`, "1+0x60"},
+			{`spegel_guard_state{state="throttled", instance="10.0.0.1:9"}`, "0+0x60"},
+		},
+		Alerts: []alertTest{{"1m", alerts.CeilingInForce, []expected{}}},
+	}}
 
 	labelled := strings.NewReplacer("{{ $labels.namespace }}", "spegel", "{{ $labels.pod }}", "spegel-1")
 
