@@ -20,6 +20,9 @@ const CulpritAllocation = 48e9 / 300.
 // PeerAllocation in bytes per second is the highest of all peers in the recordings.
 const PeerAllocation = 365e6 / 60.
 
+// LeastCulpritAllocation in bytes per second is the lowest of all culprits in the recordings.
+const LeastCulpritAllocation = 3.1e9 / 60.
+
 // Table returns the three nodes of the incident. GC, NFS and the peers' allocation were not written down: GC and the allocation
 // are those of the recordings, NFS is about the same on all nodes.
 func Table() []Figures {
