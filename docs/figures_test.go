@@ -5,18 +5,19 @@ package docs_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/test/incident"
 )
 
 // TestFigures_AllocationOfRecordings: every text that says what affected pods and culprits allocate has the measured values.
 func TestFigures_AllocationOfRecordings(t *testing.T) {
-	format := config.SignalAllocation.Format
+	format := compare.Alloc.Format
 	peer, least, culprit := format(incident.PeerAllocation), format(incident.LeastCulpritAllocation), format(incident.CulpritAllocation)
 
 	for path, figures := range map[string][]string{
@@ -32,7 +33,7 @@ func TestFigures_AllocationOfRecordings(t *testing.T) {
 		require.NoError(t, err)
 
 		for _, figure := range figures {
-			assert.Contains(t, string(text), figure, path)
+			assert.True(t, strings.Contains(string(text), figure), "%s does not have %s", path, figure)
 		}
 	}
 }
