@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -157,14 +158,14 @@ func TestBuild_Ceilings(t *testing.T) {
 		actions []report.Action
 		want    string
 	}{
-		"none":               {nil, "No ceiling was in force for a minute in this time."},
+		"none":               {nil, "No ceiling was in force for 30 s in this time."},
 		"in force":           {[]report.Action{at(10, "apply")}, "Ceilings are in force since 03:10:00."},
 		"released":           {[]report.Action{at(10, "apply"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
 		"applied again":      {[]report.Action{at(10, "apply"), at(12, "release"), at(20, "apply"), at(25, "release")}, "Ceilings were in force from 03:10:00 to 03:25:00."},
-		"for a moment":       {[]report.Action{at(10, "apply"), at(10, "release")}, "No ceiling was in force for a minute in this time."},
-		"since before":       {[]report.Action{at(-10, "apply")}, "A ceiling is in force since before this time, or for less than a minute."},
-		"ended before":       {[]report.Action{at(-10, "apply"), at(-5, "release")}, "No ceiling was in force for a minute in this time."},
-		"observed only":      {[]report.Action{at(10, "would-apply")}, "No ceiling was in force for a minute in this time."},
+		"for a moment":       {[]report.Action{at(10, "apply"), at(10, "release")}, "No ceiling was in force for 30 s in this time."},
+		"since before":       {[]report.Action{at(-10, "apply")}, "A ceiling is in force since before this time, or for less than 30 s."},
+		"ended before":       {[]report.Action{at(-10, "apply"), at(-5, "release")}, "No ceiling was in force for 30 s in this time."},
+		"observed only":      {[]report.Action{at(10, "would-apply")}, "No ceiling was in force for 30 s in this time."},
 		"adopted at a start": {[]report.Action{at(10, "adopt"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,4 +190,17 @@ func TestBuild_WithoutFigures(t *testing.T) {
 			assert.NotContains(t, out.String(), "NaN")
 		})
 	}
+}
+
+// TestHTML_ChartHasTheCeiling: one line for each time between the writes, at the level of the ceiling; none during the probe.
+func TestHTML_ChartHasTheCeiling(t *testing.T) {
+	var html bytes.Buffer
+
+	require.NoError(t, report.HTML(&html, report.Build(nodes(), nil)))
+
+	// 40 minutes are 900 pixels, and 1800m with the headroom are 180.
+	ceilings := regexp.MustCompile(`<line class="ceiling" x1="(\d+)" y1="(\d+)" x2="(\d+)" y2="(\d+)"/>`).FindAllStringSubmatch(html.String(), -1)
+	require.Len(t, ceilings, 2)
+	assert.Equal(t, []string{"338", "132", "563", "132"}, ceilings[0][1:])
+	assert.Equal(t, []string{"570", "132", "788", "132"}, ceilings[1][1:])
 }
