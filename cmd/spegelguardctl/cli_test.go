@@ -41,6 +41,13 @@ type cluster struct {
 func newCluster(t testing.TB, roles ...role.Role) *cluster {
 	t.Helper()
 
+	return newClusterOf(t, fleettest.NewWith, roles...)
+}
+
+// newClusterOf is like newCluster with a function that makes the guards.
+func newClusterOf(t testing.TB, guardOf func(context.Context, fleettest.Figures, string, int) (*fleettest.Guard, error), roles ...role.Role) *cluster {
+	t.Helper()
+
 	authority, err := pki.New()
 	require.NoError(t, err)
 
@@ -54,7 +61,7 @@ func newCluster(t testing.TB, roles ...role.Role) *cluster {
 	var names []string
 
 	for i, figures := range fleettest.IncidentFigures() {
-		guard, err := fleettest.NewWith(ctx, figures, hosts[i], port)
+		guard, err := guardOf(ctx, figures, hosts[i], port)
 		require.NoError(t, err)
 
 		c.guards = append(c.guards, guard)

@@ -157,10 +157,10 @@ func (i Incident) parts(node Node, of func(Usage) float64, y func(float64) int) 
 // times returns labels for the begin and the end of the report, and for those of the time under ceilings where there is room.
 func (i Incident) times() []label {
 	labels := []label{{0, clock(i.From), "start"}, {chartWidth, clock(i.To), "end"}}
-	room := 2 * labelWidth
+	room := 3 * labelWidth / 2
 
 	for _, at := range []time.Time{i.Under.From, i.Under.To} {
-		if x := i.x(at); !at.IsZero() && x >= room && x <= chartWidth-2*labelWidth {
+		if x := i.x(at); !at.IsZero() && x >= room && x <= chartWidth-3*labelWidth/2 {
 			labels = append(labels, label{x, clock(at), "middle"})
 			room = x + labelWidth
 		}
