@@ -19,7 +19,7 @@ import (
 
 // Exit codes.
 const (
-	// exitThrottled: a ceiling limits a workload somewhere, or is about to be released.
+	// exitThrottled: a ceiling limits a workload somewhere, or is lifted briefly to measure its demand.
 	exitThrottled = 2
 	// exitUnavailable: a guard is unavailable, or a node cannot be reached.
 	exitUnavailable = 3

@@ -46,15 +46,32 @@ func TestStatus_SetsExitCodes(t *testing.T) {
 	assert.Equal(t, exitUnavailable, c.run("status").code)
 
 	// A node that is not there does not keep the others from being shown.
-	c.addresses["talos-prod-4"] = "127.0.0.1:1"
+	c.addresses["talos-prod-3"] = "127.0.0.1:1"
 	got = c.run("status")
 	assert.Equal(t, exitUnavailable, got.code)
-	assert.Contains(t, got.stdout, "talos-prod-3   ok")
-	assert.Contains(t, got.stderr, "1 of 4 nodes failed:\n\ttalos-prod-4: Unavailable")
+	assert.Contains(t, got.stdout, "talos-prod-2   throttled")
+	assert.Contains(t, got.stderr, "1 of 3 nodes failed:\n\ttalos-prod-3: Unavailable")
 
 	got = c.run("status", "-n", "nowhere.invalid")
 	assert.Equal(t, exitUnavailable, got.code)
 	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: Unavailable")
+}
+
+// TestCodeOf_ThrottledOnlyWhileACeilingLimits: a ceiling that limits nothing has the exit code of a guard without one.
+func TestCodeOf_ThrottledOnlyWhileACeilingLimits(t *testing.T) {
+	codes := map[string]int{
+		resources.StateThrottled: exitThrottled, resources.StateProbing: exitThrottled,
+		resources.StateOK: 0, resources.StatePending: 0, resources.StateFiring: 0, resources.StateReleasing: 0, resources.StatePaused: 0,
+	}
+
+	for _, state := range resources.GuardStates() {
+		want, ok := codes[state]
+		if !ok {
+			want = exitUnavailable
+		}
+
+		assert.Equal(t, want, codeOf(state), state)
+	}
 }
 
 func TestStatus_SelectsContextsAndNodes(t *testing.T) {
@@ -65,7 +82,7 @@ func TestStatus_SelectsContextsAndNodes(t *testing.T) {
 	}
 
 	assert.Equal(t, "talos-prod-3\n", nodes("--context", "other"))
-	assert.Equal(t, "talos-prod-4\ntalos-prod-1\n", nodes("-n", "talos-prod-4", "-n", "talos-prod-1,talos-prod-4"))
+	assert.Equal(t, "talos-prod-2\ntalos-prod-1\n", nodes("-n", "talos-prod-2", "-n", "talos-prod-1,talos-prod-2"))
 	assert.Equal(t, "talos-prod-3\ntalos-prod-1\n", nodes("--context", "other", "-n", "all,talos-prod-1"))
 
 	got := c.run("status", "--context", "none")
@@ -203,10 +220,10 @@ func TestEvents_Follow(t *testing.T) {
 
 	throttle := func() {
 		// The stream is open when the past has been shown; what comes now is news.
-		require.Equal(t, 0, c.run("throttle", "-n", "talos-prod-4", "--ceiling", "200m").code)
+		require.Equal(t, 0, c.run("throttle", "-n", "talos-prod-3", "--ceiling", "200m").code)
 	}
 
-	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-4") }, throttle, "events", "-f")
+	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-3") }, throttle, "events", "-f")
 	assert.Contains(t, out, "throttle")
 }
 
@@ -228,11 +245,11 @@ func TestSupport_HasNoSecrets(t *testing.T) {
 		return nil
 	}))
 
-	c.addresses["talos-prod-4"] = "127.0.0.1:1"
+	c.addresses["talos-prod-3"] = "127.0.0.1:1"
 
 	got := c.run("support", "-O", path)
 	assert.Equal(t, exitUnavailable, got.code)
-	assert.Contains(t, got.stderr, "has the data of 3 of 4 nodes")
+	assert.Contains(t, got.stderr, "has the data of 2 of 3 nodes")
 
 	archive, err := zip.OpenReader(path)
 	require.NoError(t, err)
@@ -258,7 +275,7 @@ func TestSupport_HasNoSecrets(t *testing.T) {
 	for _, name := range []string{
 		"contents.txt", "talos-prod-1/status.json", "talos-prod-1/explain.json", "talos-prod-1/doctor.json", "talos-prod-1/history.json",
 		"talos-prod-2/events.json", "talos-prod-1/version.json", "talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml",
-		"talos-prod-1/resources/TargetStats.spegelguard.dev.yaml", "talos-prod-1/resources/NodeStats.spegelguard.dev.yaml", "talos-prod-4/node.error.txt",
+		"talos-prod-1/resources/TargetStats.spegelguard.dev.yaml", "talos-prod-1/resources/NodeStats.spegelguard.dev.yaml", "talos-prod-3/node.error.txt",
 	} {
 		assert.NotEmpty(t, all[name], name)
 	}
@@ -273,7 +290,7 @@ func TestSupport_HasNoSecrets(t *testing.T) {
 func TestRules_RefuseDifferentConfigurations(t *testing.T) {
 	c := newCluster(t)
 
-	require.NoError(t, safe.StateModify(t.Context(), c.guards[3].State, resources.NewGuardConfig(resources.GuardConfigID), func(r *resources.GuardConfig) error {
+	require.NoError(t, safe.StateModify(t.Context(), c.guards[2].State, resources.NewGuardConfig(resources.GuardConfigID), func(r *resources.GuardConfig) error {
 		r.TypedSpec().Document = "mode: observe"
 
 		return nil
@@ -281,7 +298,7 @@ func TestRules_RefuseDifferentConfigurations(t *testing.T) {
 
 	got := c.run("rules")
 	assert.Equal(t, 1, got.code)
-	assert.Contains(t, got.stderr, "talos-prod-1 and talos-prod-4 have different configurations")
+	assert.Contains(t, got.stderr, "talos-prod-1 and talos-prod-3 have different configurations")
 	assert.Empty(t, got.stdout)
 }
 

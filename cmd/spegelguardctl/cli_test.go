@@ -29,7 +29,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// cluster is the incident's four nodes, and a talosconfig for them.
+// cluster is the incident's three nodes, and a talosconfig for them.
 type cluster struct {
 	talosconfig string
 	pki         *pki.PKI
@@ -41,6 +41,13 @@ type cluster struct {
 func newCluster(t testing.TB, roles ...role.Role) *cluster {
 	t.Helper()
 
+	return newClusterOf(t, fleettest.NewWith, roles...)
+}
+
+// newClusterOf is like newCluster with a function that makes the guards.
+func newClusterOf(t testing.TB, guardOf func(context.Context, fleettest.Figures, string, int) (*fleettest.Guard, error), roles ...role.Role) *cluster {
+	t.Helper()
+
 	authority, err := pki.New()
 	require.NoError(t, err)
 
@@ -49,12 +56,12 @@ func newCluster(t testing.TB, roles ...role.Role) *cluster {
 
 	c := &cluster{pki: authority, addresses: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	hosts := fleettest.Addresses(4)
+	hosts := fleettest.Addresses(3)
 
 	var names []string
 
 	for i, figures := range fleettest.IncidentFigures() {
-		guard, err := fleettest.NewWith(ctx, figures, hosts[i], port)
+		guard, err := guardOf(ctx, figures, hosts[i], port)
 		require.NoError(t, err)
 
 		c.guards = append(c.guards, guard)

@@ -11,10 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
+
+var explainColumns = output.Titles("TARGET", "WHAT", "STATE", "VALUE", "THRESHOLD", "SINCE", "NEXT", "+MODE", "+SIGNAL", "+BEFORE", "+DURING", "+AFTER")
 
 func (a *app) explainCommand() *cobra.Command {
 	var watch bool
@@ -22,12 +26,16 @@ func (a *app) explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [TARGET]",
 		Short: "Show the state of each rule, what it waits for, and what prevents the release of a ceiling",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Show the state of each rule, what it waits for, and what prevents the release of a ceiling.
+
+The row of the last ceiling has its outcome. With -o wide it also has the target's CPU, TX and allocation before the ceiling, during
+it, and after it (during the probe, or after the release).`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target := strings.Join(args, "")
 
 			q := query[*client.Explanation]{
-				columns: output.Titles("TARGET", "WHAT", "STATE", "VALUE", "THRESHOLD", "SINCE", "NEXT", "+MODE", "+SIGNAL"),
+				columns: explainColumns,
 				question: func(n *client.Node, ctx context.Context) (*client.Explanation, error) {
 					return n.Explain(ctx, target)
 				},
@@ -74,11 +82,33 @@ func (a *app) explainRows(e *client.Explanation) []output.Row {
 		}
 
 		if v := target.Verdict; v != nil {
-			rows = append(rows, output.Row{Cells: []string{target.ID, "last ceiling", v.Outcome, "", "", a.ago(v.At), v.Reason, "", v.Rule}})
+			rows = append(rows, output.Row{Cells: []string{
+				target.ID, "last ceiling", v.Outcome, "", "", a.ago(v.At), v.Reason, "", v.Rule,
+				usage(v.Before), usage(v.During), usage(v.After),
+			}})
 		}
 	}
 
 	return rows
+}
+
+// usage formats what a target used on average; empty for nothing measured.
+func usage(u resources.Usage) string {
+	measured := policy.Usage{
+		Over: u.Over, CoreSeconds: u.CoreSeconds, TXBytes: u.TXBytes, AllocatedBytes: u.AllocatedBytes, AllocatedOver: u.AllocatedOver,
+	}
+
+	if measured.Over <= 0 {
+		return ""
+	}
+
+	text := fmt.Sprintf("CPU %s, TX %s", config.SignalCPU.Format(measured.Cores()), config.SignalNetworkTX.Format(measured.TXPerSecond()))
+
+	if measured.AllocatedOver > 0 {
+		text += ", allocation " + compare.Alloc.Format(measured.AllocatedPerSecond())
+	}
+
+	return text
 }
 
 func because(reason string) string {

@@ -111,9 +111,9 @@ func millicores(value int64) string {
 // codeOf returns the exit code for a guard's state.
 func codeOf(state string) int {
 	switch state {
-	case resources.StateThrottled, resources.StateReleasing, resources.StateProbing:
+	case resources.StateThrottled, resources.StateProbing:
 		return exitThrottled
-	case resources.StateOK, resources.StatePending, resources.StateFiring, resources.StatePaused:
+	case resources.StateOK, resources.StatePending, resources.StateFiring, resources.StateReleasing, resources.StatePaused:
 		return 0
 	default:
 		return exitUnavailable

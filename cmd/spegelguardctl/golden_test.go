@@ -48,7 +48,7 @@ func TestGolden(t *testing.T) {
 		{"status-override", []string{"status", "-n", "talos-prod-3"}, 0},
 		{"resume", []string{"resume", "-n", "talos-prod-3", "--target", "spegel/spegel-3x7k2/registry"}, 0},
 		{"release", []string{"release", "-n", "talos-prod-2", "--reason", "it is needed"}, 0},
-		{"pause", []string{"pause", "-n", "talos-prod-4"}, 0},
+		{"pause", []string{"pause", "-n", "talos-prod-1"}, 0},
 		{"capture", []string{"capture", "-n", "talos-prod-2"}, 0},
 	}
 

@@ -65,7 +65,7 @@ func TestExplain_GoldenOutcomes(t *testing.T) {
 	}
 }
 
-// explained returns the table of a decision and a verdict, and its event.
+// explained returns the wide table of a decision and a verdict, and its event.
 func explained(t *testing.T, d policy.Decision, v *policy.Verdict) string {
 	t.Helper()
 
@@ -83,18 +83,26 @@ func explained(t *testing.T, d policy.Decision, v *policy.Verdict) string {
 	events := ""
 
 	if v != nil {
-		target.Verdict = &resources.VerdictSpec{At: a.now(), Rule: v.Rule, Outcome: string(v.Outcome), Reason: v.Reason, FailedProbes: uint64(v.FailedProbes)}
+		target.Verdict = &resources.VerdictSpec{
+			At: a.now(), Rule: v.Rule, Outcome: string(v.Outcome), Reason: v.Reason, FailedProbes: uint64(v.FailedProbes),
+			Before: published(v.Before), During: published(v.During), After: published(v.After),
+		}
 		events = fmt.Sprintf("event: %s: %s\n", v.Outcome, v.Reason)
 	}
 
 	var out bytes.Buffer
 
-	printer, err := output.NewLocal("table", &out, output.Titles("TARGET", "WHAT", "STATE", "VALUE", "THRESHOLD", "SINCE", "NEXT", "+MODE", "+SIGNAL"))
+	printer, err := output.NewLocal("wide", &out, explainColumns)
 	require.NoError(t, err)
 
 	require.NoError(t, printer.Print(output.Item{Rows: a.explainRows(&client.Explanation{Targets: []client.TargetExplanation{target}})}))
 
 	return out.String() + events + reported(t, target)
+}
+
+// published is a usage as the guard publishes it.
+func published(u policy.Usage) resources.Usage {
+	return resources.Usage{Over: u.Over, CoreSeconds: u.CoreSeconds, TXBytes: u.TXBytes, AllocatedBytes: u.AllocatedBytes, AllocatedOver: u.AllocatedOver}
 }
 
 // reported returns the parts of a report that are about the outcome.

@@ -6,6 +6,7 @@ package main
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+	"github.com/spegel-guard/spegel-guard/service/fleettest"
 )
 
 func TestReport_OfACluster(t *testing.T) {
@@ -33,6 +35,27 @@ func TestReport_OfACluster(t *testing.T) {
 	got = c.run("report", "--form", "pdf")
 	assert.NotZero(t, got.code)
 	assert.Contains(t, got.stderr, `invalid --form "pdf": must be markdown or html`)
+}
+
+// TestReport_OfTheEndedIncident: the figures before are the incident's table, and the ceiling of 500m on the culprit reduces all.
+func TestReport_OfTheEndedIncident(t *testing.T) {
+	c := newClusterOf(t, fleettest.NewEnded)
+
+	got := c.run("report")
+	require.Zero(t, got.code, got.stderr)
+
+	for _, row := range []string{
+		"| talos-prod-1 | affected | 280m | 78m | -72 % | 6m | 800 kB/s | 222 kB/s | -72 % | 16 kB/s | 365 MB/min | 101 MB/min | -72 % | 7.3 MB/min |",
+		"| talos-prod-2 | culprit | 1800m | 500m | -72 % | 36m | 1.4 MB/s | 389 kB/s | -72 % | 28 kB/s | 9.6 GB/min | 2.7 GB/min | -72 % | 192 MB/min |",
+		"| talos-prod-3 | affected | 250m | 69m | -72 % | 5m | 800 kB/s | 222 kB/s | -72 % | 16 kB/s | 365 MB/min | 101 MB/min | -72 % | 7.3 MB/min |",
+		"| talos-prod-2 | apply | max 100000 → 50001 100000 | cpu 1800m above 550m for 10m0s |",
+		"| talos-prod-2 | release | 50001 100000 → max 100000 | the rules were quiet for 5m0s |",
+	} {
+		assert.Contains(t, got.stdout, row)
+	}
+
+	html := c.run("report", "--form", "html").stdout
+	assert.Equal(t, 1, strings.Count(html, `<line class="ceiling"`), "one ceiling, in the chart of CPU")
 }
 
 // TestReportPoints_AddUpTargets of a node; a value that is unavailable is none.

@@ -32,10 +32,6 @@ const marginsNotes = `
 The rules on ` + "`cpu`" + ` lead to a ceiling. Those on ` + "`networkTx`" + ` and ` + "`allocation`" + ` are in mode ` + "`observe`" + `. No threshold on traffic separates
 the culprits of all recordings from the peers of all recordings: a peer of the incident sends more than a culprit on a smaller
 cluster. That rule is for a node whose traffic alone runs away. [adr/0011-default-rules.md](adr/0011-default-rules.md) has the reasons.
-
-` + "`TestDefault_CapsCulpritsOfRecordedTraces`" + ` and ` + "`TestDefault_CapsCulpritsInClosedLoop`" + ` run the default rules over the recordings and
-print when each culprit's alert fires and when its ceiling is due. ` + "`go test -v -run Default ./pkg/trace`" + ` prints, in short: alert on
-allocation after 62 s, ceiling after 6 to 8 minutes (incident) or 10 minutes (recordings), no other node at any time.
 `
 
 // measured are the signals that the recordings have.
@@ -72,7 +68,12 @@ func margins() (string, error) {
 
 	b.WriteString(marginsNotes)
 
-	return b.String(), nil
+	text, err := reactions(recordings)
+	if err != nil {
+		return "", err
+	}
+
+	return b.String() + text, nil
 }
 
 // extreme returns the extreme value of the nodes with a role; NaN when none was measured.

@@ -17,7 +17,8 @@ func guards() []monitoringv1.Rule {
 	const where = "{{ $labels.instance }}"
 
 	return []monitoringv1.Rule{
-		alert(CeilingInForce, "max by (namespace, pod, container, instance) ("+series.Ceiling+") > 0", 0, "info",
+		// A guard with a ceiling is pending or firing while the ceiling limits nothing.
+		alert(CeilingInForce, "max by (namespace, pod, container, instance) ("+series.Ceiling+") > 0 unless on (instance) "+series.State+`{state=~"pending|firing"} == 1`, 0, "info",
 			"{{ $labels.pod }} is under a ceiling of {{ $value | humanize }} cores",
 			"A rule tripped or a person set an override: run `spegelguardctl explain`. CPUThrottlingHigh is expected while the ceiling is in force, and inhibited."),
 		alert(Flapping, "sum by (namespace, pod, instance) (increase("+series.Throttles+"[6h])) > 3", 0, "warning",

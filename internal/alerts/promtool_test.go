@@ -14,6 +14,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/alerts"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/test/incident"
 )
 
 // Paths of Debian's tools: make test-cli fetches them and sets these.
@@ -65,37 +66,25 @@ type expected struct {
 	Annotations map[string]string `json:"exp_annotations"`
 }
 
-// rates of a pod: cores, bytes sent and bytes allocated per second.
-type rates struct {
-	pod, node      string
-	cpu, tx, alloc float64
-}
-
-// incident is the incident's table: one culprit, and two affected pods, which allocate as much as those of the recordings.
-var incident = []rates{
-	{"spegel-1x7k2", "talos-prod-1", 0.28, 0.8e6, 365e6 / 60},
-	{"spegel-2x7k2", "talos-prod-2", 1.8, 1.4e6, 9.6e9 / 60},
-	{"spegel-3x7k2", "talos-prod-3", 0.25, 0.8e6, 365e6 / 60},
-}
-
 // step of the series in seconds: the kubelet's usual scrape interval.
 const step = 30
 
+// incidentSeries has the incident's three nodes: one culprit and two affected pods.
 func incidentSeries() []series {
 	var all []series
 
-	for _, r := range incident {
-		labels := fmt.Sprintf(`namespace="spegel", pod=%q, node=%q`, r.pod, r.node)
+	for _, f := range incident.Table() {
+		labels := fmt.Sprintf(`namespace="spegel", pod="spegel-%sx7k2", node=%q`, strings.TrimPrefix(f.Name, "talos-prod-"), f.Name)
 		rising := func(rate float64) string { return fmt.Sprintf("0+%gx60", rate*step) }
 
 		all = append(
 			all,
-			series{`container_cpu_usage_seconds_total{container="registry", ` + labels + `}`, rising(r.cpu)},
-			series{`container_network_transmit_bytes_total{interface="eth0", ` + labels + `}`, rising(r.tx)},
+			series{`container_cpu_usage_seconds_total{container="registry", ` + labels + `}`, rising(f.CPU)},
+			series{`container_network_transmit_bytes_total{interface="eth0", ` + labels + `}`, rising(f.TX)},
 			series{`container_network_transmit_bytes_total{interface="lo", ` + labels + `}`, rising(1e9)},
-			series{`go_memstats_alloc_bytes_total{container="registry", ` + labels + `}`, rising(r.alloc)},
+			series{`go_memstats_alloc_bytes_total{container="registry", ` + labels + `}`, rising(f.Allocation)},
 			// The alerts do not select other pods.
-			series{`container_cpu_usage_seconds_total{container="busy", namespace="other", pod="batch-` + r.node + `", node="` + r.node + `"}`, rising(8)},
+			series{`container_cpu_usage_seconds_total{container="busy", namespace="other", pod="batch-` + f.Name + `", node="` + f.Name + `"}`, rising(8)},
 		)
 	}
 
@@ -237,7 +226,16 @@ func TestPromtool_FiresAlertsForGuards(t *testing.T) {
 		},
 	}
 
-	var groups []testGroup
+	// A ceiling that limits nothing is no reason for an alert.
+	groups := []testGroup{{
+		Interval: "30s",
+		Series: []series{
+			{"spegel_guard_ceiling_cores{" + target + "}", "0.5+0x60"},
+			{`spegel_guard_state{state="firing", instance="10.0.0.1:9"}`, "1+0x60"},
+			{`spegel_guard_state{state="throttled", instance="10.0.0.1:9"}`, "0+0x60"},
+		},
+		Alerts: []alertTest{{"1m", alerts.CeilingInForce, []expected{}}},
+	}}
 
 	labelled := strings.NewReplacer("{{ $labels.namespace }}", "spegel", "{{ $labels.pod }}", "spegel-1")
 

@@ -4,33 +4,33 @@ package compare_test
 
 import (
 	"math/rand/v2"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/test/incident"
 )
 
 type figures = map[compare.Metric]float64
 
 const perMinute = 1.0 / 60
 
-// incident are the figures of the night: "Metrics Before Fix".
-func incident() []compare.Node {
-	node := func(name string, cpu, tx, alloc, gc, blobs, disk, pods float64) compare.Node {
-		return compare.Node{Name: name, Figures: figures{
-			compare.CPU: cpu, compare.TX: tx, compare.Alloc: alloc * perMinute, compare.GC: gc,
-			compare.Blobs: blobs, compare.Disk: disk, compare.Pods: pods, compare.NodeTX: tx + 400e3, compare.NFS: 2e6,
-		}}
+// table has the incident's three nodes.
+func table() []compare.Node {
+	var nodes []compare.Node
+
+	for _, f := range incident.Table() {
+		nodes = append(nodes, compare.Node{Name: f.Name, Figures: figures{
+			compare.CPU: f.CPU, compare.TX: f.TX, compare.Alloc: f.Allocation, compare.GC: f.GC,
+			compare.Blobs: f.Blobs, compare.Disk: f.Disk, compare.Pods: f.Pods, compare.NodeTX: f.NodeTX, compare.NFS: f.NFS,
+		}})
 	}
 
-	return []compare.Node{
-		node("talos-prod-1", 0.25, 265e3, 330e6, 1.4, 772, 0.55, 31),
-		node("talos-prod-2", 1.8, 1.4e6, 9.6e9, 9.5, 1053, 0.74, 59),
-		node("talos-prod-3", 0.265, 270e3, 328e6, 1.4, 817, 0.58, 33),
-		node("talos-prod-4", 0.28, 262e3, 335e6, 1.5, 790, 0.61, 35),
-	}
+	return nodes
 }
 
 func roles(report compare.Report) map[string]compare.Role {
@@ -44,34 +44,39 @@ func roles(report compare.Report) map[string]compare.Role {
 }
 
 func TestCompare_NamesTheCulpritOfTheIncident(t *testing.T) {
-	report := compare.Compare(incident(), compare.Limits{})
+	report := compare.Compare(table(), compare.Limits{})
 
 	assert.Equal(t, map[string]compare.Role{
-		"talos-prod-1": compare.Affected, "talos-prod-2": compare.Culprit, "talos-prod-3": compare.Affected, "talos-prod-4": compare.Affected,
+		"talos-prod-1": compare.Affected, "talos-prod-2": compare.Culprit, "talos-prod-3": compare.Affected,
 	}, roles(report))
-	assert.Equal(t, "talos-prod-2: CPU 6.8x median (1800m, median 265m); TX 5.3x median (1.4 MB/s, median 265 kB/s); "+
-		"allocation 29.1x median (9.6 GB/min, median 330 MB/min); GC 6.8x median (9.5, median 1.4); blobs 1.3x median (1053, median 790); "+
-		"/var 74 % full, median 58 %; 59 pods, median 33; node TX 2.7x median (1.8 MB/s, median 665 kB/s); TX affects 3 peers", report.Verdict)
+	assert.Equal(t, "talos-prod-2: CPU 6.8x median (1800m, median 265m); TX 1.8x median (1.4 MB/s, median 800 kB/s); "+
+		"allocation 26.3x median (9.6 GB/min, median 365 MB/min); GC 6.6x median (9.5, median 1.4); blobs 1.3x median (1053, median 794); "+
+		"/var 74 % full, median 56 %; TX affects 2 peers", report.Verdict)
 	assert.Equal(t, report.Verdict, report.Nodes[1].Diagnosis)
+
+	usage, err := os.ReadFile("../../docs/usage.md")
+	require.NoError(t, err)
+	assert.Contains(t, strings.Join(strings.Fields(string(usage)), " "), "`"+report.Verdict+"`", "docs/usage.md shows the verdict")
+
 	assert.InDelta(t, 6.8, report.Nodes[1].Cells[compare.CPU].Ratio, 0.05)
 	assert.False(t, report.Nodes[1].Cells[compare.NFS].Odd, "all alike")
 }
 
 // TestCompare_BlobsStandForKeys: not every version of spegel exports the keys that it advertises.
 func TestCompare_BlobsStandForKeys(t *testing.T) {
-	with := incident()
-	for i, keys := range []float64{812, 1190, 860, 830} {
+	with := table()
+	for i, keys := range []float64{860, 1190, 812} {
 		with[i].Figures[compare.Keys] = keys
 	}
 
 	report := compare.Compare(with, compare.Limits{})
-	assert.Contains(t, report.Verdict, "advertised keys 1.4x median (1190, median 830)")
+	assert.Contains(t, report.Verdict, "advertised keys 1.4x median (1190, median 836)")
 	assert.NotContains(t, report.Verdict, "blobs")
 
 	delete(with[1].Figures, compare.Keys)
 
 	report = compare.Compare(with, compare.Limits{})
-	assert.Contains(t, report.Verdict, "blobs 1.3x median (1053, median 790)")
+	assert.Contains(t, report.Verdict, "blobs 1.3x median (1053, median 794)")
 	assert.NotContains(t, report.Verdict, "keys")
 }
 
@@ -95,7 +100,7 @@ func TestCompare_NamesTheCulpritOfTraces(t *testing.T) {
 }
 
 func TestCompare_DecidesByCPUWithoutAllocation(t *testing.T) {
-	nodes := incident()
+	nodes := table()
 
 	for _, node := range nodes {
 		delete(node.Figures, compare.Alloc)
@@ -109,19 +114,19 @@ func TestCompare_DecidesByCPUWithoutAllocation(t *testing.T) {
 }
 
 func TestCompare_NamesNobodyAmongEqualNodes(t *testing.T) {
-	nodes := incident()
+	nodes := table()
 
 	for i := range nodes {
-		nodes[i].Figures = incident()[1].Figures
+		nodes[i].Figures = table()[1].Figures
 	}
 
-	assert.Equal(t, "no node stands out, but 4 of 4 are above 400m: look for a common cause, such as a new release or an image that all nodes pull",
+	assert.Equal(t, "no node stands out, but 3 of 3 are above 400m: look for a common cause, such as a new release or an image that all nodes pull",
 		compare.Compare(nodes, compare.Limits{}).Verdict)
 }
 
 func TestCompare_NeedsTwoNodes(t *testing.T) {
 	assert.Equal(t, "0 of 0 nodes have figures: at least 2 are needed to compare", compare.Compare(nil, compare.Limits{}).Verdict)
-	assert.Equal(t, "1 of 1 nodes have figures: at least 2 are needed to compare", compare.Compare(incident()[1:2], compare.Limits{}).Verdict)
+	assert.Equal(t, "1 of 1 nodes have figures: at least 2 are needed to compare", compare.Compare(table()[1:2], compare.Limits{}).Verdict)
 }
 
 // healthy is a fleet that does its daily work: nodes of all sizes, and among them some that start pods, pull

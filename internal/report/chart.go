@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,10 @@ import (
 const (
 	chartWidth  = 900
 	chartHeight = 180
+	// labelWidth is what a time of day takes.
+	labelWidth = 50
+	// labelHeight is what a line of labels takes.
+	labelHeight = 20
 	// headroom keeps the highest value off the border.
 	headroom = 1.05
 )
@@ -24,17 +29,39 @@ var colours = []string{"#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#
 
 // chart is one metric of all nodes over the time of a report, as SVG.
 type chart struct {
-	Title, Highest, From, To string
-	Width, Height            int
+	Title, Highest string
+	// Width and Height of the area of the values; the labels of the times are below it.
+	Width, Height int
 	// Shade is where ceilings were in force, from and for a number of pixels.
 	ShadeX, ShadeWidth int
 	Lines              []line
+	// Levels have a horizontal line each, Times a label below.
+	Levels, Times []label
+}
+
+// ViewHeight is the height with the labels of the times.
+func (c chart) ViewHeight() int { return c.Height + labelHeight }
+
+// HasCeilings reports whether the chart has a line of a ceiling.
+func (c chart) HasCeilings() bool {
+	return slices.ContainsFunc(c.Lines, func(l line) bool { return len(l.Ceilings) > 0 })
 }
 
 // line is a node's; a gap in its points begins another part.
 type line struct {
 	Name, Colour string
 	Parts        []string
+	// Ceilings of the node, where the chart shows CPU.
+	Ceilings []segment
+}
+
+// segment is a horizontal line.
+type segment struct{ X1, X2, Y int }
+
+// label at a number of pixels. Anchor is that of SVG: start, middle or end.
+type label struct {
+	At           int
+	Text, Anchor string
 }
 
 // charts returns those of CPU and TX.
@@ -44,13 +71,13 @@ func (i Incident) charts() []chart {
 	}
 
 	return []chart{
-		i.chart("CPU", compare.CPU, func(u Usage) float64 { return u.CPU }),
-		i.chart("TX", compare.TX, func(u Usage) float64 { return u.TX }),
+		i.chart("CPU", compare.CPU, func(u Usage) float64 { return u.CPU }, i.ceilings),
+		i.chart("TX", compare.TX, func(u Usage) float64 { return u.TX }, func(Node) []ceiling { return nil }),
 	}
 }
 
-func (i Incident) chart(title string, metric compare.Metric, of func(Usage) float64) chart {
-	highest := 0.0
+func (i Incident) chart(title string, metric compare.Metric, of func(Usage) float64, ceilings func(Node) []ceiling) chart {
+	highest, top := 0.0, 0.0
 
 	for _, node := range i.nodes {
 		for _, p := range node.Points {
@@ -58,10 +85,27 @@ func (i Incident) chart(title string, metric compare.Metric, of func(Usage) floa
 				highest = max(highest, v)
 			}
 		}
+
+		for _, ceiling := range ceilings(node) {
+			top = max(top, ceiling.cores)
+		}
 	}
 
-	c := chart{
-		Title: title, Highest: metric.Format(highest), From: clock(i.From), To: clock(i.To), Width: chartWidth, Height: chartHeight,
+	top = max(top, highest)
+
+	// y returns where a value is, in pixels.
+	y := func(value float64) int {
+		if top == 0 {
+			return chartHeight
+		}
+
+		return chartHeight - int(math.Round(value/(headroom*top)*chartHeight))
+	}
+
+	c := chart{Title: title, Highest: metric.Format(highest), Width: chartWidth, Height: chartHeight, Times: i.times()}
+
+	if top > 0 {
+		c.Levels = []label{{At: y(top), Text: metric.Format(top)}, {At: y(top / 2), Text: metric.Format(top / 2)}}
 	}
 
 	if !i.Under.IsZero() {
@@ -70,40 +114,59 @@ func (i Incident) chart(title string, metric compare.Metric, of func(Usage) floa
 	}
 
 	for n, node := range i.nodes {
-		l := line{Name: node.Name, Colour: colours[n%len(colours)]}
+		l := line{Name: node.Name, Colour: colours[n%len(colours)], Parts: i.parts(node, of, y)}
 
-		var part []string
-
-		end := func() {
-			if len(part) > 0 {
-				l.Parts = append(l.Parts, strings.Join(part, " "))
-			}
-
-			part = nil
+		for _, ceiling := range ceilings(node) {
+			l.Ceilings = append(l.Ceilings, segment{i.x(ceiling.From), i.x(ceiling.To), y(ceiling.cores)})
 		}
-
-		for _, p := range node.Points {
-			value := of(p.Usage)
-			if math.IsNaN(value) {
-				end()
-
-				continue
-			}
-
-			y := chartHeight
-			if highest > 0 {
-				y = chartHeight - int(math.Round(value/(headroom*highest)*chartHeight))
-			}
-
-			part = append(part, fmt.Sprintf("%d,%d", i.x(p.At), y))
-		}
-
-		end()
 
 		c.Lines = append(c.Lines, l)
 	}
 
 	return c
+}
+
+// parts returns the line of a node; a gap in its points begins another part.
+func (i Incident) parts(node Node, of func(Usage) float64, y func(float64) int) []string {
+	var parts, part []string
+
+	end := func() {
+		if len(part) > 0 {
+			parts = append(parts, strings.Join(part, " "))
+		}
+
+		part = nil
+	}
+
+	for _, p := range node.Points {
+		value := of(p.Usage)
+		if math.IsNaN(value) {
+			end()
+
+			continue
+		}
+
+		part = append(part, fmt.Sprintf("%d,%d", i.x(p.At), y(value)))
+	}
+
+	end()
+
+	return parts
+}
+
+// times returns labels for the begin and the end of the report, and for those of the time under ceilings where there is room.
+func (i Incident) times() []label {
+	labels := []label{{0, clock(i.From), "start"}, {chartWidth, clock(i.To), "end"}}
+	room := 3 * labelWidth / 2
+
+	for _, at := range []time.Time{i.Under.From, i.Under.To} {
+		if x := i.x(at); !at.IsZero() && x >= room && x <= chartWidth-3*labelWidth/2 {
+			labels = append(labels, label{x, clock(at), "middle"})
+			room = x + labelWidth
+		}
+	}
+
+	return labels
 }
 
 // x returns where a time is, in pixels.

@@ -16,8 +16,8 @@ import (
 const (
 	// beforeLength is the time before the first ceiling that counts as before.
 	beforeLength = 10 * time.Minute
-	// leastLength of a time whose averages are shown.
-	leastLength = time.Minute
+	// leastLength of a time whose averages are shown: three steps of the history.
+	leastLength = 30 * time.Second
 )
 
 // Node is what one guard knows of the incident.

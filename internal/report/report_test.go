@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/internal/report"
+	"github.com/spegel-guard/spegel-guard/test/incident"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -49,14 +51,19 @@ func usage(cores, tx, allocatedPerMinute float64) report.Usage {
 	return report.Usage{CPU: cores, TX: tx, Allocation: allocatedPerMinute / 60}
 }
 
-// incident has the three nodes of the incident.
-func incident() []report.Node {
+// nodes returns the three nodes of the incident, with a ceiling on the culprit.
+func nodes() []report.Node {
 	const target = "spegel/spegel-2x7k2/registry"
 
+	table := incident.Table()
+	before := func(i int) report.Usage {
+		return report.Usage{CPU: table[i].CPU, TX: table[i].TX, Allocation: table[i].Allocation}
+	}
+
 	return []report.Node{
-		{Name: "talos-prod-1", Points: points(usage(0.28, 0.8e6, 330e6), usage(0.16, 0.45e6, 190e6), usage(0.02, 1e3, 8e6))},
+		{Name: table[0].Name, Points: points(before(0), usage(0.16, 0.45e6, 190e6), usage(0.02, 1e3, 8e6))},
 		{
-			Name: "talos-prod-2", Points: points(usage(1.8, 1.4e6, 9.6e9), usage(0.5, 0.6e6, 2.7e9), usage(0.03, 2e3, 9e6)),
+			Name: table[1].Name, Points: points(before(1), usage(0.5, 0.6e6, 2.7e9), usage(0.03, 2e3, 9e6)),
 			Actions: []report.Action{
 				{
 					At: start.Add(15 * time.Minute), Kind: "apply", Target: target, Reason: "cpu 1800m above 550m for 10m0s",
@@ -72,7 +79,7 @@ func incident() []report.Node {
 			Verdicts: map[string]string{target: "contained: the breach goes on without the ceiling (1803m); under it CPU was 72 % lower, TX was 57 % lower"},
 			Advice:   []string{"restart the pod | `now` <b>"},
 		},
-		{Name: "talos-prod-3", Points: points(usage(0.25, 0.8e6, 328e6), usage(0.15, 0.44e6, 180e6), usage(0.02, 1e3, 8e6))},
+		{Name: table[2].Name, Points: points(before(2), usage(0.15, 0.44e6, 180e6), usage(0.02, 1e3, 8e6))},
 	}
 }
 
@@ -92,7 +99,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestReport_GoldenIncident(t *testing.T) {
-	built := report.Build(incident(), []report.Entry{{Node: "talos-prod-4", Why: "connection refused"}})
+	built := report.Build(nodes(), []report.Entry{{Node: "talos-test-1", Why: "connection refused"}})
 
 	var markdown, html bytes.Buffer
 
@@ -127,7 +134,7 @@ func wellFormed(t *testing.T, html string) {
 }
 
 func TestBuild_ComparesBeforeUnderAndAfter(t *testing.T) {
-	built := report.Build(incident(), nil)
+	built := report.Build(nodes(), nil)
 
 	assert.Equal(t, report.Period{From: start.Add(5 * time.Minute), To: start.Add(15 * time.Minute)}, built.Before)
 	assert.Equal(t, report.Period{From: start.Add(15 * time.Minute), To: start.Add(35 * time.Minute)}, built.Under)
@@ -151,14 +158,14 @@ func TestBuild_Ceilings(t *testing.T) {
 		actions []report.Action
 		want    string
 	}{
-		"none":               {nil, "No ceiling was in force for a minute in this time."},
+		"none":               {nil, "No ceiling was in force for 30 s in this time."},
 		"in force":           {[]report.Action{at(10, "apply")}, "Ceilings are in force since 03:10:00."},
 		"released":           {[]report.Action{at(10, "apply"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
 		"applied again":      {[]report.Action{at(10, "apply"), at(12, "release"), at(20, "apply"), at(25, "release")}, "Ceilings were in force from 03:10:00 to 03:25:00."},
-		"for a moment":       {[]report.Action{at(10, "apply"), at(10, "release")}, "No ceiling was in force for a minute in this time."},
-		"since before":       {[]report.Action{at(-10, "apply")}, "A ceiling is in force since before this time, or for less than a minute."},
-		"ended before":       {[]report.Action{at(-10, "apply"), at(-5, "release")}, "No ceiling was in force for a minute in this time."},
-		"observed only":      {[]report.Action{at(10, "would-apply")}, "No ceiling was in force for a minute in this time."},
+		"for a moment":       {[]report.Action{at(10, "apply"), at(10, "release")}, "No ceiling was in force for 30 s in this time."},
+		"since before":       {[]report.Action{at(-10, "apply")}, "A ceiling is in force since before this time, or for less than 30 s."},
+		"ended before":       {[]report.Action{at(-10, "apply"), at(-5, "release")}, "No ceiling was in force for 30 s in this time."},
+		"observed only":      {[]report.Action{at(10, "would-apply")}, "No ceiling was in force for 30 s in this time."},
 		"adopted at a start": {[]report.Action{at(10, "adopt"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,4 +190,17 @@ func TestBuild_WithoutFigures(t *testing.T) {
 			assert.NotContains(t, out.String(), "NaN")
 		})
 	}
+}
+
+// TestHTML_ChartHasTheCeiling: one line for each time between the writes, at the level of the ceiling; none during the probe.
+func TestHTML_ChartHasTheCeiling(t *testing.T) {
+	var html bytes.Buffer
+
+	require.NoError(t, report.HTML(&html, report.Build(nodes(), nil)))
+
+	// 40 minutes are 900 pixels, and 1800m with the headroom are 180.
+	ceilings := regexp.MustCompile(`<line class="ceiling" x1="(\d+)" y1="(\d+)" x2="(\d+)" y2="(\d+)"/>`).FindAllStringSubmatch(html.String(), -1)
+	require.Len(t, ceilings, 2)
+	assert.Equal(t, []string{"338", "132", "563", "132"}, ceilings[0][1:])
+	assert.Equal(t, []string{"570", "132", "788", "132"}, ceilings[1][1:])
 }

@@ -52,9 +52,9 @@ func (i Incident) Title() string {
 func (i Incident) Ceilings() string {
 	switch {
 	case i.Under.IsZero() && i.InForce:
-		return "A ceiling is in force since before this time, or for less than a minute."
+		return "A ceiling is in force since before this time, or for less than 30 s."
 	case i.Under.IsZero():
-		return "No ceiling was in force for a minute in this time."
+		return "No ceiling was in force for 30 s in this time."
 	case i.InForce:
 		return fmt.Sprintf("Ceilings are in force since %s.", clock(i.Under.From))
 	default:

@@ -25,7 +25,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
-// serve serves the incident's four nodes, of which the first forwards, until the test ends.
+// serve serves the incident's three nodes, of which the first forwards, until the test ends.
 func serve(t *testing.T) (*clientconfig.Context, []string, string, []*fleettest.Guard) {
 	t.Helper()
 
@@ -36,7 +36,7 @@ func serve(t *testing.T) (*clientconfig.Context, []string, string, []*fleettest.
 	require.NoError(t, err)
 
 	ctx, cancel := context.WithCancel(context.Background())
-	hosts := fleettest.Addresses(4)
+	hosts := fleettest.Addresses(3)
 
 	var guards []*fleettest.Guard
 
@@ -144,7 +144,7 @@ func TestAsk_ReadsAllNodes(t *testing.T) {
 	}
 
 	assert.Equal(t, map[string]string{
-		context.Nodes[0]: "ok", context.Nodes[1]: "throttled", context.Nodes[2]: "ok", context.Nodes[3]: "ok",
+		context.Nodes[0]: "ok", context.Nodes[1]: "throttled", context.Nodes[2]: "ok",
 	}, states)
 
 	// A loop that ends early leaves nothing behind , and figures come in the fleet's order.
@@ -225,26 +225,26 @@ func TestGather_LeavesOutStragglers(t *testing.T) {
 	// Not for as long as a node may take that nobody waits for: that would be an hour.
 	results := client.Gather(t.Context(), f, question)
 
-	require.Len(t, results, 10)
-	assert.Equal(t, "a", results[4].Value)
-	require.ErrorIs(t, results[8].Err, client.ErrStraggler)
-	assert.True(t, client.IsUnreachableError(results[8].Err))
-	require.EqualError(t, results[9].Err, "f: PermissionDenied: no")
-	assert.False(t, client.IsUnreachableError(results[9].Err))
+	require.Len(t, results, 9)
+	assert.Equal(t, "a", results[3].Value)
+	require.ErrorIs(t, results[7].Err, client.ErrStraggler)
+	assert.True(t, client.IsUnreachableError(results[7].Err))
+	require.EqualError(t, results[8].Err, "f: PermissionDenied: no")
+	assert.False(t, client.IsUnreachableError(results[8].Err))
 
 	var node *client.NodeError
 
-	require.True(t, errors.As(results[9].Err, &node))
+	require.True(t, errors.As(results[8].Err, &node))
 	assert.Equal(t, "f", node.Node)
 
 	// Ask waits for the last one, and yields the others before.
 	var order []string
 
 	for result := range client.Ask(t.Context(), f, question) {
-		if order = append(order, result.Node.Name); len(order) == 9 {
+		if order = append(order, result.Node.Name); len(order) == 8 {
 			close(answers)
 		}
 	}
 
-	assert.Equal(t, "e", order[9])
+	assert.Equal(t, "e", order[8])
 }

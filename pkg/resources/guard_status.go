@@ -55,7 +55,7 @@ const (
 	StateFiring = "firing"
 	// StateThrottled: a ceiling is in force and limits the workload, or a person has set it.
 	StateThrottled = "throttled"
-	// StateReleasing: a ceiling is in force and its cause has gone.
+	// StateReleasing: a ceiling is in force, its cause has gone and it does not throttle the workload.
 	StateReleasing = "releasing"
 	// StateProbing: the ceiling is lifted briefly to measure the demand, because the workload was throttled at the end of the hold.
 	StateProbing = "probing"

@@ -4,8 +4,10 @@ package trace_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,59 +16,35 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/alerts"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/policy"
-	"github.com/spegel-guard/spegel-guard/pkg/trace"
 	"github.com/spegel-guard/spegel-guard/test/incident"
-	"github.com/spegel-guard/spegel-guard/test/plant"
+	"github.com/spegel-guard/spegel-guard/test/reaction"
 )
 
-// reaction is what the default rules do about a node.
-type reaction struct {
-	// fired is when each rule fired first, ceiling when the first ceiling was due; a negative time is never.
-	fired   map[string]time.Duration
-	ceiling time.Duration
-	rule    string
-}
-
-func newReaction() *reaction { return &reaction{fired: map[string]time.Duration{}, ceiling: -1} }
-
-func (r *reaction) see(at time.Duration, d policy.Decision) {
-	for i := range d.Rules {
-		if _, seen := r.fired[d.Rules[i].Rule.Name]; !seen && d.Rules[i].State == policy.StateFiring {
-			r.fired[d.Rules[i].Rule.Name] = at
-		}
-	}
-
-	if r.ceiling < 0 && d.Held && d.Hold.Enforced() {
-		r.ceiling, r.rule = at, d.Hold.Rule
-	}
-}
-
 // check asserts that a culprit is capped after its alert, and that nothing happens to any other node.
-func (r *reaction) check(t *testing.T, name string, node incident.Node) {
+func check(t *testing.T, r *reaction.Reaction, name string, node incident.Node) {
 	t.Helper()
 
 	if node.Role != incident.Culprit {
-		assert.Empty(t, r.fired, "%s: rules that fired on a %s", name, node.Role)
-		assert.Negative(t, r.ceiling, "%s: a %s is capped", name, node.Role)
+		assert.Empty(t, r.Fired, "%s: rules that fired on a %s", name, node.Role)
+		assert.Negative(t, r.Ceiling, "%s: a %s is capped", name, node.Role)
 
 		return
 	}
 
-	require.GreaterOrEqual(t, r.ceiling, time.Duration(0), "%s: the culprit has no ceiling", name)
-	assert.LessOrEqual(t, r.ceiling, 11*time.Minute, name)
+	require.GreaterOrEqual(t, r.Ceiling, time.Duration(0), "%s: the culprit has no ceiling", name)
+	assert.LessOrEqual(t, r.Ceiling, 11*time.Minute, name)
 
 	order := "no alert before it, allocation was not measured"
 
 	if !math.IsNaN(node.Intervals[0].Allocation) {
-		require.Contains(t, r.fired, alerts.HighAllocation, name)
-		assert.LessOrEqual(t, r.fired[alerts.HighAllocation], 3*time.Minute, name)
-		assert.Less(t, r.fired[alerts.HighAllocation], r.ceiling, name)
+		require.Contains(t, r.Fired, alerts.HighAllocation, name)
+		assert.LessOrEqual(t, r.Fired[alerts.HighAllocation], 3*time.Minute, name)
+		assert.Less(t, r.Fired[alerts.HighAllocation], r.Ceiling, name)
 
-		order = fmt.Sprintf("%s after %s", alerts.HighAllocation, r.fired[alerts.HighAllocation])
+		order = fmt.Sprintf("%s after %s", alerts.HighAllocation, r.Fired[alerts.HighAllocation])
 	}
 
-	t.Logf("%-34s %s -> ceiling after %s (%s)", name, order, r.ceiling, r.rule)
+	t.Logf("%-34s %s -> ceiling after %s (%s)", name, order, r.Ceiling, r.Rule)
 }
 
 func recordings(t *testing.T) []incident.Recording {
@@ -76,6 +54,54 @@ func recordings(t *testing.T) []incident.Recording {
 	require.NoError(t, err)
 
 	return all
+}
+
+// TestDefault_CapsTalosProd2AloneInTheIncident replays the incident's three nodes with the default document, as it is written into
+// ExtensionServiceConfig.
+func TestDefault_CapsTalosProd2AloneInTheIncident(t *testing.T) {
+	text, err := config.Marshal(config.Default())
+	require.NoError(t, err)
+
+	document, err := config.Parse(text)
+	require.NoError(t, err)
+
+	file, err := os.Open("testdata/recorded-incident.jsonl")
+	require.NoError(t, err)
+
+	defer file.Close()
+
+	nodes, err := reaction.ToTrace(file, document)
+	require.NoError(t, err)
+
+	var capped, reported []string
+
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
+		r := nodes[name]
+		t.Logf("%s: rules fired after %v, ceiling by rule %q", name, r.Fired, r.Rule)
+
+		if r.Ceiling >= 0 {
+			t.Logf("%s: %s after %s -> ceiling after %s", name, alerts.HighAllocation, r.Fired[alerts.HighAllocation], r.Ceiling)
+			capped = append(capped, name)
+		}
+
+		if len(r.Fired) > 0 {
+			reported = append(reported, name)
+		}
+	}
+
+	require.Len(t, nodes, 3)
+	assert.Equal(t, []string{"talos-prod-2"}, capped)
+	assert.Equal(t, []string{"talos-prod-2"}, reported)
+
+	culprit := nodes["talos-prod-2"]
+	require.Contains(t, culprit.Fired, alerts.HighAllocation)
+	assert.Less(t, culprit.Fired[alerts.HighAllocation], culprit.Ceiling, "the leading indicator")
+
+	for _, rule := range document.Rules {
+		if rule.Name == alerts.HighAllocation {
+			assert.Equal(t, config.ModeObserve, rule.Mode)
+		}
+	}
 }
 
 // TestDefault_CapsCulpritsOfRecordedTraces replays the shipped traces of the incident's table and of the recordings.
@@ -89,38 +115,15 @@ func TestDefault_CapsCulpritsOfRecordedTraces(t *testing.T) {
 
 			defer file.Close()
 
-			nodes := map[string]*reaction{}
-
-			require.NoError(t, trace.Replay(file, &defaults, func(s trace.Step) {
-				if nodes[s.Workload] == nil {
-					nodes[s.Workload] = newReaction()
-				}
-
-				nodes[s.Workload].see(s.Elapsed, s.Decision)
-			}))
-
+			nodes, err := reaction.ToTrace(file, defaults)
+			require.NoError(t, err)
 			require.Len(t, nodes, len(recording.Nodes))
 
 			for _, node := range recording.Nodes {
-				nodes["spegel/spegel-"+node.Name+"/registry"].check(t, recording.Name+" "+node.Name, node)
+				check(t, nodes[node.Name], recording.Name+" "+node.Name, node)
 			}
 		})
 	}
-}
-
-// run lets a node be as busy as in its recording for a time, sampled once a second, under the ceilings of the default rules.
-func run(node incident.Node, lasts time.Duration, seed uint64) *reaction {
-	r := newReaction()
-	loop := plant.Loop{Engine: policy.New(config.Default().Policy(), policy.Options{Seed: seed}), Step: time.Second}
-
-	for loop.Plant.Sample.At < lasts {
-		now := node.At(loop.Plant.Sample.At)
-
-		loop.Plant.PerCore = plant.Rates{TX: now.TX / now.CPU, RX: now.RX / now.CPU, Allocation: now.Allocation / now.CPU}
-		loop.Run(time.Second, now.CPU, func(s policy.Sample, d policy.Decision) { r.see(s.At, d) })
-	}
-
-	return r
 }
 
 // TestDefault_CapsCulpritsInClosedLoop: whatever level the credits start with.
@@ -129,7 +132,7 @@ func TestDefault_CapsCulpritsInClosedLoop(t *testing.T) {
 		for _, node := range recording.Nodes {
 			t.Run(recording.Name+"/"+node.Name, func(t *testing.T) {
 				for seed := range uint64(10) {
-					run(node, 30*time.Minute, seed).check(t, fmt.Sprintf("%s %s, seed %d", recording.Name, node.Name, seed), node)
+					check(t, reaction.ToNode(node, 30*time.Minute, seed), fmt.Sprintf("%s %s, seed %d", recording.Name, node.Name, seed), node)
 				}
 			})
 		}
@@ -154,7 +157,7 @@ func TestDefault_NeverCapsPeers(t *testing.T) {
 
 			steady := incident.Node{Name: node.Name, Role: node.Role, Intervals: []incident.Interval{busiest}}
 
-			run(steady, 24*time.Hour, 1).check(t, recording.Name+" "+node.Name, steady)
+			check(t, reaction.ToNode(steady, 24*time.Hour, 1), recording.Name+" "+node.Name, steady)
 		}
 	}
 }
@@ -162,10 +165,10 @@ func TestDefault_NeverCapsPeers(t *testing.T) {
 // TestDefault_ReportsTrafficAlone: a ceiling cannot limit a pod that uses less than it, so that traffic without CPU usage is
 // reported only.
 func TestDefault_ReportsTrafficAlone(t *testing.T) {
-	r := run(incident.Node{Intervals: []incident.Interval{{Over: time.Hour, CPU: 0.1, TX: 2e6, Allocation: 1e6}}}, time.Hour, 1)
+	r := reaction.ToNode(incident.Node{Intervals: []incident.Interval{{Over: time.Hour, CPU: 0.1, TX: 2e6, Allocation: 1e6}}}, time.Hour, 1)
 
-	assert.Contains(t, r.fired, alerts.HighTX)
-	assert.Len(t, r.fired, 1)
-	assert.Negative(t, r.ceiling)
-	t.Logf("%s after %s, no ceiling", alerts.HighTX, r.fired[alerts.HighTX])
+	assert.Contains(t, r.Fired, alerts.HighTX)
+	assert.Len(t, r.Fired, 1)
+	assert.Negative(t, r.Ceiling)
+	t.Logf("%s after %s, no ceiling", alerts.HighTX, r.Fired[alerts.HighTX])
 }

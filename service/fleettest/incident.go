@@ -15,6 +15,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/alerts"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/incident"
 )
 
 // Now is the moment of all fixed times.
@@ -22,33 +23,31 @@ var Now = time.Date(2026, 1, 5, 3, 4, 5, 0, time.UTC)
 
 // Figures of one node.
 type Figures struct {
-	Name string
-	// CPU in cores, TX in bytes per second, Alloc in bytes per minute, GC per second.
-	CPU, TX, Alloc, GC float64
-	Blobs, Disk, Pods  float64
-	NodeTX, NFS        float64
+	incident.Figures
+
 	// Throttled puts a ceiling of 500m in force, from a minute ago on.
 	Throttled bool
 }
 
-// IncidentFigures are the table of the incident, before the fix.
+// IncidentFigures are the incident's three nodes. The culprit is throttled.
 func IncidentFigures() []Figures {
-	return []Figures{
-		{"talos-prod-1", 0.25, 265e3, 330e6, 1.4, 772, 0.55, 31, 700e3, 2e6, false},
-		{"talos-prod-2", 1.8, 1.4e6, 9.6e9, 9.5, 1053, 0.74, 59, 1.9e6, 2.1e6, true},
-		{"talos-prod-3", 0.265, 270e3, 328e6, 1.4, 817, 0.58, 33, 690e3, 1.9e6, false},
-		{"talos-prod-4", 0.28, 262e3, 335e6, 1.5, 790, 0.61, 35, 710e3, 2e6, false},
+	var all []Figures
+
+	for _, f := range incident.Table() {
+		all = append(all, Figures{Figures: f, Throttled: f.Role == incident.Culprit})
 	}
+
+	return all
 }
 
 // HealthyFigures are those of a node of a fleet at rest; no two are quite alike.
 func HealthyFigures(i int) Figures {
 	vary := 1 + float64(i*7919%100)/250
 
-	return Figures{
-		Name: fmt.Sprintf("talos-prod-%d", i+1), CPU: 0.01 * vary, TX: 500 * vary, Alloc: 8e6 * vary, GC: 0.03 * vary,
+	return Figures{Figures: incident.Figures{
+		Name: fmt.Sprintf("talos-prod-%d", i+1), Role: incident.Calm, CPU: 0.01 * vary, TX: 500 * vary, Allocation: 8e6 / 60 * vary, GC: 0.03 * vary,
 		Blobs: 700 + float64(i*31%200), Disk: 0.5 + float64(i*13%20)/100, Pods: 25 + float64(i*5%20), NodeTX: 600e3 * vary, NFS: 2e6 * vary,
-	}
+	}}
 }
 
 // TargetOf is the target on a node.
@@ -75,7 +74,7 @@ func NewWith(ctx context.Context, f Figures, host string, port int) (*Guard, err
 		}
 	}
 
-	guard.Past(TargetOf(f.Name), pastSteps, past(f.CPU), past(f.TX), past(f.Alloc/60))
+	guard.Past(TargetOf(f.Name), pastSteps, past(f.CPU), past(f.TX), past(f.Allocation))
 
 	return guard, nil
 }
@@ -97,7 +96,7 @@ func (f Figures) resources() []resource.Resource {
 	*stats.TypedSpec() = resources.TargetStatsSpec{
 		ContainerID: "5f2a", At: Now, CPU: resources.Measured(f.CPU), TXBytesPerSecond: resources.Measured(f.TX), RXBytesPerSecond: resources.Measured(f.TX * 0.9),
 		MemoryBytes: resources.Measured(52e6), ThrottledRatio: resources.Measured(0), CPUPressure: resources.Measured(0),
-		Application: resources.ApplicationStats{AllocBytesPerSecond: resources.Measured(f.Alloc / 60), GCPerSecond: resources.Measured(f.GC)},
+		Application: resources.ApplicationStats{AllocBytesPerSecond: resources.Measured(f.Allocation), GCPerSecond: resources.Measured(f.GC)},
 	}
 
 	node := resources.NewNodeStats()
@@ -108,7 +107,7 @@ func (f Figures) resources() []resource.Resource {
 
 	cpu := rule(id, alerts.HighCPU, f.CPU)
 	tx := rule(id, alerts.HighTX, f.TX)
-	alloc := rule(id, alerts.HighAllocation, f.Alloc/60)
+	alloc := rule(id, alerts.HighAllocation, f.Allocation)
 
 	condition := resources.NewCondition(resources.ConditionDiscovery)
 	*condition.TypedSpec() = resources.ConditionSpec{OK: true, Reason: resources.ReasonOK, Since: Now.Add(-2 * time.Hour)}

@@ -84,17 +84,21 @@ func Recordings() ([]Recording, error) {
 	return recordings, nil
 }
 
-// table is the incident's "before": averages of each node. Only the culprit's allocation is known.
+// table is the incident's table as a recording. Only the culprit's allocation is known.
 func table() Recording {
-	node := func(name string, role Role, cpu, tx, alloc float64) Node {
-		return Node{Name: name, Role: role, Intervals: []Interval{{Over: time.Minute, CPU: cpu, TX: tx, RX: unknown, Allocation: alloc}}}
+	recording := Recording{Name: "incident"}
+
+	for _, f := range Table() {
+		interval := Interval{Over: time.Minute, CPU: f.CPU, TX: f.TX, RX: unknown, Allocation: f.Allocation}
+
+		if f.Role != Culprit {
+			interval.Allocation = unknown
+		}
+
+		recording.Nodes = append(recording.Nodes, Node{Name: f.Name, Role: f.Role, Intervals: []Interval{interval}})
 	}
 
-	return Recording{Name: "incident", Nodes: []Node{
-		node("talos-prod-1", Peer, 0.28, 0.8e6, unknown),
-		node("talos-prod-2", Culprit, 1.8, 1.4e6, 9.6e9/60),
-		node("talos-prod-3", Peer, 0.25, 0.8e6, unknown),
-	}}
+	return recording
 }
 
 // testMachine is the range of a run of the real spegel v0.6.0 in the test machine. The peers' traffic and the allocation

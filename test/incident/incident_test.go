@@ -3,6 +3,7 @@
 package incident_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -35,6 +36,26 @@ func TestRecordings_AreThoseOfTheFiles(t *testing.T) {
 		"incident": spinning, "test-machine": {incident.Culprit: 1, incident.Peer: 1}, "spinning": spinning, "spinning-1053-blobs": spinning,
 		"healthy": {incident.Calm: 3},
 	}, roles)
+
+	// PeerAllocation is what the documents and compare --help say of affected pods.
+	peers, culprits := 0.0, math.Inf(1)
+
+	for _, r := range recordings {
+		for _, n := range r.Nodes {
+			for _, i := range n.Intervals {
+				switch {
+				case math.IsNaN(i.Allocation):
+				case n.Role == incident.Peer:
+					peers = max(peers, i.Allocation)
+				case n.Role == incident.Culprit:
+					culprits = min(culprits, i.Allocation)
+				}
+			}
+		}
+	}
+
+	assert.InDelta(t, incident.PeerAllocation, peers, 0.5e6/60)
+	assert.InDelta(t, incident.LeastCulpritAllocation, culprits, 0.05e9/60)
 
 	second := recordings[2].Nodes[1].Intervals[1]
 	assert.Equal(t, 30100*time.Millisecond, second.Over.Round(time.Millisecond))

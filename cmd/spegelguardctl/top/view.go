@@ -87,7 +87,7 @@ func (m Model) title() string {
 
 	for _, n := range m.nodes {
 		switch n.state() {
-		case resources.StateThrottled, resources.StateReleasing, resources.StateProbing:
+		case resources.StateThrottled, resources.StateProbing:
 			counts["throttled"]++
 		case "unreachable":
 			counts["unreachable"]++

@@ -92,7 +92,7 @@ func targetStatus(
 	status.Rule, status.Ceiling = desired.Rule, displayCeiling(ceiling.ReadBack)
 
 	switch {
-	case byRule && status.State == resources.StateOK:
+	case byRule && status.State == resources.StateOK && !decision.Throttled:
 		status.State = resources.StateReleasing
 	case byRule && !limits(decision, cgroup.Cores(ceiling.ReadBack)):
 		// The state stays that of the rule.

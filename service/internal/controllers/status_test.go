@@ -88,6 +88,7 @@ func TestTargetStatus_IsNotThrottledFarBelowTheCeiling(t *testing.T) {
 		{"at the ceiling", 0.49, false, policy.StateFiring, resources.StateThrottled},
 		{"just written", 1.8, false, policy.StateFiring, resources.StateThrottled},
 		{"far below and quiet", 0.28, false, policy.StateReleasing, resources.StateReleasing},
+		{"quiet, but throttled", 0.28, true, policy.StateReleasing, resources.StateThrottled},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := decision(policy.StateOK, test.tx)
