@@ -18,6 +18,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
 // NodeController publishes the facts of the node. No decision waits for them.
@@ -27,6 +28,8 @@ type NodeController struct {
 	Content string
 	// Pods knows the node's pods.
 	Pods discover.Labels
+	// History takes the traffic, for the API.
+	History *record.History
 }
 
 // Name implements controller.Controller.
@@ -46,6 +49,7 @@ func (c *NodeController) Run(ctx context.Context, r controller.Runtime, _ *zap.L
 
 	return every(ctx, r, func() time.Duration { return observe.NodeInterval }, func(bool) error {
 		stats := node.Sample(boottime.Now())
+		c.History.AddNode(&stats)
 
 		err := safe.WriterModify(ctx, r, resources.NewNodeStats(), func(n *resources.NodeStats) error {
 			*n.TypedSpec() = stats
