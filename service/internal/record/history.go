@@ -4,6 +4,7 @@ package record
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -164,7 +165,16 @@ func (h *History) read(target string, after time.Duration, points func(*series) 
 		return nil
 	}
 
-	return slices.DeleteFunc(points(of), func(p Point) bool { return p.At <= after })
+	found := slices.DeleteFunc(points(of), func(p Point) bool { return p.At <= after })
+
+	// No CFS period is not the same as none with throttling.
+	if target == nodeSeries {
+		for i := range found {
+			found[i].Throttled = math.NaN()
+		}
+	}
+
+	return found
 }
 
 // Forget says that a target has ended for good. Its averages over a minute are kept until their place or their time is over.

@@ -108,6 +108,7 @@ func TestHistory_HasTheNodesTraffic(t *testing.T) {
 	assert.InDelta(t, 1.9e6, points[0].TX, 1)
 	assert.True(t, math.IsNaN(points[0].RX))
 	assert.True(t, math.IsNaN(points[0].CPU))
+	assert.True(t, math.IsNaN(points[0].Throttled))
 }
 
 // TestHistory_IsBounded: targets that come and go leave the last ones, within the stated size.
