@@ -15,6 +15,8 @@ import (
 const (
 	chartWidth  = 900
 	chartHeight = 180
+	// gap is the time without points from which on no line is drawn.
+	gap = 30 * time.Second
 	// headroom keeps the highest value off the border.
 	headroom = 1.05
 )
@@ -37,7 +39,7 @@ type line struct {
 	Parts        []string
 }
 
-// charts returns those of CPU and TX.
+// charts returns those of CPU, TX and node TX.
 func (i Incident) charts() []chart {
 	if !i.To.After(i.From) {
 		return nil
@@ -46,6 +48,7 @@ func (i Incident) charts() []chart {
 	return []chart{
 		i.chart("CPU", compare.CPU, func(u Usage) float64 { return u.CPU }),
 		i.chart("TX", compare.TX, func(u Usage) float64 { return u.TX }),
+		i.chart("node TX", compare.NodeTX, func(u Usage) float64 { return u.NodeTX }),
 	}
 }
 
@@ -61,7 +64,7 @@ func (i Incident) chart(title string, metric compare.Metric, of func(Usage) floa
 	}
 
 	c := chart{
-		Title: title, Highest: metric.Format(highest), From: clock(i.From), To: clock(i.To), Width: chartWidth, Height: chartHeight,
+		Title: title, Highest: metric.Format(highest), From: i.Clock(i.From), To: i.Clock(i.To), Width: chartWidth, Height: chartHeight,
 	}
 
 	if !i.Under.IsZero() {
@@ -72,7 +75,10 @@ func (i Incident) chart(title string, metric compare.Metric, of func(Usage) floa
 	for n, node := range i.nodes {
 		l := line{Name: node.Name, Colour: colours[n%len(colours)]}
 
-		var part []string
+		var (
+			part []string
+			last time.Time
+		)
 
 		end := func() {
 			if len(part) > 0 {
@@ -89,6 +95,12 @@ func (i Incident) chart(title string, metric compare.Metric, of func(Usage) floa
 
 				continue
 			}
+
+			if p.At.Add(-p.Over).Sub(last) > gap {
+				end()
+			}
+
+			last = p.At
 
 			y := chartHeight
 			if highest > 0 {
