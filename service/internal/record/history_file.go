@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -54,10 +55,9 @@ func (b HistoryBlock) Check(now time.Duration) error {
 	}
 
 	for i, m := range minutes {
-		at := time.Duration(m.At)
+		at, over := time.Duration(m.At), float64(m.Over)
 
-		// Compared so that NaN is refused.
-		if !(m.Over >= 1) || at <= 0 || at > now || float64(m.Over) > at.Seconds()+1 {
+		if math.IsNaN(over) || over < 1 || over > at.Seconds()+1 || at <= 0 || at > now {
 			return fmt.Errorf("minutes[%d] ends at %s after the boot and covers %gs: %w: must be after the boot and before %s", i, at, m.Over, policy.ErrOutOfBounds, now)
 		}
 
