@@ -111,7 +111,7 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		./pkg/cgroup:FuzzParseCPUStat ./pkg/cgroup:FuzzParseCPUMax ./pkg/cgroup:FuzzParsePressure \
 		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve \
 		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/internal/api/forward:FuzzAppendInfo \
-		./service/internal/persist:FuzzLoad ./service/internal/override:FuzzCheckSaved \
+		./service/internal/persist:FuzzLoad ./service/internal/record:FuzzRestoreHistory ./service/internal/override:FuzzCheckSaved \
 		./pkg/nodestat:FuzzParseMountStats ./pkg/client:FuzzTalosconfig ./service/internal/api:FuzzRequest ./pkg/discover:FuzzCRI ./internal/printable:FuzzLine; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$${target%%:*}"; done
 

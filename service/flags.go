@@ -23,6 +23,9 @@ type flags struct {
 // overrides returns the file of saved overrides, in the directory of the saved state.
 func (f flags) overrides() string { return sibling(f.state, "overrides.json") }
 
+// history returns the file of the saved history, in the directory of the saved state.
+func (f flags) history() string { return sibling(f.state, "history.json") }
+
 // captures returns the directory for evidence that people capture. It is not the one for the evidence of ceilings, so
 // that captures do not remove that.
 func (f flags) captures() string { return sibling(f.evidence, "captures") }

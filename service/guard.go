@@ -276,7 +276,7 @@ func newEngine(
 		&controllers.TargetController{Node: s.host, Sources: sources, Events: cri, Active: active},
 		&controllers.SampleController{Source: source, Feed: feed, Duration: s.exported.SampleDuration, Active: active},
 		&controllers.ClockController{State: s.state, Wall: boottime.Wall},
-		&controllers.NodeController{Host: s.host, Content: f.content, Pods: cri},
+		&controllers.NodeController{Host: s.host, Content: f.content, Pods: cri, History: serving.node.History},
 		&controllers.PolicyController{
 			Feed: feed, Urgent: ceilings.Wake, State: file, Loaded: continued(saved, s.adopted, s.loaded), Seed: seedOf(s.host.BootID),
 			History: serving.node.History, Leases: leases, Active: active,

@@ -41,8 +41,10 @@ type serving struct {
 	// certificates by the section of the configuration: equal sections share theirs.
 	certificates map[config.TLS]certificates
 	conditions   *conditions
-	flags        flags
-	logger       *zap.Logger
+	// past is where the history is saved.
+	past   record.HistoryFile
+	flags  flags
+	logger *zap.Logger
 }
 
 func newServing(start *startup, active *config.Active) *serving {
@@ -67,6 +69,12 @@ func newServing(start *startup, active *config.Active) *serving {
 		},
 		listeners: []api.Options{{Socket: f.socket}}, metrics: start.exported, certificates: map[config.TLS]certificates{},
 		conditions: &conditions{state: st, logger: logger}, flags: f, logger: logger,
+	}
+
+	s.past = record.HistoryFile{Path: f.history(), BootID: start.host.BootID}
+
+	if err := s.node.History.Restore(s.past, boottime.Now()); err != nil {
+		logger.Error("failed to load the saved history, starting with the rest", zap.Error(err))
 	}
 
 	identities := s.follow("api.tls", cfg.API.TLS, resources.ConditionAPI)
@@ -119,6 +127,7 @@ func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 
 	ignore := func(error) {}
 
+	s.keep(ctx, group, "save the history", ignore, func() error { return s.node.History.Run(ctx, s.past, boottime.Now) })
 	s.keep(ctx, group, "expire overrides", ignore, func() error { return s.node.Overrides.Run(ctx) })
 
 	if s.flags.machined != "" {

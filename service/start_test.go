@@ -151,6 +151,11 @@ func TestGuard_StaysUp(t *testing.T) {
 			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load saved overrides",
 		},
 		{
+			name:    "broken saved history",
+			prepare: func(t *testing.T, d *daemon) { d.write(t, "run/history.json", "{") },
+			part:    resources.ConditionConfig, reason: resources.ReasonOK, logged: "failed to load the saved history",
+		},
+		{
 			name:    "evidence folder that cannot be written",
 			prepare: func(t *testing.T, d *daemon) { d.flags.evidence = d.write(t, "file", "") + "/evidence" },
 			part:    resources.ConditionConfig, reason: resources.ReasonOK,
@@ -193,6 +198,7 @@ func TestGuard_StaysUpWithoutItsDirectory(t *testing.T) {
 
 	d.logged(t, "failed to create the directory of the API's socket")
 	d.logged(t, "failed to load the saved decisions")
+	d.logged(t, "failed to load the saved history")
 	d.logged(t, resources.ReasonNoCgroup2)
 	d.up(t)
 }

@@ -34,6 +34,7 @@ func TestGolden(t *testing.T) {
 		{"status", []string{"status"}, exitThrottled},
 		{"explain", []string{"explain", "-n", "talos-prod-2"}, 0},
 		{"history", []string{"history", "-n", "talos-prod-2", "--since", "35s"}, 0},
+		{"history-day", []string{"history", "-n", "talos-prod-2", "--since", "24h"}, 0},
 		{"events", []string{"events"}, 0},
 		{"compare", []string{"compare"}, 0},
 		{"config", []string{"config", "-n", "talos-prod-2"}, 0},

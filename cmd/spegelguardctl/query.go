@@ -28,6 +28,8 @@ type query[T any] struct {
 	judge func(T) int
 	// first is printed before any response.
 	first []output.Item
+	// printer is another one than that of --output; nil for that.
+	printer output.Printer
 }
 
 // shown returns the items to print of a response.
@@ -39,13 +41,24 @@ func (q query[T]) shown(node *client.Node, response T) []output.Item {
 	return []output.Item{{Node: node.Name, Value: response, Rows: q.rows(response)}}
 }
 
+// start returns the printer of the query and connects to the nodes.
+func (q query[T]) start(a *app) (output.Printer, *client.Fleet, error) {
+	if q.printer == nil {
+		return a.start(q.columns)
+	}
+
+	fleet, err := a.open(a.Options)
+
+	return q.printer, fleet, err
+}
+
 // quiet is how long no response must come before the batch is printed: most nodes respond together and are printed in
 // order, without waiting for a few that hang.
 const quiet = 250 * time.Millisecond
 
 // ask sends the request to all nodes, prints the responses and returns the errors of all nodes in one.
 func (q query[T]) ask(ctx context.Context, a *app) error {
-	printer, fleet, err := a.start(q.columns)
+	printer, fleet, err := q.start(a)
 	if err != nil {
 		return err
 	}

@@ -5,15 +5,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/internal/report"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 func (a *app) reportCommand() *cobra.Command {
@@ -25,11 +22,14 @@ func (a *app) reportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Write a report of an incident: who was the culprit, what the guards did, and what it changed",
-		Long: `Write a report of an incident of the last hour: who was the culprit and why, what the guards did and when, the usage of each
+		Long: `Write a report of an incident of the last day: who was the culprit and why, what the guards did and when, the usage of each
 node before, under and after the ceilings, the outcome, and what to do.
 
-With --form html it is one page with charts that needs nothing else. Guards keep an hour of figures: write the report before they
-are gone.`,
+Ceilings that are an hour apart or more are different incidents; the report compares the last one. The usage is that of the pods, and the
+traffic of each node's links.
+
+With --form html it is one page with charts that needs nothing else. Guards keep a day of figures: write the report before they
+are gone. --since 1h and less has steps of 10 s instead of a minute.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			write, ok := map[string]func(i report.Incident) error{
@@ -46,8 +46,8 @@ are gone.`,
 
 	cmd.Flags().StringVar(&form, "form", "markdown", "markdown or html")
 
-	since = time.Hour
-	cmd.Flags().Var(positive{&since}, "since", "how far back to go, at most an hour")
+	since = 24 * time.Hour
+	cmd.Flags().Var(positive{&since}, "since", "how far back to go, at most a day (24h)")
 
 	return cmd
 }
@@ -123,53 +123,4 @@ func reportNode(ctx context.Context, n *client.Node, since time.Duration) (repor
 	}
 
 	return node, nil
-}
-
-// historyStep is the least time between two points of a target.
-const historyStep = 10 * time.Second
-
-// reportPoints adds up the points of a node's targets that end in the same step. A restarted pod is another target.
-func reportPoints(history *guardv1alpha1.History) []report.Point {
-	sums := map[time.Time]*report.Point{}
-
-	for _, series := range history.GetSeries() {
-		for _, p := range series.GetPoints() {
-			// The guard's clock was not set.
-			if p.GetAt() == nil {
-				continue
-			}
-
-			step := p.GetAt().AsTime().Truncate(historyStep)
-
-			sum, ok := sums[step]
-			if !ok {
-				sum = &report.Point{At: p.GetAt().AsTime(), Over: p.GetOver().AsDuration(), Usage: report.Usage{CPU: math.NaN(), TX: math.NaN(), Allocation: math.NaN()}}
-				sums[step] = sum
-			}
-
-			addKnown(&sum.CPU, p.CpuCores)
-			addKnown(&sum.TX, p.TxBytesPerSecond)
-			addKnown(&sum.Allocation, p.AllocBytesPerSecond)
-		}
-	}
-
-	points := make([]report.Point, 0, len(sums))
-	for _, p := range sums {
-		points = append(points, *p)
-	}
-
-	slices.SortFunc(points, func(a, b report.Point) int { return a.At.Compare(b.At) })
-
-	return points
-}
-
-// addKnown adds a value to a sum, which is NaN until the first.
-func addKnown(sum *float64, value *float64) {
-	switch {
-	case value == nil:
-	case math.IsNaN(*sum):
-		*sum = *value
-	default:
-		*sum += *value
-	}
 }

@@ -24,7 +24,8 @@ func TestReport_OfACluster(t *testing.T) {
 
 	got := c.run("report")
 	assert.Zero(t, got.code, got.stderr)
-	assert.Contains(t, got.stdout, "| talos-prod-2 | culprit |")
+	assert.Contains(t, got.stdout, "| talos-prod-2 | culprit | CPU |")
+	assert.Contains(t, got.stdout, "| talos-prod-2 | culprit | node TX |")
 	assert.Contains(t, got.stdout, "| talos-prod-2 | apply | max 100000 → 50001 100000 | cpu 1800m above 550m for 10m0s |")
 	assert.Contains(t, got.stdout, "- talos-prod-2: /run/spegel-guard/evidence/1")
 
@@ -45,9 +46,12 @@ func TestReport_OfTheEndedIncident(t *testing.T) {
 	require.Zero(t, got.code, got.stderr)
 
 	for _, row := range []string{
-		"| talos-prod-1 | affected | 280m | 78m | -72 % | 6m | 800 kB/s | 222 kB/s | -72 % | 16 kB/s | 365 MB/min | 101 MB/min | -72 % | 7.3 MB/min |",
-		"| talos-prod-2 | culprit | 1800m | 500m | -72 % | 36m | 1.4 MB/s | 389 kB/s | -72 % | 28 kB/s | 9.6 GB/min | 2.7 GB/min | -72 % | 192 MB/min |",
-		"| talos-prod-3 | affected | 250m | 69m | -72 % | 5m | 800 kB/s | 222 kB/s | -72 % | 16 kB/s | 365 MB/min | 101 MB/min | -72 % | 7.3 MB/min |",
+		"| talos-prod-1 | affected | CPU | 280m | 78m | -72 % | 6m | -98 % |",
+		"| talos-prod-2 | culprit | CPU | 1800m | 500m | -72 % | 36m | -98 % |",
+		"| talos-prod-2 | culprit | TX | 1.4 MB/s | 389 kB/s | -72 % | 28 kB/s | -98 % |",
+		"| talos-prod-2 | culprit | allocation | 9.6 GB/min | 2.7 GB/min | -72 % | 192 MB/min | -98 % |",
+		"| talos-prod-2 | culprit | node TX | 1.9 MB/s | 889 kB/s | -53 % | 528 kB/s | -72 % |",
+		"| talos-prod-3 | affected | node TX | 1.1 MB/s | 522 kB/s | -53 % | 316 kB/s | -71 % |",
 		"| talos-prod-2 | apply | max 100000 → 50001 100000 | cpu 1800m above 550m for 10m0s |",
 		"| talos-prod-2 | release | 50001 100000 → max 100000 | the rules were quiet for 5m0s |",
 	} {
@@ -83,4 +87,36 @@ func TestReportPoints_AddUpTargets(t *testing.T) {
 	}
 
 	assert.Equal(t, []float64{1, 2.5, 0.25}, cores)
+}
+
+// TestReportPoints_OfADay: minutes of two targets and the node do not end together, and the newest points are shorter.
+func TestReportPoints_OfADay(t *testing.T) {
+	start := time.Unix(1_000_000_020, 0).UTC()
+	require.Equal(t, start, start.Truncate(time.Minute))
+
+	point := func(second, over int, value float64) *guardv1alpha1.Point {
+		return &guardv1alpha1.Point{
+			At: timestamppb.New(start.Add(time.Duration(second) * time.Second)), Over: durationpb.New(time.Duration(over) * time.Second),
+			CpuCores: &value, TxBytesPerSecond: &value,
+		}
+	}
+
+	traffic := point(59, 60, 9)
+	traffic.CpuCores = nil
+
+	points := reportPoints(&guardv1alpha1.History{
+		Series: []*guardv1alpha1.Series{
+			{Target: "a", Points: []*guardv1alpha1.Point{point(5, 60, 1), point(65, 60, 2), point(75, 10, 4), point(85, 10, 4)}},
+			{Target: "b", Points: []*guardv1alpha1.Point{point(40, 60, 0.5), point(100, 60, 0.25)}},
+		},
+		Node: &guardv1alpha1.Series{Points: []*guardv1alpha1.Point{traffic}},
+	})
+
+	require.Len(t, points, 2)
+	assert.InDelta(t, 1.5, points[0].CPU, 1e-9)
+	assert.InDelta(t, 1.5, points[0].TX, 1e-9)
+	assert.InDelta(t, 9, points[0].NodeTX, 1e-9)
+	assert.Equal(t, start.Add(59*time.Second), points[0].At)
+	assert.InDelta(t, 2.5+0.25, points[1].CPU, 1e-9, "a minute of 2 and 20 seconds of 4")
+	assert.True(t, math.IsNaN(points[1].NodeTX))
 }

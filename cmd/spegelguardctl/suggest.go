@@ -28,14 +28,15 @@ func (a *app) suggestCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "suggest",
 		Short: "Print a document with thresholds from the nodes' own history",
-		Long: `Print a document with thresholds from the nodes' own history, which is the last hour: guards keep no more. The comments
+		Long: `Print a document with thresholds from the nodes' own history, which is the last day: guards keep no more. The comments
 have the usual level of each node.
 
 A threshold is 1.5 times the highest usual value of any selected node, and at least the default: thresholds below it would
 throttle the peers of a culprit. The highest usual value is the median of averages over a minute plus 3.5 robust standard
 deviations (1.4826 times the median absolute deviation), so that a spin of less than half of the recorded time does not raise it. If a
 usual CPU value is above the default ceiling, ceiling.cpu is set to that value. A node is
-left out if it is a culprit or affected by one, as in the command compare, or if it has less than ten minutes of history. Select
+left out if it is a culprit or affected by one, as in the command compare, or if it has less than ten minutes of history. Pods that
+ended in that day count, too, if they ran for ten minutes. Select
 nodes with -n for a document of their own. The output is the guard's document (SpegelGuardConfig): put it into an
 ExtensionServiceConfig before you apply it.`,
 		Args: cobra.NoArgs,
@@ -163,7 +164,7 @@ func defaultThreshold(signal config.Signal) config.Threshold {
 func levels(nodes []usualNode) string {
 	var table strings.Builder
 
-	fmt.Fprintf(&table, "Suggested from the last hour of %d nodes, which is what guards keep. Usual values: the median, and in parentheses the\n", len(nodes))
+	fmt.Fprintf(&table, "Suggested from the last day of %d nodes, which is what guards keep. Usual values: the median, and in parentheses the\n", len(nodes))
 	table.WriteString("highest one.\n")
 
 	rows := []string{"NODE\tHISTORY"}

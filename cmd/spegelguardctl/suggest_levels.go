@@ -52,13 +52,14 @@ func usualOf(name string, history *guardv1alpha1.History) usualNode {
 	usual := usualNode{name: name, levels: map[compare.Metric]compare.Level{}}
 
 	for _, series := range history.GetSeries() {
-		covered := time.Duration(0)
+		usual.covered = max(usual.covered, coveredBy(series))
+	}
 
-		for _, point := range series.GetPoints() {
-			covered += point.GetOver().AsDuration()
+	for _, series := range history.GetSeries() {
+		// What a pod uses in its first minutes is not usual.
+		if coveredBy(series) < min(suggestLeast, usual.covered) {
+			continue
 		}
-
-		usual.covered = max(usual.covered, covered)
 
 		for _, m := range suggested {
 			level := compare.LevelOf(minutes(series.GetPoints(), m.value))
@@ -70,6 +71,17 @@ func usualOf(name string, history *guardv1alpha1.History) usualNode {
 	}
 
 	return usual
+}
+
+// coveredBy returns how much time the points of a series cover.
+func coveredBy(series *guardv1alpha1.Series) time.Duration {
+	covered := time.Duration(0)
+
+	for _, point := range series.GetPoints() {
+		covered += point.GetOver().AsDuration()
+	}
+
+	return covered
 }
 
 // minutes averages points over at least a minute each, the window of the default rules. A rest that is shorter is left out.

@@ -7,6 +7,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,6 +66,9 @@ func TestSuggestion_FollowsUsualLevels(t *testing.T) {
 			"550m", 500, 0, map[string]string{"a": "left out: culprit", "b": "left out: affected", "c": "left out: affected"},
 		},
 		{"just started", map[string]*guardv1alpha1.History{"a": past(9*time.Minute, steady(0.8))}, "550m", 500, 0, map[string]string{"a": "left out: less than 10m0s of history"}},
+		{"pod that has just started", map[string]*guardv1alpha1.History{"a": {Series: slices.Concat(
+			past(time.Hour, steady(0.01)).GetSeries(), past(3*time.Minute, steady(2)).GetSeries(),
+		)}}, "550m", 500, 0, nil},
 		{"no target", map[string]*guardv1alpha1.History{"a": {}}, "550m", 500, 0, map[string]string{"a": "left out: less than 10m0s of history"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -89,7 +93,7 @@ func TestSuggestion_FollowsUsualLevels(t *testing.T) {
 			assert.Equal(t, test.cpu, cfg.Rules[0].Threshold.String())
 			assert.Equal(t, test.cpu, cfg.Rules[2].Credit.Earn.String())
 			assert.Equal(t, test.ceiling, cfg.Ceiling.CPU.Millicores)
-			assert.Contains(t, string(document), "# Suggested from the last hour")
+			assert.Contains(t, string(document), "# Suggested from the last day")
 
 			if test.raised == 0 {
 				assert.Equal(t, config.Default().Policy(), cfg.Policy(), "the defaults")

@@ -20,6 +20,8 @@ const (
 	labelWidth = 50
 	// labelHeight is what a line of labels takes.
 	labelHeight = 20
+	// gap is the time without points from which on no line is drawn.
+	gap = 30 * time.Second
 	// headroom keeps the highest value off the border.
 	headroom = 1.05
 )
@@ -64,15 +66,18 @@ type label struct {
 	Text, Anchor string
 }
 
-// charts returns those of CPU and TX.
+// charts returns those of CPU, TX and node TX.
 func (i Incident) charts() []chart {
 	if !i.To.After(i.From) {
 		return nil
 	}
 
+	none := func(Node) []ceiling { return nil }
+
 	return []chart{
 		i.chart("CPU", compare.CPU, func(u Usage) float64 { return u.CPU }, i.ceilings),
-		i.chart("TX", compare.TX, func(u Usage) float64 { return u.TX }, func(Node) []ceiling { return nil }),
+		i.chart("TX", compare.TX, func(u Usage) float64 { return u.TX }, none),
+		i.chart("node TX", compare.NodeTX, func(u Usage) float64 { return u.NodeTX }, none),
 	}
 }
 
@@ -128,7 +133,10 @@ func (i Incident) chart(title string, metric compare.Metric, of func(Usage) floa
 
 // parts returns the line of a node; a gap in its points begins another part.
 func (i Incident) parts(node Node, of func(Usage) float64, y func(float64) int) []string {
-	var parts, part []string
+	var (
+		parts, part []string
+		last        time.Time
+	)
 
 	end := func() {
 		if len(part) > 0 {
@@ -146,6 +154,11 @@ func (i Incident) parts(node Node, of func(Usage) float64, y func(float64) int) 
 			continue
 		}
 
+		if p.At.Add(-p.Over).Sub(last) > gap {
+			end()
+		}
+
+		last = p.At
 		part = append(part, fmt.Sprintf("%d,%d", i.x(p.At), y(value)))
 	}
 
@@ -156,12 +169,12 @@ func (i Incident) parts(node Node, of func(Usage) float64, y func(float64) int) 
 
 // times returns labels for the begin and the end of the report, and for those of the time under ceilings where there is room.
 func (i Incident) times() []label {
-	labels := []label{{0, clock(i.From), "start"}, {chartWidth, clock(i.To), "end"}}
+	labels := []label{{0, i.Clock(i.From), "start"}, {chartWidth, i.Clock(i.To), "end"}}
 	room := 3 * labelWidth / 2
 
 	for _, at := range []time.Time{i.Under.From, i.Under.To} {
 		if x := i.x(at); !at.IsZero() && x >= room && x <= chartWidth-3*labelWidth/2 {
-			labels = append(labels, label{x, clock(at), "middle"})
+			labels = append(labels, label{x, i.Clock(at), "middle"})
 			room = x + labelWidth
 		}
 	}

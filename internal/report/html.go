@@ -11,13 +11,13 @@ import (
 //go:embed report.html
 var page string
 
-var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{"clock": clock}).Parse(page))
+var pageTemplate = template.Must(template.New("report").Parse(page))
 
 // HTML writes a report as one page that needs nothing else: no script, no font and no network.
 func HTML(w io.Writer, i Incident) error {
-	rows := make([][]string, len(i.Rows))
-	for n, row := range i.Rows {
-		rows[n] = row.cells()
+	var rows [][]string
+	for _, row := range i.Rows {
+		rows = append(rows, row.cells()...)
 	}
 
 	return pageTemplate.Execute(w, map[string]any{

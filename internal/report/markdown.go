@@ -23,7 +23,9 @@ func Markdown(w io.Writer, i Incident) error {
 	tableRow(&b, strings.Fields(strings.Repeat("--- ", len(columns()))))
 
 	for _, row := range i.Rows {
-		tableRow(&b, row.cells())
+		for _, cells := range row.cells() {
+			tableRow(&b, cells)
+		}
 	}
 
 	fmt.Fprintf(&b, "\n%s\n\n## Timeline\n\n", footnote)
@@ -36,7 +38,7 @@ func Markdown(w io.Writer, i Incident) error {
 	}
 
 	for _, e := range i.Timeline {
-		tableRow(&b, []string{clock(e.At), e.Node, e.What, e.Change, e.Why})
+		tableRow(&b, []string{i.Clock(e.At), e.Node, e.What, e.Change, e.Why})
 	}
 
 	list(&b, "Outcome", i.Verdicts, func(e Entry) string { return e.Node + ", " + e.What + ": " + e.Why })

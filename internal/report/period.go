@@ -4,6 +4,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
@@ -16,18 +17,25 @@ type Period struct{ From, To time.Time }
 // IsZero reports whether it is none.
 func (p Period) IsZero() bool { return p.From.IsZero() }
 
-// Point is what all targets of a node used on average in the time Over before At. A value that is unavailable is NaN.
+// Point is what a node and all its targets used on average in the time Over before At. A value that is unavailable is NaN.
 type Point struct {
 	At   time.Time
 	Over time.Duration
 	Usage
 }
 
-// Usage is CPU in cores, and TX and Allocation in bytes per second; NaN where nothing was measured.
+// Usage is CPU of the targets in cores, and TX and Allocation of theirs and NodeTX of the node's links in bytes per second; NaN where
+// nothing was measured.
 type Usage struct {
-	CPU, TX, Allocation float64
+	CPU, TX, Allocation, NodeTX float64
 }
 
+// Unmeasured is the usage of which nothing is known.
+func Unmeasured() Usage {
+	return Usage{CPU: math.NaN(), TX: math.NaN(), Allocation: math.NaN(), NodeTX: math.NaN()}
+}
+
+// figures are those that tell the culprit.
 func (u Usage) figures() map[compare.Metric]float64 {
 	figures := map[compare.Metric]float64{}
 
@@ -42,7 +50,7 @@ func (u Usage) figures() map[compare.Metric]float64 {
 
 // average returns the average of the points that lie in a period as a whole.
 func average(points []Point, period Period) Usage {
-	var cpu, tx, allocation mean
+	var cpu, tx, allocation, nodeTX mean
 
 	for _, p := range points {
 		if period.IsZero() || p.At.Add(-p.Over).Before(period.From) || p.At.After(period.To) {
@@ -52,9 +60,10 @@ func average(points []Point, period Period) Usage {
 		cpu.add(p.CPU, p.Over)
 		tx.add(p.TX, p.Over)
 		allocation.add(p.Allocation, p.Over)
+		nodeTX.add(p.NodeTX, p.Over)
 	}
 
-	return Usage{cpu.value(), tx.value(), allocation.value()}
+	return Usage{cpu.value(), tx.value(), allocation.value(), nodeTX.value()}
 }
 
 type mean struct{ sum, over float64 }
@@ -74,52 +83,66 @@ func (m *mean) value() float64 {
 	return m.sum / m.over
 }
 
-// periods finds the times before, under and after the ceilings of all nodes. A probe is a part of the time under them.
+// periods finds the times before, under and after the last ceilings of all nodes. A probe is a part of the time under them.
 func (i *Incident) periods() {
-	var begin, end time.Time
+	var all []Period
 
 	for _, node := range i.nodes {
-		inForce := map[string]bool{}
+		all = append(all, i.underCeilings(node)...)
+	}
 
-		for _, action := range node.Actions {
-			if action.At.Before(i.From) {
-				inForce[action.Target] = applies(action.Kind) || inForce[action.Target] && action.Kind != resources.ActionRelease
+	slices.SortFunc(all, func(a, b Period) int { return a.From.Compare(b.From) })
 
-				continue
-			}
+	var last Period
 
-			switch {
-			case applies(action.Kind):
-				inForce[action.Target] = true
-
-				if begin.IsZero() || action.At.Before(begin) {
-					begin = action.At
-				}
-			case action.Kind == resources.ActionRelease:
-				inForce[action.Target] = false
-
-				if action.At.After(end) {
-					end = action.At
-				}
-			}
-		}
-
-		for _, is := range inForce {
-			i.InForce = i.InForce || is
+	for _, p := range all {
+		switch {
+		case last.IsZero() || p.From.Sub(last.To) > apart:
+			i.Earlier, last = last.To, p
+		case p.To.After(last.To):
+			last.To = p.To
 		}
 	}
 
-	if begin.IsZero() {
+	if last.IsZero() {
 		return
 	}
 
-	if i.InForce || end.Before(begin) {
-		end = i.To
+	i.Before = longEnough(later(later(i.From, i.Earlier), last.From.Add(-beforeLength)), last.From)
+	i.Under = longEnough(last.From, last.To)
+	i.After = longEnough(last.To, i.To)
+}
+
+// underCeilings returns the times in which a node's ceilings were in force, those that began before the points left out, and sets InForce.
+func (i *Incident) underCeilings(node Node) []Period {
+	var all []Period
+
+	since := map[string]time.Time{}
+
+	for _, action := range node.Actions {
+		begin, inForce := since[action.Target]
+
+		switch {
+		case applies(action.Kind) && !inForce:
+			since[action.Target] = action.At
+		case action.Kind == resources.ActionRelease && inForce:
+			delete(since, action.Target)
+
+			if !begin.Before(i.From) {
+				all = append(all, Period{begin, action.At})
+			}
+		}
 	}
 
-	i.Before = longEnough(later(i.From, begin.Add(-beforeLength)), begin)
-	i.Under = longEnough(begin, end)
-	i.After = longEnough(end, i.To)
+	for _, begin := range since {
+		i.InForce = true
+
+		if !begin.Before(i.From) {
+			all = append(all, Period{begin, i.To})
+		}
+	}
+
+	return all
 }
 
 // applies reports whether a ceiling is in force after an action of a kind.

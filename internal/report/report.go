@@ -16,6 +16,8 @@ import (
 const (
 	// beforeLength is the time before the first ceiling that counts as before.
 	beforeLength = 10 * time.Minute
+	// apart is the time without a ceiling that separates one incident from the next.
+	apart = time.Hour
 	// leastLength of a time whose averages are shown: three steps of the history.
 	leastLength = 30 * time.Second
 )
@@ -50,6 +52,8 @@ type Incident struct {
 	From, To time.Time
 	// Before, Under and After the ceilings; a time that was too short is zero.
 	Before, Under, After Period
+	// Earlier is the end of ceilings of an incident before the one that is told; zero for none.
+	Earlier time.Time
 	// InForce is set while a ceiling is in force at To.
 	InForce bool
 	// Culprit says in one sentence which node was the culprit, or why none is named.
@@ -69,7 +73,7 @@ type Incident struct {
 type Row struct {
 	Name string
 	Role compare.Role
-	// Averages of its targets.
+	// Averages of its targets and its links.
 	Before, Under, After Usage
 }
 

@@ -8,10 +8,11 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,8 +48,9 @@ func points(before, under, after report.Usage) []report.Point {
 	return all
 }
 
-func usage(cores, tx, allocatedPerMinute float64) report.Usage {
-	return report.Usage{CPU: cores, TX: tx, Allocation: allocatedPerMinute / 60}
+// usage with the node's traffic, of which the pod's is a part.
+func usage(cores, tx, allocatedPerMinute, nodeTX float64) report.Usage {
+	return report.Usage{CPU: cores, TX: tx, Allocation: allocatedPerMinute / 60, NodeTX: nodeTX}
 }
 
 // nodes returns the three nodes of the incident, with a ceiling on the culprit.
@@ -57,13 +59,13 @@ func nodes() []report.Node {
 
 	table := incident.Table()
 	before := func(i int) report.Usage {
-		return report.Usage{CPU: table[i].CPU, TX: table[i].TX, Allocation: table[i].Allocation}
+		return report.Usage{CPU: table[i].CPU, TX: table[i].TX, Allocation: table[i].Allocation, NodeTX: table[i].NodeTX}
 	}
 
 	return []report.Node{
-		{Name: table[0].Name, Points: points(before(0), usage(0.16, 0.45e6, 190e6), usage(0.02, 1e3, 8e6))},
+		{Name: table[0].Name, Points: points(before(0), usage(0.16, 0.45e6, 190e6, 1.15e6), usage(0.02, 1e3, 8e6, 0.7e6))},
 		{
-			Name: table[1].Name, Points: points(before(1), usage(0.5, 0.6e6, 2.7e9), usage(0.03, 2e3, 9e6)),
+			Name: table[1].Name, Points: points(before(1), usage(0.5, 0.6e6, 2.7e9, 1.1e6), usage(0.03, 2e3, 9e6, 0.5e6)),
 			Actions: []report.Action{
 				{
 					At: start.Add(15 * time.Minute), Kind: "apply", Target: target, Reason: "cpu 1800m above 550m for 10m0s",
@@ -79,7 +81,7 @@ func nodes() []report.Node {
 			Verdicts: map[string]string{target: "contained: the breach goes on without the ceiling (1803m); under it CPU was 72 % lower, TX was 57 % lower"},
 			Advice:   []string{"restart the pod | `now` <b>"},
 		},
-		{Name: table[2].Name, Points: points(before(2), usage(0.15, 0.44e6, 180e6), usage(0.02, 1e3, 8e6))},
+		{Name: table[2].Name, Points: points(before(2), usage(0.15, 0.44e6, 180e6, 0.74e6), usage(0.02, 1e3, 8e6, 0.3e6))},
 	}
 }
 
@@ -147,6 +149,8 @@ func TestBuild_ComparesBeforeUnderAndAfter(t *testing.T) {
 	assert.InDelta(t, 1.8, built.Rows[1].Before.CPU, 1e-9)
 	assert.InDelta(t, 0.5, built.Rows[1].Under.CPU, 1e-9)
 	assert.InDelta(t, 0.03, built.Rows[1].After.CPU, 1e-9)
+	assert.InDelta(t, 1.9e6, built.Rows[1].Before.NodeTX, 1e-3)
+	assert.InDelta(t, 1.1e6, built.Rows[1].Under.NodeTX, 1e-3)
 }
 
 func TestBuild_Ceilings(t *testing.T) {
@@ -169,15 +173,80 @@ func TestBuild_Ceilings(t *testing.T) {
 		"adopted at a start": {[]report.Action{at(10, "adopt"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			nodes := []report.Node{{Name: "a", Points: points(usage(1, 1, 1), usage(1, 1, 1), usage(1, 1, 1)), Actions: test.actions}}
+			nodes := []report.Node{{Name: "a", Points: points(usage(1, 1, 1, 1), usage(1, 1, 1, 1), usage(1, 1, 1, 1)), Actions: test.actions}}
 			assert.Equal(t, test.want, report.Build(nodes, nil).Ceilings())
+		})
+	}
+}
+
+// TestBuild_TellsTheLastIncident of a day: ceilings an hour apart or more are not averaged with it.
+func TestBuild_TellsTheLastIncident(t *testing.T) {
+	at := func(hour int, minutes time.Duration) time.Time {
+		return start.Add(time.Duration(hour)*time.Hour + minutes*time.Minute)
+	}
+	action := func(at time.Time, kind string) report.Action {
+		return report.Action{At: at, Kind: kind, Target: "a/b/c"}
+	}
+
+	node := report.Node{Name: "a", Actions: []report.Action{
+		action(at(1, 0), "apply"), action(at(1, 30), "release"),
+		action(at(20, 0), "apply"), action(at(20, 20), "probe"), action(at(20, 21), "apply"), action(at(20, 40), "release"),
+		action(at(21, 0), "apply"), action(at(21, 30), "release"),
+	}}
+
+	for minute := range 24 * 60 {
+		node.Points = append(node.Points, report.Point{At: at(0, time.Duration(minute+1)), Over: time.Minute, Usage: usage(1, 1, 1, 1)})
+	}
+
+	built := report.Build([]report.Node{node}, nil)
+
+	assert.Equal(t, report.Period{From: at(19, 50), To: at(20, 0)}, built.Before)
+	assert.Equal(t, report.Period{From: at(20, 0), To: at(21, 30)}, built.Under, "two ceilings that are 20 minutes apart")
+	assert.Equal(t, report.Period{From: at(21, 30), To: at(24, 0)}, built.After)
+	assert.Equal(t, "Report of spegel-guard, 2026-01-05 03:00 to 2026-01-06 03:00 UTC", built.Title())
+	assert.Equal(t, "Ceilings were in force from 2026-01-05 23:00:00 to 2026-01-06 00:30:00. "+
+		"Earlier ones ended at 2026-01-05 04:30:00 and are in the timeline only.", built.Ceilings())
+}
+
+// TestHTML_DrawsNoLineOverAGap, which a restart of a guard leaves.
+func TestHTML_DrawsNoLineOverAGap(t *testing.T) {
+	whole := points(usage(1, 1, 1, 1), usage(1, 1, 1, 1), usage(1, 1, 1, 1))
+
+	for name, test := range map[string]struct {
+		points []report.Point
+		want   int
+	}{"none": {whole, 1}, "a gap": {slices.Concat(whole[:100], whole[110:]), 2}, "no first": {whole[10:], 1}} {
+		t.Run(name, func(t *testing.T) {
+			var html bytes.Buffer
+
+			require.NoError(t, report.HTML(&html, report.Build([]report.Node{{Name: "a", Points: test.points}}, nil)))
+			assert.Equal(t, 3*test.want, strings.Count(html.String(), "<polyline"), "CPU, TX and node TX")
+		})
+	}
+}
+
+func TestMarkdown_WritesWhatIsLeft(t *testing.T) {
+	for name, test := range map[string]struct {
+		after float64
+		want  string
+	}{"nothing": {0, "-100 %"}, "nearly nothing": {1e-6, "-99.9 %"}, "little": {0.0074, "-99.3 %"}, "more than before": {2, "+100 %"}} {
+		t.Run(name, func(t *testing.T) {
+			nodes := []report.Node{{
+				Name: "a", Points: points(usage(1, 0, 0, 0), usage(1, 0, 0, 0), usage(test.after, 0, 0, 0)),
+				Actions: []report.Action{{At: start.Add(15 * time.Minute), Kind: "apply"}, {At: start.Add(35 * time.Minute), Kind: "release"}},
+			}}
+
+			var out bytes.Buffer
+
+			require.NoError(t, report.Markdown(&out, report.Build(nodes, nil)))
+			assert.Contains(t, out.String(), test.want+" |")
 		})
 	}
 }
 
 // TestBuild_WithoutFigures: guards that have just started, and values that nobody measured.
 func TestBuild_WithoutFigures(t *testing.T) {
-	unknown := report.Usage{CPU: math.NaN(), TX: math.NaN(), Allocation: math.NaN()}
+	unknown := report.Unmeasured()
 
 	for name, nodes := range map[string][]report.Node{
 		"no node": nil, "no points": {{Name: "a"}}, "unknown": {{Name: "a", Points: points(unknown, unknown, unknown)}},

@@ -12,13 +12,22 @@ import (
 
 const none = "-"
 
-// clock writes a time of day in UTC.
-func clock(t time.Time) string {
+// Clock writes a time in UTC, with the date if the report is about more than one day.
+func (i Incident) Clock(t time.Time) string {
 	if t.IsZero() {
 		return none
 	}
 
-	return t.UTC().Format("15:04:05")
+	first := i.From
+	if len(i.Timeline) > 0 && i.Timeline[0].At.Before(first) {
+		first = i.Timeline[0].At
+	}
+
+	if first.UTC().Format(time.DateOnly) != i.To.UTC().Format(time.DateOnly) {
+		return t.UTC().Format(time.DateTime)
+	}
+
+	return t.UTC().Format(time.TimeOnly)
 }
 
 // amount writes a value of a metric.
@@ -36,7 +45,14 @@ func change(before, now float64) string {
 		return none
 	}
 
-	return fmt.Sprintf("%+.0f %%", 100*(now/before-1))
+	percent := 100 * (now/before - 1)
+
+	// What is left is not nothing.
+	if now > 0 && percent < -99 {
+		return fmt.Sprintf("%.1f %%", max(-99.9, percent))
+	}
+
+	return fmt.Sprintf("%+.0f %%", percent)
 }
 
 // Title of the report.
@@ -45,50 +61,68 @@ func (i Incident) Title() string {
 		return "Report of spegel-guard"
 	}
 
-	return fmt.Sprintf("Report of spegel-guard, %s to %s UTC", i.From.UTC().Format("2006-01-02 15:04"), i.To.UTC().Format("15:04"))
+	from, to, layout := i.From.UTC(), i.To.UTC(), "15:04"
+	if from.Format(time.DateOnly) != to.Format(time.DateOnly) {
+		layout = "2006-01-02 15:04"
+	}
+
+	return fmt.Sprintf("Report of spegel-guard, %s to %s UTC", from.Format("2006-01-02 15:04"), to.Format(layout))
 }
 
-// Ceilings says in one sentence when ceilings were in force.
+// Ceilings says when ceilings were in force.
 func (i Incident) Ceilings() string {
+	text := i.lastCeilings()
+
+	if !i.Earlier.IsZero() {
+		text += fmt.Sprintf(" Earlier ones ended at %s and are in the timeline only.", i.Clock(i.Earlier))
+	}
+
+	return text
+}
+
+func (i Incident) lastCeilings() string {
 	switch {
 	case i.Under.IsZero() && i.InForce:
 		return "A ceiling is in force since before this time, or for less than 30 s."
 	case i.Under.IsZero():
 		return "No ceiling was in force for 30 s in this time."
 	case i.InForce:
-		return fmt.Sprintf("Ceilings are in force since %s.", clock(i.Under.From))
+		return fmt.Sprintf("Ceilings are in force since %s.", i.Clock(i.Under.From))
 	default:
-		return fmt.Sprintf("Ceilings were in force from %s to %s.", clock(i.Under.From), clock(i.Under.To))
+		return fmt.Sprintf("Ceilings were in force from %s to %s.", i.Clock(i.Under.From), i.Clock(i.Under.To))
 	}
 }
 
-// cells of a row: CPU, TX and allocation before, under the ceilings with the change, and after.
-func (r Row) cells() []string {
-	cells := []string{r.Name, string(r.Role)}
+// cells of a node's rows, one for each figure: before, under the ceilings and after, with the changes.
+func (r Row) cells() [][]string {
+	var rows [][]string
 
 	for _, value := range []struct {
+		name                 string
 		metric               compare.Metric
 		before, under, after float64
 	}{
-		{compare.CPU, r.Before.CPU, r.Under.CPU, r.After.CPU},
-		{compare.TX, r.Before.TX, r.Under.TX, r.After.TX},
-		{compare.Alloc, r.Before.Allocation, r.Under.Allocation, r.After.Allocation},
+		{"CPU", compare.CPU, r.Before.CPU, r.Under.CPU, r.After.CPU},
+		{"TX", compare.TX, r.Before.TX, r.Under.TX, r.After.TX},
+		{"allocation", compare.Alloc, r.Before.Allocation, r.Under.Allocation, r.After.Allocation},
+		{"node TX", compare.NodeTX, r.Before.NodeTX, r.Under.NodeTX, r.After.NodeTX},
 	} {
-		cells = append(cells, amount(value.metric, value.before), amount(value.metric, value.under), change(value.before, value.under),
-			amount(value.metric, value.after))
+		rows = append(rows, []string{
+			r.Name, string(r.Role), value.name, amount(value.metric, value.before),
+			amount(value.metric, value.under), change(value.before, value.under),
+			amount(value.metric, value.after), change(value.before, value.after),
+		})
 	}
 
-	return cells
+	return rows
 }
 
 // columns of the table of rows.
 func columns() []string {
-	return []string{
-		"node", "role", "CPU before", "under", "change", "after", "TX before", "under", "change", "after",
-		"allocation before", "under", "change", "after",
-	}
+	return []string{"node", "role", "figure", "before", "under ceilings", "change", "after", "change"}
 }
 
 // footnote says what the figures are.
 const footnote = "Before are the ten minutes before the first ceiling, under from its write to the last release (probes included), after the rest. " +
-	"The figures are averages of the pods' own counters; guards keep an hour of them, in steps of 10 s."
+	"Changes are in relation to before. The figures are averages: CPU, TX and allocation of the pods' own counters, node TX of its " +
+	"physical links. Guards keep a day of them."

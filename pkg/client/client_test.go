@@ -44,6 +44,10 @@ func serve(t *testing.T) (*clientconfig.Context, []string, string, []*fleettest.
 		guard, err := fleettest.NewWith(ctx, figures, hosts[i], port)
 		require.NoError(t, err)
 
+		// The pod before it ended a moment ago.
+		one := func(int) float64 { return 1 }
+		guard.Past("spegel/spegel-ended/registry", 30, one, one, one)
+
 		guard.Forward = i == 0
 		guards = append(guards, guard)
 	}
@@ -147,7 +151,7 @@ func TestAsk_ReadsAllNodes(t *testing.T) {
 		context.Nodes[0]: "ok", context.Nodes[1]: "throttled", context.Nodes[2]: "ok",
 	}, states)
 
-	// A loop that ends early leaves nothing behind , and figures come in the fleet's order.
+	// A loop that ends early leaves nothing behind, and figures come in the fleet's order.
 	for range client.Ask(t.Context(), f, (*client.Node).Status) {
 		break
 	}

@@ -58,14 +58,21 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 		nodeFigures(figures.Figures, stats.TypedSpec())
 	}
 
+	running := map[string]bool{}
+
 	for target := range targets.All() {
+		running[target.Metadata().ID()] = true
+
 		application := &target.TypedSpec().Application
 		add(figures.Figures, compare.GC, application.GCPerSecond)
 		add(figures.Figures, compare.Keys, advertisedKeys(application))
 	}
 
 	for _, series := range past.GetSeries() {
-		targetFigures(figures.Figures, series.GetPoints())
+		// What ended a moment ago is not used beside what runs in its place.
+		if running[series.GetTarget()] {
+			targetFigures(figures.Figures, series.GetPoints())
+		}
 	}
 
 	return figures, nil

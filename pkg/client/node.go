@@ -55,7 +55,8 @@ func first[T any](messages []T, err error) (T, error) {
 	}
 }
 
-// History returns what targets used, back to an hour ago; since 0 selects everything that is kept.
+// History returns what targets used and the traffic of the node. Back to an hour ago its points are in steps of 10 s, further back in
+// steps of a minute; since 0 selects the last day, which is what guards keep.
 func (n *Node) History(ctx context.Context, target string, since time.Duration) (*guardv1alpha1.History, error) {
 	request := &guardv1alpha1.HistoryRequest{Target: target}
 

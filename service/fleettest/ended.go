@@ -59,7 +59,13 @@ func NewEnded(ctx context.Context, f Figures, host string, port int) (*Guard, er
 		}
 	}
 
-	guard.Past(TargetOf(f.Name), beforeSteps+underSteps+afterSteps, past(f.CPU), past(f.TX), past(f.Allocation))
+	const steps = beforeSteps + underSteps + afterSteps
+
+	guard.Past(TargetOf(f.Name), steps, past(f.CPU), past(f.TX), past(f.Allocation))
+	guard.NodePast(steps, func(step int) float64 {
+		// The pod's traffic is a part of it.
+		return f.NodeTX - f.TX + past(f.TX)(step)
+	})
 
 	return guard, nil
 }

@@ -102,6 +102,21 @@ func (g *Guard) Past(target string, steps int, cores, tx, alloc func(step int) f
 	}
 }
 
+// NodePast adds a history of a number of steps of 10 s until now to the node.
+func (g *Guard) NodePast(steps int, tx func(step int) float64) {
+	stats := resources.NodeStatsSpec{Clock: boottime.Now() - time.Duration(steps)*record.HistoryStep}
+
+	g.History.AddNode(&stats)
+
+	for step := range steps {
+		bytes := uint64(tx(step) * record.HistoryStep.Seconds())
+		stats.Clock += record.HistoryStep
+		stats.TXBytes += bytes
+		stats.RXBytes += bytes
+		g.History.AddNode(&stats)
+	}
+}
+
 // Serve serves guards with certificates of an authority until the context ends, and returns when they listen. Wait waits
 // for their end.
 func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func() error, err error) {

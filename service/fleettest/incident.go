@@ -75,6 +75,10 @@ func NewWith(ctx context.Context, f Figures, host string, port int) (*Guard, err
 	}
 
 	guard.Past(TargetOf(f.Name), pastSteps, past(f.CPU), past(f.TX), past(f.Allocation))
+	guard.NodePast(pastSteps, func(step int) float64 {
+		// The pod's traffic is a part of it.
+		return f.NodeTX - f.TX + past(f.TX)(step)
+	})
 
 	return guard, nil
 }

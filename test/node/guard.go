@@ -30,12 +30,15 @@ const StateFile = "/run/spegel-guard/state.json"
 // OverridesFile is the extension's saved state of the overrides.
 const OverridesFile = "/run/spegel-guard/overrides.json"
 
+// HistoryFile is the extension's saved history.
+const HistoryFile = "/run/spegel-guard/history.json"
+
 // RemoveSavedState removes the saved state of the guard and the files that runc left in the root file system of the service.
 // On Talos both end with a reboot. The service must not run.
 func RemoveSavedState() error {
 	diff, work := overlayDirs(extension.RootfsPath)
 
-	for _, path := range []string{StateFile, OverridesFile, diff, work} {
+	for _, path := range []string{StateFile, OverridesFile, HistoryFile, diff, work} {
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}

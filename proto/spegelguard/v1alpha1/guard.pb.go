@@ -28,7 +28,7 @@ type HistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Target is a target's id; empty selects all targets.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// Since is how far back; absent selects everything that is kept.
+	// Since is how far back, which decides the step; absent selects the last day.
 	Since         *durationpb.Duration `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -122,11 +122,14 @@ func (x *HistoryResponse) GetMessages() []*History {
 	return nil
 }
 
-// History of one node's targets.
+// History of one node and its targets.
 type History struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Metadata      *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	Series        []*Series              `protobuf:"bytes,2,rep,name=series,proto3" json:"series,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Series of the targets: the running ones, and those that ended in the last day.
+	Series []*Series `protobuf:"bytes,2,rep,name=series,proto3" json:"series,omitempty"`
+	// Node is the traffic of the node's physical links. Its points have TX and RX only.
+	Node          *Series `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -175,11 +178,20 @@ func (x *History) GetSeries() []*Series {
 	return nil
 }
 
-// Series is what one target used, the oldest point first.
+func (x *History) GetNode() *Series {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+// Series is what one target used, the oldest point first. The time between the end of a point and the begin of the next one is a
+// gap: nothing was measured, for instance because the service was restarted.
 type Series struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	Points        []*Point               `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Target is a target's id; empty for the node.
+	Target        string   `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Points        []*Point `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -228,7 +240,8 @@ func (x *Series) GetPoints() []*Point {
 	return nil
 }
 
-// Point is an average. A value that is unavailable is absent.
+// Point is an average. A value that is unavailable is absent. After a restart of the service points of a minute stand in for those
+// of 10 s before it.
 type Point struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At is the end of the period that the point covers, over its length. It is absent while the node's clock is not set.
@@ -1395,10 +1408,11 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12/\n" +
 	"\x05since\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05since\"L\n" +
 	"\x0fHistoryResponse\x129\n" +
-	"\bmessages\x18\x01 \x03(\v2\x1d.spegelguard.v1alpha1.HistoryR\bmessages\"m\n" +
+	"\bmessages\x18\x01 \x03(\v2\x1d.spegelguard.v1alpha1.HistoryR\bmessages\"\x9f\x01\n" +
 	"\aHistory\x12,\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x124\n" +
-	"\x06series\x18\x02 \x03(\v2\x1c.spegelguard.v1alpha1.SeriesR\x06series\"U\n" +
+	"\x06series\x18\x02 \x03(\v2\x1c.spegelguard.v1alpha1.SeriesR\x06series\x120\n" +
+	"\x04node\x18\x03 \x01(\v2\x1c.spegelguard.v1alpha1.SeriesR\x04node\"U\n" +
 	"\x06Series\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x123\n" +
 	"\x06points\x18\x02 \x03(\v2\x1b.spegelguard.v1alpha1.PointR\x06points\"\xc1\x03\n" +
@@ -1534,47 +1548,48 @@ var file_spegelguard_v1alpha1_guard_proto_depIdxs = []int32{
 	2,  // 1: spegelguard.v1alpha1.HistoryResponse.messages:type_name -> spegelguard.v1alpha1.History
 	25, // 2: spegelguard.v1alpha1.History.metadata:type_name -> common.Metadata
 	3,  // 3: spegelguard.v1alpha1.History.series:type_name -> spegelguard.v1alpha1.Series
-	4,  // 4: spegelguard.v1alpha1.Series.points:type_name -> spegelguard.v1alpha1.Point
-	26, // 5: spegelguard.v1alpha1.Point.at:type_name -> google.protobuf.Timestamp
-	24, // 6: spegelguard.v1alpha1.Point.over:type_name -> google.protobuf.Duration
-	7,  // 7: spegelguard.v1alpha1.DoctorResponse.messages:type_name -> spegelguard.v1alpha1.Checkup
-	25, // 8: spegelguard.v1alpha1.Checkup.metadata:type_name -> common.Metadata
-	8,  // 9: spegelguard.v1alpha1.Checkup.checks:type_name -> spegelguard.v1alpha1.Check
-	24, // 10: spegelguard.v1alpha1.ReleaseRequest.for:type_name -> google.protobuf.Duration
-	19, // 11: spegelguard.v1alpha1.ReleaseResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
-	24, // 12: spegelguard.v1alpha1.ThrottleRequest.for:type_name -> google.protobuf.Duration
-	19, // 13: spegelguard.v1alpha1.ThrottleResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
-	24, // 14: spegelguard.v1alpha1.PauseRequest.for:type_name -> google.protobuf.Duration
-	19, // 15: spegelguard.v1alpha1.PauseResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
-	19, // 16: spegelguard.v1alpha1.ResumeResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
-	22, // 17: spegelguard.v1alpha1.CaptureResponse.messages:type_name -> spegelguard.v1alpha1.CaptureResult
-	25, // 18: spegelguard.v1alpha1.OverrideResult.metadata:type_name -> common.Metadata
-	20, // 19: spegelguard.v1alpha1.OverrideResult.overrides:type_name -> spegelguard.v1alpha1.Override
-	26, // 20: spegelguard.v1alpha1.Override.since:type_name -> google.protobuf.Timestamp
-	26, // 21: spegelguard.v1alpha1.Override.until:type_name -> google.protobuf.Timestamp
-	21, // 22: spegelguard.v1alpha1.Override.by:type_name -> spegelguard.v1alpha1.Person
-	24, // 23: spegelguard.v1alpha1.Override.for:type_name -> google.protobuf.Duration
-	25, // 24: spegelguard.v1alpha1.CaptureResult.metadata:type_name -> common.Metadata
-	23, // 25: spegelguard.v1alpha1.CaptureResult.evidence:type_name -> spegelguard.v1alpha1.Evidence
-	0,  // 26: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
-	5,  // 27: spegelguard.v1alpha1.GuardService.Doctor:input_type -> spegelguard.v1alpha1.DoctorRequest
-	9,  // 28: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
-	11, // 29: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
-	13, // 30: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
-	15, // 31: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
-	17, // 32: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
-	1,  // 33: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
-	6,  // 34: spegelguard.v1alpha1.GuardService.Doctor:output_type -> spegelguard.v1alpha1.DoctorResponse
-	10, // 35: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
-	12, // 36: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
-	14, // 37: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
-	16, // 38: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
-	18, // 39: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
-	33, // [33:40] is the sub-list for method output_type
-	26, // [26:33] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	3,  // 4: spegelguard.v1alpha1.History.node:type_name -> spegelguard.v1alpha1.Series
+	4,  // 5: spegelguard.v1alpha1.Series.points:type_name -> spegelguard.v1alpha1.Point
+	26, // 6: spegelguard.v1alpha1.Point.at:type_name -> google.protobuf.Timestamp
+	24, // 7: spegelguard.v1alpha1.Point.over:type_name -> google.protobuf.Duration
+	7,  // 8: spegelguard.v1alpha1.DoctorResponse.messages:type_name -> spegelguard.v1alpha1.Checkup
+	25, // 9: spegelguard.v1alpha1.Checkup.metadata:type_name -> common.Metadata
+	8,  // 10: spegelguard.v1alpha1.Checkup.checks:type_name -> spegelguard.v1alpha1.Check
+	24, // 11: spegelguard.v1alpha1.ReleaseRequest.for:type_name -> google.protobuf.Duration
+	19, // 12: spegelguard.v1alpha1.ReleaseResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
+	24, // 13: spegelguard.v1alpha1.ThrottleRequest.for:type_name -> google.protobuf.Duration
+	19, // 14: spegelguard.v1alpha1.ThrottleResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
+	24, // 15: spegelguard.v1alpha1.PauseRequest.for:type_name -> google.protobuf.Duration
+	19, // 16: spegelguard.v1alpha1.PauseResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
+	19, // 17: spegelguard.v1alpha1.ResumeResponse.messages:type_name -> spegelguard.v1alpha1.OverrideResult
+	22, // 18: spegelguard.v1alpha1.CaptureResponse.messages:type_name -> spegelguard.v1alpha1.CaptureResult
+	25, // 19: spegelguard.v1alpha1.OverrideResult.metadata:type_name -> common.Metadata
+	20, // 20: spegelguard.v1alpha1.OverrideResult.overrides:type_name -> spegelguard.v1alpha1.Override
+	26, // 21: spegelguard.v1alpha1.Override.since:type_name -> google.protobuf.Timestamp
+	26, // 22: spegelguard.v1alpha1.Override.until:type_name -> google.protobuf.Timestamp
+	21, // 23: spegelguard.v1alpha1.Override.by:type_name -> spegelguard.v1alpha1.Person
+	24, // 24: spegelguard.v1alpha1.Override.for:type_name -> google.protobuf.Duration
+	25, // 25: spegelguard.v1alpha1.CaptureResult.metadata:type_name -> common.Metadata
+	23, // 26: spegelguard.v1alpha1.CaptureResult.evidence:type_name -> spegelguard.v1alpha1.Evidence
+	0,  // 27: spegelguard.v1alpha1.GuardService.History:input_type -> spegelguard.v1alpha1.HistoryRequest
+	5,  // 28: spegelguard.v1alpha1.GuardService.Doctor:input_type -> spegelguard.v1alpha1.DoctorRequest
+	9,  // 29: spegelguard.v1alpha1.GuardService.Release:input_type -> spegelguard.v1alpha1.ReleaseRequest
+	11, // 30: spegelguard.v1alpha1.GuardService.Throttle:input_type -> spegelguard.v1alpha1.ThrottleRequest
+	13, // 31: spegelguard.v1alpha1.GuardService.Pause:input_type -> spegelguard.v1alpha1.PauseRequest
+	15, // 32: spegelguard.v1alpha1.GuardService.Resume:input_type -> spegelguard.v1alpha1.ResumeRequest
+	17, // 33: spegelguard.v1alpha1.GuardService.Capture:input_type -> spegelguard.v1alpha1.CaptureRequest
+	1,  // 34: spegelguard.v1alpha1.GuardService.History:output_type -> spegelguard.v1alpha1.HistoryResponse
+	6,  // 35: spegelguard.v1alpha1.GuardService.Doctor:output_type -> spegelguard.v1alpha1.DoctorResponse
+	10, // 36: spegelguard.v1alpha1.GuardService.Release:output_type -> spegelguard.v1alpha1.ReleaseResponse
+	12, // 37: spegelguard.v1alpha1.GuardService.Throttle:output_type -> spegelguard.v1alpha1.ThrottleResponse
+	14, // 38: spegelguard.v1alpha1.GuardService.Pause:output_type -> spegelguard.v1alpha1.PauseResponse
+	16, // 39: spegelguard.v1alpha1.GuardService.Resume:output_type -> spegelguard.v1alpha1.ResumeResponse
+	18, // 40: spegelguard.v1alpha1.GuardService.Capture:output_type -> spegelguard.v1alpha1.CaptureResponse
+	34, // [34:41] is the sub-list for method output_type
+	27, // [27:34] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_spegelguard_v1alpha1_guard_proto_init() }

@@ -40,7 +40,8 @@ const (
 // History and Doctor need one of the roles os:reader, os:operator and os:admin; the other methods need os:operator or
 // os:admin.
 type GuardServiceClient interface {
-	// History returns what targets used in the last hour, in steps of 10 s.
+	// History returns what targets used in the last day, those that have ended included, and the traffic of the node. Points of an
+	// hour or less are in steps of 10 s, those of a longer time in steps of a minute.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 	// Doctor checks what the guard needs of its node and names a fix for each failure. It changes nothing.
 	Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorResponse, error)
@@ -147,7 +148,8 @@ func (c *guardServiceClient) Capture(ctx context.Context, in *CaptureRequest, op
 // History and Doctor need one of the roles os:reader, os:operator and os:admin; the other methods need os:operator or
 // os:admin.
 type GuardServiceServer interface {
-	// History returns what targets used in the last hour, in steps of 10 s.
+	// History returns what targets used in the last day, those that have ended included, and the traffic of the node. Points of an
+	// hour or less are in steps of 10 s, those of a longer time in steps of a minute.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	// Doctor checks what the guard needs of its node and names a fix for each failure. It changes nothing.
 	Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error)

@@ -5,6 +5,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
 // NodeController publishes the facts of the node. No decision waits for them.
@@ -27,6 +29,10 @@ type NodeController struct {
 	Content string
 	// Pods knows the node's pods.
 	Pods discover.Labels
+	// History takes the traffic, for the API.
+	History *record.History
+	// Interval between two samples; 0 for the default.
+	Interval time.Duration
 }
 
 // Name implements controller.Controller.
@@ -42,10 +48,12 @@ func (*NodeController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *NodeController) Run(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
-	node := observe.NewNode(ctx, c.Host, c.Content, c.Pods)
+	interval := cmp.Or(c.Interval, observe.NodeInterval)
+	node := observe.NewNode(ctx, c.Host, c.Content, c.Pods, interval)
 
-	return every(ctx, r, func() time.Duration { return observe.NodeInterval }, func(bool) error {
+	return every(ctx, r, func() time.Duration { return interval }, func(bool) error {
 		stats := node.Sample(boottime.Now())
+		c.History.AddNode(&stats)
 
 		err := safe.WriterModify(ctx, r, resources.NewNodeStats(), func(n *resources.NodeStats) error {
 			*n.TypedSpec() = stats

@@ -6,9 +6,11 @@ package controllers
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,6 +18,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
 type noPods struct{}
@@ -26,7 +29,7 @@ func (noPods) Pods(context.Context, map[string]string) ([]discover.Pod, error) {
 // there; then they are measured, without a restart and well before the usual interval.
 func TestNodeController_ContentStoreAppears(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "var", "lib", "store")
-	s := newSuite(t, newState(t), &NodeController{Host: host.Host{Proc: "/proc"}, Content: store, Pods: noPods{}})
+	s := newSuite(t, newState(t), &NodeController{Host: host.Host{Proc: "/proc"}, Content: store, Pods: noPods{}, Interval: 50 * time.Millisecond})
 
 	stats := await(s, resources.NewNodeStats(), func(s resources.NodeStatsSpec) bool {
 		missing := s.ContentBlobs.Provenance == resources.ProvenanceUnavailable && s.DiskBytes.Provenance == resources.ProvenanceUnavailable
@@ -43,4 +46,15 @@ func TestNodeController_ContentStoreAppears(t *testing.T) {
 		return s.ContentBlobs.Provenance == resources.ProvenanceMeasured && s.ContentBlobs.Value == 1 && s.ContentBytes.Value == 4 &&
 			s.DiskBytes.Provenance == resources.ProvenanceMeasured && s.DiskBytes.Value > 0
 	})
+}
+
+// TestNodeController_KeepsTheTraffic hands each sample to the history. A point takes ten seconds.
+func TestNodeController_KeepsTheTraffic(t *testing.T) {
+	t.Parallel()
+
+	history := &record.History{}
+	newSuite(t, newState(t), &NodeController{Host: host.Host{Proc: "/proc"}, Content: t.TempDir(), Pods: noPods{}, History: history})
+
+	require.Eventually(t, func() bool { return len(history.NodePoints(0)) > 0 }, 3*patience, 100*time.Millisecond)
+	assert.False(t, math.IsNaN(history.NodePoints(0)[0].TX))
 }

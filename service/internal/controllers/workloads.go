@@ -39,8 +39,8 @@ const (
 	// retention is how long a workload without a container is kept for its next one: a restarted container must not start
 	// with a full credit and an empty back-off.
 	retention = time.Hour
-	// maxEnded is how many workloads without a container are kept with their counters and history, 46 kB each. Of earlier
-	// ones only the saved state is kept, if there is one.
+	// maxEnded is how many workloads without a container are kept with their counters and points of 10 s, 46 kB each. Of earlier
+	// ones only the saved state is kept, if there is one, and the averages over a minute (record.HistoryTargets).
 	maxEnded = 16
 	// maxSaved is how many of those states are kept, about 300 bytes each.
 	maxSaved = 256

@@ -13,8 +13,8 @@ import (
 
 // background takes readings that may hang, on a disk or on another program, in a goroutine.
 type background[T any] struct {
-	// interval between the starts of two readings; after a failure at most NodeInterval.
-	interval time.Duration
+	// interval between the starts of two readings; retry is the longest one after a failure.
+	interval, retry time.Duration
 	read     func() (T, error)
 
 	mu      sync.Mutex
@@ -37,7 +37,7 @@ func (b *background[T]) latest(now time.Duration) (T, error) {
 
 	interval := b.interval
 	if b.err != nil {
-		interval = min(interval, NodeInterval)
+		interval = min(interval, b.retry)
 	}
 
 	if !b.running && (!b.done || now-b.started >= interval) {

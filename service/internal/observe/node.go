@@ -17,8 +17,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
 )
 
-// How often the facts of the node are read; a Node should be sampled each NodeInterval. Nothing is decided on them.
+// How often the facts of the node are read. Nothing is decided on them.
 const (
+	// NodeInterval is how often a Node should be sampled.
 	NodeInterval = 10 * time.Second
 	// podsInterval: a request to the container runtime.
 	podsInterval = 30 * time.Second
@@ -43,15 +44,16 @@ type timed[T any] struct {
 	at    time.Duration
 }
 
-// NewNode returns a node with containerd's content store in a folder. Requests to the runtime end with the context.
-func NewNode(ctx context.Context, h host.Host, content string, pods discover.Labels) *Node {
+// NewNode returns a node with containerd's content store in a folder, which is sampled at an interval. Requests to the runtime
+// end with the context.
+func NewNode(ctx context.Context, h host.Host, content string, pods discover.Labels, interval time.Duration) *Node {
 	store := nodestat.NewContent(content)
 
 	return &Node{
-		content: &background[nodestat.Usage]{interval: contentInterval, read: store.Usage},
-		disk:    &background[nodestat.Disk]{interval: NodeInterval, read: func() (nodestat.Disk, error) { return nodestat.ReadDisk(content) }},
-		pods:    &background[resources.Reading]{interval: podsInterval, read: func() (resources.Reading, error) { return countPods(ctx, h, pods) }},
-		nfs: &background[timed[nodestat.NFS]]{interval: NodeInterval, read: func() (timed[nodestat.NFS], error) {
+		content: &background[nodestat.Usage]{interval: contentInterval, retry: interval, read: store.Usage},
+		disk:    &background[nodestat.Disk]{interval: interval, retry: interval, read: func() (nodestat.Disk, error) { return nodestat.ReadDisk(content) }},
+		pods:    &background[resources.Reading]{interval: podsInterval, retry: interval, read: func() (resources.Reading, error) { return countPods(ctx, h, pods) }},
+		nfs: &background[timed[nodestat.NFS]]{interval: interval, retry: interval, read: func() (timed[nodestat.NFS], error) {
 			value, err := nodestat.ReadNFS(h.Proc)
 
 			return timed[nodestat.NFS]{value: value, at: boottime.Now()}, err

@@ -3,45 +3,53 @@
 package record
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
 const (
 	// HistoryStep is the least time that a point covers. Points are longer if the sampling interval is.
 	HistoryStep = 10 * time.Second
-	// HistoryPoints is the maximum of points per target, an hour at HistoryStep.
+	// HistoryPoints is the maximum of points of a series, an hour at HistoryStep.
 	HistoryPoints = 360
+	// HistoryFine is how far back points of HistoryStep go.
+	HistoryFine = HistoryPoints * HistoryStep
+	// HistoryMinutes is the maximum of averages over a minute of a series.
+	HistoryMinutes = 24 * 60
+	// HistoryKept is how far back averages over a minute go.
+	HistoryKept = HistoryMinutes * time.Minute
+	// HistoryTargets is the maximum of targets with a history, those that have ended included. A new target takes the place of
+	// the one that ended first. While all of them run it has no history.
+	HistoryTargets = 24
+	// HistorySize is the maximum of memory that the points of all series take, in bytes: 66,240 for each target and for the node
+	// (HistoryPoints of 56 bytes and HistoryMinutes of 32), 1.7 MB in all. A node with one target that never restarts takes 132 kB.
+	HistorySize = (HistoryTargets + 1) * (HistoryPoints*56 + HistoryMinutes*32)
 )
 
-// Point is the average of a target's counters over some time. A value that is unavailable is NaN.
+// nodeSeries is the name of the node's own series. No target has it.
+const nodeSeries = ""
+
+// Point is the average of counters over some time. A value that is unavailable is NaN.
 type Point struct {
 	// At is the end of that time on CLOCK_BOOTTIME, Over its length.
 	At, Over time.Duration
-	// CPU is in cores, TX, RX and Allocation in bytes per second. Throttled is the share of CFS periods with throttling.
+	// CPU is in cores, TX, RX and Allocation in bytes per second. Throttled is the share of CFS periods with throttling. The node
+	// has TX and RX only, those of its physical links.
 	CPU, TX, RX, Allocation, Throttled float64
 }
 
-// History holds the points of all targets. The zero History is empty; a nil History ignores what is added.
+// History holds the points of the targets and of the node, at most HistorySize bytes: an hour in steps of HistoryStep, and a day
+// in averages over a minute, which Run saves. The zero History is empty; a nil History ignores what is added.
 type History struct {
-	mu      sync.Mutex
-	targets map[string]*ring
-}
-
-type ring struct {
-	container string
-	// from is the sample that the next point begins with, if there is one.
-	from  policy.Sample
-	known bool
-	// allocation is the newest rate. Application metrics are scraped less often than samples are taken.
-	allocation float64
-	// points is a ring once it is full; next is its oldest point then.
-	points []Point
-	next   int
+	mu     sync.Mutex
+	series map[string]*series
 }
 
 // Add adds a target's newest sample. Points never span two containers.
@@ -53,14 +61,9 @@ func (h *History) Add(target, container string, sample policy.Sample) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	if h.targets == nil {
-		h.targets = map[string]*ring{}
-	}
-
-	of, ok := h.targets[target]
-	if !ok {
-		of = &ring{}
-		h.targets[target] = of
+	of := h.open(target)
+	if of == nil {
+		return
 	}
 
 	if of.container != container {
@@ -70,8 +73,58 @@ func (h *History) Add(target, container string, sample policy.Sample) {
 	of.add(sample)
 }
 
-// Points returns the target's points that end after a time, the oldest first.
-func (h *History) Points(target string, after time.Duration) []Point {
+// AddNode adds the newest traffic of the node's physical links.
+func (h *History) AddNode(stats *resources.NodeStatsSpec) {
+	none := policy.Counter{Unavailable: "not of a node"}
+
+	h.Add(nodeSeries, "", policy.Sample{
+		At: stats.Clock, CPU: none, Allocation: none,
+		TX: linkCounter(stats.TXBytesPerSecond, stats.TXBytes), RX: linkCounter(stats.RXBytesPerSecond, stats.RXBytes),
+	})
+}
+
+// linkCounter: a counter whose rate is still warming is available.
+func linkCounter(reading resources.Reading, total uint64) policy.Counter {
+	if reading.Provenance == resources.ProvenanceUnavailable {
+		return policy.Counter{Unavailable: reading.Reason}
+	}
+
+	return policy.Counter{Total: float64(total)}
+}
+
+// open returns the series of a target that runs; nil if there is no place for another one.
+func (h *History) open(target string) *series {
+	of, ok := h.series[target]
+	if !ok {
+		if _, node := h.series[nodeSeries]; !node {
+			h.series = map[string]*series{nodeSeries: {}}
+		}
+
+		if len(h.series) > HistoryTargets && target != nodeSeries {
+			ended := bounded.Excess(h.series, 0, endedAt)
+			if len(ended) == 0 {
+				return nil
+			}
+
+			delete(h.series, ended[0])
+		}
+
+		of = h.series[target]
+		if of == nil {
+			of = &series{}
+			h.series[target] = of
+		}
+	}
+
+	of.ended = false
+
+	return of
+}
+
+func endedAt(_ string, s *series) (time.Duration, bool) { return s.last(), s.ended }
+
+// Targets returns the targets with a history, those that have ended included, in the order of their ids.
+func (h *History) Targets() []string {
 	if h == nil {
 		return nil
 	}
@@ -79,17 +132,52 @@ func (h *History) Points(target string, after time.Duration) []Point {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	of, ok := h.targets[target]
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(h.series)), func(id string) bool { return id == nodeSeries })
+}
+
+// Points returns the target's points that end after a time, the oldest first. Where points of HistoryStep begin later, as in a process
+// that has just started, averages over a minute come before them.
+func (h *History) Points(target string, after time.Duration) []Point {
+	return h.read(target, after, (*series).fine)
+}
+
+// Minutes returns the target's averages over a minute that end after a time, the oldest first, and the points since the last one.
+func (h *History) Minutes(target string, after time.Duration) []Point {
+	return h.read(target, after, (*series).coarse)
+}
+
+// NodePoints is Points of the node.
+func (h *History) NodePoints(after time.Duration) []Point { return h.Points(nodeSeries, after) }
+
+// NodeMinutes is Minutes of the node.
+func (h *History) NodeMinutes(after time.Duration) []Point { return h.Minutes(nodeSeries, after) }
+
+func (h *History) read(target string, after time.Duration, points func(*series) []Point) []Point {
+	if h == nil {
+		return nil
+	}
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	of, ok := h.series[target]
 	if !ok {
 		return nil
 	}
 
-	all := slices.Concat(of.points[of.next:], of.points[:of.next])
+	found := slices.DeleteFunc(points(of), func(p Point) bool { return p.At <= after })
 
-	return slices.DeleteFunc(all, func(p Point) bool { return p.At <= after })
+	// No CFS period is not the same as none with throttling.
+	if target == nodeSeries {
+		for i := range found {
+			found[i].Throttled = math.NaN()
+		}
+	}
+
+	return found
 }
 
-// Forget removes a target.
+// Forget says that a target has ended for good. Its averages over a minute are kept until their place or their time is over.
 func (h *History) Forget(target string) {
 	if h == nil {
 		return
@@ -98,67 +186,14 @@ func (h *History) Forget(target string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	delete(h.targets, target)
-}
-
-func (r *ring) add(sample policy.Sample) {
-	over := sample.At - r.from.At
-
-	switch {
-	case !r.known:
-		r.from, r.known, r.allocation = sample, true, math.NaN()
-
-		return
-	case over < HistoryStep:
+	of, ok := h.series[target]
+	if !ok {
 		return
 	}
 
-	point := Point{
-		At: sample.At, Over: over,
-		CPU:        rate(r.from.CPU, sample.CPU, over),
-		TX:         rate(r.from.TX, sample.TX, over),
-		RX:         rate(r.from.RX, sample.RX, over),
-		Allocation: r.allocation,
-		Throttled:  share(sample.Throttled, r.from.Throttled, sample.Periods, r.from.Periods),
-	}
+	of.end()
 
-	if to := sample.Allocation; to.Unavailable != "" || to.At == 0 || to.At != r.from.Allocation.At {
-		point.Allocation = rate(r.from.Allocation, to, over)
-	}
-
-	r.from, r.allocation = sample, point.Allocation
-
-	if len(r.points) < HistoryPoints {
-		r.points = append(r.points, point)
-
-		return
-	}
-
-	r.points[r.next] = point
-	r.next = (r.next + 1) % HistoryPoints
-}
-
-// rate returns a counter's increase per second. A counter with its own times was read less often than the sample.
-func rate(from, to policy.Counter, over time.Duration) float64 {
-	if to.At != 0 {
-		over = to.At - from.At
-	}
-
-	if from.Unavailable != "" || to.Unavailable != "" || over <= 0 || to.Total < from.Total {
-		return math.NaN()
-	}
-
-	return (to.Total - from.Total) / over.Seconds()
-}
-
-// share returns the share of CFS periods with throttling, 0 if there was no period.
-func share(throttled, throttledFrom, periods, periodsFrom uint64) float64 {
-	switch {
-	case periods < periodsFrom || throttled < throttledFrom:
-		return math.NaN()
-	case periods == periodsFrom:
-		return 0
-	default:
-		return float64(throttled-throttledFrom) / float64(periods-periodsFrom)
+	if len(of.minutes.values) == 0 {
+		delete(h.series, target)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
@@ -50,8 +51,10 @@ func TestHistory_AveragesCounters(t *testing.T) {
 	assert.Len(t, history.Points("a", 41*time.Second), 2)
 	assert.Empty(t, history.Points("b", 0))
 
+	assert.Len(t, history.Minutes("a", 0), 1)
+
 	history.Forget("a")
-	assert.Empty(t, history.Points("a", 0))
+	assert.Equal(t, []time.Duration{61 * time.Second}, ends(history.Points("a", 0)), "the average over a minute stays")
 }
 
 func TestHistory_DoesNotCompareContainers(t *testing.T) {
@@ -76,7 +79,7 @@ func TestHistory_KeepsAnHour(t *testing.T) {
 		history.Add("a", "c", policy.Sample{At: time.Duration(i) * record.HistoryStep, CPU: policy.Counter{Total: float64(i)}})
 	}
 
-	points := history.Points("a", -1)
+	points := history.Points("a", (record.HistoryPoints-1)*record.HistoryStep)
 	require.Len(t, points, record.HistoryPoints)
 	assert.Equal(t, time.Duration(record.HistoryPoints)*record.HistoryStep, points[0].At, "the oldest first")
 	assert.Equal(t, time.Duration(2*record.HistoryPoints-1)*record.HistoryStep, points[record.HistoryPoints-1].At)
@@ -86,6 +89,8 @@ func TestHistory_NilIgnoresSamples(t *testing.T) {
 	var history *record.History
 
 	history.Add("a", "c", policy.Sample{})
+	history.AddNode(&resources.NodeStatsSpec{})
 	history.Forget("a")
 	assert.Empty(t, history.Points("a", 0))
+	assert.Empty(t, history.Targets())
 }

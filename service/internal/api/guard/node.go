@@ -25,7 +25,7 @@ type Node struct {
 	Overrides *override.Manager
 	// Actions records captures.
 	Actions *record.Actions
-	// History has the last hour of the targets.
+	// History has the last day of the targets and the node.
 	History *record.History
 	// Capture writes a target's evidence and returns its directory. The directory and the error are both set when only
 	// a part was captured.

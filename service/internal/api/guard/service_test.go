@@ -6,6 +6,7 @@ package guard_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -18,12 +19,14 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/apitest"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
 func TestService_RecordsOverrides(t *testing.T) {
@@ -162,4 +165,61 @@ func TestService_ReturnsHistory(t *testing.T) {
 	response, err = c.History(t.Context(), &guardv1alpha1.HistoryRequest{Since: durationpb.New(20 * time.Minute)})
 	require.NoError(t, err)
 	assert.Len(t, response.GetMessages()[0].GetSeries()[0].GetPoints(), 2)
+}
+
+// TestService_HistoryOfADay has steps of a minute, ended targets and the node's traffic; the answer to any request is bounded.
+func TestService_HistoryOfADay(t *testing.T) {
+	g := apitest.New(t, apitest.Options{})
+
+	// A machine of this test may have been up for less than a day.
+	now := boottime.Now()
+
+	for i := range record.HistoryTargets {
+		id := fmt.Sprintf("spegel/ended-%02d/registry", i)
+
+		for at := now - 25*time.Hour; at <= now; at += 30 * time.Second {
+			g.History.Add(id, "c", apitest.Sample(at, 0.5))
+		}
+
+		g.History.Forget(id)
+	}
+
+	for at := now - 2*time.Hour; at <= now; at += record.HistoryStep {
+		g.History.AddNode(&resources.NodeStatsSpec{Clock: at, TXBytes: uint64((at - now + 3*time.Hour).Seconds() * 1e6)})
+	}
+
+	c := g.Service(t, role.Reader)
+
+	for name, test := range map[string]struct {
+		request      *guardv1alpha1.HistoryRequest
+		series       int
+		points, node int
+		over         time.Duration
+	}{
+		"everything": {&guardv1alpha1.HistoryRequest{}, record.HistoryTargets + 1, 24 * 60, 120, time.Minute},
+		"a year": {
+			&guardv1alpha1.HistoryRequest{Since: durationpb.New(365 * 24 * time.Hour)}, record.HistoryTargets + 1, 24 * 60, 120, time.Minute,
+		},
+		"two hours of one": {
+			&guardv1alpha1.HistoryRequest{Target: "spegel/ended-03/registry", Since: durationpb.New(2 * time.Hour)}, 1, 120, 120, time.Minute,
+		},
+		"an hour":            {&guardv1alpha1.HistoryRequest{Since: durationpb.New(time.Hour)}, record.HistoryTargets + 1, 60, 360, record.HistoryStep},
+		"one that only runs": {&guardv1alpha1.HistoryRequest{Target: apitest.Workload}, 1, 0, 120, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			response, err := c.History(t.Context(), test.request)
+			require.NoError(t, err)
+
+			message := response.GetMessages()[0]
+			assert.Len(t, message.GetSeries(), test.series)
+			// The first point may have been a day ago when the test began.
+			assert.InDelta(t, test.points, len(message.GetSeries()[0].GetPoints()), 1)
+			assert.InDelta(t, test.node, len(message.GetNode().GetPoints()), 6)
+			assert.Equal(t, test.over, message.GetNode().GetPoints()[0].GetOver().AsDuration())
+			assert.InDelta(t, 1e6, message.GetNode().GetPoints()[0].GetTxBytesPerSecond(), 1)
+			assert.Nil(t, message.GetNode().GetPoints()[0].CpuCores) //nolint:protogetter // absent, not 0
+			// talosctl and other clients accept 4 MiB if nothing else is set.
+			assert.Less(t, proto.Size(response), 4<<20)
+		})
+	}
 }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/report"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+)
+
+// historyStep is the least time between two points of a target.
+const historyStep = 10 * time.Second
+
+// reportPoints adds up what a node's targets used in the same step, and adds the traffic of the node. A restarted pod is another
+// target. A step is a minute if there is a point of a minute. Points without a time of day are left out.
+func reportPoints(history *guardv1alpha1.History) []report.Point {
+	step := stepOf(history)
+	points := map[time.Time]*report.Point{}
+
+	for _, series := range historySeries(history) {
+		for at, average := range averages(series.GetPoints(), step) {
+			p, ok := points[at]
+			if !ok {
+				p = &report.Point{Usage: report.Unmeasured()}
+				points[at] = p
+			}
+
+			// Minutes of targets do not end together.
+			if average.At.After(p.At) {
+				p.At = average.At
+			}
+
+			p.Over = max(p.Over, average.Over)
+			addKnown(&p.CPU, average.CPU)
+			addKnown(&p.Allocation, average.Allocation)
+
+			if series == history.GetNode() {
+				addKnown(&p.NodeTX, average.TX)
+			} else {
+				addKnown(&p.TX, average.TX)
+			}
+		}
+	}
+
+	all := make([]report.Point, 0, len(points))
+	for _, at := range slices.SortedFunc(maps.Keys(points), time.Time.Compare) {
+		all = append(all, *points[at])
+	}
+
+	return all
+}
+
+func stepOf(history *guardv1alpha1.History) time.Duration {
+	for _, series := range historySeries(history) {
+		for _, p := range series.GetPoints() {
+			if p.GetOver().AsDuration() >= time.Minute {
+				return time.Minute
+			}
+		}
+	}
+
+	return historyStep
+}
+
+// averages returns the average of one series in each step, by the begin of the step.
+func averages(points []*guardv1alpha1.Point, step time.Duration) map[time.Time]report.Point {
+	inStep := map[time.Time][]*guardv1alpha1.Point{}
+
+	for _, p := range points {
+		if p.GetAt() != nil {
+			begin := p.GetAt().AsTime().Truncate(step)
+			inStep[begin] = append(inStep[begin], p)
+		}
+	}
+
+	all := map[time.Time]report.Point{}
+
+	for begin, points := range inStep {
+		average := report.Point{At: points[len(points)-1].GetAt().AsTime()}
+
+		for _, p := range points {
+			average.Over += p.GetOver().AsDuration()
+		}
+
+		average.CPU = averageOf(points, func(p *guardv1alpha1.Point) *float64 { return p.CpuCores })
+		average.TX = averageOf(points, func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond })
+		average.Allocation = averageOf(points, func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond })
+		all[begin] = average
+	}
+
+	return all
+}
+
+// averageOf weighs values by the time that their points cover; it is NaN if there is none.
+func averageOf(points []*guardv1alpha1.Point, value func(*guardv1alpha1.Point) *float64) float64 {
+	sum, over := 0.0, 0.0
+
+	for _, p := range points {
+		if v := value(p); v != nil {
+			seconds := p.GetOver().AsDuration().Seconds()
+			sum += *v * seconds
+			over += seconds
+		}
+	}
+
+	return sum / over
+}
+
+// addKnown adds a value to a sum, which is NaN until the first.
+func addKnown(sum *float64, value float64) {
+	switch {
+	case math.IsNaN(value):
+	case math.IsNaN(*sum):
+		*sum = value
+	default:
+		*sum += value
+	}
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package record
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
+
+// series is the history of one target or of the node.
+type series struct {
+	container string
+	// from is the sample that the next point begins with, if there is one.
+	from  policy.Sample
+	known bool
+	// allocation is the newest rate. Application metrics are scraped less often than samples are taken.
+	allocation float64
+
+	points  ring[Point]
+	minutes ring[minute]
+	// sum is the minute that is not over.
+	sum minuteSum
+	// ended: no sample comes any more.
+	ended bool
+}
+
+func (s *series) add(sample policy.Sample) {
+	over := sample.At - s.from.At
+
+	switch {
+	case !s.known:
+		s.from, s.known, s.allocation = sample, true, math.NaN()
+
+		return
+	case over < HistoryStep:
+		return
+	}
+
+	point := Point{
+		At: sample.At, Over: over,
+		CPU:        rate(s.from.CPU, sample.CPU, over),
+		TX:         rate(s.from.TX, sample.TX, over),
+		RX:         rate(s.from.RX, sample.RX, over),
+		Allocation: s.allocation,
+		Throttled:  share(sample.Throttled, s.from.Throttled, sample.Periods, s.from.Periods),
+	}
+
+	if to := sample.Allocation; to.Unavailable != "" || to.At == 0 || to.At != s.from.Allocation.At {
+		point.Allocation = rate(s.from.Allocation, to, over)
+	}
+
+	s.from, s.allocation = sample, point.Allocation
+	s.points.add(point, HistoryPoints)
+
+	// A gap stays one: what is on both of its sides is not averaged.
+	if point.At-point.Over-s.sum.at > time.Minute {
+		s.closeMinute()
+	}
+
+	s.sum.add(point)
+
+	if s.sum.over >= time.Minute {
+		s.closeMinute()
+	}
+}
+
+// closeMinute ends the average, before the minute is over if it must.
+func (s *series) closeMinute() {
+	if s.sum.over > 0 {
+		s.minutes.add(s.sum.average(), HistoryMinutes)
+	}
+
+	s.sum = minuteSum{}
+}
+
+// end leaves the averages over a minute alone.
+func (s *series) end() {
+	s.closeMinute()
+
+	*s = series{minutes: s.minutes, ended: true}
+}
+
+// last is the end of the newest average over a minute.
+func (s *series) last() time.Duration {
+	if len(s.minutes.values) == 0 {
+		return 0
+	}
+
+	newest := (s.minutes.next + len(s.minutes.values) - 1) % len(s.minutes.values)
+
+	return time.Duration(s.minutes.values[newest].At)
+}
+
+func (s *series) fine() []Point {
+	points := s.points.all()
+
+	var before []Point
+
+	for _, m := range s.minutes.all() {
+		if len(points) == 0 || time.Duration(m.At) <= points[0].At-points[0].Over {
+			before = append(before, m.point())
+		}
+	}
+
+	return slices.Concat(before, points)
+}
+
+func (s *series) coarse() []Point {
+	var points []Point
+
+	for _, m := range s.minutes.all() {
+		points = append(points, m.point())
+	}
+
+	last := s.last()
+
+	for _, p := range s.points.all() {
+		if p.At > last {
+			points = append(points, p)
+		}
+	}
+
+	return points
+}
+
+// rate returns a counter's increase per second. A counter with its own times was read less often than the sample.
+func rate(from, to policy.Counter, over time.Duration) float64 {
+	if to.At != 0 {
+		over = to.At - from.At
+	}
+
+	if from.Unavailable != "" || to.Unavailable != "" || over <= 0 || to.Total < from.Total {
+		return math.NaN()
+	}
+
+	return (to.Total - from.Total) / over.Seconds()
+}
+
+// share returns the share of CFS periods with throttling, 0 if there was no period.
+func share(throttled, throttledFrom, periods, periodsFrom uint64) float64 {
+	switch {
+	case periods < periodsFrom || throttled < throttledFrom:
+		return math.NaN()
+	case periods == periodsFrom:
+		return 0
+	default:
+		return float64(throttled-throttledFrom) / float64(periods-periodsFrom)
+	}
+}
