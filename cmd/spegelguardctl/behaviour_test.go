@@ -128,7 +128,15 @@ func TestCommand_ReportsMistakes(t *testing.T) {
 		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "10m"}, "InvalidArgument"},
 		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "1s..24h0m0s"},
 		{[]string{"release", "-n", "talos-prod-1", "--target", "a/b/c"}, "NotFound"},
-		{[]string{"top", "-o", "json"}, "top is for a terminal"},
+		{[]string{"top", "-o", "json"}, "top is for a terminal (use top --once or status --watch)"},
+		{[]string{"top"}, "the output is not a terminal: use top --once"},
+		{[]string{"top", "--no-headers"}, "invalid --no-headers: it needs --once"},
+		{[]string{"top", "--once", "--interval", "1s"}, "invalid --interval: --once reads each node once"},
+		{[]string{"top", "--once", "-o", "xml"}, `invalid --output "xml": must be table`},
+		{
+			[]string{"top", "--sort-by", "memory"},
+			`invalid argument "memory" for "--sort-by" flag: must be node, state, cpu, tx, allocation, throttled, rx or pressure`,
+		},
 		{[]string{"rules", "--form", "x"}, `invalid --form "x": must be prometheusrule, plain or inhibit`},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {

@@ -37,6 +37,7 @@ func TestGolden(t *testing.T) {
 		{"history-day", []string{"history", "-n", "talos-prod-2", "--since", "24h"}, 0},
 		{"events", []string{"events"}, 0},
 		{"compare", []string{"compare"}, 0},
+		{"top-once", []string{"top", "--once"}, exitThrottled},
 		{"config", []string{"config", "-n", "talos-prod-2"}, 0},
 		{"config-validate", []string{"config", "validate", bad}, 1},
 		{"rules", []string{"rules"}, 0},

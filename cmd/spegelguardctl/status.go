@@ -44,21 +44,16 @@ Exit codes: 0 no ceiling limits a workload, 2 a ceiling does (throttled, probing
 }
 
 func (a *app) statusRows(s *client.Status) []output.Row {
-	target := worst(s.Targets)
+	target := s.Worst()
 
 	overrides := ""
 	for _, o := range s.Overrides {
 		overrides = o.Kind + a.left(" for ", o.Until) + " by " + o.By.Subject
 	}
 
-	rule := loudest(target.Rules)
-	if target.Ceiling != nil {
-		rule = cmp.Or(target.Ceiling.Rule, rule)
-	}
-
 	return []output.Row{{Severity: output.SeverityOf(s.State), Cells: []string{
 		s.State, target.ID, reading(config.SignalCPU, target.CPU), reading(config.SignalNetworkTX, target.TXBytesPerSecond),
-		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ceilingInForce(target.Ceiling), rule,
+		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ceilingInForce(target.Ceiling), ruleOf(target),
 		a.ago(s.Since), s.Mode, reading(config.SignalNetworkRX, target.RXBytesPerSecond), bytesOf(target.MemoryBytes),
 		reading(config.SignalThrottled, target.ThrottledRatio), reading(config.SignalThrottled, target.Application.MirrorHitRatio),
 		readiness(target.Application.Ready), overrides, s.Version, s.Message,
@@ -78,6 +73,16 @@ func ceilingInForce(c *resources.CeilingStatusSpec) string {
 // ruleOrder is from the least to the most important state.
 var ruleOrder = []string{"ok", "unavailable", "releasing", "pending", "firing"}
 
+// ruleOf returns the name of the rule to show: that of the ceiling, or the one with the most important state.
+func ruleOf(target client.TargetStatus) string {
+	rule := loudest(target.Rules)
+	if target.Ceiling != nil {
+		rule = cmp.Or(target.Ceiling.Rule, rule)
+	}
+
+	return rule
+}
+
 // loudest returns the name of the rule with the most important state; empty when all are ok.
 func loudest(rules []client.Rule) string {
 	name, rank := "", 0
@@ -89,17 +94,4 @@ func loudest(rules []client.Rule) string {
 	}
 
 	return name
-}
-
-// worst returns the target to show: one under a ceiling, or the one that uses the most CPU.
-func worst(targets []client.TargetStatus) client.TargetStatus {
-	if len(targets) == 0 {
-		return client.TargetStatus{}
-	}
-
-	return slices.MaxFunc(targets, func(a, b client.TargetStatus) int {
-		throttled := func(t client.TargetStatus) int { return min(1, len(ceilingInForce(t.Ceiling))) }
-
-		return cmp.Or(cmp.Compare(throttled(a), throttled(b)), cmp.Compare(a.CPU.Value, b.CPU.Value))
-	})
 }

@@ -103,7 +103,7 @@ func (term *terminal) shows(texts ...string) string {
 
 	screen := ""
 
-	require.Eventually(term.t, func() bool {
+	if !assert.Eventually(term.t, func() bool {
 		screen = term.tmux("capture-pane", "-p")
 
 		for _, text := range texts {
@@ -113,7 +113,9 @@ func (term *terminal) shows(texts ...string) string {
 		}
 
 		return true
-	}, time.Minute, 100*time.Millisecond, "%q\n%s", texts, &screen)
+	}, 20*time.Second, 100*time.Millisecond) {
+		require.FailNow(term.t, fmt.Sprintf("%q", texts), screen)
+	}
 
 	return screen
 }
@@ -125,12 +127,13 @@ func TestTop_InTmux(t *testing.T) {
 	c := newCluster(t)
 	term := newTerminal(t, c, "top")
 
-	term.shows("3 nodes: 2 ok, 1 throttled, 0 unreachable", "CPU of talos-prod-1", "threshold 550m")
+	count := fmt.Sprintf("%d nodes: 1 throttled, %d ok", len(c.addresses), len(c.addresses)-1)
+	quiet := "talos-prod-1"
 
-	term.tmux("send-keys", "Down")
+	// The culprit is the first one, with its history.
+	screen := term.shows(count, ">talos-prod-2", "CPU of talos-prod-2", "┄ threshold 550m", "━ ceiling 500m", "550m┤", "500m┤", "SpegelHighCPU firing", "q quit")
+	assert.Regexp(t, "[⠁-⣿]", screen)
 
-	// The history and the status of every node are there.
-	screen := term.shows("CPU of talos-prod-2", "threshold 550m", "━ ceiling 500m", "talos-prod-3    ok", "SpegelHighCPU firing", "q quit", "⣀")
 	lines := strings.Split(strings.TrimRight(screen, "\n"), "\n")
 	assert.Len(t, lines, 30)
 
@@ -138,28 +141,46 @@ func TestTop_InTmux(t *testing.T) {
 		require.NoError(t, os.WriteFile(screenshot, []byte(screen), 0o644))
 	}
 
-	// The first lines of the documented screen have no times.
+	// The rows of the documented screen have no times.
 	documented, err := os.ReadFile(screenshot)
 	require.NoError(t, err)
 
-	for i, line := range strings.Split(string(documented), "\n")[1:5] {
+	for i, line := range strings.Split(string(documented), "\n")[1 : 2+len(c.addresses)] {
 		assert.Equal(t, strings.Fields(line)[:4], strings.Fields(lines[i+1])[:4], "docs/top.txt is stale: run make golden")
 	}
 
-	term.tmux("send-keys", "Tab")
-	term.shows("TX of talos-prod-2", "threshold 1.0 MB/s")
+	// Traffic and allocation of the culprit and of a quiet node have a curve, too.
+	for _, shown := range []struct{ keys, of, level string }{
+		{"Tab", "TX of talos-prod-2", "1.0 MB/s┤"}, {"Tab", "ALLOC of talos-prod-2", "GB/min┤"}, {"G", "ALLOC of ", "GB/min┤"},
+		{"h", "TX of ", "1.0 MB/s┤"}, {"h", "CPU of ", "550m┤"},
+	} {
+		term.tmux("send-keys", shown.keys)
+		assert.Regexp(t, "[⠁-⣿]", term.shows(shown.of, shown.level), shown)
+	}
+
+	term.tmux("send-keys", "/", quiet, "Enter")
+	term.shows("CPU of "+quiet, "1/1  sort cpu ▼  /"+quiet)
+
+	term.tmux("send-keys", "Escape")
+	term.shows(fmt.Sprintf("/%d  sort cpu", len(c.addresses)))
+
+	term.tmux("send-keys", "s", "?")
+	term.shows("filter by name or state", "any key closes this help")
+
+	term.tmux("send-keys", "q")
+	term.shows("sort tx ▼")
 
 	term.tmux("resize-window", "-x", "60", "-y", "15")
-	small := term.shows("TX of talos-prod-2", "q quit")
 
+	// A narrow terminal has fewer columns, and fewer keys in the last line.
 	require.Eventually(t, func() bool {
-		small = term.tmux("capture-pane", "-p")
+		small := term.tmux("capture-pane", "-p")
 
-		return strings.Contains(small, "talos-prod-3") && strings.Contains(small, "q quit") && !strings.Contains(small, "ALLOC")
-	}, time.Minute, 100*time.Millisecond, "%s", &small)
+		return strings.Contains(small, quiet) && strings.Contains(small, "? help  q quit") && !strings.Contains(small, "PAST")
+	}, 20*time.Second, 100*time.Millisecond)
 
-	for _, line := range strings.Split(small, "\n") {
-		assert.LessOrEqual(t, len([]rune(line)), 60)
+	for line := range strings.Lines(term.tmux("capture-pane", "-p")) {
+		assert.LessOrEqual(t, len([]rune(strings.TrimSuffix(line, "\n"))), 60)
 	}
 
 	term.tmux("send-keys", "q")
@@ -171,6 +192,8 @@ func TestTop_ShowsLostNode(t *testing.T) {
 	c.addresses["talos-prod-3"] = "127.0.0.1:1"
 
 	term := newTerminal(t, c, "top")
-	term.shows("1 ok, 1 throttled, 1 unreachable")
-	t.Log(term.shows("talos-prod-3    unreachable", "talos-prod-1    ok"))
+	term.shows("1 throttled, 1 unreachable", "talos-prod-1 ok", "talos-prod-3 unreachable")
+
+	term.tmux("send-keys", "/", "unreach")
+	t.Log(term.shows(">talos-prod-3 unreachable", "no response yet"))
 }

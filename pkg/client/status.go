@@ -3,8 +3,10 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -34,6 +36,26 @@ type Status struct {
 	// Version of the guard.
 	Version   string     `yaml:"version"`
 	Overrides []Override `yaml:"overrides"`
+}
+
+// Worst returns the target to look at first: one under a ceiling, or the one that uses the most CPU. It is empty without a
+// target.
+func (s Status) Worst() TargetStatus {
+	if len(s.Targets) == 0 {
+		return TargetStatus{}
+	}
+
+	return slices.MaxFunc(s.Targets, func(a, b TargetStatus) int {
+		limited := func(t TargetStatus) int {
+			if CeilingCores(t.Ceiling) > 0 {
+				return 1
+			}
+
+			return 0
+		}
+
+		return cmp.Or(cmp.Compare(limited(a), limited(b)), cmp.Compare(a.CPU.Value, b.CPU.Value))
+	})
 }
 
 // MarshalJSON implements json.Marshaler.

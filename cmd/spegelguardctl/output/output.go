@@ -47,6 +47,17 @@ func New(format string, w io.Writer, columns []Column) (Printer, error) {
 	return newPrinter(format, w, columns, true)
 }
 
+// NewWithoutTitles is New without the line of titles, for scripts that read the table.
+func NewWithoutTitles(format string, w io.Writer, columns []Column) (Printer, error) {
+	printer, err := New(format, w, columns)
+
+	if table, ok := printer.(*table); ok {
+		table.started = true
+	}
+
+	return printer, err
+}
+
 // NewLocal is New for items without a node.
 func NewLocal(format string, w io.Writer, columns []Column) (Printer, error) {
 	return newPrinter(format, w, columns, false)

@@ -3,26 +3,117 @@
 package top
 
 import (
+	"fmt"
+	"math"
+	"strings"
 	"time"
 
-	"github.com/NimbleMarkets/ntcharts/linechart/timeserieslinechart"
+	"github.com/NimbleMarkets/ntcharts/canvas"
+	"github.com/NimbleMarkets/ntcharts/canvas/graph"
+	"github.com/NimbleMarkets/ntcharts/canvas/runes"
+	"github.com/NimbleMarkets/ntcharts/linechart"
+	"github.com/charmbracelet/lipgloss"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// Data sets of a chart; the last one drawn is on top.
+// Lines of the levels, in the chart and in its caption.
 const (
-	thresholdSet = "threshold"
-	ceilingSet   = "ceiling"
-	usageSet     = "usage"
+	thresholdRune = '┄'
+	ceilingRune   = '━'
 )
 
-// chart draws a node's history with the threshold and the ceiling.
-func (m Model) chart(n *node, width, height int) string {
-	to := m.now
-	from := to.Add(-keep)
+const (
+	// historyGap is more than the step of a node's history: values further apart are not joined.
+	historyGap = 30 * time.Second
+	// axisLines are the lines of the time axis.
+	axisLines = 2
+	// shortSpan is the longest period with seconds on its axis.
+	shortSpan = 5 * time.Minute
+)
 
-	// A shorter history fills the width.
+// chart returns a node's history with the threshold and the ceiling: as many lines as the height. Without any value it
+// says why.
+func (m Model) chart(n *node, width, height int) []string {
+	from, to := m.span(n)
+	threshold, ceiling := n.threshold(m.signal), 0.0
+
+	if signals[m.signal].signal == policy.SignalCPU {
+		ceiling = n.ceiling()
+	}
+
+	top, found := max(threshold, ceiling), false
+
+	for _, p := range n.points {
+		if v := p.values[m.signal]; !math.IsNaN(v) && !p.at.Before(from) {
+			top, found = max(top, v), true
+		}
+	}
+
+	if !found {
+		return m.noChart(n, height)
+	}
+
+	if top == 0 {
+		top = 1
+	}
+
+	top *= 1.1
+
+	// The labels of the levels have room on the axis.
+	label := func(v float64) string { return formatted(m.signal, v) }
+	room := max(len(label(threshold)), len(label(ceiling)))
+
+	timeLabel := "15:04"
+	if to.Sub(from) < shortSpan {
+		timeLabel = "15:04:05"
+	}
+
+	chart := linechart.New(width, height, seconds(from), seconds(to), 0, top,
+		linechart.WithXYSteps(max(1, width/20), max(1, height/4)),
+		linechart.WithXLabelFormatter(func(_ int, v float64) string {
+			return time.Unix(int64(v), 0).In(m.now.Location()).Format(timeLabel)
+		}),
+		linechart.WithYLabelFormatter(func(line int, v float64) string {
+			// The library labels a line with its greatest value; its middle is what a line of text stands for.
+			if line > 0 {
+				v -= top / float64(height-axisLines) / 2
+			}
+
+			return fmt.Sprintf("%*s", room, label(v))
+		}),
+	)
+
+	if chart.GraphWidth() < 1 || chart.GraphHeight() < 1 {
+		return m.noChart(n, height)
+	}
+
+	chart.DrawXYAxisAndLabel()
+
+	grid := graph.NewBrailleGrid(chart.GraphWidth(), chart.GraphHeight(), seconds(from), seconds(to), 0, top)
+	m.curve(grid, n.points, from, to)
+	graph.DrawBraillePatterns(&chart.Canvas, canvas.Point{X: chart.Origin().X + 1}, grid.BraillePatterns(), usageLine)
+
+	thresholdAt, ceilingAt := lineOf(grid, threshold), lineOf(grid, ceiling)
+
+	switch {
+	case threshold == 0 || ceiling == 0:
+	case threshold >= ceiling:
+		thresholdAt, ceilingAt = apart(thresholdAt, ceilingAt)
+	default:
+		ceilingAt, thresholdAt = apart(ceilingAt, thresholdAt)
+	}
+
+	level(&chart, thresholdAt, threshold, label, thresholdRune, warning)
+	level(&chart, ceilingAt, ceiling, label, ceilingRune, bad)
+
+	return strings.Split(chart.View(), "\n")
+}
+
+// span returns the period that is shown; a shorter history fills the width.
+func (m Model) span(n *node) (from, to time.Time) {
+	from, to = m.now.Add(-keep), m.now
+
 	if len(n.points) > 0 && n.points[0].at.After(from) {
 		from = n.points[0].at
 	}
@@ -31,54 +122,95 @@ func (m Model) chart(n *node, width, height int) string {
 		from = to.Add(-time.Minute)
 	}
 
-	threshold := n.threshold(m.signal)
-	ceiling := 0.0
-
-	if signals[m.signal].signal == config.SignalCPU {
-		ceiling = n.ceiling()
-	}
-
-	top := max(threshold, ceiling)
-
-	for _, p := range n.points {
-		top = max(top, p.values[m.signal])
-	}
-
-	if top == 0 {
-		top = 1
-	}
-
-	chart := timeserieslinechart.New(width, height,
-		timeserieslinechart.WithTimeRange(from, to),
-		timeserieslinechart.WithYRange(0, top*1.1),
-		timeserieslinechart.WithXYSteps(max(1, width/20), max(1, height/4)),
-		timeserieslinechart.WithXLabelFormatter(func(_ int, v float64) string { return time.Unix(int64(v), 0).Format("15:04") }),
-		timeserieslinechart.WithYLabelFormatter(func(_ int, v float64) string { return formatted(m.signal, v) }),
-		timeserieslinechart.WithDataSetStyle(usageSet, usageLine),
-		timeserieslinechart.WithDataSetStyle(thresholdSet, warning),
-		timeserieslinechart.WithDataSetStyle(ceilingSet, bad),
-	)
-
-	for _, p := range n.points {
-		if p.known[m.signal] && !p.at.Before(from) {
-			chart.PushDataSet(usageSet, timeserieslinechart.TimePoint{Time: p.at, Value: p.values[m.signal]})
-		}
-	}
-
-	level(&chart, thresholdSet, threshold, from, to)
-	level(&chart, ceilingSet, ceiling, from, to)
-
-	chart.DrawBrailleDataSets([]string{thresholdSet, ceilingSet, usageSet})
-
-	return chart.View()
+	return from, to
 }
 
-// level draws a horizontal line.
-func level(chart *timeserieslinechart.Model, name string, value float64, from, to time.Time) {
+// noChart says why there is no curve.
+func (m Model) noChart(n *node, height int) []string {
+	lines := make([]string, height)
+
+	why := n.missing(m.signal)
+	if why == "" {
+		why = fmt.Sprintf("no value in the last %.0f minutes", keep.Minutes())
+	}
+
+	lines[height/2] = faint.Render(m.cut("  " + why))
+
+	return lines
+}
+
+// curve draws the values from one time to another. Values on the two sides of a gap are not joined.
+func (m Model) curve(grid *graph.BrailleGrid, points []point, from, to time.Time) {
+	var (
+		last  canvas.Point
+		at    time.Time
+		drawn bool
+	)
+
+	gap := max(historyGap, 3*m.interval)
+
+	for _, p := range points {
+		value := p.values[m.signal]
+
+		// A line to a point far outside would take long.
+		if math.IsNaN(value) || p.at.Before(from) || p.at.After(to) {
+			drawn = false
+
+			continue
+		}
+
+		next := grid.GridPoint(canvas.Float64Point{X: seconds(p.at), Y: value})
+		line := []canvas.Point{next}
+
+		if drawn && p.at.Sub(at) <= gap {
+			line = graph.GetLinePoints(last, next)
+		}
+
+		for _, dot := range line {
+			grid.Set(dot)
+		}
+
+		last, at, drawn = next, p.at, true
+	}
+}
+
+// dotsPerLine of a terminal in braille.
+const dotsPerLine = 4
+
+// lineOf returns the line of a value, from 0 at the top.
+func lineOf(grid *graph.BrailleGrid, value float64) int {
+	return grid.GridPoint(canvas.Float64Point{Y: value}).Y / dotsPerLine
+}
+
+// apart returns the lines of two levels, the greater one first, so that neither hides the other.
+func apart(greater, lower int) (int, int) {
+	switch {
+	case greater != lower:
+	case greater > 0:
+		greater--
+	default:
+		lower++
+	}
+
+	return greater, lower
+}
+
+// level draws a horizontal line where the curve is not, and writes its value at the axis, where nothing hides it.
+func level(chart *linechart.Model, y int, value float64, label func(float64) string, line rune, style lipgloss.Style) {
 	if value <= 0 {
 		return
 	}
 
-	chart.PushDataSet(name, timeserieslinechart.TimePoint{Time: from, Value: value})
-	chart.PushDataSet(name, timeserieslinechart.TimePoint{Time: to, Value: value})
+	origin := chart.Origin()
+
+	chart.Canvas.SetStringWithStyle(canvas.Point{Y: y}, fmt.Sprintf("%*s", origin.X, label(value)), style)
+	chart.Canvas.SetRuneWithStyle(canvas.Point{X: origin.X, Y: y}, '┤', style)
+
+	for x := origin.X + 1; x <= origin.X+chart.GraphWidth(); x++ {
+		if at := (canvas.Point{X: x, Y: y}); !runes.IsBraillePattern(chart.Canvas.Cell(at).Rune) {
+			chart.Canvas.SetRuneWithStyle(at, line, style)
+		}
+	}
 }
+
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / float64(time.Second) }

@@ -4,7 +4,6 @@
 package top
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -24,39 +23,28 @@ type Model struct {
 	interval time.Duration
 	timeout  time.Duration
 
-	nodes    []*node
-	selected int
+	// nodes in their order, of which the filter hides some.
+	nodes []*node
+	// selected is nil until a key is pressed: then the first row is shown, whichever node that is.
+	selected *node
 	signal   int
-	byUse    bool
-	width    int
-	height   int
-	now      time.Time
+	order    order
+	filter   string
+	// filtering while the filter is typed.
+	filtering bool
+	help      bool
+	width     int
+	height    int
+	now       time.Time
 }
 
-// node is one node of the view.
-type node struct {
-	client *client.Node
-	name   string
-	place  int
-	status *client.Status
-	err    error
-	seeded bool
-	points []point
-}
-
-// point is one point of the history of the target that is shown.
-type point struct {
-	at     time.Time
-	values [len(signals)]float64
-	known  [len(signals)]bool
-}
-
-// New returns the view of a fleet. Each node is read once per interval, many nodes less often, until the context ends.
-func New(ctx context.Context, fleet *client.Fleet, interval, timeout time.Duration, now time.Time) Model {
-	m := Model{ctx: ctx, timeout: timeout, width: 80, height: 24, now: now}
+// New returns the view of a fleet, sorted by a column. Each node is read once per interval, many nodes less often, until the
+// context ends.
+func New(ctx context.Context, fleet *client.Fleet, by Column, interval, timeout time.Duration, now time.Time) Model {
+	m := Model{ctx: ctx, timeout: timeout, order: order{by: by}, width: 80, height: 24, now: now}
 
 	for i, n := range fleet.Nodes() {
-		m.nodes = append(m.nodes, &node{client: n, name: n.Name, place: i})
+		m.nodes = append(m.nodes, newNode(n, n.Name, i))
 	}
 
 	// Reading a thousand nodes every second would be a load of its own.
@@ -99,7 +87,7 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 	case tea.KeyMsg:
-		return m.key(msg)
+		return m.keys(msg)
 	case askMsg:
 		return m, m.ask(msg.node)
 	case historyMsg:
@@ -123,47 +111,43 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-func (m Model) key(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
-	switch msg.String() {
-	case "q", "esc", "ctrl+c":
-		return m, tea.Quit
-	case "down", "j":
-		m.selected = min(m.selected+1, len(m.nodes)-1)
-	case "up", "k":
-		m.selected = max(m.selected-1, 0)
-	case "home", "g":
-		m.selected = 0
-	case "end", "G":
-		m.selected = len(m.nodes) - 1
-	case "tab", "right", "l":
-		m.signal = (m.signal + 1) % len(signals)
-	case "left", "h":
-		m.signal = (m.signal + len(signals) - 1) % len(signals)
-	case "s":
-		m.byUse = !m.byUse
-		m.sort()
-	}
-
-	return m, nil
-}
-
-// sort sorts the nodes and keeps the same one selected.
+// sort sorts the nodes.
 func (m *Model) sort() {
-	chosen := m.nodes[m.selected]
-
 	// The slice belongs to the previous model, too.
 	m.nodes = slices.Clone(m.nodes)
 
-	slices.SortStableFunc(m.nodes, func(a, b *node) int {
-		if m.byUse {
-			return cmp.Or(-cmp.Compare(a.newest(m.signal), b.newest(m.signal)), cmp.Compare(a.place, b.place))
-		}
-
-		return cmp.Compare(a.place, b.place)
-	})
-
-	m.selected = slices.Index(m.nodes, chosen)
+	slices.SortStableFunc(m.nodes, m.order.compare)
 }
+
+// shown returns the nodes that the filter lets through.
+func (m Model) shown() []*node {
+	if m.filter == "" {
+		return m.nodes
+	}
+
+	var found []*node
+
+	for _, n := range m.nodes {
+		if n.has(m.filter) {
+			found = append(found, n)
+		}
+	}
+
+	return found
+}
+
+// position returns the place of the selected node among those that are shown; the first when it is not among them.
+func (m Model) position(shown []*node) int { return max(0, slices.Index(shown, m.selected)) }
+
+// selectAt selects one of the nodes that are shown.
+func (m *Model) selectAt(place int) {
+	if shown := m.shown(); len(shown) > 0 {
+		m.selected = shown[max(0, min(place, len(shown)-1))]
+	}
+}
+
+// move moves the selection.
+func (m *Model) move(by int) { m.selectAt(m.position(m.shown()) + by) }
 
 // ask reads a node's status.
 func (m Model) ask(n *node) tea.Cmd {
@@ -172,6 +156,9 @@ func (m Model) ask(n *node) tea.Cmd {
 		defer cancel()
 
 		status, err := n.client.Status(ctx)
+		if err != nil {
+			err = &client.NodeError{Node: n.name, Err: err}
+		}
 
 		return statusMsg{node: n, at: time.Now(), status: status, err: err}
 	}

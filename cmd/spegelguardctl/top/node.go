@@ -3,47 +3,38 @@
 package top
 
 import (
-	"cmp"
-	"slices"
+	"math"
+	"strings"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// signals that can be shown.
-var signals = [...]struct {
-	signal config.Signal
-	title  string
-	now    func(client.TargetStatus) resources.Reading
-	past   func(*guardv1alpha1.Point) *float64
-}{
-	{
-		config.SignalCPU, "CPU",
-		func(t client.TargetStatus) resources.Reading { return t.CPU },
-		func(p *guardv1alpha1.Point) *float64 { return p.CpuCores },
-	},
-	{
-		config.SignalNetworkTX, "TX",
-		func(t client.TargetStatus) resources.Reading { return t.TXBytesPerSecond },
-		func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond },
-	},
-	{
-		config.SignalAllocation, "ALLOC",
-		func(t client.TargetStatus) resources.Reading { return t.Application.AllocBytesPerSecond },
-		func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond },
-	},
+// node is one node of the view.
+type node struct {
+	client *client.Node
+	// name is printable.
+	name   string
+	place  int
+	status *client.Status
+	err    error
+	seeded bool
+	points []point
 }
 
-// target returns the target to show: the one that uses the most CPU. It is empty when there is none.
+func newNode(client *client.Node, name string, place int) *node {
+	return &node{client: client, name: printable.Line(name), place: place}
+}
+
+// target returns the target to show. It is empty when there is none.
 func (n *node) target() client.TargetStatus {
-	if n.status == nil || len(n.status.Targets) == 0 {
+	if n.status == nil {
 		return client.TargetStatus{}
 	}
 
-	return slices.MaxFunc(n.status.Targets, func(a, b client.TargetStatus) int { return cmp.Compare(a.CPU.Value, b.CPU.Value) })
+	return n.status.Worst()
 }
 
 // take stores a response. An error leaves the last status in place.
@@ -55,21 +46,11 @@ func (n *node) take(msg statusMsg) {
 	}
 
 	n.status = msg.status
-	target := n.target()
 
-	if target.ID == "" {
-		return
+	if target := n.target(); target.ID != "" {
+		n.points = append(n.points, now(msg.at, target))
 	}
 
-	p := point{at: msg.at}
-
-	for i, s := range signals {
-		if r := s.now(target); r.Known() {
-			p.values[i], p.known[i] = r.Value, true
-		}
-	}
-
-	n.points = append(n.points, p)
 	n.forget(msg.at)
 }
 
@@ -89,15 +70,7 @@ func (n *node) seed(history *guardv1alpha1.History) {
 				continue // the node's clock is not set
 			}
 
-			p := point{at: was.GetAt().AsTime()}
-
-			for i, s := range signals {
-				if v := s.past(was); v != nil {
-					p.values[i], p.known[i] = *v, true
-				}
-			}
-
-			if len(n.points) == 0 || p.at.Before(n.points[0].at) {
+			if p := past(was.GetAt().AsTime(), was); len(n.points) == 0 || p.at.Before(n.points[0].at) {
 				before = append(before, p)
 			}
 		}
@@ -116,10 +89,10 @@ func (n *node) forget(now time.Time) {
 	n.points = n.points[old:]
 }
 
-// newest returns the newest value of a signal; -1 when it is unavailable.
+// newest returns the newest value of a signal; NaN when it is unavailable.
 func (n *node) newest(signal int) float64 {
-	if len(n.points) == 0 || !n.points[len(n.points)-1].known[signal] {
-		return -1
+	if len(n.points) == 0 {
+		return math.NaN()
 	}
 
 	return n.points[len(n.points)-1].values[signal]
@@ -128,7 +101,7 @@ func (n *node) newest(signal int) float64 {
 // threshold returns the threshold of the first rule about a signal, 0 for none.
 func (n *node) threshold(signal int) float64 {
 	for _, rule := range n.target().Rules {
-		if rule.Signal == string(signals[signal].signal) {
+		if rule.Signal == string(signals[signal].signal) && drawable(rule.Threshold) > 0 {
 			return rule.Threshold
 		}
 	}
@@ -137,16 +110,77 @@ func (n *node) threshold(signal int) float64 {
 }
 
 // ceiling returns the ceiling in force in cores, 0 for none.
-func (n *node) ceiling() float64 { return client.CeilingCores(n.target().Ceiling) }
+func (n *node) ceiling() float64 { return max(0, drawable(client.CeilingCores(n.target().Ceiling))) }
 
 // state returns the state to show.
 func (n *node) state() string {
 	switch {
+	case client.IsUnreachableError(n.err):
+		return stateUnreachable
 	case n.err != nil:
-		return "unreachable"
+		return stateFailed
 	case n.status == nil:
-		return "asking"
+		return stateAsking
 	default:
 		return n.status.State
 	}
+}
+
+// missing says why a signal has no newest value; empty when it has one.
+func (n *node) missing(signal int) string {
+	switch {
+	case n.status == nil:
+		return "no response yet"
+	case n.target().ID == "":
+		return "no target on this node"
+	}
+
+	r := reading(signal, n.target())
+	if r.Known() {
+		return ""
+	}
+
+	return printable.Line(r.Provenance + ": " + r.Reason)
+}
+
+// why returns why a node is in its state and what its rules wait for, or its error.
+func (n *node) why() string {
+	if n.err != nil {
+		return printable.Line(n.err.Error())
+	}
+
+	if n.status == nil {
+		return ""
+	}
+
+	var parts []string
+
+	if n.status.Message != "" {
+		parts = append(parts, n.status.Message)
+	}
+
+	for _, rule := range n.target().Rules {
+		if rule.State == "ok" {
+			continue
+		}
+
+		part := rule.Name + " " + rule.State
+
+		if rule.TripsIn > 0 {
+			part += " (trips in " + rule.TripsIn.Round(time.Second).String() + ")"
+		}
+
+		if rule.Reason != "" {
+			part += " (" + rule.Reason + ")"
+		}
+
+		parts = append(parts, part)
+	}
+
+	return printable.Line(strings.Join(parts, "; "))
+}
+
+// has reports whether the node's name or state contains a text, whatever the case.
+func (n *node) has(text string) bool {
+	return strings.Contains(strings.ToLower(n.name), strings.ToLower(text)) || strings.Contains(strings.ToLower(n.state()), strings.ToLower(text))
 }

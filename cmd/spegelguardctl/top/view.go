@@ -4,26 +4,21 @@ package top
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
-	"github.com/NimbleMarkets/ntcharts/sparkline"
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
-	"github.com/spegel-guard/spegel-guard/internal/compare"
-	"github.com/spegel-guard/spegel-guard/internal/printable"
-	"github.com/spegel-guard/spegel-guard/pkg/client"
-	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // The terminal's own colours.
 var (
 	bold      = lipgloss.NewStyle().Bold(true)
 	faint     = lipgloss.NewStyle().Faint(true)
-	chosen    = lipgloss.NewStyle().Reverse(true)
 	good      = lipgloss.NewStyle().Foreground(lipgloss.Color("2"))
 	warning   = lipgloss.NewStyle().Foreground(lipgloss.Color("3"))
 	bad       = lipgloss.NewStyle().Foreground(lipgloss.Color("1"))
@@ -31,204 +26,212 @@ var (
 )
 
 const (
-	// fixed lines: title, header of the nodes, caption of the chart, reasons, and keys.
-	fixed = 5
+	// minWidth and minHeight of a terminal.
+	minWidth  = 20
+	minHeight = 5
 	// minChart is the least height of a chart.
 	minChart = 4
-	// sparkWidth of a node's history in its row.
-	sparkWidth = 12
-	help       = "↑↓ node  tab signal  s sort  q quit"
+	// fixed lines: title, header and footer.
+	fixed = 3
+	// maxCaption and maxWhy are the most lines of the caption and of the reasons.
+	maxCaption = 2
+	maxWhy     = 2
 )
 
 // View implements tea.Model.
 func (m Model) View() string {
-	if len(m.nodes) == 0 || m.height < fixed || m.width < 20 {
-		return "the terminal is too small\n"
+	switch {
+	case m.height < minHeight || m.width < minWidth || len(m.nodes) == 0:
+		return m.cut("the terminal is too small")
+	case m.help:
+		return m.page(helpLines(), "")
 	}
 
-	rows := min(len(m.nodes), max(1, (m.height-fixed)/2))
-	chart := m.height - fixed - rows
-
-	if chart < minChart {
-		rows, chart = min(len(m.nodes), m.height-fixed), 0
-	}
-
-	lines := []string{m.title(), bold.Render(m.cut(header()))}
+	nodes, layout := m.shown(), m.layout()
+	position := m.position(nodes)
+	columns := m.columns()
+	lines := []string{m.title(), bold.Render(m.cut(" " + line(columns, func(c column) string { return c.title })))}
 
 	// The rows around the selected one.
-	first := max(0, min(m.selected-rows/2, len(m.nodes)-rows))
+	first := max(0, min(position-layout.rows/2, len(nodes)-layout.rows))
 
-	for i := first; i < first+rows; i++ {
-		lines = append(lines, m.row(m.nodes[i], i == m.selected))
+	for i := first; i < first+layout.rows; i++ {
+		lines = append(lines, m.row(columns, nodes[i], i == position))
 	}
 
-	n := m.nodes[m.selected]
-	lines = append(lines, m.cut(m.caption(n)))
+	if len(nodes) == 0 {
+		lines = append(lines, m.cut("  no node has "+fmt.Sprintf("%q", m.filter)+" in its name or state"))
+	} else {
+		lines = append(lines, layout.caption...)
 
-	if chart > 0 {
-		lines = append(lines, strings.Split(m.chart(n, m.width, chart), "\n")...)
+		if layout.chart > 0 {
+			lines = append(lines, m.chart(nodes[position], m.width, layout.chart)...)
+		}
+
+		lines = append(lines, layout.why...)
 	}
 
-	lines = append(lines, m.cut(why(n)))
+	return m.page(lines, m.footer(position, len(nodes)))
+}
 
-	// The keys stay at the bottom.
+// page fills the terminal, with the last line at the bottom.
+func (m Model) page(lines []string, last string) string {
+	for i := range lines {
+		lines[i] = m.cut(lines[i])
+	}
+
 	for len(lines) < m.height-1 {
 		lines = append(lines, "")
 	}
 
-	return strings.Join(append(lines[:m.height-1], faint.Render(m.cut(help))), "\n")
+	return strings.Join(append(lines[:m.height-1], last), "\n")
+}
+
+// layout of a screen.
+type layout struct {
+	// rows of nodes and lines of the chart; a terminal without room has no chart.
+	rows, chart  int
+	caption, why []string
+}
+
+func (m Model) layout() layout {
+	nodes := m.shown()
+	if len(nodes) == 0 {
+		return layout{}
+	}
+
+	n := nodes[m.position(nodes)]
+	l := layout{caption: m.caption(n), why: wrapped(n.why(), m.width, maxWhy)}
+
+	if n.err != nil {
+		for i := range l.why {
+			l.why[i] = bad.Render(l.why[i])
+		}
+	}
+
+	room := m.height - fixed - len(l.caption) - len(l.why)
+	l.rows = min(len(nodes), max(1, room/2))
+
+	if l.chart = room - l.rows; l.chart < minChart {
+		l.rows, l.chart = min(len(nodes), max(1, room)), 0
+	}
+
+	return l
 }
 
 // cut cuts a line to the width of the terminal.
 func (m Model) cut(line string) string { return ansi.Truncate(line, m.width, "…") }
 
 func (m Model) title() string {
-	counts := map[string]int{}
-
-	for _, n := range m.nodes {
-		switch n.state() {
-		case resources.StateThrottled, resources.StateProbing:
-			counts["throttled"]++
-		case "unreachable":
-			counts["unreachable"]++
-		case resources.StateOK:
-			counts["ok"]++
-		}
+	text := fmt.Sprintf("%s  %d nodes: %s", m.now.Format(time.TimeOnly), len(m.nodes), counts(m.nodes))
+	if named := "spegel-guard  " + text; ansi.StringWidth(named) <= m.width {
+		text = named
 	}
 
-	return bold.Render(m.cut(fmt.Sprintf("spegel-guard  %d nodes: %d ok, %d throttled, %d unreachable  %s",
-		len(m.nodes), counts["ok"], counts["throttled"], counts["unreachable"], m.now.Format("15:04:05"))))
+	return bold.Render(m.cut(text))
 }
 
-func columns(cells ...string) string {
-	return fmt.Sprintf(" %-15s %-12s %7s %10s %7s %-*s %12s  %s", cells[0], cells[1], cells[2], cells[3], cells[4], sparkWidth, cells[5], cells[6], cells[7])
-}
-
-func header() string {
-	return columns("NODE", "STATE", "CPU", "TX", "CEILING", "PAST", "ALLOC", "RULE")
-}
-
-func (m Model) row(n *node, selected bool) string {
-	name := ansi.Truncate(printable.Line(n.name), 15, "…")
-	target := n.target()
-	cells := []string{name, printable.Line(n.state()), "-", "-", "-", "", "-", ""}
-
-	if target.ID != "" {
-		cells[2], cells[3], cells[6] = value(0, target), value(1, target), value(2, target)
-		cells[5] = m.spark(n)
-
-		if target.Ceiling != nil {
-			cells[7] = printable.Line(target.Ceiling.Rule)
-		}
-
-		if ceiling := n.ceiling(); ceiling > 0 {
-			cells[4] = config.SignalCPU.Format(ceiling)
-		}
-	}
-
-	line := m.cut(columns(cells...))
+func (m Model) row(columns []column, n *node, selected bool) string {
+	text := line(columns, func(c column) string { return c.cell(n) })
 
 	if selected {
-		return chosen.Render(line + strings.Repeat(" ", max(0, m.width-lipgloss.Width(line))))
+		text = m.cut(">" + text)
+
+		return styleOf(n.state()).Reverse(true).Render(text + strings.Repeat(" ", m.width-ansi.StringWidth(text)))
 	}
 
-	return styleOf(n.state()).Render(line)
+	return styleOf(n.state()).Render(m.cut(" " + text))
 }
 
 func styleOf(state string) lipgloss.Style {
-	if state == "asking" {
+	if state == stateAsking {
 		return faint
 	}
 
 	return []lipgloss.Style{output.Good: good, output.Warning: warning, output.Bad: bad}[output.SeverityOf(state)]
 }
 
-func value(signal int, target client.TargetStatus) string {
-	r := signals[signal].now(target)
-	if !r.Known() {
-		return "-"
-	}
-
-	return formatted(signal, r.Value)
-}
-
-func formatted(signal int, v float64) string {
-	if signals[signal].signal == config.SignalAllocation {
-		return compare.Alloc.Format(v)
-	}
-
-	return signals[signal].signal.Format(v)
-}
-
-// spark returns a node's history as plain text, because its row has a colour of its own.
-func (m Model) spark(n *node) string {
-	latest := n.points[max(0, len(n.points)-sparkWidth):]
-
-	// The full height is the threshold, or a higher value.
-	full := max(n.threshold(m.signal), 1e-9)
-
-	for _, p := range latest {
-		full = max(full, p.values[m.signal])
-	}
-
-	line := sparkline.New(sparkWidth, 1, sparkline.WithNoAutoMaxValue(), sparkline.WithMaxValue(full))
-
-	for _, p := range latest {
-		line.Push(p.values[m.signal])
-	}
-
-	line.Draw()
-
-	return ansi.Strip(line.View())
-}
-
-// caption returns the title of the chart.
-func (m Model) caption(n *node) string {
+// caption returns the title of the chart: the signal's newest value with its age when it is old, the ceiling and the
+// threshold.
+func (m Model) caption(n *node) []string {
 	s := signals[m.signal]
 	text := fmt.Sprintf("%s of %s", s.title, n.name)
 
-	if v := n.newest(m.signal); v >= 0 {
+	if v := n.newest(m.signal); !math.IsNaN(v) {
 		text += " " + formatted(m.signal, v)
+
+		if age := m.now.Sub(n.points[len(n.points)-1].at); age > max(historyGap, 3*m.interval) {
+			text += " " + age.Round(time.Second).String() + " ago"
+		}
+	} else if why := n.missing(m.signal); why != "" {
+		text += " (" + why + ")"
 	}
 
-	text = bold.Render(text)
+	parts := []string{bold.Render(text)}
+
+	if c := n.ceiling(); c > 0 && s.signal == policy.SignalCPU {
+		parts = append(parts, bad.Render(string(ceilingRune)+" ceiling "+policy.SignalCPU.Format(c)))
+	}
 
 	if t := n.threshold(m.signal); t > 0 {
-		text += warning.Render("  ┄ threshold " + formatted(m.signal, t))
+		parts = append(parts, warning.Render(string(thresholdRune)+" threshold "+formatted(m.signal, t)))
 	}
 
-	if c := n.ceiling(); c > 0 && s.signal == config.SignalCPU {
-		text += bad.Render("  ━ ceiling " + config.SignalCPU.Format(c))
-	}
-
-	return text
+	return flowed(parts, m.width, maxCaption)
 }
 
-// why returns what a node waits for, or its error.
-func why(n *node) string {
-	if n.err != nil {
-		return bad.Render(printable.Line(n.err.Error()))
-	}
+// flowed joins parts to lines of at most a width, and drops what has no room in the last one.
+func flowed(parts []string, width, lines int) []string {
+	flow := []string{ansi.Truncate(parts[0], width, "…")}
 
-	var parts []string
+	for _, part := range parts[1:] {
+		last := len(flow) - 1
 
-	for _, rule := range n.target().Rules {
-		if rule.State == "ok" {
-			continue
+		switch joined := flow[last] + "  " + part; {
+		case ansi.StringWidth(joined) <= width:
+			flow[last] = joined
+		case len(flow) < lines:
+			flow = append(flow, ansi.Truncate(part, width, "…"))
+		default:
+			flow[last] = ansi.Truncate(joined, width, "…")
 		}
+	}
 
-		part := rule.Name + " " + rule.State
+	return flow
+}
 
-		if rule.TripsIn > 0 {
-			part += " (trips in " + rule.TripsIn.Round(time.Second).String() + ")"
+// wrapped breaks a text into at most some lines, of which the last is cut.
+func wrapped(text string, width, lines int) []string {
+	if text == "" {
+		return nil
+	}
+
+	broken := strings.Split(ansi.Wrap(text, width, ""), "\n")
+	if len(broken) > lines {
+		rest := strings.Join(broken[lines-1:], " ")
+		broken = append(broken[:lines-1], ansi.Truncate(rest, width, "…"))
+	}
+
+	return broken
+}
+
+// footer shows the position, the order and the filter, and the keys that there is room for.
+func (m Model) footer(position, shown int) string {
+	if m.filtering {
+		return m.cut("/" + m.filter + "█  enter: keep  esc: remove")
+	}
+
+	state := fmt.Sprintf("%d/%d  sort %s %s", min(position+1, shown), shown, m.order.by, m.order.arrow())
+
+	if m.filter != "" {
+		state += "  /" + m.filter
+	}
+
+	for _, keys := range []string{"↑↓ node  tab signal  s sort  / filter  ? help  q quit", "tab signal  ? help  q quit", "? help  q quit"} {
+		if line := state + "   " + keys; ansi.StringWidth(line) <= m.width {
+			return state + faint.Render("   "+keys)
 		}
-
-		parts = append(parts, part)
 	}
 
-	if n.status != nil {
-		parts = append(parts, n.status.Message)
-	}
-
-	return printable.Line(strings.Join(parts, " "))
+	return m.cut(state)
 }
