@@ -47,7 +47,7 @@ tls.crt and tls.key: docs/metrics.md has the steps.`,
 	}
 
 	cmd.Flags().StringVar(&path, "config", "", "document or machine configuration with the metrics; no node is contacted")
-	cmd.Flags().StringVar(&secret, "secret", scrape.DefaultSecret, "secret with the client certificate, used with TLS only")
+	cmd.Flags().StringVar(&secret, "secret", scrape.ClientCertificate, "secret with the client certificate, used with TLS only")
 	flags.add(a, cmd, "scrapeconfig (for the Prometheus operator) or plain (for the configuration of Prometheus)")
 
 	return cmd

@@ -67,7 +67,7 @@ and dashboard keep the label ` + "`cluster`" + ` if there is one, as in Thanos o
 
 // scrapeForms returns both forms of the scrape configuration as blocks of YAML.
 func scrapeForms() (object, plain string, err error) {
-	endpoint, err := scrape.NewEndpoint(config.Exporter{Listen: ":9470", TLS: config.TLS{Source: config.TLSTalos}}, scrape.DefaultSecret)
+	endpoint, err := scrape.NewEndpoint(config.Exporter{Listen: ":9470", TLS: config.TLS{Source: config.TLSTalos}}, scrape.ClientCertificate)
 	if err != nil {
 		return "", "", err
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/series"
 )
 
-// secrets is the folder where the operator and the chart of Prometheus mount secrets.
-const secrets = "/etc/prometheus/secrets" //nolint:gosec // a folder
+// mounts is the folder where the operator and the chart of Prometheus mount secrets.
+const mounts = "/etc/prometheus/secrets"
 
 // File is the part of Prometheus' configuration with scrape configurations.
 type File struct {
@@ -51,7 +51,7 @@ func (e Endpoint) Plain() File {
 	job := Job{Name: series.Job, HonorLabels: true, Nodes: []Discovery{{Role: "node"}}}
 
 	if e.tls {
-		folder := path.Join(secrets, e.secret)
+		folder := path.Join(mounts, e.secret)
 		job.Scheme = "https"
 		job.TLS = &TLS{CA: path.Join(folder, caKey), Cert: path.Join(folder, certKey), Key: path.Join(folder, keyKey)}
 	}

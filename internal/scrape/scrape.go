@@ -23,8 +23,8 @@ const (
 	keyKey  = "tls.key"
 )
 
-// DefaultSecret is the name of that secret.
-const DefaultSecret = "spegel-guard-metrics" //nolint:gosec // a name
+// ClientCertificate is the default name of that secret.
+const ClientCertificate = "spegel-guard-metrics"
 
 // Endpoint is how the metrics of all guards are reached.
 type Endpoint struct {

@@ -44,7 +44,7 @@ func TestPrometheus_ScrapesWithThePrintedConfiguration(t *testing.T) {
 
 	listen := serve(t, metrics.Options{Identities: store(t, authority), Roles: true})
 
-	endpoint, err := scrapeconfig.NewEndpoint(config.Exporter{Listen: listen, TLS: config.TLS{Source: config.TLSTalos}}, scrapeconfig.DefaultSecret)
+	endpoint, err := scrapeconfig.NewEndpoint(config.Exporter{Listen: listen, TLS: config.TLS{Source: config.TLSTalos}}, scrapeconfig.ClientCertificate)
 	require.NoError(t, err)
 
 	dir := t.TempDir()
