@@ -54,10 +54,17 @@ PROMETHEUS := $(CACHE)/tools/prometheus
 deps-cli:
 	@./test/cli/install-deps
 
+# The schemas of the Prometheus operator's custom resources are files of its module.
+PROMETHEUS_OPERATOR := github.com/prometheus-operator/prometheus-operator@v0.85.0
+
 .PHONY: test-cli
-test-cli: deps-cli ## Test the command line on a terminal (tmux) and with a thousand guards, and alerts with promtool.
-	SPEGEL_GUARD_PROMTOOL=$(PROMETHEUS)/promtool SPEGEL_GUARD_AMTOOL=$(PROMETHEUS)/amtool SPEGEL_GUARD_TMUX=1 SPEGEL_GUARD_FANOUT=1000 \
-		go test -count=1 -v -timeout 5m -run 'Promtool|Amtool|Tmux|Lost|Thousand|Dead' ./internal/alerts ./service/internal/metrics ./docs ./cmd/spegelguardctl
+test-cli: deps-cli ## Test the command line on a terminal (tmux) and with a thousand guards, and the monitoring with Prometheus and schemas.
+	SPEGEL_GUARD_PROMTOOL=$(PROMETHEUS)/promtool SPEGEL_GUARD_PROMETHEUS=$(PROMETHEUS)/prometheus SPEGEL_GUARD_AMTOOL=$(PROMETHEUS)/amtool \
+		SPEGEL_GUARD_TMUX=1 SPEGEL_GUARD_FANOUT=1000 \
+		go test -count=1 -v -timeout 5m -run 'Promtool|Prometheus|Amtool|Tmux|Lost|Thousand|Dead' \
+		./internal/alerts ./internal/scrape ./service/internal/metrics ./docs ./cmd/spegelguardctl
+	SPEGEL_GUARD_PROMETHEUS_OPERATOR="$$(go mod download -json $(PROMETHEUS_OPERATOR) | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p')" \
+		GOFLAGS= go test -C test/monitoring -count=1 -v ./...
 
 .PHONY: golden
 golden: deps-cli ## Update the golden files of the command line, and the screen in docs/.

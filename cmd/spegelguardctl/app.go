@@ -108,7 +108,7 @@ Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard 
 
 	root.AddCommand(
 		a.statusCommand(), a.explainCommand(), a.historyCommand(), a.eventsCommand(), a.compareCommand(), a.reportCommand(), a.topCommand(),
-		a.configCommand(), a.rulesCommand(), a.dashboardCommand(), a.doctorCommand(), a.captureCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
+		a.configCommand(), a.rulesCommand(), a.scrapeCommand(), a.dashboardCommand(), a.doctorCommand(), a.captureCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.overrideCommands()...)
 

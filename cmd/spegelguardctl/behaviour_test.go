@@ -138,6 +138,16 @@ func TestCommand_ReportsMistakes(t *testing.T) {
 			`invalid argument "memory" for "--sort-by" flag: must be node, state, cpu, tx, allocation, throttled, rx or pressure`,
 		},
 		{[]string{"rules", "--form", "x"}, `invalid --form "x": must be prometheusrule, plain or inhibit`},
+		{[]string{"rules", "--form", "plain", "--label", "a=b"}, `invalid --label: --form plain has none, only prometheusrule`},
+		{[]string{"rules", "--form", "inhibit", "--namespace", "a"}, `invalid --namespace: --form inhibit has none, only prometheusrule`},
+		{[]string{"rules", "--label", "a"}, `a must be formatted as key=value`},
+		{[]string{"rules", "--label", "a=b c"}, `invalid --label "a=b c": `},
+		{[]string{"rules", "--runbook-base", "wiki"}, `invalid --runbook-base "wiki": must be an absolute URL without a fragment`},
+		{[]string{"scrape", "--form", "x"}, `invalid --form "x": must be scrapeconfig or plain`},
+		{[]string{"scrape"}, `metrics.listen is not set, the guards serve no metrics`},
+		{[]string{"dashboard", "--form", "x"}, `invalid --form "x": must be json or configmap`},
+		{[]string{"dashboard", "--namespace", "a"}, `invalid --namespace: --form json has none, only configmap`},
+		{[]string{"dashboard", "-o", "table"}, `invalid --output "table": dashboard prints yaml, json or jsonpath=TEMPLATE`},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			got := c.run(test.args...)

@@ -26,7 +26,7 @@ func TestCommand_RunsAsDocumented(t *testing.T) {
 	require.NoError(t, err)
 
 	file := filepath.Join(t.TempDir(), "guard.yaml")
-	require.NoError(t, os.WriteFile(file, []byte("mode: observe\n"), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte("mode: observe\nmetrics: {listen: \":9470\"}\n"), 0o600))
 
 	fill := strings.NewReplacer(
 		"NODE", "talos-prod-2", "FILE", file, "guard.yaml", file, "new.yaml", file, "NEW", file, "trace.jsonl", trace, "TRACE", trace,

@@ -26,6 +26,9 @@ func TestGolden(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "broken.yaml")
 	require.NoError(t, os.WriteFile(bad, []byte(broken), 0o600))
 
+	exporting := filepath.Join(t.TempDir(), "exporting.yaml")
+	require.NoError(t, os.WriteFile(exporting, []byte("metrics: {listen: \":9470\", tls: {source: talos}}\n"), 0o600))
+
 	commands := []struct {
 		name string
 		args []string
@@ -88,6 +91,23 @@ func TestGolden(t *testing.T) {
 
 			golden(t, name, text)
 		}
+	}
+
+	// Configuration for other programs.
+	placed := []string{"--namespace", "monitoring", "--label", "release=kube-prometheus-stack", "--label", "team=platform"}
+
+	for name, args := range map[string][]string{
+		"rules-kube-prometheus": append([]string{"rules", "--config", exporting, "--runbook-base", "https://wiki.example.org/guard"}, placed...),
+		"scrape":                append([]string{"scrape", "--config", exporting}, placed...),
+		"scrape-plain":          {"scrape", "--config", exporting, "--form", "plain"},
+		"dashboard-configmap":   append([]string{"dashboard", "--form", "configmap"}, placed...),
+		"rules-help":            {"rules", "--help"},
+		"scrape-help":           {"scrape", "--help"},
+		"dashboard-help":        {"dashboard", "--help"},
+	} {
+		got := c.run(args...)
+		require.Zero(t, got.code, "%s: %s", name, got.stderr)
+		golden(t, name, got.stdout)
 	}
 
 	golden(t, "config-generate", c.run("config", "generate", "--mode", "observe", "--cpu", "300m", "--alloc", "1G/min", "--ceiling", "400m").stdout)

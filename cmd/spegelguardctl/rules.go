@@ -4,9 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -18,14 +18,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// ruleForms are the values of --form.
-var ruleForms = []string{"prometheusrule", "plain", "inhibit"}
-
 func (a *app) rulesCommand() *cobra.Command {
-	var (
-		path, form, namespace string
-		options               alerts.Options
-	)
+	var path string
+
+	options := alerts.DefaultOptions()
+	flags := manifestFlags{forms: []string{"prometheusrule", "plain", "inhibit"}, object: "prometheusrule"}
 
 	cmd := &cobra.Command{
 		Use:   "rules",
@@ -35,19 +32,16 @@ themselves.
 With --form inhibit, print the part of Alertmanager's configuration that silences CPUThrottlingHigh under a ceiling.
 
 The thresholds are those of all nodes, which must be the same, or those of the document of --config. The alerts on
-guards need the guards' own metrics (metrics.listen). The output is YAML unless --output is set.`,
+guards need the guards' own metrics (metrics.listen) in Prometheus: see the command scrape. The output is YAML unless
+--output is set.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains(ruleForms, form) {
-				return fmt.Errorf("invalid --form %q: must be prometheusrule, plain or inhibit", form)
+			if err := errors.Join(flags.check(cmd), options.Validate()); err != nil {
+				return err
 			}
 
-			if !cmd.Flags().Changed("output") {
-				a.output = "yaml"
-			}
-
-			if form == "inhibit" {
-				return a.printRules(alerts.Inhibit(), nil)
+			if flags.form == "inhibit" {
+				return a.printRules(cmd, alerts.Inhibit(), nil)
 			}
 
 			cfg, err := a.inForce(cmd.Context(), path)
@@ -58,41 +52,33 @@ guards need the guards' own metrics (metrics.listen). The output is YAML unless 
 			groups, unexpressed := alerts.Groups(cfg, options)
 
 			for _, rule := range unexpressed {
-				a.note("rule %s has no alert: %s", rule.Rule, rule.Reason)
+				a.note("%s is left out: %s", rule.Rule, rule.Reason)
 			}
 
-			switch form {
-			case "prometheusrule":
-				return a.printRules(alerts.NewPrometheusRule(namespace, groups), groups)
-			default:
-				return a.printRules(alerts.RuleFile{Groups: groups}, groups)
+			if flags.form == "plain" {
+				return a.printRules(cmd, alerts.RuleFile{Groups: groups}, groups)
 			}
+
+			return a.printRules(cmd, alerts.NewPrometheusRule(flags.placement, groups), groups)
 		},
 	}
 
 	cmd.Flags().StringVar(&path, "config", "", "document or machine configuration with the thresholds; no node is contacted")
-	cmd.Flags().StringVar(&form, "form", "prometheusrule", "prometheusrule, plain (for rule_files) or inhibit (for Alertmanager)")
-	cmd.Flags().StringVar(&namespace, "namespace", "", "namespace of the PrometheusRule")
-	cmd.Flags().StringVar(&options.Pods, "pods", alerts.DefaultPods, "regular expression of the names of spegel's pods")
-	a.complete(cmd, "form", func(*app) []string { return ruleForms })
+	cmd.Flags().StringVar(&options.Pods, "pods", options.Pods, "regular expression of the names of spegel's pods")
+	cmd.Flags().StringVar(&options.Job, "job", options.Job, "label job of the guards' metrics")
+	cmd.Flags().StringVar(&options.RunbookBase, "runbook-base", options.RunbookBase, "address of the runbooks, to which #ALERT is added; empty for no runbook_url")
+	flags.add(a, cmd, "prometheusrule, plain (for rule_files) or inhibit (for Alertmanager)")
 
 	return cmd
 }
 
-func (a *app) printRules(form any, groups []monitoringv1.RuleGroup) error {
-	// YAML as Kubernetes' tools write it.
-	if a.output == "yaml" {
-		text, err := alerts.YAML(form)
-		if err != nil {
-			return err
-		}
-
-		_, err = a.stdout.Write(text)
-
-		return err
+// printRules prints rules in the format of --output. They alone have a table.
+func (a *app) printRules(cmd *cobra.Command, form any, groups []monitoringv1.RuleGroup) error {
+	if format := a.output; !cmd.Flags().Changed("output") || (format != "table" && format != "wide") {
+		return a.printManifest(cmd, form, "yaml")
 	}
 
-	printer, err := output.NewLocal(a.output, a.stdout, output.Titles("ALERT", "FOR", "SEVERITY", "EXPRESSION", "+SUMMARY"))
+	printer, err := output.NewLocal(a.output, a.stdout, output.Titles("ALERT", "FOR", "SEVERITY", "EXPRESSION", "+SUMMARY", "+DESCRIPTION"))
 	if err != nil {
 		return err
 	}
@@ -107,7 +93,7 @@ func (a *app) printRules(form any, groups []monitoringv1.RuleGroup) error {
 			}
 
 			item.Rows = append(item.Rows, output.Row{Cells: []string{
-				rule.Alert, lasting, rule.Labels["severity"], rule.Expr.String(), rule.Annotations["summary"],
+				rule.Alert, lasting, rule.Labels["severity"], rule.Expr.String(), rule.Annotations["summary"], rule.Annotations["description"],
 			}})
 		}
 	}

@@ -34,9 +34,14 @@ func run(out string) error {
 		return err
 	}
 
+	metrics, err := metrics()
+	if err != nil {
+		return err
+	}
+
 	return errors.Join(
 		os.WriteFile(filepath.Join(out, "configuration.md"), []byte(configuration), 0o644),
-		os.WriteFile(filepath.Join(out, "metrics.md"), []byte(metrics()), 0o644),
+		os.WriteFile(filepath.Join(out, "metrics.md"), []byte(metrics), 0o644),
 		os.WriteFile(filepath.Join(out, "margins.md"), []byte(margins), 0o644),
 	)
 }

@@ -4,14 +4,15 @@
 // the guards themselves, and the rule that inhibits CPUThrottlingHigh while a ceiling is in force.
 //
 // The alerts on targets use the series of the kubelet's cAdvisor (container_*) and of spegel (go_*), with the labels of
-// kube-prometheus.
+// kube-prometheus. Results keep the label cluster, which a ruler over several clusters has and one cluster has not.
+//
+// The summary of an alert is static, so that notifications of many nodes can be grouped; its description has the values.
 package alerts
 
 import (
 	"fmt"
-	"math"
+	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,19 +20,21 @@ import (
 	"github.com/prometheus/common/model"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/spegel-guard/spegel-guard/internal/series"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// Names of the alerts on targets for the default rules.
+// Names of the alerts on targets for the default rules, and of the sections about alerts on their signals.
 const (
 	HighCPU        = "SpegelHighCPU"
 	HighTX         = "SpegelHighNetworkTX"
+	HighRX         = "SpegelHighNetworkRX"
 	HighAllocation = "SpegelHighMemoryAllocation"
 )
 
 // Names of the alerts on guards.
 const (
+	Down           = "SpegelGuardDown"
 	CeilingInForce = "SpegelGuardCeilingInForce"
 	Flapping       = "SpegelGuardThrottlesAgain"
 	Contained      = "SpegelGuardContained"
@@ -41,122 +44,107 @@ const (
 	Stalled        = "SpegelGuardStalled"
 )
 
-// minRate is the shortest window of a rate: four scrapes of the kubelet at the usual 30 s.
-const minRate = 2 * time.Minute
+// Severities of kube-prometheus. There is no info: its InfoInhibitor mutes such an alert unless another one fires in the
+// same namespace, so that a ceiling alone would never be reported.
+const (
+	warning  = "warning"
+	critical = "critical"
+)
 
-// Options select the series of the targets.
+// Options select the series, and where the runbooks are.
 type Options struct {
 	// Pods is a regular expression for the names of the pods. The series of cAdvisor have no other label of them.
 	Pods string
+	// Job is the label job of the guards' series.
+	Job string
+	// RunbookBase is the address of docs/operations.md, to which the section of an alert is added. Without it the alerts have
+	// no runbook_url.
+	RunbookBase string
 }
 
-// DefaultPods matches the pods of spegel's chart.
-const DefaultPods = "spegel-.*"
+// DefaultOptions select the pods of spegel's chart and the job of internal/scrape.
+func DefaultOptions() Options {
+	return Options{
+		Pods: "spegel-.*", Job: series.Job, RunbookBase: "https://github.com/spegel-guard/spegel-guard/blob/main/docs/operations.md",
+	}
+}
 
-// Unexpressed is a rule that cannot be written in PromQL, and the reason.
+// Validate returns an error that names the flag.
+func (o Options) Validate() error {
+	if o.RunbookBase == "" {
+		return nil
+	}
+
+	if base, err := url.Parse(o.RunbookBase); err != nil || base.Host == "" || base.Fragment != "" {
+		return fmt.Errorf("invalid --runbook-base %q: must be an absolute URL without a fragment, such as https://wiki.example.org/operations", o.RunbookBase)
+	}
+
+	return nil
+}
+
+// Unexpressed is a rule or an alert that cannot be written in PromQL, and the reason.
 type Unexpressed struct {
 	Rule, Reason string
 }
 
 // Groups returns the alerts for a configuration, and the rules without an alert.
 func Groups(cfg config.Config, options Options) ([]monitoringv1.RuleGroup, []Unexpressed) {
-	if options.Pods == "" {
-		options.Pods = DefaultPods
+	targets, unexpressed := targetAlerts(cfg, options)
+	guards := guardAlerts(cfg, options)
+
+	// Its series would be absent for ever.
+	if cfg.Metrics.Listen == "" {
+		guards = slices.DeleteFunc(guards, func(a alert) bool { return a.name == Down })
+		unexpressed = append(unexpressed, Unexpressed{Rule: Down, Reason: "metrics.listen is not set; the other alerts on guards never fire"})
 	}
 
-	targets := monitoringv1.RuleGroup{Name: "spegel"}
+	return []monitoringv1.RuleGroup{
+		{Name: "spegel", Rules: options.rules(targets)},
+		{Name: "spegel-guard", Rules: options.rules(guards)},
+	}, unexpressed
+}
 
-	var (
-		unexpressed []Unexpressed
-		allocation  bool
-	)
+// alert is an alerting rule.
+type alert struct {
+	name, expr, severity string
+	// lasting is how long the expression must be true, and keep how long the alert goes on afterwards.
+	lasting, keep time.Duration
+	// summary is static, description has the values.
+	summary, description string
+	// section of docs/operations.md, the name of an alert; empty is its own name.
+	section string
+}
 
-	for _, rule := range cfg.Rules {
-		expr, reason := expression(rule, cfg.Target, options)
-		if reason != "" {
-			unexpressed = append(unexpressed, Unexpressed{Rule: rule.Name, Reason: reason})
+// rules returns alerts in the format of Prometheus.
+func (o Options) rules(alerts []alert) []monitoringv1.Rule {
+	rules := make([]monitoringv1.Rule, 0, len(alerts))
 
-			continue
+	for _, a := range alerts {
+		rule := monitoringv1.Rule{
+			Alert: a.name, Expr: intstr.FromString(a.expr), Labels: map[string]string{"severity": a.severity},
+			Annotations: map[string]string{"summary": a.summary, "description": a.description},
 		}
 
-		allocation = allocation || rule.Signal == config.SignalAllocation
-		targets.Rules = append(targets.Rules, targetAlert(rule, expr))
+		if a.lasting > 0 {
+			rule.For = new(monitoringv1.Duration(model.Duration(a.lasting).String()))
+		}
+
+		if a.keep > 0 {
+			rule.KeepFiringFor = new(monitoringv1.NonEmptyDuration(model.Duration(a.keep).String()))
+		}
+
+		if o.RunbookBase != "" {
+			section := a.section
+			if section == "" {
+				section = a.name
+			}
+
+			// The anchor of a heading on GitHub.
+			rule.Annotations["runbook_url"] = o.RunbookBase + "#" + strings.ToLower(section)
+		}
+
+		rules = append(rules, rule)
 	}
 
-	// Allocation is worth an alert even if the document has no rule for it.
-	if i := slices.IndexFunc(config.Default().Rules, func(r config.Rule) bool { return r.Name == HighAllocation }); !allocation && i >= 0 {
-		rule := config.Default().Rules[i]
-		expr, _ := expression(rule, cfg.Target, options)
-		targets.Rules = append(targets.Rules, targetAlert(rule, expr))
-	}
-
-	return []monitoringv1.RuleGroup{targets, {Name: "spegel-guard", Rules: guards()}}, unexpressed
-}
-
-// expression returns a rule in PromQL, or the reason why it cannot be written.
-func expression(rule config.Rule, target config.Target, options Options) (expr, reason string) {
-	over := model.Duration(max(rule.Window.Duration, minRate)).String()
-
-	matchers := []string{"pod=~" + strconv.Quote(options.Pods)}
-	if target.Namespace != "" {
-		matchers = append(matchers, "namespace="+strconv.Quote(target.Namespace))
-	}
-
-	container := append([]string{"container=" + strconv.Quote(target.Container)}, matchers...)
-	links := append([]string{`interface!="lo"`}, matchers...)
-
-	switch {
-	case !rule.Expression.IsZero():
-		return "", "it is an expression in CEL"
-	case !rule.Credit.IsZero():
-		return "", "it has a CPU credit, whose level only the guard knows"
-	}
-
-	var series string
-
-	switch rule.Signal {
-	case config.SignalCPU:
-		series = "container_cpu_usage_seconds_total{" + strings.Join(container, ", ") + "}"
-	case config.SignalNetworkTX:
-		series = "container_network_transmit_bytes_total{" + strings.Join(links, ", ") + "}"
-	case config.SignalNetworkRX:
-		series = "container_network_receive_bytes_total{" + strings.Join(links, ", ") + "}"
-	case config.SignalAllocation:
-		series = "go_memstats_alloc_bytes_total{" + strings.Join(container, ", ") + "}"
-	default:
-		return "", "every ceiling raises the signal " + string(rule.Signal)
-	}
-
-	threshold := rule.Threshold.Value
-	if rule.Signal.Unit() == policy.BytesPerSecond {
-		threshold = math.Round(threshold) // 1G/min is not an integer in bytes per second
-	}
-
-	return fmt.Sprintf("sum by (namespace, pod, node) (rate(%s[%s])) > %s", series, over, strconv.FormatFloat(threshold, 'f', -1, 64)), ""
-}
-
-func targetAlert(rule config.Rule, expr string) monitoringv1.Rule {
-	what := map[config.Signal]string{
-		config.SignalCPU:        "uses {{ $value | humanize }} cores",
-		config.SignalNetworkTX:  "sends {{ $value | humanize }}B/s",
-		config.SignalNetworkRX:  "receives {{ $value | humanize }}B/s",
-		config.SignalAllocation: "allocates {{ $value | humanize }}B/s",
-	}[rule.Signal]
-
-	return alert(rule.Name, expr, rule.For.Duration, "warning",
-		"{{ $labels.pod }} "+what+", above "+rule.Threshold.String(),
-		"Spegel is peer-to-peer: one pod can raise the traffic of every node. `spegelguardctl compare` names the culprit and `spegelguardctl explain` shows the decisions of its guard.")
-}
-
-func alert(name, expr string, lasting time.Duration, severity, summary, description string) monitoringv1.Rule {
-	rule := monitoringv1.Rule{
-		Alert: name, Expr: intstr.FromString(expr), Labels: map[string]string{"severity": severity},
-		Annotations: map[string]string{"summary": summary, "description": description},
-	}
-
-	if lasting > 0 {
-		rule.For = new(monitoringv1.Duration(model.Duration(lasting).String()))
-	}
-
-	return rule
+	return rules
 }

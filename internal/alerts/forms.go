@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
+
+	"github.com/spegel-guard/spegel-guard/internal/manifest"
 )
 
 // RuleFile is the format of rule_files of Prometheus.
@@ -17,24 +17,15 @@ type RuleFile struct {
 
 // PrometheusRule is the format of the Prometheus operator.
 type PrometheusRule struct {
-	metav1.TypeMeta `json:",inline"`
-	Metadata        Metadata `json:"metadata"`
-	Spec            RuleFile `json:"spec"`
-}
-
-// Metadata is the part of a Kubernetes object's metadata that people write.
-type Metadata struct {
-	Name      string            `json:"name"`
-	Namespace string            `json:"namespace,omitempty"`
-	Labels    map[string]string `json:"labels,omitempty"`
+	manifest.Head `json:",inline"`
+	Spec          RuleFile `json:"spec"`
 }
 
 // NewPrometheusRule returns groups as an object for the Prometheus operator.
-func NewPrometheusRule(namespace string, groups []monitoringv1.RuleGroup) PrometheusRule {
+func NewPrometheusRule(placement manifest.Placement, groups []monitoringv1.RuleGroup) PrometheusRule {
 	return PrometheusRule{
-		TypeMeta: metav1.TypeMeta{APIVersion: monitoringv1.SchemeGroupVersion.String(), Kind: monitoringv1.PrometheusRuleKind},
-		Metadata: Metadata{Name: "spegel-guard", Namespace: namespace, Labels: map[string]string{"app.kubernetes.io/name": "spegel-guard"}},
-		Spec:     RuleFile{Groups: groups},
+		Head: manifest.NewHead(monitoringv1.SchemeGroupVersion.String(), monitoringv1.PrometheusRuleKind, placement),
+		Spec: RuleFile{Groups: groups},
 	}
 }
 
@@ -55,16 +46,7 @@ func Inhibit() Inhibition {
 	return Inhibition{Rules: []InhibitRule{{
 		Sources: []string{fmt.Sprintf("alertname=%q", CeilingInForce)},
 		Targets: []string{`alertname="CPUThrottlingHigh"`},
-		Equal:   []string{"namespace", "pod", "container"},
+		// Alertmanager takes a label that both alerts lack as equal: one cluster has no label cluster.
+		Equal: []string{"cluster", "namespace", "pod", "container"},
 	}}}
-}
-
-// YAML returns any of the formats as YAML.
-func YAML(form any) ([]byte, error) {
-	text, err := yaml.Marshal(form)
-	if err != nil {
-		return nil, fmt.Errorf("failed to write the rules: %w", err)
-	}
-
-	return text, nil
 }

@@ -24,7 +24,7 @@ type Query struct {
 	Transition bool
 }
 
-// Queries returns all queries for every job and instance, with Grafana's variables replaced. The window of rates and the
+// Queries returns all queries for every cluster, job and instance, with Grafana's variables replaced. The window of rates and the
 // time range are durations of PromQL.
 func Queries(window, over string) ([]Query, error) {
 	var document struct {
@@ -41,7 +41,7 @@ func Queries(window, over string) ([]Query, error) {
 		return nil, fmt.Errorf("failed to parse the dashboard: %w", err)
 	}
 
-	fill := strings.NewReplacer("$job", ".*", "$instance", ".*", "$__rate_interval", window, "$__interval", window, "$__range", over)
+	fill := strings.NewReplacer("$cluster", ".*", "$job", ".*", "$instance", ".*", "$__rate_interval", window, "$__interval", window, "$__range", over)
 
 	var queries []Query
 

@@ -31,6 +31,9 @@ type Series struct {
 	Labels []string
 }
 
+// Job is the label job of the guards' series, as the printed scrape configurations, alerts and dashboard have it.
+const Job = "spegel-guard"
+
 // Names of metrics with alerts.
 const (
 	Ceiling         = "spegel_guard_ceiling_cores"

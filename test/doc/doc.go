@@ -38,6 +38,8 @@ type Document struct {
 	Links []string
 	// Spans of code in sentences.
 	Spans []string
+	// Anchors of headings, as GitHub makes them.
+	Anchors []string
 }
 
 // All reads README and all documents in docs below the root of the project.
@@ -137,6 +139,8 @@ func Read(path string) (Document, error) {
 			})
 		case *ast.CodeSpan:
 			document.Spans = append(document.Spans, strings.Join(strings.Fields(string(n.Text(source))), " ")) //nolint:staticcheck // a span is text alone
+		case *ast.Heading:
+			document.Anchors = append(document.Anchors, anchor(string(n.Lines().Value(source))))
 		case *ast.Link:
 			if target := string(n.Destination); !strings.Contains(target, "://") {
 				document.Links = append(document.Links, target)
@@ -147,6 +151,13 @@ func Read(path string) (Document, error) {
 	})
 
 	return document, err
+}
+
+var punctuation = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+
+// anchor returns the fragment of a heading's address.
+func anchor(heading string) string {
+	return strings.ReplaceAll(punctuation.ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), ""), " ", "-")
 }
 
 func stageBefore(node ast.Node, source []byte) string {
