@@ -125,6 +125,13 @@ func nextOf(rule client.Rule) string {
 		parts = append(parts, fmt.Sprintf("%.0f %% of its credit left", rule.Credit*100))
 	}
 
+	switch {
+	case rule.Learned < rule.Learn:
+		parts = append(parts, fmt.Sprintf("learning: %gh of %gh", rule.Learned.Hours(), rule.Learn.Hours()))
+	case rule.Learn > 0:
+		parts = append(parts, "usual level "+config.Signal(rule.Signal).Format(rule.Usual))
+	}
+
 	if rule.Reason != "" {
 		parts = append(parts, rule.Reason)
 	}

@@ -31,7 +31,7 @@ import (
 // version of the file format.
 const version = 2
 
-// maxSize of a file in bytes. A workload takes about 300.
+// maxSize of a file in bytes. A workload takes about 300, and up to 4000 more for each signal with a baseline.
 const maxSize = 16 << 20
 
 // Entry is one value of a file. Entries that are zero are not saved.
@@ -47,7 +47,12 @@ type Workload struct {
 }
 
 // IsZero implements Entry. Without it the embedded method would ignore Yielded.
-func (w Workload) IsZero() bool { return w == Workload{} }
+func (w Workload) IsZero() bool { return w.Yielded == 0 && w.SavedState.IsZero() }
+
+// Equal reports whether both states are the same. Without it the embedded method would ignore Yielded.
+func (w Workload) Equal(other Workload) bool {
+	return w.Yielded == other.Yielded && w.SavedState.Equal(other.SavedState)
+}
 
 // Check returns policy.ErrOutOfBounds for a state that no process of this boot has saved.
 func (w Workload) Check(b policy.Bounds) error {

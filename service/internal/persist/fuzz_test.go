@@ -21,12 +21,14 @@ func FuzzLoad(f *testing.F) {
 	saved := map[string]Workload{
 		"a": {SavedState: policy.SavedState{Hold: policy.Hold{Rule: "R", Since: 1, Until: time.Hour, Millicores: 500}, Level: 1}, Yielded: 1},
 		"b": {SavedState: policy.SavedState{Released: 1}},
+		"c": {SavedState: policy.SavedState{Baselines: []policy.SavedBaseline{{Signal: policy.SignalCPU, Levels: []float64{0.25}}}}},
 	}
 
 	data, err := file.encode(saved)
 	require.NoError(f, err)
 	f.Add(data, true)
 	f.Add([]byte(`{"version":2,"bootID":"this","name":"a","value":{"level":-1,"hold":{"rule":"R","since":1,"until":2,"millicores":500}}}`), false)
+	f.Add([]byte(`{"version":2,"bootID":"this","name":"a","value":{"baselines":[{"signal":"cpu","hour":0,"levels":[1e300]}]}}`), false)
 	f.Fuzz(func(t *testing.T, data []byte, bare bool) {
 		if !bare {
 			data = fmt.Appendf(nil, `{"crc32c":%q,"entry":%s}`, checksum(data), data)
