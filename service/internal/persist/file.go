@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package persist keeps saved state over restarts of the service: files of JSON lines on a file system that ends with the boot
-// (/run), one with the holds and back-offs of the rules (Workload), one with the overrides of people.
+// (/run), one with the holds, back-offs and usual levels of the rules (Workload), one with the overrides of people.
 //
 // A journal on a cgroup says how to restore the owner's limit and is deleted with the container. Saved state belongs to
 // the workload: a hold continues after a restart that released the ceiling, and a crash does not reset a back-off.
