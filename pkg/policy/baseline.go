@@ -122,7 +122,10 @@ func (b *baseline) endHour(next int64) {
 	b.learn()
 }
 
-func (b *baseline) level(hour int64) *float64 { return &b.levels[hour%BaselineHours] }
+// level returns the place of an hour's level. The time of a sample in a trace can be any number, also a negative one.
+func (b *baseline) level(hour int64) *float64 {
+	return &b.levels[(hour%BaselineHours+BaselineHours)%BaselineHours]
+}
 
 // learn computes the usual level.
 func (b *baseline) learn() {

@@ -163,6 +163,11 @@ func TestBaseline_ComparesWithUsualLevel(t *testing.T) {
 			// It fires until too little of the past is left, and learns from there on.
 			p.run(20*day, 1)
 		}},
+		{name: "times before the boot", usual: 0.1, learned: 30 * time.Hour, fired: 1, run: func(p *past) {
+			p.sample.At = -200 * time.Hour
+			p.run(30*time.Hour, 0.1)
+			p.run(20*time.Minute, 0.35)
+		}},
 		{name: "a new container", usual: 0.1, learned: 30 * time.Hour, fired: 1, run: func(p *past) {
 			p.run(30*time.Hour, 0.1)
 			p.engine.Restart()
