@@ -151,3 +151,19 @@ func TestPolicyController_ContinuesASavedBaseline(t *testing.T) {
 		})
 	}
 }
+
+// TestPredecessor_LearnedLast, whatever the order of the map.
+func TestPredecessor_LearnedLast(t *testing.T) {
+	of := func(hour int64, levels ...float64) persist.Workload {
+		return persist.Workload{SavedState: policy.SavedState{Baselines: []policy.SavedBaseline{{Signal: policy.SignalCPU, Hour: hour, Levels: levels}}}}
+	}
+
+	for range 20 {
+		w := newWorkloads(map[string]persist.Workload{
+			"spegel/spegel-a/registry": of(0, 1, 1, 1), "spegel/spegel-b/registry": of(4, 2), "spegel/spegel-c/registry": of(3, 3, 3),
+			"spegel/other-d/registry": of(8, 4), "spegel/spegel-e/registry": {SavedState: policy.SavedState{Level: 1}},
+		}, time.Hour)
+
+		assert.Equal(t, of(3, 3, 3).Baselines, predecessor(&w, "spegel/spegel-z/registry"))
+	}
+}
