@@ -129,18 +129,15 @@ func (b *baseline) level(hour int64) *float64 {
 
 // learn computes the usual level.
 func (b *baseline) learn() {
-	var counted [BaselineHours]float64
-
-	b.hours = 0
+	counted := make([]float64, 0, BaselineHours)
 
 	for _, level := range b.levels {
 		if level != notCounted {
-			counted[b.hours] = level
-			b.hours++
+			counted = append(counted, level)
 		}
 	}
 
-	b.usual = median(counted[:b.hours])
+	b.usual, b.hours = median(counted), len(counted)
 }
 
 // learned returns how much time the usual level is of.
