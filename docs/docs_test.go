@@ -197,7 +197,7 @@ func TestConfigurations_AreValid(t *testing.T) {
 	for _, document := range all(t) {
 		for _, block := range document.Blocks {
 			// The others are of Prometheus and Kubernetes.
-			if block.Language == "yaml" && !regexp.MustCompile(`^(scrape_configs:|apiVersion: (v1|monitoring.*)\n)`).MatchString(block.Text) {
+			if block.Language == "yaml" && !regexp.MustCompile(`^(scrape_configs:|kind: HelmRelease\b.*\n|apiVersion: (v1|monitoring.*)\n)`).MatchString(block.Text) {
 				_, err := config.Parse([]byte(block.Text))
 				assert.NoError(t, err, document.Path)
 			}

@@ -23,7 +23,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check what guards need and show how to fix what fails",
 		Long: `Check what guards need and show how to fix what fails: the client's certificate, and on each node the kernel, cgroups,
-SELinux, sockets, certificates, signals and the target. Nothing is changed.`,
+SELinux, sockets, certificates, signals and the target with its limits. Nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			columns := output.Titles("CHECK", "STATE", "FOUND", "FIX")

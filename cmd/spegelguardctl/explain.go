@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -155,11 +156,23 @@ func nextOf(rule client.Rule) string {
 		parts = append(parts, fmt.Sprintf("%.0f %% of its credit left", rule.Credit*100))
 	}
 
+	switch {
+	case rule.Learned < rule.Learn:
+		parts = append(parts, learned(rule.Learned, rule.Learn))
+	case rule.Learn > 0:
+		parts = append(parts, "usual level "+config.Signal(rule.Signal).Format(rule.Usual))
+	}
+
 	if rule.Reason != "" {
 		parts = append(parts, rule.Reason)
 	}
 
 	return strings.Join(parts, ", ")
+}
+
+// learned returns how much of a signal's past a rule with a baseline knows, before it can fire.
+func learned(known, needed time.Duration) string {
+	return fmt.Sprintf("learning: %gh of %gh", known.Hours(), needed.Hours())
 }
 
 func (a *app) ceilingRow(target client.TargetExplanation) output.Row {

@@ -26,6 +26,28 @@ func TestExplainRows_ShowWhyNoCeilingIsDesired(t *testing.T) {
 	}
 }
 
+// TestRuleRow_ShowsABaseline: the usual level, or how much of the past is known.
+func TestRuleRow_ShowsABaseline(t *testing.T) {
+	const day = 24 * time.Hour
+
+	for name, test := range map[string]struct {
+		rule resources.RuleStatusSpec
+		want string
+	}{
+		"learning": {resources.RuleStatusSpec{Signal: "networkTx", State: "ok", Learned: 5 * time.Hour, Learn: day}, "learning: 5h of 24h"},
+		"known":    {resources.RuleStatusSpec{Signal: "networkTx", State: "ok", Learned: day, Learn: day, Usual: 210e3}, "usual level 210 kB/s"},
+		"pending": {
+			resources.RuleStatusSpec{Signal: "cpu", State: "pending", Learned: day, Learn: day, Usual: 0.21, TripsIn: time.Minute},
+			"trips in 1m0s, usual level 210m",
+		},
+		"none": {resources.RuleStatusSpec{Signal: "cpu", State: "ok"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, (&app{now: time.Now}).ruleRow("a/b/c", client.Rule{Name: "R", RuleStatusSpec: test.rule}).Cells[6])
+		})
+	}
+}
+
 // TestRows_WithoutClock: a node whose clock is not set knows no time of day, and the age of 1970 is not shown.
 func TestRows_WithoutClock(t *testing.T) {
 	a := &app{now: time.Now}

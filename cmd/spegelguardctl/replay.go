@@ -5,7 +5,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,15 +74,24 @@ func (a *app) replay(r io.Reader, with *config.Config) error {
 	}
 
 	var (
-		items   []output.Item
-		samples int
-		last    time.Duration
+		items    []output.Item
+		samples  int
+		last     time.Duration
+		learning = map[string]string{}
 	)
 
 	err = trace.Replay(r, with, func(s trace.Step) {
 		samples++
 		last = s.Elapsed
 		d := s.Decision
+
+		for i := range d.Rules {
+			if d.Rules[i].Learning() {
+				learning[d.Rules[i].Rule.Name+" of "+s.Workload] = learned(d.Rules[i].Learned, d.Rules[i].Rule.Baseline.Learn)
+			} else {
+				delete(learning, d.Rules[i].Rule.Name+" of "+s.Workload)
+			}
+		}
 
 		if d.Event == "" && d.Verdict == nil {
 			return
@@ -112,6 +123,10 @@ func (a *app) replay(r io.Reader, with *config.Config) error {
 
 	// On stderr, because programs that read the output count for themselves.
 	a.note("%d events in %d samples over %s", events, samples, last)
+
+	for _, name := range slices.Sorted(maps.Keys(learning)) {
+		a.note("%s could not fire, %s", name, learning[name])
+	}
 
 	return nil
 }

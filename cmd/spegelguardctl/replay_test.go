@@ -53,6 +53,16 @@ func TestReplay_UsesAnotherConfiguration(t *testing.T) {
 	assert.Contains(t, out, "trip Tight\n")
 }
 
+// TestReplay_TellsThatABaselineIsLearning: no event would mislead otherwise.
+func TestReplay_TellsThatABaselineIsLearning(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("interval: 10s\nrules: [{name: Unusual, signal: cpu, threshold: 100m, baseline: {times: 3}}]"), 0o600))
+
+	_, notes, err := runReplay(t, traces+"incident.jsonl", "--config", path)
+	require.NoError(t, err)
+	assert.Equal(t, "0 events in 360 samples over 59m50s\nUnusual of spegel/spegel-x7k2p/registry could not fire, learning: 0h of 24h\n", notes)
+}
+
 func TestReplay_ReportsMistakes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "broken.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("mode: kill"), 0o600))

@@ -213,7 +213,11 @@ func allowed(field, document string) string {
 func wrong(field string) string {
 	name, inRule := strings.CutPrefix(field, "rules[].")
 
+	baseline, inBaseline := strings.CutPrefix(name, "baseline.")
+
 	switch credit, inCredit := strings.CutPrefix(name, "credit."); {
+	case inBaseline:
+		return fmt.Sprintf("rules: [{name: A, signal: cpu, threshold: 400m, baseline: {%s: %q}}]", baseline, impossible)
 	case inCredit:
 		return fmt.Sprintf("rules: [{name: A, signal: cpu, credit: {%s: %q}}]", credit, impossible)
 	case inRule:

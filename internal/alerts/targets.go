@@ -67,6 +67,8 @@ func expression(rule config.Rule, target config.Target, options Options) (expr, 
 	switch {
 	case !rule.Expression.IsZero():
 		return "", "it is an expression in CEL"
+	case !rule.Baseline.IsZero():
+		return "", "it compares the signal with its usual level, which only the guard knows"
 	case !rule.Credit.IsZero():
 		return "", "it has a CPU credit, whose level only the guard knows"
 	}

@@ -70,6 +70,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("interval: .inf"))
 	f.Add([]byte("rules: [{name: A, expression: cpu > 0.4 && networkTx > 1e6, for: 1h, dip: 10%}]"))
 	f.Add([]byte("rules: [{name: A, signal: networkTx, credit: {earn: 1M/s, capacity: 3G}, mode: observe}]"))
+	f.Add([]byte("rules: [{name: A, signal: networkTx, threshold: 100k/s, baseline: {times: 3, learn: 48h}}, {name: B, signal: cpu, threshold: 1, baseline: {}}]"))
 	f.Add([]byte("ceiling: {strategy: adaptive, step: 50%, probe: 0s, backoff: {factor: 1.5, max: 3h}}\ntrace: {path: /a, limit: 64Ki}"))
 
 	f.Add([]byte("interval: &a 1s\nceiling: {hold: *a, cpu: &c 1e4294967296, floor: *c}"))

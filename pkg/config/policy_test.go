@@ -21,6 +21,8 @@ rules:
   - {name: Release, signal: throttled, threshold: 50%, release: 20%, window: 2m}
   - {name: CPUCredit, signal: cpu, credit: {earn: 500m, capacity: 10m}}
   - {name: ByteCredit, signal: networkRx, credit: {earn: 1M/s, capacity: 3G}}
+  - {name: Unusual, signal: networkTx, threshold: 100k/s, baseline: {times: 3}, for: 10m}
+  - {name: Rare, signal: cpu, threshold: 500m, baseline: {times: 4.5, learn: 48h}, mode: observe}
 ceiling: {cpu: 250m, strategy: adaptive, step: 50%, hold: 1m, releaseAfter: 2m, probe: 3m, backoff: {factor: 3, max: 4h}}
 `))
 	require.NoError(t, err)
@@ -40,6 +42,14 @@ ceiling: {cpu: 250m, strategy: adaptive, step: 50%, hold: 1m, releaseAfter: 2m, 
 			{
 				Name: "ByteCredit", Signal: policy.SignalNetworkRX, Threshold: 1e6, Release: 700e3, Window: time.Minute,
 				Credit: policy.Credit{Capacity: 3e9, Text: "3G"}, Text: "1M/s",
+			},
+			{
+				Name: "Unusual", Signal: policy.SignalNetworkTX, Mode: policy.ModeObserve, Threshold: 100e3, Release: 70e3, For: 10 * time.Minute,
+				Window: time.Minute, Baseline: policy.Baseline{Times: 3, Learn: 24 * time.Hour}, Text: "3 times its usual level, at least 100k/s",
+			},
+			{
+				Name: "Rare", Signal: policy.SignalCPU, Mode: policy.ModeObserve, Threshold: 0.5, Release: 0.35, Window: time.Minute,
+				Baseline: policy.Baseline{Times: 4.5, Learn: 48 * time.Hour}, Text: "4.5 times its usual level, at least 500m",
 			},
 		},
 		Ceiling: policy.Ceiling{

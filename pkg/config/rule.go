@@ -2,10 +2,15 @@
 
 package config
 
-import "github.com/spegel-guard/spegel-guard/pkg/policy"
+import (
+	"fmt"
+
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
+)
 
 // Rule says when a ceiling is due, in one of three ways: a signal's average over Window stays above
-// Threshold for For; a signal uses up its Credit; or Expression stays true for For.
+// Threshold for For; a signal uses up its Credit; or Expression stays true for For. With a Baseline it compares the signal with
+// its own past and only reports.
 type Rule struct {
 	// Name in actions, alerts and metrics.
 	Name string `yaml:"name"`
@@ -27,6 +32,7 @@ type Rule struct {
 	Credit Credit   `yaml:"credit,omitempty"`
 	// Expression in CEL over the signals' averages, by their names: cpu > 0.4 && networkTx > 500000.0.
 	Expression Expression `yaml:"expression,omitempty"`
+	Baseline   Baseline   `yaml:"baseline,omitempty"`
 }
 
 // Credit is a token bucket. It earns at a steady rate what the signal may use in the long run, and its capacity is what
@@ -82,6 +88,11 @@ func (r Rule) policy() policy.Rule {
 
 	if !r.Expression.IsZero() {
 		converted.Expression, converted.Text = r.Expression, r.Expression.String()
+	}
+
+	if !r.Baseline.IsZero() {
+		converted.Baseline, converted.Mode = r.Baseline.policy(), ModeObserve
+		converted.Text = fmt.Sprintf("%s times its usual level, at least %s", r.Baseline.Times, threshold)
 	}
 
 	return converted

@@ -81,7 +81,9 @@ func (v *validator) rule(field string, rule Rule, interval time.Duration) {
 		v.threshold(field+"threshold", rule.Signal, rule.Threshold)
 	}
 
-	if !rule.Release.IsZero() {
+	v.baseline(field, rule)
+
+	if !rule.Release.IsZero() && rule.Baseline.IsZero() {
 		v.threshold(field+"release", rule.Signal, rule.Release)
 
 		if rule.Release.Value > rule.threshold().Value {

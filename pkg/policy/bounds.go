@@ -30,6 +30,10 @@ func (s SavedState) Check(b Bounds) error {
 		return fmt.Errorf("level %d is %w: must be 0..%d", s.Level, ErrOutOfBounds, maxLevel)
 	}
 
+	if err := checkBaselines(s.Baselines, b); err != nil {
+		return err
+	}
+
 	if err := b.Past("released", s.Released); err != nil || s.Hold == (Hold{}) {
 		return err
 	}

@@ -13,6 +13,12 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
+func baselineOf(signal policy.Signal, hour int64, levels ...float64) func(*policy.SavedState) {
+	return func(s *policy.SavedState) {
+		s.Baselines = []policy.SavedBaseline{{Signal: signal, Hour: hour, Levels: levels}}
+	}
+}
+
 func TestSavedState_Check(t *testing.T) {
 	bounds := policy.Bounds{Now: time.Hour, MaxHold: 24 * time.Hour, MinMillicores: 10, MaxMillicores: 1000}
 
@@ -38,7 +44,25 @@ func TestSavedState_Check(t *testing.T) {
 		"negative ceiling":          {change: func(s *policy.SavedState) { s.Hold.Millicores = -500 }, want: "ceiling of -500m"},
 		"above the highest ceiling": {change: func(s *policy.SavedState) { s.Hold.Millicores = 1001 }, want: "must be 10m..1000m"},
 		"negative level":            {change: func(s *policy.SavedState) { s.Level = -1 }, want: "level -1"},
-		"level that is too high":    {change: func(s *policy.SavedState) { s.Level = 1<<20 + 1 }, want: "level 1048577"},
+		"baseline":                  {change: baselineOf(policy.SignalCPU, 0, 0.1)},
+		"unknown signal":            {change: baselineOf("smell", 0, 0.1), want: `signal "smell" of a baseline`},
+		"baseline without a level":  {change: baselineOf(policy.SignalCPU, 0), want: "0 levels of the baseline of cpu"},
+		"baseline of too many":      {change: baselineOf(policy.SignalCPU, 0, make([]float64, 169)...), want: "169 levels of the baseline of cpu"},
+		"baseline before the boot":  {change: baselineOf(policy.SignalCPU, -1, 0.1), want: "first hour -1 of the baseline of cpu"},
+		"baseline from the future":  {change: baselineOf(policy.SignalCPU, 1, 0.1), want: "first hour 1 of the baseline of cpu is out of bounds: must be 0..0"},
+		"hour in progress":          {change: baselineOf(policy.SignalCPU, 0, 0.1, 0.1), want: "first hour 0 of the baseline of cpu"},
+		"hour that overflows":       {change: baselineOf(policy.SignalCPU, math.MaxInt64, 0.1), want: "first hour 9223372036854775807"},
+		"negative usual level":      {change: baselineOf(policy.SignalCPU, 0, -0.1), want: "level -0.1 of the baseline of cpu"},
+		"usual level of nothing":    {change: baselineOf(policy.SignalCPU, 0, math.NaN()), want: "level NaN"},
+		"usual level without end":   {change: baselineOf(policy.SignalCPU, 0, math.Inf(1)), want: "must be -1 or 0..1e+15"},
+		"baseline that is twice there": {
+			change: func(s *policy.SavedState) {
+				baselineOf(policy.SignalCPU, 0, 0.1)(s)
+				s.Baselines = append(s.Baselines, s.Baselines[0])
+			},
+			want: `signal "cpu" of a baseline is out of bounds: must be unique`,
+		},
+		"level that is too high": {change: func(s *policy.SavedState) { s.Level = 1<<20 + 1 }, want: "level 1048577"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			saved := policy.SavedState{

@@ -34,7 +34,7 @@ type Config struct {
 }
 
 // Rule says when a ceiling is due, in one of three ways: the average of Signal over Window stays above Threshold
-// for For; the signal uses up its Credit; or Expression stays true for For.
+// for For; the signal uses up its Credit; or Expression stays true for For. A rule with a Baseline is a fourth way, and reports only.
 type Rule struct {
 	Name string
 	// Signal that is compared; empty for an expression.
@@ -55,12 +55,27 @@ type Rule struct {
 	Credit Credit
 	// Expression is nil for none.
 	Expression Expression
+	// Baseline makes the usual level of the signal part of the threshold.
+	Baseline Baseline
 	// Text is what the rule compares with as it was written: the threshold, what the credit earns, or the expression.
 	Text string
 }
 
-// enforced reports whether the rule may lead to a ceiling under the configuration's mode.
-func (r *Rule) enforced(mode Mode) bool { return mode != ModeObserve && r.Mode != ModeObserve }
+// enforced reports whether the rule may lead to a ceiling under the configuration's mode. One with a baseline never does.
+func (r *Rule) enforced(mode Mode) bool {
+	return mode != ModeObserve && r.Mode != ModeObserve && !r.Baseline.Enabled()
+}
+
+// Baseline compares a signal with its own past: the rule fires above Times the usual level, and not below its Threshold.
+type Baseline struct {
+	// Times the usual level; 0 for no baseline.
+	Times float64
+	// Learn is how many hours must count before the rule can fire.
+	Learn time.Duration
+}
+
+// Enabled reports whether there is one.
+func (b Baseline) Enabled() bool { return b.Times > 0 }
 
 // Credit is a token bucket that a rule's signal empties.
 type Credit struct {

@@ -49,6 +49,8 @@ type Decision struct {
 	Breach Breach
 	// Rules in the configuration's order. The slice is the engine's and valid until the next step.
 	Rules []RuleStatus
+	// Learned is set when an hour of a baseline ended: the saved state has changed.
+	Learned bool
 	// Verdict on a ceiling that was lifted, or nil. That on a release by quiet comes when there is usage without the ceiling
 	// to compare with.
 	Verdict *Verdict

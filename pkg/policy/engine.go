@@ -24,6 +24,8 @@ type Engine struct {
 	ceiling Ceiling
 	rules   rules
 	status  []RuleStatus
+	// baselines are the usual levels of the signals that rules compare with them.
+	baselines baselines
 
 	demand   demand
 	odometer odometer
@@ -54,7 +56,12 @@ func New(cfg Config, options Options) *Engine {
 	random := rand.New(rand.NewPCG(options.Seed, 0)) //nolint:gosec // no secret: the same seed must give the same levels
 
 	for _, rule := range cfg.Rules {
-		e.rules = append(e.rules, newRule(rule, rule.enforced(cfg.Mode), random.Float64()))
+		r := newRule(rule, rule.enforced(cfg.Mode), random.Float64())
+		if rule.Baseline.Enabled() {
+			r.baseline = e.baselines.of(rule.Signal)
+		}
+
+		e.rules = append(e.rules, r)
 		e.history.span = max(e.history.span, rule.Window)
 	}
 
@@ -68,6 +75,7 @@ func New(cfg Config, options Options) *Engine {
 // adopt goes on with the state of an engine before this one.
 func (e *Engine) adopt(saved SavedState) {
 	e.backoff.level, e.backoff.released = max(0, saved.Level), saved.Released
+	e.baselines.adopt(saved.Baselines)
 
 	if saved.Hold.Rule == "" {
 		return
@@ -91,7 +99,7 @@ func (e *Engine) adopt(saved SavedState) {
 
 // SavedState returns what the next engine for the same workload continues with.
 func (e *Engine) SavedState() SavedState {
-	saved := SavedState{Level: e.backoff.level, Released: e.backoff.released}
+	saved := SavedState{Level: e.backoff.level, Released: e.backoff.released, Baselines: e.baselines.saved()}
 	if e.held {
 		saved.Hold = e.hold
 	}
@@ -102,6 +110,7 @@ func (e *Engine) SavedState() SavedState {
 // Restart drops the counters and keeps the decisions: the workload has a new container, whose counters begin at zero.
 func (e *Engine) Restart() {
 	e.rules.reset()
+	e.baselines.reset()
 	e.demand.reset()
 	e.odometer.known = false
 	e.calm = calm{}
@@ -111,7 +120,7 @@ func (e *Engine) Restart() {
 func (e *Engine) Step(sample Sample) Decision {
 	if e.started && sample.At <= e.sample.At {
 		unchanged := e.decision
-		unchanged.Event, unchanged.Verdict = "", nil
+		unchanged.Event, unchanged.Verdict, unchanged.Learned = "", nil, false
 
 		return unchanged
 	}
@@ -146,7 +155,14 @@ func (e *Engine) Step(sample Sample) Decision {
 		e.judgeRelease(nil)
 	}
 
+	e.decision.Learned = e.baselines.step(&e.sample, e.limited() || e.rules.firing())
+
 	return e.conclude()
+}
+
+// limited reports whether a ceiling of the guard is in force, desired, or lifted for a probe.
+func (e *Engine) limited() bool {
+	return e.sample.Applied > 0 || e.sample.Override > 0 || e.held && !e.hold.Observe
 }
 
 // account brings demand, totals and calm up to date.

@@ -10,6 +10,8 @@ type rule struct {
 	enforced bool
 	meters   []meter
 	credit   credit
+	// baseline is the usual level of the signal; nil for a rule without one. Rules on the same signal share it.
+	baseline *baseline
 	lasting  endurance
 
 	state State
@@ -187,10 +189,35 @@ func (r *rule) becomeUnavailable(at time.Duration) {
 	}
 }
 
-func (r *rule) isAbove() bool { return r.value > r.config.Threshold }
+// threshold returns what the value is compared with.
+func (r *rule) threshold() float64 {
+	if r.baseline == nil {
+		return r.config.Threshold
+	}
+
+	return max(r.config.Threshold, r.config.Baseline.Times*r.baseline.usual)
+}
+
+// learning reports whether too little of the signal's past is known for the rule to fire.
+func (r *rule) learning() bool {
+	return r.baseline != nil && r.baseline.learned() < r.config.Baseline.Learn
+}
+
+func (r *rule) isAbove() bool { return r.value > r.threshold() && !r.learning() }
 
 // isDown reports whether the value is at or under the release threshold.
-func (r *rule) isDown() bool { return r.value <= r.config.Release }
+func (r *rule) isDown() bool {
+	return r.value <= r.release() || r.learning()
+}
+
+// release returns the release threshold, which rises with the threshold of a baseline.
+func (r *rule) release() float64 {
+	if r.baseline == nil {
+		return r.config.Release
+	}
+
+	return r.config.Release / r.config.Threshold * r.threshold()
+}
 
 func (r *rule) hasCredit() bool { return r.credit.capacity > 0 }
 
@@ -242,7 +269,11 @@ func (r *rule) quiet() bool {
 }
 
 func (r *rule) status() RuleStatus {
-	status := RuleStatus{Rule: &r.config, State: r.state, Value: r.value, Unavailable: r.unavailable}
+	status := RuleStatus{Rule: &r.config, State: r.state, Value: r.value, Threshold: r.threshold(), Release: r.release(), Unavailable: r.unavailable}
+
+	if r.baseline != nil {
+		status.Usual, status.Learned = r.baseline.usual, r.baseline.learned()
+	}
 
 	if r.hasCredit() {
 		status.Credit = r.credit.level / r.credit.capacity

@@ -67,6 +67,17 @@ func (rs rules) named(name string) *rule {
 	return rs[0]
 }
 
+// firing reports whether a rule fires, whatever its mode.
+func (rs rules) firing() bool {
+	for _, r := range rs {
+		if r.state == StateFiring {
+			return true
+		}
+	}
+
+	return false
+}
+
 // reset drops the counters.
 func (rs rules) reset() {
 	for _, r := range rs {

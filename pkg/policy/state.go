@@ -2,7 +2,10 @@
 
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // SavedState is what outlives an engine: a change of the configuration, or a restart of the guard.
 type SavedState struct {
@@ -12,6 +15,8 @@ type SavedState struct {
 	Level int `json:"level,omitempty"`
 	// Released is when the last hold ended.
 	Released time.Duration `json:"released,omitempty"`
+	// Baselines are the usual levels of the signals that rules compare with them.
+	Baselines []SavedBaseline `json:"baselines,omitempty"`
 }
 
 // At returns the state at a time up to which nothing was sampled: a hold that is over has ended. So has a probe,
@@ -25,4 +30,12 @@ func (s SavedState) At(now time.Duration) SavedState {
 }
 
 // IsZero reports whether there is nothing to save.
-func (s SavedState) IsZero() bool { return s == SavedState{} }
+func (s SavedState) IsZero() bool {
+	return s.Hold == (Hold{}) && s.Level == 0 && s.Released == 0 && len(s.Baselines) == 0
+}
+
+// Equal reports whether both states are the same.
+func (s SavedState) Equal(other SavedState) bool {
+	return s.Hold == other.Hold && s.Level == other.Level && s.Released == other.Released &&
+		slices.EqualFunc(s.Baselines, other.Baselines, SavedBaseline.Equal)
+}

@@ -29,6 +29,12 @@ type RuleStatus struct {
 	// Value is the average over the window, in the signal's unit; 1 or 0 for an expression that is true or not;
 	// 0 while unavailable.
 	Value float64
+	// Threshold is what the value is compared with, and Release what it is quiet at, in the same unit. With a baseline they change
+	// with the usual level.
+	Threshold, Release float64
+	// Usual level of the signal, and Learned, how much time it is of; 0 without a baseline.
+	Usual   float64
+	Learned time.Duration
 	// Since is when the state began.
 	Since time.Duration
 	// TripsIn is the time left until a pending rule fires if the value stays as it is; 0 when nobody can tell. Under a ceiling
@@ -39,3 +45,6 @@ type RuleStatus struct {
 	// Unavailable is why the signal cannot be read.
 	Unavailable string
 }
+
+// Learning reports whether too little of the signal's past is known for the rule to fire.
+func (s *RuleStatus) Learning() bool { return s.Learned < s.Rule.Baseline.Learn }

@@ -52,6 +52,11 @@ type RuleStatusSpec struct {
 	HasCredit bool `yaml:"hasCredit,omitempty" protobuf:"10"`
 	// SinceClock is Since on CLOCK_BOOTTIME.
 	SinceClock time.Duration `yaml:"sinceClock" protobuf:"11"`
+	// Usual is the usual level of the signal, in its unit, if the rule has a baseline. Learned is how much time it is of. The rule
+	// cannot fire before Learned is at least Learn, which is 0 without a baseline.
+	Usual   float64       `yaml:"usual,omitempty" protobuf:"12"`
+	Learned time.Duration `yaml:"learned,omitempty" protobuf:"13"`
+	Learn   time.Duration `yaml:"learn,omitempty" protobuf:"14"`
 }
 
 // ResourceDefinition implements typed.Extension.

@@ -203,7 +203,7 @@ func (s *scenario) hostname(t *testing.T) {
 	})
 }
 
-// doctorPasses: on a healthy node every check of doctor is ok or skipped.
+// doctorPasses: on a healthy node every check of doctor is ok or skipped, except that the pod has no limits, as in the incident.
 func (s *scenario) doctorPasses(t *testing.T) {
 	s.runPod(t)
 
@@ -219,7 +219,9 @@ func (s *scenario) doctorPasses(t *testing.T) {
 		}
 
 		for _, c := range checks {
-			if c.State != "ok" && c.State != "skipped" {
+			passes := c.State == "ok" || c.State == "skipped"
+
+			if !passes && (c.Name != "limits" || c.State != "warning" || c.Fix == "") {
 				bad = append(bad, c)
 			}
 		}

@@ -98,7 +98,7 @@ func (d *decider) decide(
 	yielded := d.settings.Yield && ceiling.State == resources.CeilingYielded && w.Yield(ceiling.SinceClock)
 
 	// Before it is published, and so before anything acts on it. A journal may be newer than the saved state.
-	if yielded || !w.saved || w.Decision().Event != "" {
+	if yielded || !w.saved || w.Decision().Event != "" || w.Decision().Learned {
 		w.saved = true
 
 		if err := d.workloads.save(d.state); err != nil {

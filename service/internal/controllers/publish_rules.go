@@ -86,9 +86,9 @@ func ruleSpec(status *policy.RuleStatus, mode config.Mode) resources.RuleStatusS
 	}
 
 	return resources.RuleStatusSpec{
-		Signal: signal, State: string(status.State), Value: observe.Round(status.Value), Threshold: status.Rule.Threshold,
+		Signal: signal, State: string(status.State), Value: observe.Round(status.Value), Threshold: status.Threshold,
 		TripsIn: status.TripsIn, Reason: status.Unavailable, Credit: observe.Round(status.Credit), HasCredit: status.Rule.Credit.Capacity > 0,
-		Mode: string(cmp.Or(status.Rule.Mode, mode)),
+		Mode: string(cmp.Or(status.Rule.Mode, mode)), Usual: observe.Round(status.Usual), Learned: status.Learned, Learn: status.Rule.Baseline.Learn,
 	}
 }
 
@@ -109,6 +109,7 @@ func (p *rulesPublisher) withdraw(ctx context.Context, r controller.Writer) erro
 func ruleChanged(before, after *resources.RuleStatusSpec) bool {
 	return before.Signal != after.Signal || before.HasCredit != after.HasCredit || before.State != after.State || before.Threshold != after.Threshold ||
 		before.Reason != after.Reason || before.Mode != after.Mode ||
+		before.Usual != after.Usual || before.Learned != after.Learned || before.Learn != after.Learn ||
 		observe.Changed(before.Value, after.Value, policy.Signal(after.Signal).Unit().Noise()) ||
 		observe.Changed(before.Credit, after.Credit, policy.Ratio.Noise()) ||
 		before.TripsIn.Truncate(time.Second) != after.TripsIn.Truncate(time.Second)

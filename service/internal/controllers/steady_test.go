@@ -40,13 +40,19 @@ type ticking struct {
 func newTicking(tb testing.TB) *ticking {
 	tb.Helper()
 
-	st := newState(tb)
-
 	document, err := config.Marshal(config.Default())
 	require.NoError(tb, err)
 
+	return newTickingWith(tb, string(document))
+}
+
+func newTickingWith(tb testing.TB, document string) *ticking {
+	tb.Helper()
+
+	st := newState(tb)
+
 	active := resources.NewGuardConfig(resources.GuardConfigID)
-	active.TypedSpec().Document = string(document)
+	active.TypedSpec().Document = document
 	require.NoError(tb, st.Create(tb.Context(), active))
 
 	t := &ticking{

@@ -42,7 +42,7 @@ const (
 	// maxEnded is how many workloads without a container are kept with their counters and points of 10 s, 46 kB each. Of earlier
 	// ones only the saved state is kept, if there is one, and the averages over a minute (record.HistoryTargets).
 	maxEnded = 16
-	// maxSaved is how many of those states are kept, about 300 bytes each.
+	// maxSaved is how many of those states are kept, about 300 bytes each, and up to 1400 more for each signal with a baseline.
 	maxSaved = 256
 )
 
@@ -62,6 +62,10 @@ func (w *workloads) get(id resource.ID, engine func(policy.SavedState) *policy.E
 	if !ok {
 		state := w.saved[id]
 		delete(w.saved, id)
+
+		if len(state.Baselines) == 0 {
+			state.Baselines = predecessor(w, id)
+		}
 
 		found = &workload{Workload: decide.NewWorkload(engine(state.SavedState), state.Yielded)}
 		w.known[id] = found
@@ -84,7 +88,7 @@ func (w *workloads) save(file persist.File[persist.Workload]) error {
 		state[id] = known.state()
 	}
 
-	if maps.Equal(state, w.last) {
+	if maps.EqualFunc(state, w.last, persist.Workload.Equal) {
 		return nil
 	}
 

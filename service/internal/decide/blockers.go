@@ -90,6 +90,6 @@ func blocker(status policy.RuleStatus) string {
 	case status.Rule.Expression != nil:
 		return fmt.Sprintf("%s is firing: %s", name, status.Rule.Text)
 	default:
-		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, status.Rule.Signal.Format(status.Rule.Release))
+		return fmt.Sprintf("%s is firing: %s, quiet at %s", name, value, status.Rule.Signal.Format(status.Release))
 	}
 }

@@ -26,7 +26,7 @@ func TestBlocker(t *testing.T) {
 		"releasing":   {policy.RuleStatus{Rule: &rules[0], State: policy.StateReleasing}, ""},
 		"unavailable": {policy.RuleStatus{Rule: &rules[1], State: policy.StateUnavailable, Unavailable: "why"}, "SpegelHighNetworkTX is unavailable: why"},
 		"pending":     {policy.RuleStatus{Rule: &rules[2], State: policy.StatePending, Value: 1}, "SpegelCPUCredit is pending: 1000m is above 550m"},
-		"firing":      {policy.RuleStatus{Rule: &rules[0], State: policy.StateFiring, Value: 1}, "SpegelHighCPU is firing: 1000m, quiet at 385m"},
+		"firing":      {policy.RuleStatus{Rule: &rules[0], State: policy.StateFiring, Value: 1, Release: 0.385}, "SpegelHighCPU is firing: 1000m, quiet at 385m"},
 		"expression":  {policy.RuleStatus{Rule: &expression.Policy().Rules[0], State: policy.StateFiring, Value: 1}, "E is firing: cpu > 0.4"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, blocker(test.status)) })

@@ -67,6 +67,9 @@ func tripReason(decision *policy.Decision) string {
 			return fmt.Sprintf("%s %s has used its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Text, status.Rule.Text)
 		case status.Rule.Expression != nil:
 			return fmt.Sprintf("%s for %s", status.Rule.Text, status.Rule.For)
+		case status.Rule.Baseline.Enabled():
+			return fmt.Sprintf("%s %s above %s for %s (%s)",
+				status.Rule.Signal, value, status.Rule.Signal.Format(status.Threshold), status.Rule.For, status.Rule.Text)
 		default:
 			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal, value, status.Rule.Text, status.Rule.For)
 		}

@@ -17,6 +17,9 @@ func TestTripReason(t *testing.T) {
 	expression, err := config.Parse([]byte(`rules: [{name: E, expression: "cpu > 0.4", for: 1s}]`))
 	require.NoError(t, err)
 
+	baseline, err := config.Parse([]byte(`rules: [{name: B, signal: cpu, threshold: 100m, baseline: {times: 3}, for: 10m}]`))
+	require.NoError(t, err)
+
 	for name, test := range map[string]struct {
 		event policy.Event
 		rule  *policy.Rule
@@ -25,12 +28,13 @@ func TestTripReason(t *testing.T) {
 		"threshold":  {policy.EventTrip, &rules[0], "cpu 1000m above 550m for 10m0s"},
 		"credit":     {policy.EventTrip, &rules[2], "cpu 1000m has used its credit of 10m above 550m"},
 		"expression": {policy.EventTrip, &expression.Policy().Rules[0], "cpu > 0.4 for 1s"},
+		"baseline":   {policy.EventTrip, &baseline.Policy().Rules[0], "cpu 1000m above 630m for 10m0s (3 times its usual level, at least 100m)"},
 		"not probed": {policy.EventRetrip, &rules[0], "the probe could not measure"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, tripReason(&policy.Decision{
 				Event: test.event, Hold: policy.Hold{Rule: test.rule.Name},
-				Rules: []policy.RuleStatus{{Rule: test.rule, State: policy.StateFiring, Value: 1}},
+				Rules: []policy.RuleStatus{{Rule: test.rule, State: policy.StateFiring, Value: 1, Threshold: 0.63}},
 			}))
 		})
 	}

@@ -56,10 +56,25 @@ func (d Doctor) targets(ctx context.Context) ([]Check, error) {
 		}}, nil
 	}
 
+	ceilings, err := safe.StateListAll[*resources.CeilingStatus](ctx, d.State)
+	if err != nil {
+		return nil, fmt.Errorf("failed to list ceilings: %w", err)
+	}
+
 	var checks []Check
 
 	for target := range targets.All() {
 		checks = append(checks, d.cpuMax(target.Metadata().ID(), target.TypedSpec().Cgroup))
+
+		var ceiling *resources.CeilingStatusSpec
+
+		if found, ok := ceilings.Find(func(c *resources.CeilingStatus) bool { return c.Metadata().ID() == target.Metadata().ID() }); ok {
+			ceiling = found.TypedSpec()
+		}
+
+		if limits, ok := d.limits(target.TypedSpec(), ceiling); ok {
+			checks = append(checks, limits.Check(target.Metadata().ID()))
+		}
 
 		if check, ok := crossCheck(d.Cgroup, target.Metadata().ID(), target.TypedSpec().Cgroup); ok {
 			checks = append(checks, check)

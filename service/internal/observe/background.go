@@ -15,7 +15,7 @@ import (
 type background[T any] struct {
 	// interval between the starts of two readings; retry is the longest one after a failure.
 	interval, retry time.Duration
-	read     func() (T, error)
+	read            func() (T, error)
 
 	mu      sync.Mutex
 	value   T

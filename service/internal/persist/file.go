@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package persist keeps saved state over restarts of the service: files of JSON lines on a file system that ends with the boot
-// (/run), one with the holds and back-offs of the rules (Workload), one with the overrides of people.
+// (/run), one with the holds, back-offs and usual levels of the rules (Workload), one with the overrides of people.
 //
 // A journal on a cgroup says how to restore the owner's limit and is deleted with the container. Saved state belongs to
 // the workload: a hold continues after a restart that released the ceiling, and a crash does not reset a back-off.
@@ -31,7 +31,7 @@ import (
 // version of the file format.
 const version = 2
 
-// maxSize of a file in bytes. A workload takes about 300.
+// maxSize of a file in bytes. A workload takes about 300, and up to 4000 more for each signal with a baseline.
 const maxSize = 16 << 20
 
 // Entry is one value of a file. Entries that are zero are not saved.
@@ -47,7 +47,12 @@ type Workload struct {
 }
 
 // IsZero implements Entry. Without it the embedded method would ignore Yielded.
-func (w Workload) IsZero() bool { return w == Workload{} }
+func (w Workload) IsZero() bool { return w.Yielded == 0 && w.SavedState.IsZero() }
+
+// Equal reports whether both states are the same. Without it the embedded method would ignore Yielded.
+func (w Workload) Equal(other Workload) bool {
+	return w.Yielded == other.Yielded && w.SavedState.Equal(other.SavedState)
+}
 
 // Check returns policy.ErrOutOfBounds for a state that no process of this boot has saved.
 func (w Workload) Check(b policy.Bounds) error {

@@ -30,7 +30,29 @@ func saved() map[string]persist.Workload {
 			Hold: policy.Hold{Rule: "SpegelHighCPU", Since: time.Minute, Until: time.Hour, Millicores: 500}, Level: 2, Released: time.Second,
 		},
 		Yielded: time.Minute,
+	}, "a/b/d": {
+		SavedState: policy.SavedState{Baselines: []policy.SavedBaseline{{Signal: policy.SignalCPU, Hour: 1, Levels: []float64{0.25, -1, 0.2}}}},
 	}}
+}
+
+func TestWorkload_Equal(t *testing.T) {
+	for name, change := range map[string]func(*persist.Workload){
+		"yielded":  func(w *persist.Workload) { w.Yielded++ },
+		"hold":     func(w *persist.Workload) { w.Hold.Until++ },
+		"level":    func(w *persist.Workload) { w.Level++ },
+		"released": func(w *persist.Workload) { w.Released++ },
+		"baseline": func(w *persist.Workload) {
+			w.Baselines = []policy.SavedBaseline{{Signal: policy.SignalCPU, Hour: 1, Levels: []float64{0.25}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := saved()["a/b/c"], saved()["a/b/c"]
+			assert.True(t, a.Equal(b))
+			change(&b)
+			assert.False(t, a.Equal(b))
+			assert.False(t, b.Equal(a))
+		})
+	}
 }
 
 func TestFile_LoadsWhatWasSaved(t *testing.T) {
@@ -182,9 +204,10 @@ func TestWorkload_IsZero(t *testing.T) {
 		workload persist.Workload
 		want     bool
 	}{
-		"zero":    {persist.Workload{}, true},
-		"level":   {persist.Workload{SavedState: policy.SavedState{Level: 1}}, false},
-		"yielded": {persist.Workload{Yielded: time.Minute}, false},
+		"zero":     {persist.Workload{}, true},
+		"level":    {persist.Workload{SavedState: policy.SavedState{Level: 1}}, false},
+		"baseline": {persist.Workload{SavedState: policy.SavedState{Baselines: make([]policy.SavedBaseline, 1)}}, false},
+		"yielded":  {persist.Workload{Yielded: time.Minute}, false},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, test.workload.IsZero()) })
 	}
