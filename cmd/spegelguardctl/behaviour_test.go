@@ -50,11 +50,11 @@ func TestStatus_SetsExitCodes(t *testing.T) {
 	got = c.run("status")
 	assert.Equal(t, exitUnavailable, got.code)
 	assert.Contains(t, got.stdout, "talos-prod-3   ok")
-	assert.Contains(t, got.stderr, "1 of 4 nodes failed:\n\ttalos-prod-4: Unavailable")
+	assert.Contains(t, got.stderr, "1 of 4 nodes failed:\n\ttalos-prod-4: nothing listens on talos-prod-4:50321")
 
 	got = c.run("status", "-n", "nowhere.invalid")
 	assert.Equal(t, exitUnavailable, got.code)
-	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: Unavailable")
+	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: DNS does not resolve this name")
 }
 
 func TestStatus_SelectsContextsAndNodes(t *testing.T) {
@@ -89,7 +89,7 @@ func TestThrottle_NeedsOperator(t *testing.T) {
 
 	got := c.run("throttle", "-n", "talos-prod-1")
 	assert.Equal(t, 1, got.code)
-	assert.Contains(t, got.stderr, "PermissionDenied: /spegelguard.v1alpha1.GuardService/Throttle needs one of the roles")
+	assert.Contains(t, got.stderr, "PermissionDenied: Throttle needs one of the roles os:admin, os:operator, the client certificate has os:reader")
 
 	assert.Equal(t, 0, c.run("status", "-n", "talos-prod-1").code)
 }

@@ -57,6 +57,7 @@ func newCluster(t testing.TB, roles ...role.Role) *cluster {
 		guard, err := fleettest.NewWith(ctx, figures, hosts[i], port)
 		require.NoError(t, err)
 
+		guard.Forward = i == 1
 		c.guards = append(c.guards, guard)
 		c.addresses[figures.Name] = guard.Address
 		names = append(names, figures.Name)

@@ -40,6 +40,8 @@ const (
 var (
 	ErrNoContext = errors.New("no such context in the talosconfig")
 	ErrNoNodes   = errors.New("no nodes selected: set --nodes, or nodes or endpoints in the talosconfig")
+	// ErrTalosPort is the error for an address with the port of Talos' own API.
+	ErrTalosPort = fmt.Errorf("port %d is that of Talos' own API, the guard's port is %d", constants.ApidPort, DefaultPort)
 )
 
 // Options of a fleet. The zero value uses the talosconfig's current context.
@@ -98,6 +100,12 @@ func OpenContext(context *clientconfig.Context, options Options) (*Fleet, error)
 	nodes, err := nodesOf(context, options.Nodes)
 	if err != nil {
 		return nil, err
+	}
+
+	for _, address := range slices.Concat(options.Endpoints, nodes) {
+		if host, port, err := net.SplitHostPort(hostOf(address)); err == nil && port == strconv.Itoa(constants.ApidPort) {
+			return nil, fmt.Errorf("%w: use %s instead of %s", ErrTalosPort, host, address)
+		}
 	}
 
 	timeout := options.Timeout
