@@ -178,7 +178,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`go1\.\d+[.\w]*`), "<GO>"},
 	{regexp.MustCompile(`[0-9a-f]{64}`), "<FINGERPRINT>"},
 	{regexp.MustCompile(`127\.\d+\.\d+\.\d+:\d+`), "<ADDRESS>"},
-	{regexp.MustCompile(`(-?\d+h)?(-?\d+m)?-?\d+s by`), "<LEFT> by"},
+	{regexp.MustCompile(`-?(\d+[dhms])+ by`), "<LEFT> by"},
 	{regexp.MustCompile(`OVERRIDES +`), "OVERRIDES   "},
 }
 

@@ -15,7 +15,11 @@ func (a *app) dashboardCommand() *cobra.Command {
 		Long: `Print the Grafana dashboard of the guards' metrics as JSON, for Grafana's import or for a ConfigMap that its sidecar
 reads. It needs the guards' own metrics (metrics.listen) in Prometheus.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.prints(cmd, "json"); err != nil {
+				return err
+			}
+
 			_, err := a.stdout.Write(dashboard.JSON)
 
 			return err

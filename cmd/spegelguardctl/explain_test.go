@@ -54,5 +54,5 @@ func TestRows_WithoutClock(t *testing.T) {
 	assert.Empty(t, historyRows(&guardv1alpha1.History{Series: []*guardv1alpha1.Series{{Points: []*guardv1alpha1.Point{{}}}}})[0].Cells[1], "AT")
 
 	cells := overrideRows("pause", &guardv1alpha1.OverrideResult{Overrides: []*guardv1alpha1.Override{{For: durationpb.New(time.Minute)}}})[0].Cells
-	assert.Equal(t, []string{"1m0s", ""}, []string{cells[3], cells[6]}, "FOR and UNTIL")
+	assert.Equal(t, []string{"1m", ""}, []string{cells[3], cells[6]}, "FOR and UNTIL")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -39,7 +40,13 @@ left out if it is a culprit or affected by one, as in the command compare, or if
 nodes with -n for a document of their own. The output is the guard's document (SpegelGuardConfig): put it into an
 ExtensionServiceConfig before you apply it.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.suggest(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.prints(cmd, "yaml"); err != nil {
+				return err
+			}
+
+			return a.suggest(cmd.Context())
+		},
 	}
 }
 
@@ -101,7 +108,7 @@ func leaveOut(nodes []usualNode) {
 	for i, assessed := range compare.Compare(figures, compare.Limits{}).Nodes {
 		switch {
 		case nodes[i].covered < suggestLeast:
-			nodes[i].leftOut = fmt.Sprintf("left out: less than %s of history", rounded(suggestLeast))
+			nodes[i].leftOut = fmt.Sprintf("left out: less than %s of history", duration.Format(suggestLeast))
 		case assessed.Role != compare.Normal:
 			nodes[i].leftOut = "left out: " + string(assessed.Role)
 		}
@@ -173,7 +180,7 @@ func levels(nodes []usualNode) string {
 	}
 
 	for _, n := range nodes {
-		row := n.name + "\t" + rounded(n.covered)
+		row := n.name + "\t" + duration.Format(n.covered)
 
 		for _, m := range suggested {
 			figures := "-"

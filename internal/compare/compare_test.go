@@ -49,9 +49,9 @@ func TestCompare_NamesTheCulpritOfTheIncident(t *testing.T) {
 	assert.Equal(t, map[string]compare.Role{
 		"talos-prod-1": compare.Affected, "talos-prod-2": compare.Culprit, "talos-prod-3": compare.Affected, "talos-prod-4": compare.Affected,
 	}, roles(report))
-	assert.Equal(t, "talos-prod-2: CPU 6.8x median (1800m, median 265m); TX 5.3x median (1.4 MB/s, median 265 kB/s); "+
-		"allocation 29.1x median (9.6 GB/min, median 330 MB/min); GC 6.8x median (9.5, median 1.4); blobs 1.3x median (1053, median 790); "+
-		"/var 74 % full, median 58 %; 59 pods, median 33; node TX 2.7x median (1.8 MB/s, median 665 kB/s); TX affects 3 peers", report.Verdict)
+	assert.Equal(t, "talos-prod-2 against the median of the others: CPU 6.8x (1800m, the others' 265m); TX 5.3x (1.4 MB/s, the others' 265 kB/s); "+
+		"allocation 29.1x (9.6 GB/min, the others' 330 MB/min); GC 6.8x (9.5, the others' 1.4); blobs 1.3x (1053, the others' 790); "+
+		"/var 74 % full, the others' 58 %; 59 pods, the others' 33; node TX 2.7x (1.8 MB/s, the others' 665 kB/s); TX affects 3 peers", report.Verdict)
 	assert.Equal(t, report.Verdict, report.Nodes[1].Diagnosis)
 	assert.InDelta(t, 6.8, report.Nodes[1].Cells[compare.CPU].Ratio, 0.05)
 	assert.False(t, report.Nodes[1].Cells[compare.NFS].Odd, "all alike")
@@ -65,13 +65,13 @@ func TestCompare_BlobsStandForKeys(t *testing.T) {
 	}
 
 	report := compare.Compare(with, compare.Limits{})
-	assert.Contains(t, report.Verdict, "advertised keys 1.4x median (1190, median 830)")
+	assert.Contains(t, report.Verdict, "advertised keys 1.4x (1190, the others' 830)")
 	assert.NotContains(t, report.Verdict, "blobs")
 
 	delete(with[1].Figures, compare.Keys)
 
 	report = compare.Compare(with, compare.Limits{})
-	assert.Contains(t, report.Verdict, "blobs 1.3x median (1053, median 790)")
+	assert.Contains(t, report.Verdict, "blobs 1.3x (1053, the others' 790)")
 	assert.NotContains(t, report.Verdict, "keys")
 }
 

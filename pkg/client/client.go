@@ -40,6 +40,8 @@ const (
 var (
 	ErrNoContext = errors.New("no such context in the talosconfig")
 	ErrNoNodes   = errors.New("no nodes selected: set --nodes, or nodes or endpoints in the talosconfig")
+	// ErrEmptyNode is the error for a node without a name.
+	ErrEmptyNode = errors.New("one of the nodes has an empty name")
 	// ErrTalosPort is the error for an address with the port of Talos' own API.
 	ErrTalosPort = fmt.Errorf("port %d is that of Talos' own API, the guard's port is %d", constants.ApidPort, DefaultPort)
 )
@@ -125,6 +127,10 @@ func nodesOf(context *clientconfig.Context, selected []string) ([]string, error)
 	}
 
 	for _, node := range selected {
+		if node == "" {
+			return nil, ErrEmptyNode
+		}
+
 		if node != AllNodes {
 			nodes = append(nodes, node)
 

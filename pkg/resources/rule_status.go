@@ -52,10 +52,12 @@ type RuleStatusSpec struct {
 	HasCredit bool `yaml:"hasCredit,omitempty" protobuf:"10"`
 	// SinceClock is Since on CLOCK_BOOTTIME.
 	SinceClock time.Duration `yaml:"sinceClock" protobuf:"11"`
+	// Pretty has the values of columns as text.
+	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
 // ResourceDefinition implements typed.Extension.
 func (RuleStatusExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(RuleStatusType, []resource.Type{"rulestatus", "rule", "rules"},
-		column("State", ".state"), column("Value", ".value"), column("Threshold", ".threshold"), column("Trips in", ".tripsIn"))
+		column("State", ".state"), column("Value", ".pretty.value"), column("Threshold", ".pretty.threshold"), column("Trips in", ".pretty.tripsIn"))
 }

@@ -172,6 +172,9 @@ func (m Model) ask(n *node) tea.Cmd {
 		defer cancel()
 
 		status, err := n.client.Status(ctx)
+		if err != nil {
+			err = n.client.Failure(err)
+		}
 
 		return statusMsg{node: n, at: time.Now(), status: status, err: err}
 	}

@@ -5,7 +5,6 @@ package top
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/NimbleMarkets/ntcharts/sparkline"
 	"github.com/charmbracelet/lipgloss"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -220,7 +220,7 @@ func why(n *node) string {
 		part := rule.Name + " " + rule.State
 
 		if rule.TripsIn > 0 {
-			part += " (trips in " + rule.TripsIn.Round(time.Second).String() + ")"
+			part += " (trips in " + duration.Format(rule.TripsIn) + ")"
 		}
 
 		parts = append(parts, part)
