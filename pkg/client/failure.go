@@ -87,13 +87,13 @@ type origin struct {
 
 // Failure returns the error of a request to the node in words.
 func (n *Node) Failure(err error) *NodeError {
-	cause, text, common := n.explain(err)
+	text, common, cause := n.explain(err)
 
 	return &NodeError{Node: n.Name, Cause: cause, Err: err, text: text, common: common}
 }
 
 // explain returns the cause of an error, and the error in words: with the address of the node, and without.
-func (n *Node) explain(err error) (cause error, text, common string) {
+func (n *Node) explain(err error) (text, common string, cause error) {
 	// The status as the server sent it: what this package adds to it ("failed to read the status") is of no use here.
 	var sent interface {
 		error
@@ -101,7 +101,7 @@ func (n *Node) explain(err error) (cause error, text, common string) {
 	}
 
 	if !errors.As(err, &sent) {
-		return nil, err.Error(), err.Error()
+		return err.Error(), err.Error(), nil
 	}
 
 	s := sent.GRPCStatus()
@@ -109,22 +109,22 @@ func (n *Node) explain(err error) (cause error, text, common string) {
 
 	switch {
 	case s.Code() == codes.DeadlineExceeded:
-		return ErrNoAnswer, s.Message(), s.Message()
+		return s.Message(), s.Message(), ErrNoAnswer
 	case s.Code() == codes.Unimplemented && strings.Contains(s.Message(), "unknown service"):
 		found = unreachable.ErrNoGuard
 	case s.Code() == codes.Unauthenticated, found == unreachable.ErrClientNotTrusted, found == unreachable.ErrClientExpired:
 		if text := expired(n.origin.tls, time.Now()); text != "" {
-			return ErrClientExpired, text, text
+			return text, text, ErrClientExpired
 		}
 	}
 
 	if found == nil {
 		text = fmt.Sprintf("%s: %s", s.Code(), s.Message())
 
-		return nil, text, text
+		return text, text, nil
 	}
 
-	return found, found.At(n.origin.address), found.At(n.origin.common)
+	return found.At(n.origin.address), found.At(n.origin.common), found
 }
 
 // expired returns for how long the client certificate has been invalid; empty for one that is valid.

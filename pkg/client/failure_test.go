@@ -40,7 +40,7 @@ func TestNode_FailureHasCause(t *testing.T) {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 
-	go plain.Serve(listener) //nolint:errcheck // it ends with the test
+	go plain.Serve(listener)
 
 	t.Cleanup(plain.Stop)
 

@@ -64,7 +64,7 @@ func (s *State) encode(r resource.Resource) (resource.Resource, error) {
 
 	if _, ok := r.Spec().(describer); ok {
 		r = r.DeepCopy()
-		r.Spec().(describer).Describe() //nolint:forcetypeassert,errcheck // the copy has the same type
+		r.Spec().(describer).Describe() //nolint:forcetypeassert // the copy has the same type
 	}
 
 	encoded, err := protobuf.FromResource(r)

@@ -203,7 +203,7 @@ func (p *peers) explain(target string, err error) error {
 		return err
 	}
 
-	text := ""
+	var text string
 
 	switch cause := unreachable.Of(s.Message()); cause {
 	case nil:
