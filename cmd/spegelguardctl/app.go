@@ -3,10 +3,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,14 +114,25 @@ Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard 
 		a.configCommand(), a.rulesCommand(), a.scrapeCommand(), a.dashboardCommand(), a.doctorCommand(), a.captureCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.overrideCommands()...)
+	root.SetFlagErrorFunc(flagError)
+	a.finish(root)
 
 	return root
 }
 
-// complete registers the completion of a flag with words from the talosconfig.
+// complete registers the completion of a flag.
 func (a *app) complete(cmd *cobra.Command, flag string, words func(*app) []string) {
 	// The only error is a flag that is not there.
-	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, a.completion(words, 0))
+}
+
+// completion completes words; atMost arguments if it is not 0.
+func (a *app) completion(words func(*app) []string, atMost int) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if atMost > 0 && len(args) >= atMost {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+
 		var found []string
 
 		for _, word := range words(a) {
@@ -128,7 +142,45 @@ func (a *app) complete(cmd *cobra.Command, flag string, words func(*app) []strin
 		}
 
 		return found, cobra.ShellCompDirectiveNoFileComp
-	})
+	}
+}
+
+// fixed returns completion words that depend on nothing.
+func fixed(words ...string) func(*app) []string { return func(*app) []string { return words } }
+
+// completionTimeout is how long a shell waits for the targets of nodes.
+const completionTimeout = 2 * time.Second
+
+// targets returns the ids of the targets on the selected nodes.
+func targets(a *app) []string {
+	options := a.Options
+	options.Timeout = completionTimeout
+
+	fleet, err := a.open(options)
+	if err != nil {
+		return nil
+	}
+
+	defer fleet.Close() //nolint:errcheck // the command ends
+
+	found := map[string]bool{}
+
+	for _, result := range client.Gather(context.Background(), fleet, (*client.Node).Targets) {
+		for _, id := range result.Value {
+			found[id] = true
+		}
+	}
+
+	return slices.Sorted(maps.Keys(found))
+}
+
+// prints returns an error if --output names another format than the only one that a command prints.
+func (a *app) prints(cmd *cobra.Command, format string) error {
+	if cmd.Flags().Changed("output") && a.output != format {
+		return fmt.Errorf("invalid --output %q: %s prints %s only", a.output, cmd.CommandPath(), format)
+	}
+
+	return nil
 }
 
 func contexts(a *app) []string {

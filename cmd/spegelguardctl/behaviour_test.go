@@ -50,11 +50,11 @@ func TestStatus_SetsExitCodes(t *testing.T) {
 	got = c.run("status")
 	assert.Equal(t, exitUnavailable, got.code)
 	assert.Contains(t, got.stdout, "talos-prod-2   throttled")
-	assert.Contains(t, got.stderr, "1 of 3 nodes failed:\n\ttalos-prod-3: Unavailable")
+	assert.Contains(t, got.stderr, "1 of 3 nodes failed:\n\ttalos-prod-3: nothing listens on talos-prod-3:50321")
 
 	got = c.run("status", "-n", "nowhere.invalid")
 	assert.Equal(t, exitUnavailable, got.code)
-	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: Unavailable")
+	assert.Contains(t, got.stderr, "spegelguardctl: nowhere.invalid: DNS does not resolve this name")
 }
 
 // TestCodeOf_ThrottledOnlyWhileACeilingLimits: a ceiling that limits nothing has the exit code of a guard without one.
@@ -106,7 +106,7 @@ func TestThrottle_NeedsOperator(t *testing.T) {
 
 	got := c.run("throttle", "-n", "talos-prod-1")
 	assert.Equal(t, 1, got.code)
-	assert.Contains(t, got.stderr, "PermissionDenied: /spegelguard.v1alpha1.GuardService/Throttle needs one of the roles")
+	assert.Contains(t, got.stderr, "PermissionDenied: Throttle needs one of the roles os:admin, os:operator, the client certificate has os:reader")
 
 	assert.Equal(t, 0, c.run("status", "-n", "talos-prod-1").code)
 }
@@ -121,10 +121,10 @@ func TestCommand_ReportsMistakes(t *testing.T) {
 		{[]string{"throttle", "--ceiling", "lots"}, `invalid --ceiling "lots": must be a number of cores such as 500m (10m..1024)`},
 		{[]string{"throttle", "--ceiling", "18446744073709552.116"}, `invalid --ceiling "18446744073709552.116": must be a number of cores`},
 		{[]string{"throttle", "--ceiling", "-1"}, `invalid --ceiling "-1": must be a number of cores`},
-		{[]string{"status", "--timeout", "-1s"}, `invalid argument "-1s" for "--timeout" flag: must be a duration above 0`},
-		{[]string{"top", "--interval", "0s"}, `invalid argument "0s" for "--interval" flag: must be a duration above 0`},
-		{[]string{"compare", "--watch", "--interval", "3000000h"}, `invalid argument "3000000h" for "--interval" flag: time: invalid duration`},
-		{[]string{"throttle", "--for", "3000000h"}, `invalid argument "3000000h" for "--for" flag`},
+		{[]string{"status", "--timeout", "-1s"}, `invalid --timeout "-1s": must be a duration above 0`},
+		{[]string{"top", "--interval", "0s"}, `invalid --interval "0s": must be a duration above 0`},
+		{[]string{"compare", "--watch", "--interval", "3000000h"}, `invalid --interval "3000000h": must be a duration`},
+		{[]string{"throttle", "--for", "3000000h"}, `invalid --for "3000000h": must be a duration`},
 		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "10m"}, "InvalidArgument"},
 		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "1s..24h0m0s"},
 		{[]string{"release", "-n", "talos-prod-1", "--target", "a/b/c"}, "NotFound"},
@@ -135,7 +135,7 @@ func TestCommand_ReportsMistakes(t *testing.T) {
 		{[]string{"top", "--once", "-o", "xml"}, `invalid --output "xml": must be table`},
 		{
 			[]string{"top", "--sort-by", "memory"},
-			`invalid argument "memory" for "--sort-by" flag: must be node, state, cpu, tx, allocation, throttled, rx or pressure`,
+			`invalid --sort-by "memory": must be node, state, cpu, tx, allocation, throttled, rx or pressure`,
 		},
 		{[]string{"rules", "--form", "x"}, `invalid --form "x": must be prometheusrule, plain or inhibit`},
 		{[]string{"rules", "--form", "plain", "--label", "a=b"}, `invalid --label: --form plain has none, only prometheusrule`},
@@ -364,9 +364,25 @@ func TestConfigValidate_FindsMistakes(t *testing.T) {
 	got = c.run("config", "validate", write("kind: ExtensionServiceConfig\napiVersion: v1alpha1\nname: other\n"))
 	assert.Contains(t, got.stderr, "no ExtensionServiceConfig named spegel-guard")
 
+	// A dash is the standard input.
+	var stdout, stderr bytes.Buffer
+
+	a := newApp()
+	a.stdout, a.stderr = &stdout, &stderr
+
+	root := a.root()
+	root.SetIn(strings.NewReader("mode: kill\n"))
+	root.SetArgs([]string{"config", "validate", "-"})
+	require.EqualError(t, root.Execute(), "1 mistake in the standard input")
+	assert.Regexp(t, `1 +mode +kill +observe or enforce`, stdout.String())
+
+	root.SetIn(strings.NewReader("mode: observe\n"))
+	require.NoError(t, root.Execute())
+	assert.Equal(t, "the standard input is valid\n", stderr.String())
+
 	got = c.run("config", "generate", "--mode", "kill", "--cpu", "much")
 	assert.Equal(t, 1, got.code)
-	assert.Regexp(t, `mode.*"kill".*observe or enforce.*rules\[0\]\.threshold.*"much"`, got.stderr)
+	assert.Regexp(t, `invalid --cpu "much": .*; invalid --mode "kill": must be observe or enforce`, got.stderr)
 }
 
 func TestCommand_Completes(t *testing.T) {
@@ -380,6 +396,14 @@ func TestCommand_Completes(t *testing.T) {
 		{[]string{"status", "-n", "talos-prod-2"}, "talos-prod-2\n"},
 		{[]string{"status", "-o", "j"}, "json\njsonpath=\n"},
 		{[]string{"comp"}, "compare\t"},
+		{[]string{"explain", "-n", "talos-prod-2", ""}, "spegel/spegel-2x7k2/registry\n"},
+		{[]string{"explain", "spegel/spegel-3"}, "spegel/spegel-3x7k2/registry\n"},
+		{[]string{"release", "-n", "talos-prod-1", "--target", "spegel"}, "spegel/spegel-1x7k2/registry\n"},
+		{[]string{"history", "--target", "spegel/spegel-2"}, "spegel/spegel-2x7k2/registry\n"},
+		{[]string{"capture", "--target", "spegel/spegel-2"}, "spegel/spegel-2x7k2/registry\n"},
+		{[]string{"config", "generate", "--mode", ""}, "observe\nenforce\n"},
+		{[]string{"config", "generate", "--on-stop", "k"}, "keep\n"},
+		{[]string{"rules", "--form", "p"}, "prometheusrule\nplain\n"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			words := strings.Split(c.run(append([]string{"__complete"}, test.args...)...).stdout, ":")[0]
@@ -390,6 +414,9 @@ func TestCommand_Completes(t *testing.T) {
 			}
 		})
 	}
+
+	// There is one TARGET.
+	assert.NotContains(t, c.run("__complete", "explain", "a/b/c", "").stdout, "spegel")
 
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		assert.Equal(t, 0, c.run("completion", shell).code)

@@ -64,6 +64,7 @@ func newClusterOf(t testing.TB, guardOf func(context.Context, fleettest.Figures,
 		guard, err := guardOf(ctx, figures, hosts[i], port)
 		require.NoError(t, err)
 
+		guard.Forward = i == 1
 		c.guards = append(c.guards, guard)
 		c.addresses[figures.Name] = guard.Address
 		names = append(names, figures.Name)
@@ -184,7 +185,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`go1\.\d+[.\w]*`), "<GO>"},
 	{regexp.MustCompile(`[0-9a-f]{64}`), "<FINGERPRINT>"},
 	{regexp.MustCompile(`127\.\d+\.\d+\.\d+:\d+`), "<ADDRESS>"},
-	{regexp.MustCompile(`(-?\d+h)?(-?\d+m)?-?\d+s by`), "<LEFT> by"},
+	{regexp.MustCompile(`-?(\d+[dhms])+ by`), "<LEFT> by"},
 	{regexp.MustCompile(`OVERRIDES +`), "OVERRIDES   "},
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/spf13/cobra"
 
@@ -66,11 +67,16 @@ func (a *app) validateCommand() *cobra.Command {
 		Long: `Find every mistake in a configuration file, without contacting a node. FILE is the guard's document, or a Talos
 machine configuration (or patch) that contains an ExtensionServiceConfig for the guard; - is the standard input. Lines are those
 of the file.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			file, err := readFile(args[0])
+		Example: "spegelguardctl config validate guard.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := readFile(cmd.InOrStdin(), args[0])
 			if err != nil {
 				return fmt.Errorf("failed to read the configuration: %w", err)
+			}
+
+			if args[0] == "-" {
+				args[0] = "the standard input"
 			}
 
 			mistakes, err := mistakesIn(file)
@@ -84,9 +90,9 @@ of the file.`,
 }
 
 // readFile reads a file, or the standard input for a dash.
-func readFile(name string) ([]byte, error) {
+func readFile(stdin io.Reader, name string) ([]byte, error) {
 	if name == "-" {
-		return io.ReadAll(os.Stdin)
+		return io.ReadAll(stdin)
 	}
 
 	return os.ReadFile(name)
@@ -169,5 +175,5 @@ func (a *app) report(path string, mistakes []mistake) error {
 		return err
 	}
 
-	return fmt.Errorf("%d mistakes in %s", len(mistakes), path)
+	return fmt.Errorf("%s in %s", english.Plural(len(mistakes), "mistake", ""), path)
 }

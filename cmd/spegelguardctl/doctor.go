@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -100,7 +101,7 @@ func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Chec
 		check.State = resources.CheckFailed
 		check.Fix = "it is not valid before " + leaf.NotBefore.UTC().Format(time.RFC3339) + ": check the clock of this machine, and of the one that created it"
 	case left < expiresSoon:
-		check.State, check.Fix = resources.CheckWarning, "it expires in "+rounded(left)+": create a new one with talosctl config new --roles os:admin"
+		check.State, check.Fix = resources.CheckWarning, "it expires in "+duration.Format(left)+": create a new one with talosctl config new --roles os:admin"
 	case !strings.Contains(roles, "os:"):
 		check.State, check.Fix = resources.CheckFailed, "it has none of Talos' roles: reading needs os:reader, overrides need os:operator"
 	}

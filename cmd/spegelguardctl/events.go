@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -14,9 +15,10 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-var eventColumns = output.Titles("AT", "KIND", "TARGET", "NAME", "STATE", "BEFORE", "MESSAGE", "+CPU.MAX", "+BY", "+EVIDENCE")
+var eventColumns = output.Titles("AT", "KIND", "TARGET", "NAME", "STATE", "BEFORE", "CHANGE", "MESSAGE", "+BY", "+EVIDENCE")
 
 func (a *app) eventsCommand() *cobra.Command {
 	var (
@@ -29,6 +31,10 @@ func (a *app) eventsCommand() *cobra.Command {
 		Short: "Show the last actions, and with --follow every change from now on",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if tail < -1 || tail > resources.MaxGuardActions {
+				return fmt.Errorf("invalid --tail %q: must be -1 for all actions, or 0..%d", strconv.Itoa(tail), resources.MaxGuardActions)
+			}
+
 			if follow {
 				return a.followEvents(cmd.Context(), tail)
 			}
@@ -83,18 +89,14 @@ func (a *app) followEvents(ctx context.Context, tail int) error {
 }
 
 func eventItem(node string, e client.Event) output.Item {
-	row := output.Row{Cells: []string{clock(e.At), e.Kind, e.Target, e.Name, e.State, e.Before, e.Message, "", "", ""}}
+	row := output.Row{Cells: []string{clock(e.At), e.Kind, e.Target, e.Name, e.State, e.Before, "", e.Message, "", ""}}
 
 	if action := e.Action; action != nil {
-		row.Cells[4], row.Cells[8], row.Cells[9] = action.Mode, action.By.Subject, action.Evidence
+		row.Cells[4], row.Cells[6], row.Cells[8], row.Cells[9] = action.Mode, action.Change(), action.By.Subject, action.Evidence
 
 		if action.Error != "" {
 			row.Severity = output.Bad
-			row.Cells[6] = strings.Join([]string{action.Reason, "error: " + action.Error}, "; ")
-		}
-
-		if action.Before != "" || action.After != "" {
-			row.Cells[7] = fmt.Sprintf("%s -> %s", action.Before, action.After)
+			row.Cells[7] = strings.Join([]string{action.Reason, "error: " + action.Error}, "; ")
 		}
 	}
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
@@ -63,7 +64,7 @@ func (a *app) explainRows(e *client.Explanation) []output.Row {
 
 	for _, o := range e.Overrides {
 		rows = append(rows, output.Row{Severity: output.Warning, Cells: []string{
-			o.Target, "override", o.Kind, millicores(o.CeilingMillicores), "", a.ago(o.Since),
+			o.Target, "override", o.Kind, resources.PrettyMillicores(o.CeilingMillicores), "", a.ago(o.Since),
 			strings.TrimPrefix(a.left(", ends in ", o.Until)+", requested by ", ", ") + o.By.Subject + because(o.Reason),
 		}})
 	}
@@ -149,7 +150,7 @@ func nextOf(rule client.Rule) string {
 	var parts []string
 
 	if rule.TripsIn != 0 {
-		parts = append(parts, "trips in "+rounded(rule.TripsIn))
+		parts = append(parts, "trips in "+duration.Format(rule.TripsIn))
 	}
 
 	if rule.HasCredit {
@@ -190,11 +191,11 @@ func (a *app) ceilingRow(target client.TargetExplanation) output.Row {
 	case desired.Probing:
 		parts = append(parts, "lifted briefly to measure the demand without it")
 	case desired.ProbesIn != 0:
-		parts = append(parts, "the ceiling throttles it: a probe follows in "+rounded(desired.ProbesIn))
+		parts = append(parts, "the ceiling throttles it: a probe follows in "+duration.Format(desired.ProbesIn))
 	case desired.Quiet:
-		parts = append(parts, "released in "+rounded(desired.ReleasesIn)+" if all rules stay quiet")
+		parts = append(parts, "released in "+duration.Format(desired.ReleasesIn)+" if all rules stay quiet")
 	case desired.ReleasesIn != 0:
-		parts = append(parts, "released in "+rounded(desired.ReleasesIn)+" at the earliest")
+		parts = append(parts, "released in "+duration.Format(desired.ReleasesIn)+" at the earliest")
 	}
 
 	parts = append(parts, client.Advice(target.ID, desired)...)
@@ -206,7 +207,7 @@ func (a *app) ceilingRow(target client.TargetExplanation) output.Row {
 	}
 
 	return output.Row{Severity: output.Warning, Cells: []string{
-		target.ID, "ceiling", cmp.Or(ceiling.State, "desired"), ceilingInForce(&ceiling), millicores(desired.CeilingMillicores), a.ago(desired.Since),
+		target.ID, "ceiling", cmp.Or(ceiling.State, "desired"), ceilingInForce(&ceiling), resources.PrettyMillicores(desired.CeilingMillicores), a.ago(desired.Since),
 		strings.Join(parts, "; "), desired.Mode, desired.Rule,
 	}}
 }

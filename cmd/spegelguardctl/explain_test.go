@@ -38,7 +38,7 @@ func TestRuleRow_ShowsABaseline(t *testing.T) {
 		"known":    {resources.RuleStatusSpec{Signal: "networkTx", State: "ok", Learned: day, Learn: day, Usual: 210e3}, "usual level 210 kB/s"},
 		"pending": {
 			resources.RuleStatusSpec{Signal: "cpu", State: "pending", Learned: day, Learn: day, Usual: 0.21, TripsIn: time.Minute},
-			"trips in 1m0s, usual level 210m",
+			"trips in 1m, usual level 210m",
 		},
 		"none": {resources.RuleStatusSpec{Signal: "cpu", State: "ok"}, ""},
 	} {
@@ -76,5 +76,5 @@ func TestRows_WithoutClock(t *testing.T) {
 	assert.Empty(t, historyRows(&guardv1alpha1.History{Series: []*guardv1alpha1.Series{{Points: []*guardv1alpha1.Point{{}}}}})[0].Cells[1], "AT")
 
 	cells := overrideRows("pause", &guardv1alpha1.OverrideResult{Overrides: []*guardv1alpha1.Override{{For: durationpb.New(time.Minute)}}})[0].Cells
-	assert.Equal(t, []string{"1m0s", ""}, []string{cells[3], cells[6]}, "FOR and UNTIL")
+	assert.Equal(t, []string{"1m", ""}, []string{cells[3], cells[6]}, "FOR and UNTIL")
 }

@@ -294,8 +294,14 @@ func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 
 	require.Equal(t, exitUnavailable, exitCode(err))
 	assert.ErrorContains(t, err, fmt.Sprintf("%d of %d nodes failed", dead+hanging, count))
-	assert.Equal(t, dead, strings.Count(err.Error(), "refused"), err)
-	assert.Equal(t, hanging, strings.Count(err.Error(), "deadline exceeded"), err)
+	assert.Equal(t, 1, strings.Count(err.Error(), "nothing listens on port "+port), err)
+
+	// Each node is named once, below its cause.
+	for _, node := range nodes[alive:] {
+		assert.Contains(t, err.Error(), node)
+	}
+
+	assert.LessOrEqual(t, strings.Count(err.Error(), "\n"), 2*3, err)
 
 	shown := rows.at.Sub(began)
 	t.Logf("status: the %d that answer were shown after %s (the bare calls to them took %s), the last of the others failed after %s",
@@ -310,7 +316,10 @@ func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	assert.Equal(t, exitUnavailable, got.code)
 	assert.Equal(t, alive+4, strings.Count(got.stdout, "\n"))
 	// On a slow machine gRPC gives up connecting before most nodes have responded.
-	assert.Equal(t, hanging, strings.Count(got.stderr, "no response yet, when most other nodes had responded")+
-		strings.Count(got.stderr, "deadline exceeded"), "%.3000s", got.stderr)
+	assert.Regexp(t, "no response yet, when most other nodes had responded|no answer from", got.stderr)
+
+	for _, node := range nodes[alive+dead:] {
+		assert.Contains(t, got.stderr, node)
+	}
 	assert.Less(t, time.Since(began), timeout)
 }

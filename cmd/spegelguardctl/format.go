@@ -3,13 +3,11 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -25,14 +23,11 @@ func reading(signal config.Signal, r resources.Reading) string {
 
 // known formats a signal's value; empty for nil.
 func known(signal config.Signal, value *float64) string {
-	switch {
-	case value == nil:
+	if value == nil {
 		return ""
-	case signal == config.SignalAllocation:
-		return compare.Alloc.Format(*value)
-	default:
-		return signal.Format(*value)
 	}
+
+	return signal.Format(*value)
 }
 
 // readiness formats whether the target is ready; empty when that is unavailable.
@@ -52,16 +47,7 @@ func bytesOf(r resources.Reading) string {
 		return ""
 	}
 
-	return humanize.IBytes(uint64(max(0, r.Value)))
-}
-
-// rounded formats a duration to the second, or finer below one.
-func rounded(d time.Duration) string {
-	if d > time.Second || d < -time.Second {
-		d = d.Round(time.Second)
-	}
-
-	return d.String()
+	return resources.PrettyBytes(r.Value)
 }
 
 // ago formats the time since; empty while the node's clock is not set.
@@ -70,7 +56,7 @@ func (a *app) ago(at time.Time) string {
 		return ""
 	}
 
-	return rounded(a.now().Sub(at).Round(time.Second))
+	return duration.Format(a.now().Sub(at).Round(time.Second))
 }
 
 // left formats the time until with a word before it; empty while the node's clock is not set.
@@ -79,7 +65,7 @@ func (a *app) left(before string, at time.Time) string {
 		return ""
 	}
 
-	return before + rounded(at.Sub(a.now()).Round(time.Second))
+	return before + duration.Format(at.Sub(a.now()).Round(time.Second))
 }
 
 // clock formats a time in the user's zone.
@@ -98,14 +84,6 @@ func timestamp(at *timestamppb.Timestamp) string {
 	}
 
 	return clock(at.AsTime())
-}
-
-func millicores(value int64) string {
-	if value == 0 {
-		return ""
-	}
-
-	return fmt.Sprintf("%dm", value)
 }
 
 // codeOf returns the exit code for a guard's state.

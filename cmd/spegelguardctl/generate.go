@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -49,7 +50,13 @@ func (a *app) generateCommand() *cobra.Command {
 		Long: `Print an ExtensionServiceConfig document for thresholds, for talosctl patch mc -p @FILE. A field without a flag keeps
 its default and is not in the document.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return g.write(cmd.Flags(), a.stdout) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.prints(cmd, "yaml"); err != nil {
+				return err
+			}
+
+			return g.write(cmd.Flags(), a.stdout)
+		},
 	}
 
 	for _, f := range generateFields {
@@ -61,6 +68,9 @@ its default and is not in the document.`,
 	cmd.Flags().StringVar(&g.alloc, "alloc", "", "threshold of "+alerts.HighAllocation+", such as 1G/min; that rule is in mode observe")
 	cmd.Flags().StringVar(&g.lasting, "for", "", "how long the threshold of "+alerts.HighCPU+" must be exceeded, such as 10m")
 	cmd.Flags().StringVar(&g.window, "window", "", "period of the average of the rules that lead to a ceiling, such as 1m")
+
+	a.complete(cmd, "mode", fixed(string(config.ModeObserve), string(config.ModeEnforce)))
+	a.complete(cmd, "on-stop", fixed("release", "keep"))
 
 	return cmd
 }
@@ -120,14 +130,44 @@ func (g generated) encode(root *yaml.Node) ([]byte, error) {
 
 	if errors.As(err, &wrong) {
 		// The document is no file of the user's, so that its lines mean nothing.
-		for i := range wrong {
-			wrong[i].Line = 0
+		seen := map[config.FieldError]bool{}
+
+		for _, e := range wrong {
+			e.Line, e.Field = 0, flagOf(e.Field)
+			seen[e] = true
 		}
 
-		return nil, wrong
+		// A flag that several rules have is reported once.
+		return nil, config.Errors(slices.SortedFunc(maps.Keys(seen), func(a, b config.FieldError) int { return cmp.Compare(a.Field, b.Field) }))
 	}
 
 	return text, err
+}
+
+// ruleFlags are the flags for values of the default rules.
+var ruleFlags = map[config.Signal]string{config.SignalCPU: "--cpu", config.SignalNetworkTX: "--tx", config.SignalAllocation: "--alloc"}
+
+// flagOf returns the flag that sets a field of the document, or the field if none does.
+func flagOf(field string) string {
+	for _, f := range generateFields {
+		if f.field == field {
+			return "--" + f.flag
+		}
+	}
+
+	for i, rule := range config.Default().Rules {
+		name, found := strings.CutPrefix(field, fmt.Sprintf("rules[%d].", i))
+
+		switch {
+		case !found:
+		case name == "threshold", name == "credit.earn":
+			return ruleFlags[rule.Signal]
+		case name == "for", name == "window":
+			return "--" + name
+		}
+	}
+
+	return field
 }
 
 // rules returns the default rules with the flags' values; nil without such a flag. The time and the window are for the rules

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -95,7 +96,7 @@ func historyRows(h *guardv1alpha1.History) []output.Row {
 			rows = append(rows, output.Row{Cells: []string{
 				targetName(series), timestamp(p.GetAt()), known(config.SignalCPU, p.CpuCores), known(config.SignalNetworkTX, p.TxBytesPerSecond),
 				known(config.SignalAllocation, p.AllocBytesPerSecond), known(config.SignalThrottled, p.ThrottledRatio),
-				known(config.SignalNetworkRX, p.RxBytesPerSecond), rounded(p.GetOver().AsDuration()),
+				known(config.SignalNetworkRX, p.RxBytesPerSecond), duration.Format(p.GetOver().AsDuration()),
 			}})
 		}
 	}

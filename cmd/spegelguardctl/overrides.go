@@ -4,14 +4,17 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
@@ -36,6 +39,10 @@ func (a *app) override(use, short string, lasting time.Duration, send request) *
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.namesNodes(cmd); err != nil {
+				return err
+			}
+
 			return query[*guardv1alpha1.OverrideResult]{
 				columns: output.Titles("TARGET", "OVERRIDE", "CEILING", "FOR", "REASON", "+BY", "+UNTIL"),
 				question: func(n *client.Node, ctx context.Context) (*guardv1alpha1.OverrideResult, error) {
@@ -58,6 +65,16 @@ func (a *app) override(use, short string, lasting time.Duration, send request) *
 	cmd.Flags().StringVar(&o.reason, "reason", "", "reason for the record")
 
 	return cmd
+}
+
+// namesNodes returns an error if no node is named: a command that changes something must not do it on every node because a flag, or a
+// variable of the shell, was forgotten.
+func (a *app) namesNodes(cmd *cobra.Command) error {
+	if len(a.Nodes) > 0 {
+		return nil
+	}
+
+	return fmt.Errorf("%s needs --nodes: name the nodes, or use -n all for all nodes of the context", cmd.CommandPath())
 }
 
 func (a *app) releaseCommand() *cobra.Command {
@@ -118,7 +135,7 @@ func overrideRows(name string, result *guardv1alpha1.OverrideResult) []output.Ro
 		}
 
 		rows = append(rows, output.Row{Cells: []string{
-			o.GetTarget(), kind, millicores(o.GetCeilingMillicores()), rounded(o.GetFor().AsDuration()),
+			o.GetTarget(), kind, resources.PrettyMillicores(o.GetCeilingMillicores()), duration.Format(o.GetFor().AsDuration()),
 			o.GetReason(), o.GetBy().GetSubject(), timestamp(o.GetUntil()),
 		}})
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -187,13 +188,39 @@ func (o *outcome) err() error {
 		return &exitError{code: o.code, err: o.failed[0]}
 	}
 
-	texts := make([]string, len(o.failed))
+	return &exitError{code: o.code, err: fmt.Errorf("%d of %d nodes failed:%s", len(o.failed), o.of, byCause(o.failed))}
+}
 
-	for i, err := range o.failed {
-		texts[i] = "\n\t" + err.Error()
+// byCause lists the errors of nodes. What several nodes have in common is written once, with the nodes below it.
+func byCause(failed []error) string {
+	texts, nodes := map[string]string{}, map[string][]string{}
+
+	for _, err := range failed {
+		common := err.Error()
+
+		var failure *client.NodeError
+
+		if errors.As(err, &failure) {
+			common = failure.Common()
+			nodes[common] = append(nodes[common], failure.Node)
+		}
+
+		texts[common] = err.Error()
 	}
 
-	slices.Sort(texts)
+	var listed []string
 
-	return &exitError{code: o.code, err: fmt.Errorf("%d of %d nodes failed:%s", len(o.failed), o.of, strings.Join(texts, ""))}
+	for common, text := range texts {
+		if names := nodes[common]; len(names) > 1 {
+			slices.Sort(names)
+
+			text = common + "\n\t\t" + strings.Join(names, ", ")
+		}
+
+		listed = append(listed, "\n\t"+text)
+	}
+
+	slices.Sort(listed)
+
+	return strings.Join(listed, "")
 }

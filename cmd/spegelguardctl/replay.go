@@ -15,6 +15,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/pkg/trace"
 )
 
@@ -29,7 +30,8 @@ func (a *app) replayCommand() *cobra.Command {
 Without --config the recorded configuration is used, and the decisions are those of the recording. With it, that
 configuration decides on the same samples. They were taken under the recorded ceilings: a replay cannot show what the
 workload would have done under others.`,
-		Args: cobra.ExactArgs(1),
+		Example: "spegelguardctl replay trace.jsonl",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var with *config.Config
 
@@ -138,7 +140,7 @@ func replayRows(line record) []output.Row {
 		row := output.Row{Cells: []string{line.Elapsed, string(line.Event), line.Workload, "", "", "", ""}}
 
 		if hold := line.Hold; hold != nil {
-			row.Cells[3], row.Cells[4], row.Cells[5] = hold.Rule, millicores(hold.Millicores), (hold.Until - hold.Since).String()
+			row.Cells[3], row.Cells[4], row.Cells[5] = hold.Rule, resources.PrettyMillicores(hold.Millicores), (hold.Until - hold.Since).String()
 
 			if hold.Observe {
 				row.Cells[4] += " (observed only)"

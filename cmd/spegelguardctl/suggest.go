@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -40,7 +41,13 @@ ended in that day count, too, if they ran for ten minutes. Select
 nodes with -n for a document of their own. The output is the guard's document (SpegelGuardConfig): put it into an
 ExtensionServiceConfig before you apply it.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.suggest(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.prints(cmd, "yaml"); err != nil {
+				return err
+			}
+
+			return a.suggest(cmd.Context())
+		},
 	}
 }
 
@@ -102,7 +109,7 @@ func leaveOut(nodes []usualNode) {
 	for i, assessed := range compare.Compare(figures, compare.Limits{}).Nodes {
 		switch {
 		case nodes[i].covered < suggestLeast:
-			nodes[i].leftOut = fmt.Sprintf("left out: less than %s of history", rounded(suggestLeast))
+			nodes[i].leftOut = fmt.Sprintf("left out: less than %s of history", duration.Format(suggestLeast))
 		case assessed.Role != compare.Normal:
 			nodes[i].leftOut = "left out: " + string(assessed.Role)
 		}
@@ -174,7 +181,7 @@ func levels(nodes []usualNode) string {
 	}
 
 	for _, n := range nodes {
-		row := n.name + "\t" + rounded(n.covered)
+		row := n.name + "\t" + duration.Format(n.covered)
 
 		for _, m := range suggested {
 			figures := "-"

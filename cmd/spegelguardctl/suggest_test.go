@@ -65,11 +65,11 @@ func TestSuggestion_FollowsUsualLevels(t *testing.T) {
 			"culprit", map[string]*guardv1alpha1.History{"a": past(time.Hour, steady(1.8)), "b": past(time.Hour, steady(0.25)), "c": past(time.Hour, steady(0.28))},
 			"550m", 500, 0, map[string]string{"a": "left out: culprit", "b": "left out: affected", "c": "left out: affected"},
 		},
-		{"just started", map[string]*guardv1alpha1.History{"a": past(9*time.Minute, steady(0.8))}, "550m", 500, 0, map[string]string{"a": "left out: less than 10m0s of history"}},
+		{"just started", map[string]*guardv1alpha1.History{"a": past(9*time.Minute, steady(0.8))}, "550m", 500, 0, map[string]string{"a": "left out: less than 10m of history"}},
 		{"pod that has just started", map[string]*guardv1alpha1.History{"a": {Series: slices.Concat(
 			past(time.Hour, steady(0.01)).GetSeries(), past(3*time.Minute, steady(2)).GetSeries(),
 		)}}, "550m", 500, 0, nil},
-		{"no target", map[string]*guardv1alpha1.History{"a": {}}, "550m", 500, 0, map[string]string{"a": "left out: less than 10m0s of history"}},
+		{"no target", map[string]*guardv1alpha1.History{"a": {}}, "550m", 500, 0, map[string]string{"a": "left out: less than 10m of history"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var nodes []usualNode

@@ -90,7 +90,7 @@ func again(ctx context.Context, a *app, node *client.Node, do func() error) {
 		err := do()
 		if err == nil || ctx.Err() != nil {
 			printed = ""
-		} else if text := (&client.NodeError{Node: node.Name, Err: err}).Error(); text != printed {
+		} else if text := node.Failure(err).Error(); text != printed {
 			a.note("%s", text)
 
 			printed = text

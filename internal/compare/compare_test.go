@@ -49,9 +49,9 @@ func TestCompare_NamesTheCulpritOfTheIncident(t *testing.T) {
 	assert.Equal(t, map[string]compare.Role{
 		"talos-prod-1": compare.Affected, "talos-prod-2": compare.Culprit, "talos-prod-3": compare.Affected,
 	}, roles(report))
-	assert.Equal(t, "talos-prod-2: CPU 6.8x median (1800m, median 265m); TX 1.8x median (1.4 MB/s, median 800 kB/s); "+
-		"allocation 26.3x median (9.6 GB/min, median 365 MB/min); GC 6.6x median (9.5, median 1.4); blobs 1.3x median (1053, median 794); "+
-		"/var 74 % full, median 56 %; TX affects 2 peers", report.Verdict)
+	assert.Equal(t, "talos-prod-2 against the median of the others: CPU 6.8x (1800m, the others' 265m); TX 1.8x (1.4 MB/s, the others' 800 kB/s); "+
+		"allocation 26.3x (9.6 GB/min, the others' 365 MB/min); GC 6.6x (9.5, the others' 1.4); blobs 1.3x (1053, the others' 794); "+
+		"/var 74 % full, the others' 56 %; TX affects 2 peers", report.Verdict)
 	assert.Equal(t, report.Verdict, report.Nodes[1].Diagnosis)
 
 	usage, err := os.ReadFile("../../docs/usage.md")
@@ -70,13 +70,13 @@ func TestCompare_BlobsStandForKeys(t *testing.T) {
 	}
 
 	report := compare.Compare(with, compare.Limits{})
-	assert.Contains(t, report.Verdict, "advertised keys 1.4x median (1190, median 836)")
+	assert.Contains(t, report.Verdict, "advertised keys 1.4x (1190, the others' 836)")
 	assert.NotContains(t, report.Verdict, "blobs")
 
 	delete(with[1].Figures, compare.Keys)
 
 	report = compare.Compare(with, compare.Limits{})
-	assert.Contains(t, report.Verdict, "blobs 1.3x median (1053, median 794)")
+	assert.Contains(t, report.Verdict, "blobs 1.3x (1053, the others' 794)")
 	assert.NotContains(t, report.Verdict, "keys")
 }
 

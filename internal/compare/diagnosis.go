@@ -27,11 +27,11 @@ func diagnosis(node Assessment, affected int) string {
 
 		switch metric {
 		case Pods:
-			parts = append(parts, fmt.Sprintf("%s pods, median %s", metric.Format(cell.Value), metric.Format(cell.Median)))
+			parts = append(parts, fmt.Sprintf("%s pods, the others' %s", metric.Format(cell.Value), metric.Format(cell.Median)))
 		case Disk:
-			parts = append(parts, fmt.Sprintf("/var %s full, median %s", metric.Format(cell.Value), metric.Format(cell.Median)))
+			parts = append(parts, fmt.Sprintf("/var %s full, the others' %s", metric.Format(cell.Value), metric.Format(cell.Median)))
 		default:
-			parts = append(parts, fmt.Sprintf("%s %s (%s, median %s)", names[metric], times(cell), metric.Format(cell.Value), metric.Format(cell.Median)))
+			parts = append(parts, fmt.Sprintf("%s %s (%s, the others' %s)", names[metric], times(cell), metric.Format(cell.Value), metric.Format(cell.Median)))
 		}
 	}
 
@@ -43,15 +43,15 @@ func diagnosis(node Assessment, affected int) string {
 		parts = append(parts, fmt.Sprintf("TX affects %d peers", affected))
 	}
 
-	return node.Name + ": " + strings.Join(parts, "; ")
+	return node.Name + " against the median of the others: " + strings.Join(parts, "; ")
 }
 
 func times(cell Cell) string {
 	switch {
 	case cell.Ratio == 0 || cell.Ratio > ratioMax:
-		return fmt.Sprintf("over %dx median", ratioMax)
+		return fmt.Sprintf("over %dx", ratioMax)
 	default:
-		return fmt.Sprintf("%.1fx median", cell.Ratio)
+		return fmt.Sprintf("%.1fx", cell.Ratio)
 	}
 }
 

@@ -4,9 +4,8 @@ package compare
 
 import (
 	"fmt"
-	"math"
 
-	"github.com/dustin/go-humanize"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // Metric is one figure of a node.
@@ -51,15 +50,15 @@ var material = map[Metric]float64{
 func (m Metric) Format(value float64) string {
 	switch m {
 	case CPU:
-		return fmt.Sprintf("%.0fm", value*1000)
+		return policy.Cores.Format(value)
 	case TX, NodeTX, NFS:
-		return humanize.Bytes(uint64(math.Max(0, value))) + "/s"
+		return policy.BytesPerSecond.Format(value)
 	case Alloc:
-		return humanize.Bytes(uint64(math.Max(0, value*60))) + "/min"
+		return policy.SignalAllocation.Format(value)
 	case GC:
 		return fmt.Sprintf("%.1f", value)
 	case Disk:
-		return fmt.Sprintf("%.0f %%", value*100)
+		return policy.Ratio.Format(value)
 	case NFSRTT:
 		return fmt.Sprintf("%.1f ms", value*1000)
 	default:

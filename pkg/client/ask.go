@@ -5,7 +5,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
@@ -19,37 +18,6 @@ type Result[T any] struct {
 	Value T
 	// Err is a NodeError; nil on success.
 	Err error
-}
-
-// NodeError is the error of one node.
-type NodeError struct {
-	Node string
-	Err  error
-}
-
-// Error implements error.
-func (e *NodeError) Error() string {
-	if s, ok := status.FromError(e.Err); ok {
-		return fmt.Sprintf("%s: %s: %s", e.Node, s.Code(), s.Message())
-	}
-
-	return e.Node + ": " + e.Err.Error()
-}
-
-// Unwrap returns the error without the node.
-func (e *NodeError) Unwrap() error { return e.Err }
-
-// IsUnreachableError reports whether a node did not respond; false for a node that refused.
-func IsUnreachableError(err error) bool {
-	var node *NodeError
-
-	if errors.As(err, &node) {
-		err = node.Err
-	}
-
-	code := status.Code(err)
-
-	return code == codes.Unavailable || code == codes.DeadlineExceeded || errors.Is(err, ErrStraggler)
 }
 
 // Ask sends a request to all nodes at once and yields the results in the order in which they arrive. Each request has the
@@ -90,10 +58,10 @@ func ask[T any](ctx context.Context, timeout time.Duration, node *Node, request 
 	case err == nil:
 		return Result[T]{Node: node, Value: value}
 	case status.Code(err) == codes.DeadlineExceeded:
-		err = status.Errorf(codes.DeadlineExceeded, "no response within %s", timeout)
+		err = status.Errorf(codes.DeadlineExceeded, "no response within %s (--timeout)", timeout)
 	}
 
-	return Result[T]{Node: node, Err: &NodeError{Node: node.Name, Err: err}}
+	return Result[T]{Node: node, Err: node.Failure(err)}
 }
 
 // Bounds of how much longer than most nodes the last ones may take in Gather.
@@ -139,7 +107,7 @@ wait:
 	for i, node := range fleet.nodes {
 		result, ok := found[node]
 		if !ok {
-			result = Result[T]{Node: node, Err: &NodeError{Node: node.Name, Err: ErrStraggler}}
+			result = Result[T]{Node: node, Err: node.Failure(ErrStraggler)}
 		}
 
 		results[i] = result

@@ -40,6 +40,10 @@ const (
 var (
 	ErrNoContext = errors.New("no such context in the talosconfig")
 	ErrNoNodes   = errors.New("no nodes selected: set --nodes, or nodes or endpoints in the talosconfig")
+	// ErrEmptyNode is the error for a node without a name.
+	ErrEmptyNode = errors.New("one of the nodes has an empty name")
+	// ErrTalosPort is the error for an address with the port of Talos' own API.
+	ErrTalosPort = fmt.Errorf("port %d is that of Talos' own API, the guard's port is %d", constants.ApidPort, DefaultPort)
 )
 
 // Options of a fleet. The zero value uses the talosconfig's current context.
@@ -100,6 +104,12 @@ func OpenContext(context *clientconfig.Context, options Options) (*Fleet, error)
 		return nil, err
 	}
 
+	for _, address := range slices.Concat(options.Endpoints, nodes) {
+		if host, port, err := net.SplitHostPort(hostOf(address)); err == nil && port == strconv.Itoa(constants.ApidPort) {
+			return nil, fmt.Errorf("%w: use %s instead of %s", ErrTalosPort, host, address)
+		}
+	}
+
 	timeout := options.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
@@ -117,6 +127,10 @@ func nodesOf(context *clientconfig.Context, selected []string) ([]string, error)
 	}
 
 	for _, node := range selected {
+		if node == "" {
+			return nil, ErrEmptyNode
+		}
+
 		if node != AllNodes {
 			nodes = append(nodes, node)
 

@@ -69,6 +69,18 @@ func Advice(target string, desired *resources.DesiredCeilingSpec) []string {
 	}
 }
 
+// Targets returns the ids of the node's targets.
+func (n *Node) Targets(ctx context.Context) ([]string, error) {
+	items, err := list[*resources.Target](ctx, n.Resources)
+	ids := make([]string, len(items))
+
+	for i, item := range items {
+		ids[i] = item.Metadata().ID()
+	}
+
+	return ids, err
+}
+
 // Explain reads the rules, what a ceiling waits for, the overrides and the conditions. An empty target selects all
 // targets; the error for a target that the node does not have has the code NotFound.
 func (n *Node) Explain(ctx context.Context, target string) (*Explanation, error) {

@@ -7,11 +7,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/resolver"
@@ -47,21 +47,31 @@ func newFleet(config *tls.Config, endpoints, names []string, timeout time.Durati
 
 		fleet.conns = append(fleet.conns, conn)
 
+		var addresses []string
+
+		for _, endpoint := range endpoints {
+			addresses = append(addresses, withPort(endpoint))
+		}
+
+		place := strings.Join(addresses, ", ")
+
 		for _, name := range names {
-			fleet.nodes = append(fleet.nodes, newNode(name, forwarded{ClientConn: conn, node: name}))
+			fleet.nodes = append(fleet.nodes, newNode(name, forwarded{ClientConn: conn, node: name}, origin{address: place, common: place, tls: config}))
 		}
 
 		return fleet, nil
 	}
 
 	for _, name := range names {
-		conn, err := grpc.NewClient("passthrough:///"+withPort(name), append(dialOptions(config), extra...)...)
+		address := withPort(name)
+
+		conn, err := grpc.NewClient("passthrough:///"+address, append(dialOptions(config), extra...)...)
 		if err != nil {
 			return nil, errors.Join(err, fleet.Close())
 		}
 
 		fleet.conns = append(fleet.conns, conn)
-		fleet.nodes = append(fleet.nodes, newNode(name, conn))
+		fleet.nodes = append(fleet.nodes, newNode(name, conn, origin{address: address, common: "port " + portOf(address), tls: config}))
 	}
 
 	return fleet, nil
@@ -91,7 +101,7 @@ func dialAny(endpoints []string, options []grpc.DialOption) (*grpc.ClientConn, e
 
 func dialOptions(config *tls.Config) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithTransportCredentials(newTransport(config)),
 		grpc.WithNoProxy(),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: connectTimeout,

@@ -29,11 +29,12 @@ type Node struct {
 	Resources state.State
 
 	machine machine.MachineServiceClient
+	origin  origin
 }
 
-func newNode(name string, conn grpc.ClientConnInterface) *Node {
+func newNode(name string, conn grpc.ClientConnInterface, from origin) *Node {
 	return &Node{
-		Name: name, Guard: guardv1alpha1.NewGuardServiceClient(conn), machine: machine.NewMachineServiceClient(conn),
+		Name: name, origin: from, Guard: guardv1alpha1.NewGuardServiceClient(conn), machine: machine.NewMachineServiceClient(conn),
 		Resources: state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn), cosiclient.WithDisableWatchRetry())),
 	}
 }

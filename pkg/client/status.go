@@ -92,14 +92,9 @@ func CeilingCores(ceiling *resources.CeilingStatusSpec) float64 {
 		return 0
 	}
 
-	var allowed, period float64
+	cores, _ := resources.CPUMax(ceiling.ReadBack)
 
-	// "max 100000" is no ceiling.
-	if _, err := fmt.Sscan(ceiling.ReadBack, &allowed, &period); err != nil || period == 0 {
-		return 0
-	}
-
-	return allowed / period
+	return cores
 }
 
 // Status reads the state of the guard and of every target.

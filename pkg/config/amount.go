@@ -5,6 +5,8 @@ package config
 import (
 	"fmt"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 )
 
 // Amount is an amount of time or of bytes: 10m is ten minutes, 10M ten megabytes.
@@ -21,8 +23,8 @@ type Amount struct {
 func (a *Amount) UnmarshalText(text []byte) error {
 	*a = Amount{text: string(text)}
 
-	if duration, err := time.ParseDuration(a.text); err == nil {
-		a.Duration = duration
+	if lasting, err := duration.Parse(a.text); err == nil {
+		a.Duration = lasting
 
 		return nil
 	}

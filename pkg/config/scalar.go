@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 )
 
 // The scalar types keep a text that they cannot parse instead of failing at once, so that Parse reports every error
 // of a document, each with its field.
 
-// Duration as Go writes it: 1s, 10m, 1h30m.
+// Duration as Go writes it, with days if there are any: 1s, 10m, 1h30m, 2d3h.
 type Duration struct {
 	time.Duration
 
@@ -20,7 +22,7 @@ type Duration struct {
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
-	value, err := time.ParseDuration(string(text))
+	value, err := duration.Parse(string(text))
 	*d = Duration{Duration: value}
 
 	if err != nil {

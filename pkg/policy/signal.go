@@ -2,7 +2,12 @@
 
 package policy
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
 
 // Signal is what a rule measures.
 type Signal string
@@ -98,5 +103,12 @@ func (s Signal) Unit() Unit { return s.row().unit }
 // About returns what the signal measures.
 func (s Signal) About() string { return s.row().about }
 
-// Format writes an average of the signal for people: 1803m, 1.4 MB/s, 37 %; true or false for an expression.
-func (s Signal) Format(value float64) string { return s.Unit().Format(value) }
+// Format writes an average of the signal for people: 1803m, 1.4 MB/s, 9.6 GB/min of allocation, 37 %; true or false for an
+// expression.
+func (s Signal) Format(value float64) string {
+	if s == SignalAllocation {
+		return humanize.Bytes(uint64(math.Round(max(0, value*60)))) + "/min"
+	}
+
+	return s.Unit().Format(value)
+}

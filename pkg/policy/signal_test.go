@@ -30,7 +30,7 @@ func TestSignals_MeasureTheirCounter(t *testing.T) {
 		policy.SignalCPU:         {2, "2000m"},
 		policy.SignalNetworkTX:   {3000, "3.0 kB/s"},
 		policy.SignalNetworkRX:   {5000, "5.0 kB/s"},
-		policy.SignalAllocation:  {7000, "7.0 kB/s"},
+		policy.SignalAllocation:  {7000, "420 kB/min"},
 		policy.SignalThrottled:   {0.25, "25 %"},
 		policy.SignalCPUPressure: {0.5, "50 %"},
 	} {

@@ -68,11 +68,13 @@ type CeilingStatusSpec struct {
 	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"12"`
 	// AppliedAtClock is AppliedAt on CLOCK_BOOTTIME.
 	AppliedAtClock time.Duration `yaml:"appliedAtClock,omitempty" protobuf:"13"`
+	// Pretty has the values of columns as text.
+	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
 // ResourceDefinition implements typed.Extension.
 func (CeilingStatusExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(CeilingStatusType, []resource.Type{"ceilingstatus", "ceiling", "ceilings"},
-		column("State", ".state"), column("Owner's limit", ".ownerLimit"), column("Applied", ".applied"),
-		column("Read back", ".readBack"), column("Rule", ".rule"), column("external changes", ".externalChanges"), column("Last error", ".lastError"))
+		column("State", ".state"), column("Owner's limit", ".pretty.ownerLimit"), column("Applied", ".pretty.applied"),
+		column("Read back", ".pretty.readBack"), column("Rule", ".rule"), column("External changes", ".externalChanges"), column("Last error", ".lastError"))
 }

@@ -67,6 +67,8 @@ type DesiredCeilingSpec struct {
 	ProbesIn time.Duration `yaml:"probesIn" protobuf:"16"`
 	// FailedProbes is how many probes of this breach have measured it again.
 	FailedProbes uint64 `yaml:"failedProbes" protobuf:"17"`
+	// Pretty has the values of columns as text.
+	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
 // None reports whether no ceiling is desired. A nil spec is none.
@@ -75,5 +77,5 @@ func (s *DesiredCeilingSpec) None() bool { return s == nil || s.CeilingMillicore
 // ResourceDefinition implements typed.Extension.
 func (DesiredCeilingExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(DesiredCeilingType, []resource.Type{"desiredceiling"},
-		column("Ceiling", ".ceilingMillicores"), column("Rule", ".rule"), column("Hold until", ".holdUntil"), column("Mode", ".mode"))
+		column("Ceiling", ".pretty.ceiling"), column("Rule", ".rule"), column("Hold until", ".holdUntil"), column("Mode", ".mode"))
 }

@@ -84,11 +84,13 @@ type GuardActionSpec struct {
 	// Clock and UntilClock are At and Until on CLOCK_BOOTTIME.
 	Clock      time.Duration `yaml:"clock" protobuf:"16"`
 	UntilClock time.Duration `yaml:"untilClock,omitempty" protobuf:"17"`
+	// Pretty has the values of columns as text.
+	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
 // ResourceDefinition implements typed.Extension.
 func (GuardActionExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(GuardActionType, []resource.Type{"guardaction", "action", "actions"},
 		column("At", ".at"), column("Action", ".action"), column("Target", ".target"), column("Rule", ".rule"),
-		column("Before", ".before"), column("After", ".after"), column("By", ".by.subject"))
+		column("Change", ".pretty.change"), column("By", ".by.subject"))
 }

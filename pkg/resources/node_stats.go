@@ -59,12 +59,14 @@ type NodeStatsSpec struct {
 	// TXBytes and RXBytes are the links' cumulative counters.
 	TXBytes uint64 `yaml:"txBytes" protobuf:"15"`
 	RXBytes uint64 `yaml:"rxBytes" protobuf:"16"`
+	// Pretty has the values of columns as text.
+	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
 // ResourceDefinition implements typed.Extension.
 func (NodeStatsExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(NodeStatsType, []resource.Type{"nodestat"},
-		column("Blobs", ".contentBlobs.value"), column("Disk used", ".diskUsedRatio.value"), column("Pods", ".pods.value"),
-		column("TX B/s", ".txBytesPerSecond.value"), column("RX B/s", ".rxBytesPerSecond.value"),
-		column("NFS op/s", ".nfsOperationsPerSecond.value"), column("NFS RTT", ".nfsRoundTripSeconds.value"))
+		column("Blobs", ".pretty.blobs"), column("Disk used", ".pretty.diskUsed"), column("Pods", ".pretty.pods"),
+		column("TX", ".pretty.tx"), column("RX", ".pretty.rx"),
+		column("NFS operations", ".pretty.nfs"), column("NFS RTT", ".pretty.nfsRTT"))
 }

@@ -61,6 +61,8 @@ type OverrideSpec struct {
 	By         Person        `yaml:"by" protobuf:"7"`
 	// Reason is the person's own text.
 	Reason string `yaml:"reason,omitempty" protobuf:"8"`
+	// Pretty has the values of columns as text.
+	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
 // Person is who requested something over the API.
@@ -82,6 +84,6 @@ func (s OverrideSpec) IsZero() bool { return s.Kind == "" }
 // ResourceDefinition implements typed.Extension.
 func (OverrideExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(OverrideType, []resource.Type{"override"},
-		column("Kind", ".kind"), column("Ceiling", ".ceilingMillicores"), column("Until", ".until"),
+		column("Kind", ".kind"), column("Ceiling", ".pretty.ceiling"), column("Until", ".until"),
 		column("By", ".by.subject"), column("From", ".by.from"), column("Reason", ".reason"))
 }

@@ -57,10 +57,12 @@ type RuleStatusSpec struct {
 	Usual   float64       `yaml:"usual,omitempty" protobuf:"12"`
 	Learned time.Duration `yaml:"learned,omitempty" protobuf:"13"`
 	Learn   time.Duration `yaml:"learn,omitempty" protobuf:"14"`
+	// Pretty has the values of columns as text.
+	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
 // ResourceDefinition implements typed.Extension.
 func (RuleStatusExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(RuleStatusType, []resource.Type{"rulestatus", "rule", "rules"},
-		column("State", ".state"), column("Value", ".value"), column("Threshold", ".threshold"), column("Trips in", ".tripsIn"))
+		column("State", ".state"), column("Value", ".pretty.value"), column("Threshold", ".pretty.threshold"), column("Trips in", ".pretty.tripsIn"))
 }

@@ -84,6 +84,8 @@ type TargetStatsSpec struct {
 	TXDroppedPerSecond Reading          `yaml:"txDroppedPerSecond" protobuf:"18"`
 	RXDroppedPerSecond Reading          `yaml:"rxDroppedPerSecond" protobuf:"19"`
 	Application        ApplicationStats `yaml:"application" protobuf:"20"`
+	// Pretty has the values of columns as text.
+	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
 // ApplicationStats has the application metrics, which are read less often than the rest.
@@ -125,7 +127,6 @@ type ApplicationStats struct {
 // ResourceDefinition implements typed.Extension.
 func (TargetStatsExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(TargetStatsType, []resource.Type{"targetstat"},
-		column("CPU", ".cpu.value"), column("Throttled", ".throttledRatio.value"), column("Memory", ".memoryBytes.value"),
-		column("TX B/s", ".txBytesPerSecond.value"), column("RX B/s", ".rxBytesPerSecond.value"),
-		column("Alloc B/s", ".application.allocBytesPerSecond.value"))
+		column("CPU", ".pretty.cpu"), column("Throttled", ".pretty.throttled"), column("Memory", ".pretty.memory"),
+		column("TX", ".pretty.tx"), column("RX", ".pretty.rx"), column("Alloc", ".pretty.allocation"))
 }

@@ -74,6 +74,10 @@ func newPrinter(format string, w io.Writer, columns []Column, nodes bool) (Print
 	case "yaml":
 		return &structured{w: w, write: writeYAML}, nil
 	case "jsonpath":
+		if template == "" {
+			return nil, fmt.Errorf("invalid --output %q: the template is missing, for example jsonpath={.state}", format)
+		}
+
 		return newJSONPath(w, template)
 	default:
 		return nil, fmt.Errorf("invalid --output %q: must be %s", format, Formats)

@@ -157,7 +157,7 @@ func (m Model) ask(n *node) tea.Cmd {
 
 		status, err := n.client.Status(ctx)
 		if err != nil {
-			err = &client.NodeError{Node: n.name, Err: err}
+			err = n.client.Failure(err)
 		}
 
 		return statusMsg{node: n, at: time.Now(), status: status, err: err}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -167,7 +168,7 @@ func (n *node) why() string {
 		part := rule.Name + " " + rule.State
 
 		if rule.TripsIn > 0 {
-			part += " (trips in " + rule.TripsIn.Round(time.Second).String() + ")"
+			part += " (trips in " + duration.Format(rule.TripsIn) + ")"
 		}
 
 		if rule.Reason != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -161,7 +162,7 @@ func (m Model) caption(n *node) []string {
 		text += " " + formatted(m.signal, v)
 
 		if age := m.now.Sub(n.points[len(n.points)-1].at); age > max(historyGap, 3*m.interval) {
-			text += " " + age.Round(time.Second).String() + " ago"
+			text += " " + duration.Format(age) + " ago"
 		}
 	} else if why := n.missing(m.signal); why != "" {
 		text += " (" + why + ")"

@@ -95,6 +95,10 @@ func yamlFields(kind reflect.Type) []string {
 	}
 
 	for i := range kind.NumField() {
+		if kind.Field(i).Tag.Get("protobuf") == "-" {
+			continue // in the YAML that is sent only
+		}
+
 		name, _, _ := strings.Cut(kind.Field(i).Tag.Get("yaml"), ",")
 		names = append(append(names, name), yamlFields(kind.Field(i).Type)...)
 	}

@@ -57,8 +57,8 @@ type Identity struct {
 
 // Errors of client certificates.
 var (
-	ErrExpired    = errors.New("the certificate has expired")
-	ErrUnaccepted = errors.New("the certificate's authority is not accepted any more")
+	ErrExpired    = errors.New("the client certificate has expired: talosctl config new")
+	ErrUnaccepted = errors.New("the CA of the client certificate is not accepted any more: talosctl config new")
 )
 
 // New returns the identity of the material. It allows TLS 1.3 only, and no session resumption: a resumed session is not

@@ -65,6 +65,8 @@ func setAll(value reflect.Value) {
 		for i := range value.NumField() {
 			setAll(value.Field(i))
 		}
+	case reflect.Pointer:
+		// Pretty is set when a resource is sent.
 	case reflect.Slice:
 		value.Set(reflect.MakeSlice(value.Type(), 2, 2))
 

@@ -3,6 +3,10 @@
 package auth
 
 import (
+	"cmp"
+	"path"
+	"strings"
+
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -64,5 +68,17 @@ func Authorize(caller Caller, method string) error {
 		return status.Errorf(codes.PermissionDenied, "%s is not served: the guard's resources are read-only", method)
 	}
 
-	return status.Errorf(codes.PermissionDenied, "%s needs one of the roles %v, the caller has %v", method, needed.Strings(), caller.Roles.Strings())
+	return status.Errorf(codes.PermissionDenied, "%s needs one of the roles %s, the client certificate has %s: talosctl config new --roles %s",
+		path.Base(method), strings.Join(needed.Strings(), ", "), cmp.Or(strings.Join(caller.Roles.Strings(), ", "), "none of them"), least(needed))
+}
+
+// least returns the role of the fewest rights.
+func least(of role.Set) role.Role {
+	for _, r := range []role.Role{role.Reader, role.Operator} {
+		if of.Includes(r) {
+			return r
+		}
+	}
+
+	return role.Admin
 }

@@ -35,6 +35,9 @@ type version struct {
 	created, updated time.Time
 }
 
+// describer is a spec with text for the columns of talosctl.
+type describer interface{ Describe() }
+
 // New returns the state with encoded resources.
 func New(of state.CoreState) *State {
 	return &State{CoreState: of, encoded: map[version]*protobuf.Resource{}}
@@ -57,6 +60,11 @@ func (s *State) encode(r resource.Resource) (resource.Resource, error) {
 
 	if known, ok := s.encoded[key]; ok {
 		return known, nil
+	}
+
+	if _, ok := r.Spec().(describer); ok {
+		r = r.DeepCopy()
+		r.Spec().(describer).Describe() //nolint:forcetypeassert // the copy has the same type
 	}
 
 	encoded, err := protobuf.FromResource(r)

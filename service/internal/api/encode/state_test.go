@@ -15,6 +15,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/encode"
@@ -136,6 +137,27 @@ func TestState_Watches(t *testing.T) {
 	changed := next(one)
 	assert.Equal(t, state.Updated, changed.Type)
 	assert.Same(t, first.Resource, changed.Old)
+}
+
+// TestState_HasTextForColumns: talosctl prints columns from the YAML. The resource itself is not changed.
+func TestState_HasTextForColumns(t *testing.T) {
+	st, encoded := newState(t)
+
+	stats := resources.NewTargetStats("a")
+	stats.TypedSpec().TXBytesPerSecond = resources.Measured(1.3507173121950468e+06)
+	require.NoError(t, st.Create(t.Context(), stats))
+
+	got, err := encoded.Get(t.Context(), stats.Metadata())
+	require.NoError(t, err)
+
+	document, err := resource.MarshalYAML(got)
+	require.NoError(t, err)
+
+	text, err := yaml.Marshal(document)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "tx: 1.4 MB/s")
+	assert.Contains(t, string(text), "value: 1.3507173121950468e+06", "for programs")
+	assert.Nil(t, stats.TypedSpec().Pretty)
 }
 
 // TestState_KeepsFew versions, and encodes what it forgot again.

@@ -6,6 +6,7 @@ package forward_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -88,6 +89,56 @@ func TestRouter_ReturnsAnErrorForANodeThatIsDown(t *testing.T) {
 	require.Len(t, response.GetMessages(), 1, "%v", err)
 	assert.Equal(t, worker.Host, response.GetMessages()[0].GetMetadata().GetHostname())
 	assert.ErrorContains(t, err, "127.0.0.3")
+}
+
+// TestRouter_ExplainsErrors: the words are those that an unmodified talosctl shows.
+func TestRouter_ExplainsErrors(t *testing.T) {
+	controlPlane, worker := apitest.NewFleet(t)
+	off := apitest.New(t, apitest.Options{PKI: controlPlane.PKI, Host: "127.0.0.4", ControlPlane: true})
+	_, port, err := net.SplitHostPort(controlPlane.Endpoint)
+	require.NoError(t, err)
+
+	name, err := os.Hostname()
+	require.NoError(t, err)
+
+	prefix := "this is node " + name + "; it "
+
+	for _, test := range []struct {
+		name, node string
+		through    *apitest.Guard
+		code       codes.Code
+		want       string
+	}{
+		{"unknown name", "nowhere.invalid", controlPlane, codes.Unavailable, "does not know the name nowhere.invalid: correct it, or use the node's address"},
+		{
+			"node is down", "127.0.0.3", controlPlane, codes.Unavailable,
+			"cannot reach 127.0.0.3: nothing listens on 127.0.0.3:" + port + ": is the extension running, is the firewall open?",
+		},
+		{
+			"forwarding is off", worker.Host, off, codes.PermissionDenied,
+			"forwards no request to 127.0.0.2: set api.forward, or connect to each node directly; over the unix socket nothing is forwarded",
+		},
+		{
+			"forwarding is off and the name unknown", "nowhere.invalid", off, codes.PermissionDenied,
+			"does not know the name nowhere.invalid, and forwards no request: set api.forward, or connect to each node directly; over the unix socket nothing is forwarded",
+		},
+		{
+			"worker", "127.0.0.3", worker, codes.PermissionDenied,
+			"forwards no request to 127.0.0.3: this node has no client certificate: control plane nodes have one",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := test.through.Client(t, role.Reader)
+
+			_, err := safe.StateGetByID[*resources.GuardStatus](client.WithNode(t.Context(), test.node), c.COSI, resources.GuardStatusID)
+			assert.Equal(t, test.code, status.Code(err))
+			assert.ErrorContains(t, err, prefix+test.want)
+		})
+	}
+
+	// Among the responses of several nodes.
+	_, err = controlPlane.Client(t, role.Reader).Version(client.WithNodes(t.Context(), worker.Host, "127.0.0.3"))
+	assert.ErrorContains(t, err, prefix+"cannot reach 127.0.0.3: nothing listens on 127.0.0.3:"+port)
 }
 
 // TestRouter_NamesTheCaller, also through another node.

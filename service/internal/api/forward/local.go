@@ -14,20 +14,21 @@ import (
 // lookupTimeout bounds the resolution of a name.
 const lookupTimeout = 2 * time.Second
 
-// localTo returns a function that reports whether a name or an address is this node's. The address of the listener is.
+// localTo returns a function that reports whether a name or an address is this node's. The address of the listener is. The error is
+// that of the name's resolution.
 //
 // apid compares with Talos' resources. The guard takes the name from there, too, and the addresses from the kernel,
 // because it shares the node's network. Any other name is resolved.
-func localTo(name *identity.NodeName, listening net.Addr) func(ctx context.Context, node string) bool {
-	return func(ctx context.Context, node string) bool {
+func localTo(name *identity.NodeName, listening net.Addr) func(ctx context.Context, node string) (bool, error) {
+	return func(ctx context.Context, node string) (bool, error) {
 		if name.Is(node) {
-			return true
+			return true, nil
 		}
 
 		local := localAddresses(listening)
 
 		if ip := net.ParseIP(node); ip != nil {
-			return slices.ContainsFunc(local, ip.Equal)
+			return slices.ContainsFunc(local, ip.Equal), nil
 		}
 
 		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -35,7 +36,7 @@ func localTo(name *identity.NodeName, listening net.Addr) func(ctx context.Conte
 
 		addresses, err := net.DefaultResolver.LookupIPAddr(ctx, node)
 
-		return err == nil && slices.ContainsFunc(addresses, func(a net.IPAddr) bool { return slices.ContainsFunc(local, a.IP.Equal) })
+		return slices.ContainsFunc(addresses, func(a net.IPAddr) bool { return slices.ContainsFunc(local, a.IP.Equal) }), err
 	}
 }
 

@@ -105,7 +105,7 @@ func (n *peerNode) AppendInfo(streaming bool, response []byte) (named []byte, er
 func (n *peerNode) BuildError(streaming bool, failure error) (_ []byte, err error) {
 	defer recovered("name the node of an error", &err)
 
-	message, err := n.metadata(failure)
+	message, err := n.metadata(n.peers.explain(n.target, failure))
 	if err != nil || streaming {
 		return message, err
 	}

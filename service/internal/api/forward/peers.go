@@ -5,6 +5,7 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -19,11 +20,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/spegel-guard/spegel-guard/internal/task"
+	"github.com/spegel-guard/spegel-guard/internal/unreachable"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
-var errNoForwarding = errors.New("it is off (set api.forward), or the request came over the unix socket")
+var errNoForwarding = errors.New("set api.forward, or connect to each node directly; over the unix socket nothing is forwarded")
 
 const (
 	// maxResponse bounds a response of another guard, in bytes.
@@ -192,6 +194,29 @@ func (p *peers) get(ctx context.Context, target string) (*grpc.ClientConn, error
 	context.AfterFunc(ctx, func() { task.Do("end a call of a guard", func() { p.done(target, c, client) }) })
 
 	return c.ClientConn, nil
+}
+
+// explain returns the error of a call in words when the other guard cannot be reached.
+func (p *peers) explain(target string, err error) error {
+	s, ok := status.FromError(err)
+	if err == nil || !ok {
+		return err
+	}
+
+	var text string
+
+	switch cause := unreachable.Of(s.Message()); cause {
+	case nil:
+		return err
+	case unreachable.ErrUnknownName:
+		text = fmt.Sprintf("does not know the name %s: correct it, or use the node's address", target)
+	case unreachable.ErrRefused, unreachable.ErrNoAnswer, unreachable.ErrNoGuard:
+		text = fmt.Sprintf("cannot reach %s: %s", target, cause.At(net.JoinHostPort(target, p.port)))
+	default:
+		text = fmt.Sprintf("cannot reach %s: %s", target, s.Message())
+	}
+
+	return status.Errorf(s.Code(), "this is node %s; it %s", p.name, text)
 }
 
 // done ends a call. A connection that is not established is not kept.

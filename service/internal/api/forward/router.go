@@ -32,7 +32,8 @@ const maxNodes = 256
 // Router decides which node a request is for, as apid does (siderolabs/talos internal/app/apid/pkg/director): a request
 // for one node is passed on unchanged, the responses of several nodes are combined.
 type Router struct {
-	local func(ctx context.Context, node string) bool
+	name  *identity.NodeName
+	local func(ctx context.Context, node string) (bool, error)
 	// peers are other nodes' guards; nil forwards nothing.
 	peers *peers
 }
@@ -40,7 +41,7 @@ type Router struct {
 // New returns a router for the node with the name and the listener's address. Requests for other nodes go to guards at
 // the listener's port, with the store's client certificate; without a store they are refused.
 func New(name *identity.NodeName, listening net.Addr, store *identity.Store) *Router {
-	r := &Router{local: localTo(name, listening)}
+	r := &Router{name: name, local: localTo(name, listening)}
 
 	if tcp, ok := listening.(*net.TCPAddr); ok && store != nil {
 		r.peers = newPeers(name, store, strconv.Itoa(tcp.Port))
@@ -76,18 +77,38 @@ func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.
 
 	targets := slices.Concat(node, nodes)
 
-	if len(targets) == 1 && r.local(ctx, targets[0]) {
-		return nil, nil //nolint:nilnil // for this node
+	var unknown error
+
+	if len(targets) == 1 {
+		local, err := r.local(ctx, targets[0])
+		if local {
+			return nil, nil //nolint:nilnil // for this node
+		}
+
+		unknown = err
 	}
 
 	if err := r.peers.available(); err != nil {
-		return nil, status.Errorf(codes.PermissionDenied, "no request forwarding to %s: %s", strings.Join(targets, ", "), err)
+		return nil, r.refused(targets, unknown, err)
 	}
 
-	return proxy.TransparentHandler(
+	handler := proxy.TransparentHandler(
 		r.director(targets, len(nodes) > 0 && aggregated(method), streamed),
 		proxy.WithStreamedDetector(func(string) bool { return streamed }),
-	), nil
+	)
+
+	return func(service any, stream grpc.ServerStream) error {
+		return r.peers.explain(strings.Join(targets, ", "), handler(service, stream))
+	}, nil
+}
+
+// refused returns the error of a request that is not for this node and is not forwarded. Its code is that of apid.
+func (r *Router) refused(targets []string, unknown, reason error) error {
+	if unknown != nil {
+		return status.Errorf(codes.PermissionDenied, "this is node %s; it does not know the name %s, and forwards no request: %s", r.name, targets[0], reason)
+	}
+
+	return status.Errorf(codes.PermissionDenied, "this is node %s; it forwards no request to %s: %s", r.name, strings.Join(targets, ", "), reason)
 }
 
 // aggregated reports whether the responses of a method can be combined: those in the shape of Talos' machine API can.

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package client_test
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/test/pki"
+)
+
+// TestNode_FailureHasCause makes every error with real connections: the causes are found in the texts of Go and gRPC.
+func TestNode_FailureHasCause(t *testing.T) {
+	own, hosts, port, _ := serve(t)
+
+	other, err := pki.New()
+	require.NoError(t, err)
+
+	foreign, err := other.Client("anna", time.Hour, role.Admin)
+	require.NoError(t, err)
+
+	untrusting := *own
+	untrusting.CA = pki.Context(foreign, "", other).CA
+
+	untrusted := pki.Context(foreign, "", other)
+	untrusted.CA = own.CA
+
+	plain := grpc.NewServer(grpc.Creds(insecure.NewCredentials()))
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+
+	go plain.Serve(listener)
+
+	t.Cleanup(plain.Stop)
+
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { silent.Close() })
+
+	guard := net.JoinHostPort(hosts[0], port)
+
+	for name, test := range map[string]struct {
+		context *clientconfig.Context
+		node    string
+		want    error
+	}{
+		"refused":            {own, "127.0.0.1:1", client.ErrRefused},
+		"silent":             {own, silent.Addr().String(), client.ErrNoAnswer},
+		"unknown name":       {own, "nowhere.invalid", client.ErrUnknownName},
+		"server not trusted": {&untrusting, guard, client.ErrServerNotTrusted},
+		"client not trusted": {untrusted, guard, client.ErrClientNotTrusted},
+		"no guard":           {own, listener.Addr().String(), client.ErrNoGuard},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := client.OpenContext(test.context, client.Options{Nodes: []string{test.node}, Timeout: 20 * time.Second})
+			require.NoError(t, err)
+
+			defer f.Close()
+
+			for result := range client.Ask(t.Context(), f, (*client.Node).Version) {
+				require.ErrorIs(t, result.Err, test.want)
+				assert.True(t, client.IsUnreachableError(result.Err))
+				assert.NotContains(t, result.Err.Error(), "desc =")
+			}
+		})
+	}
+}
+
+func TestOpenContext_RefusesTalosPort(t *testing.T) {
+	own, _, _, _ := serve(t)
+
+	for _, options := range []client.Options{
+		{Nodes: []string{"a:50000"}}, {Nodes: []string{"a"}, Endpoints: []string{"https://[fd00::1]:50000"}},
+	} {
+		_, err := client.OpenContext(own, options)
+		require.ErrorIs(t, err, client.ErrTalosPort)
+	}
+}
+
+// TestNode_FailureOfGuardHasNoCause: what a guard says of its own connections is not about the client's.
+func TestNode_FailureOfGuardHasNoCause(t *testing.T) {
+	own, hosts, port, _ := serve(t)
+
+	f, err := client.OpenContext(own, client.Options{Nodes: []string{net.JoinHostPort(hosts[0], port)}})
+	require.NoError(t, err)
+
+	defer f.Close()
+
+	failure := f.Nodes()[0].Failure(status.Error(codes.Unavailable, "failed to read the metrics: dial tcp 10.0.0.1:9090: connect: connection refused"))
+	require.NoError(t, failure.Cause)
+	assert.EqualError(t, failure, hosts[0]+":"+port+": Unavailable: failed to read the metrics: dial tcp 10.0.0.1:9090: connect: connection refused")
+}
