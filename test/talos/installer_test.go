@@ -126,7 +126,7 @@ func contents(t *testing.T, image v1.Image) map[string][]byte {
 	t.Helper()
 
 	stream := mutate.Extract(image)
-	defer stream.Close() //nolint:errcheck // only read
+	defer stream.Close()
 
 	files := map[string][]byte{}
 
