@@ -137,9 +137,12 @@ func handshake(ctx context.Context, address string) error {
 // sharedAddress: the guard of the node that has a shared address answers at it and for it, with a certificate for it. Talos
 // assigns a virtual IP to a link of one node, as a static address; an election needs etcd, which this node has not.
 func (s *scenario) sharedAddress(t *testing.T) {
-	const shared = "10.99.0.1"
+	// Not in a subnet of pods or services, which Talos leaves out of certificates.
+	const shared = "192.168.77.1"
 
-	s.patch(t, "apiVersion: v1alpha1\nkind: DummyLinkConfig\nname: dummy9\nup: true\naddresses:\n  - address: "+shared+"/32\n")
+	// Without a document for any link Talos uses DHCP.
+	s.patch(t, "apiVersion: v1alpha1\nkind: DHCPv4Config\nname: eth0\n---\n"+
+		"apiVersion: v1alpha1\nkind: DummyLinkConfig\nname: dummy9\nup: true\naddresses:\n  - address: "+shared+"/32\n")
 
 	eventually(t, s.node, "waiting for the certificate", func(context.Context) error {
 		certificate, err := x509.ParseCertificate(shown(t, s.node.Guard))
@@ -161,10 +164,11 @@ func (s *scenario) sharedAddress(t *testing.T) {
 	assert.NotEmpty(t, version.GetMessages())
 
 	// Another node's address is not its own, and guards do not forward by default.
-	_, err = c.Version(client.WithNode(t.Context(), "10.99.0.2"))
+	_, err = c.Version(client.WithNode(t.Context(), "192.168.77.2"))
 	require.ErrorContains(t, err, "no request forwarding")
 
-	s.patch(t, removal("DummyLinkConfig", "dummy9"))
+	s.patch(t, removal("DummyLinkConfig", "dummy9")+"---\n"+removal("DHCPv4Config", "eth0"))
+	waitReady(t, s.node)
 }
 
 // firstDocument: Talos does not restart a running service for its first document, also if it had one before. After a restart it is
