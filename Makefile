@@ -232,19 +232,22 @@ push: ## Push the extension's image to REGISTRY (ghcr.io/you), with docker's cre
 	@[ -n "$(REGISTRY)" ] || (echo "REGISTRY is not set: run make push REGISTRY=ghcr.io/you" && exit 1)
 	go run ./extension/cmd/mkextension -push $(REGISTRY)
 
-# Talos' imager makes installers and ISOs. It needs a container engine.
+# Talos' imager makes installers and ISOs. It needs a container engine. The image of any architecture has the assets of both.
 TALOS   ?= v1.13.4
 PROFILE ?= installer
+ARCH    ?= amd64
 ENGINE  := $(shell command -v docker || command -v podman)
+INPUT   := sed -e 's/v1.13.4/$(TALOS)/' -e 's/^arch: amd64$$/arch: $(ARCH)/' extension/imager/$(PROFILE).yaml
 IMAGER  := run --rm -i -v "$(CURDIR)/dist/oci:/extension:ro" -v "$(CURDIR)/dist:/out" ghcr.io/siderolabs/imager:$(TALOS) -
 
 .PHONY: installer
-installer: extension ## Make a Talos installer with the extension (or PROFILE=iso), or print the command if there is no container engine.
+installer: extension ## Make a Talos installer with the extension (ARCH=arm64, PROFILE=iso), or print the command for it.
+	@[ "$(ARCH)" = amd64 ] || [ "$(ARCH)" = arm64 ] || (echo "ARCH is \"$(ARCH)\": it must be amd64 or arm64" && exit 1)
 ifeq ($(ENGINE),)
 	@echo "docker and podman are not installed. Run this on a machine with one of them:"
-	@echo "sed 's/v1.13.4/$(TALOS)/' extension/imager/$(PROFILE).yaml | docker $(subst ",,$(IMAGER))"
+	@echo "$(INPUT) | docker $(subst ",\",$(IMAGER))"
 else
-	sed 's/v1.13.4/$(TALOS)/' extension/imager/$(PROFILE).yaml | $(ENGINE) $(IMAGER)
+	$(INPUT) | $(ENGINE) $(IMAGER)
 endif
 
 .PHONY: clean

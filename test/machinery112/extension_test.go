@@ -51,7 +51,7 @@ func TestImage_IsAcceptedByTalos112(t *testing.T) {
 
 func TestPatches_AreAcceptedByTalos112(t *testing.T) {
 	files, err := filepath.Glob("../../extension/patches/*.yaml")
-	if err != nil || len(files) != 4 {
+	if err != nil || len(files) != 5 {
 		t.Fatal(files, err)
 	}
 
@@ -60,6 +60,14 @@ func TestPatches_AreAcceptedByTalos112(t *testing.T) {
 			provider, err := configloader.NewFromFile(file)
 			if err != nil {
 				t.Fatal(err)
+			}
+
+			if filepath.Base(file) == "firewall.yaml" {
+				if rules := provider.NetworkRules().Rules(); len(rules) != 1 {
+					t.Error(rules)
+				}
+
+				return
 			}
 
 			if documents := provider.ExtensionServiceConfigs(); len(documents) != 1 || documents[0].Name() != "spegel-guard" {

@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/extensions/services"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -137,8 +139,9 @@ func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 		})
 	})
 
-	// docs/install.md describes this. Talos regards a service as up when it has run once.
+	// docs/install.md describes this, and that the boot fails after BootTimeout. Talos regards a service as up when it has run once.
 	t.Run("ServiceWithoutContainerBlocksBoot", func(t *testing.T) {
+		assert.Equal(t, 70*time.Minute, constants.BootTimeout)
 		order(t, n.Console(), "service[ext-never-created](Failed): Failed to create runner: mkdir /var/lib: read-only file system")
 
 		crashed := strings.Index(n.Console(), "service[ext-crash-loop](Waiting): Error running")
@@ -156,6 +159,8 @@ func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 
 			return errors.New("machined has not named the service since the crash")
 		})
+
+		assertBooting(t, n)
 
 		out, err := n.Talosctl(t.Context(), "service", "ext-never-created", "start")
 		require.NoError(t, err)

@@ -4,9 +4,11 @@ package talos
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spegel-guard/spegel-guard/test/artifacts"
 	"github.com/spegel-guard/spegel-guard/test/debian"
@@ -15,7 +17,7 @@ import (
 // Programs that the imager and this package run, and their packages. The imager needs squashfs-tools 4.6, which Debian 12
 // does not have.
 var (
-	hostTools        = []string{"mksquashfs", "cpio", "zstd", "xz", "sgdisk"}
+	hostTools        = []string{"mksquashfs", "unsquashfs", "cpio", "zstd", "xz", "sgdisk"}
 	hostToolPackages = []string{"squashfs-tools", "cpio", "zstd", "xz-utils", "gdisk"}
 )
 
@@ -26,7 +28,8 @@ func fetchHostTools(ctx context.Context, cache string) (string, error) {
 		return "", err
 	}
 
-	dir := filepath.Join(cache, "talos", "hosttools-"+filepath.Base(root))
+	programs := sha256.Sum256([]byte(strings.Join(hostTools, " ")))
+	dir := filepath.Join(cache, "talos", fmt.Sprintf("hosttools-%s-%x", filepath.Base(root), programs[:4]))
 
 	return dir, artifacts.BuildOnce(dir, func(tmp string) error {
 		for _, name := range hostTools {

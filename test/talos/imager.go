@@ -3,6 +3,7 @@
 package talos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -34,6 +35,7 @@ type profile struct {
 		Initramfs        pathAsset  `yaml:"initramfs"`
 		SDStub           pathAsset  `yaml:"sdStub"`
 		SDBoot           pathAsset  `yaml:"sdBoot"`
+		BaseInstaller    *ociAsset  `yaml:"baseInstaller,omitempty"`
 		SystemExtensions []ociAsset `yaml:"systemExtensions"`
 	} `yaml:"input"`
 	Output struct {
@@ -46,31 +48,41 @@ type pathAsset struct {
 	Path string `yaml:"path"`
 }
 
+// ociAsset is an image in an OCI layout. The imager also needs a reference for a base installer, the tag of its output.
 type ociAsset struct {
-	OCIPath string `yaml:"ociPath"`
+	ImageRef string `yaml:"imageRef,omitempty"`
+	OCIPath  string `yaml:"ociPath"`
 }
 
 // imagerInput describes an image.
 type imagerInput struct {
 	// kind of the output, as the imager names it.
 	kind string
+	// arch of the output; empty: that of the node.
+	arch string
 	// layouts of the extensions.
 	layouts []string
 	// document is the machine configuration to embed; empty: none.
 	document []byte
-	// stub and boot are systemd's EFI stub and boot loader, for kind "uki".
+	// stub and boot are systemd's EFI stub and boot loader, for kinds "uki" and "installer".
 	stub, boot string
+	// installer is the OCI layout of the base installer, for kind "installer".
+	installer string
 }
 
 // runImager makes an image with the extensions. It returns the path of the only file that the imager has written below dir.
 func runImager(ctx context.Context, made base, programs Programs, dir string, in imagerInput) (string, error) {
 	var p profile
 
-	p.Arch, p.Platform, p.Version = Architecture, "metal", Version
+	p.Arch, p.Platform, p.Version = cmp.Or(in.arch, Architecture), "metal", Version
 	p.Customization.EmbeddedMachineConfiguration = string(in.document)
 	p.Input.Kernel.Path, p.Input.Initramfs.Path = made.kernel.Image, made.initramfs
 	p.Input.SDStub.Path, p.Input.SDBoot.Path = in.stub, in.boot
 	p.Output.Kind, p.Output.OutFormat = in.kind, "raw"
+
+	if in.installer != "" {
+		p.Input.BaseInstaller = &ociAsset{ImageRef: "registry.test/installer-base:" + Version, OCIPath: in.installer}
+	}
 
 	for _, layout := range in.layouts {
 		p.Input.SystemExtensions = append(p.Input.SystemExtensions, ociAsset{OCIPath: layout})
@@ -104,11 +116,22 @@ func runImager(ctx context.Context, made base, programs Programs, dir string, in
 	return found[0], nil
 }
 
-// GuardLayout builds the extension's image from the source tree and writes it as an OCI layout into dir.
-func GuardLayout(ctx context.Context, tree, dir string) error {
-	built, err := image.Build(ctx, Architecture, image.Options{Tree: tree})
-	if err != nil {
-		return err
+// GuardLayout builds the extension's images from the source tree and writes them as an OCI layout into dir: for the node's
+// architecture, or for others.
+func GuardLayout(ctx context.Context, tree, dir string, architectures ...string) error {
+	if len(architectures) == 0 {
+		architectures = []string{Architecture}
+	}
+
+	var images []v1.Image
+
+	for _, architecture := range architectures {
+		built, err := image.Build(ctx, architecture, image.Options{Tree: tree})
+		if err != nil {
+			return err
+		}
+
+		images = append(images, built)
 	}
 
 	manifest, err := extension.ReadManifest(tree)
@@ -116,7 +139,7 @@ func GuardLayout(ctx context.Context, tree, dir string) error {
 		return err
 	}
 
-	return writeLayout(dir, manifest, built)
+	return writeLayout(dir, manifest, images...)
 }
 
 // ServiceLayout writes an extension that is one service into dir: its service file and the files of its root.
@@ -148,8 +171,8 @@ func ServiceLayout(dir, name string, service []byte, files extension.Files) erro
 	return writeLayout(dir, manifest.Metadata, built)
 }
 
-func writeLayout(dir string, manifest extensions.Metadata, built v1.Image) error {
-	index, err := image.Index(manifest, built)
+func writeLayout(dir string, manifest extensions.Metadata, built ...v1.Image) error {
+	index, err := image.Index(manifest, built...)
 	if err != nil {
 		return err
 	}

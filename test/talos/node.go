@@ -54,6 +54,8 @@ type Node struct {
 
 	dir     string
 	cluster cluster
+	made    base
+	qemu    vm.QEMU
 	cmd     *exec.Cmd
 	done    chan struct{}
 	stop    *sync.Once
@@ -86,9 +88,9 @@ func Start(ctx context.Context, options Options) (*Node, error) {
 		return nil, err
 	}
 
-	n := &Node{dir: dir, Programs: programs, done: make(chan struct{}), stop: &sync.Once{}}
+	n := &Node{dir: dir, Programs: programs, made: made, qemu: qemu, stop: &sync.Once{}}
 
-	if err := n.start(ctx, options, made, qemu); err != nil {
+	if err := n.start(ctx, options); err != nil {
 		os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 
 		return nil, err
@@ -97,20 +99,14 @@ func Start(ctx context.Context, options Options) (*Node, error) {
 	return n, nil
 }
 
-func (n *Node) start(ctx context.Context, options Options, made base, qemu vm.QEMU) error {
+func (n *Node) start(ctx context.Context, options Options) error {
 	var err error
 
 	if n.cluster, err = newCluster(); err != nil {
 		return err
 	}
 
-	initramfs, err := n.image(ctx, options, made)
-	if err != nil {
-		return err
-	}
-
-	disk := filepath.Join(n.dir, "disk.raw")
-	if err := makeDisk(ctx, made.tools, disk); err != nil {
+	if err := makeDisk(ctx, n.made.tools, n.disk()); err != nil {
 		return err
 	}
 
@@ -126,16 +122,41 @@ func (n *Node) start(ctx context.Context, options Options, made base, qemu vm.QE
 		return err
 	}
 
+	return n.boot(ctx, options)
+}
+
+// Upgrade shuts the node down and boots it with another image and the same disk, as "talosctl upgrade" does with the image of an
+// installer. It does not wait for the boot.
+func (n *Node) Upgrade(ctx context.Context, options Options) error {
+	if _, err := n.Talosctl(ctx, "shutdown", "--force", "--wait=false"); err != nil {
+		return err
+	}
+
+	select {
+	case <-n.done:
+		return n.boot(ctx, options)
+	case <-ctx.Done():
+		return fmt.Errorf("failed to wait for the shutdown of the node: %w", ctx.Err())
+	}
+}
+
+// boot makes an image and starts the machine with it.
+func (n *Node) boot(ctx context.Context, options Options) error {
+	initramfs, err := n.image(ctx, options)
+	if err != nil {
+		return err
+	}
+
 	forward := fmt.Sprintf("user,id=net,restrict=on,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d",
 		n.Apid, apidPort, n.Guard, guardPort, n.Agent, agentPort)
 
-	args := append(qemu.Command(),
+	args := append(n.qemu.Command(),
 		"-M", "q35", "-nodefaults", "-no-user-config", "-display", "none",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072M",
-		"-kernel", made.kernel.Image, "-initrd", initramfs, "-append", kernelArgs,
-		"-drive", "file="+disk+",if=virtio,format=raw,cache=unsafe",
+		"-kernel", n.made.kernel.Image, "-initrd", initramfs, "-append", kernelArgs,
+		"-drive", "file="+n.disk()+",if=virtio,format=raw,cache=unsafe",
 		"-netdev", forward, "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci",
-		"-chardev", "file,id=console,path="+n.consolePath(), "-device", "isa-serial,chardev=console",
+		"-chardev", "file,id=console,path="+n.consolePath()+",append=on", "-device", "isa-serial,chardev=console",
 	)
 
 	// The machine outlives ctx. Stop ends it.
@@ -146,18 +167,18 @@ func (n *Node) start(ctx context.Context, options Options, made base, qemu vm.QE
 		return fmt.Errorf("failed to start QEMU: %w", err)
 	}
 
-	n.Started = time.Now()
+	n.Started, n.done = time.Now(), make(chan struct{})
 
-	go func() {
-		n.cmd.Wait() //nolint:errcheck // Stop kills it, WaitFor reports an earlier end
-		close(n.done)
-	}()
+	go func(cmd *exec.Cmd, done chan<- struct{}) {
+		cmd.Wait() //nolint:errcheck // Stop kills it, WaitFor reports an earlier end
+		close(done)
+	}(n.cmd, n.done)
 
 	return nil
 }
 
 // image makes the initramfs of this node.
-func (n *Node) image(ctx context.Context, options Options, made base) (string, error) {
+func (n *Node) image(ctx context.Context, options Options) (string, error) {
 	var layouts []string
 
 	if !options.WithoutGuard {
@@ -179,7 +200,7 @@ func (n *Node) image(ctx context.Context, options Options, made base) (string, e
 		document = append(document, "---\n"+options.Documents...)
 	}
 
-	return runImager(ctx, made, n.Programs, n.dir, imagerInput{
+	return runImager(ctx, n.made, n.Programs, n.dir, imagerInput{
 		kind: "initramfs", layouts: append(append(layouts, agent), options.Layouts...), document: document,
 	})
 }
@@ -224,6 +245,8 @@ func freePorts(count int) ([]int, error) {
 
 	return ports, nil
 }
+
+func (n *Node) disk() string { return filepath.Join(n.dir, "disk.raw") }
 
 func (n *Node) consolePath() string { return filepath.Join(n.dir, "console.log") }
 

@@ -18,18 +18,17 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
-// TestNode_RunsExtension goes through the life of the extension on one node, because a boot takes half a minute.
+// TestNode_RunsExtension goes through the life of the extension on one node, because a boot takes half a minute. The order is that of
+// README: a node without the extension gets the document, and then the image.
 func TestNode_RunsExtension(t *testing.T) {
-	n := start(t, talos.Options{})
-
-	waitReady(t, n)
-
-	s := &scenario{node: n}
+	s := &scenario{node: start(t, talos.Options{WithoutGuard: true})}
 
 	for _, step := range []struct {
 		name string
 		run  func(t *testing.T)
 	}{
+		{"DocumentBeforeService", s.documentBeforeService},
+		{"Upgrade", s.upgrade},
 		{"Installed", s.installed},
 		{"CertificatesOfApid", s.certificates},
 		{"Roles", s.roles},
@@ -41,6 +40,8 @@ func TestNode_RunsExtension(t *testing.T) {
 		{"ChangedDocument", s.changedDocument},
 		{"InvalidDocument", s.invalidDocument},
 		{"Hostname", s.hostname},
+		{"SharedAddress", s.sharedAddress},
+		{"Firewall", s.firewall},
 		{"RotateCA", s.rotateCA},
 		{"Reboot", s.rebootsInOrder},
 	} {
@@ -52,6 +53,8 @@ func TestNode_RunsExtension(t *testing.T) {
 type scenario struct {
 	node *talos.Node
 	pod  talos.Pod
+	// booted is where the console has the first boot with the extension.
+	booted int
 }
 
 const podName = "spegel-x7k2p"
@@ -66,7 +69,7 @@ func (s *scenario) installed(t *testing.T) {
 	assert.Contains(t, strings.Join(logs(t, s.node), "\n"), `"msg":"starting spegel-guard"`)
 
 	// The service starts after the CRI is healthy, and so after EPHEMERAL is mounted.
-	console := s.node.Console()
+	console := s.node.Console()[s.booted:]
 	order(t, console, "service[cri](Running): Health check successful", "service[ext-spegel-guard](Running)")
 	assert.False(t, strings.Contains(console, "service[ext-spegel-guard](Failed)"), "the service failed before it ran")
 
@@ -91,22 +94,6 @@ func (s *scenario) installed(t *testing.T) {
 
 		return nil
 	})
-}
-
-// firstDocument: Talos does not restart a running service for its first document. After a restart it is in force.
-func (s *scenario) firstDocument(t *testing.T) {
-	before := guardService(t, s.node).process()
-
-	s.patch(t, document(quick))
-	eventually(t, s.node, "waiting for the document", func(ctx context.Context) error {
-		_, err := s.node.Talosctl(ctx, "get", "extensionserviceconfigs", "spegel-guard")
-
-		return err
-	})
-	assert.Equal(t, before, guardService(t, s.node).process(), "Talos has restarted the service for its first document")
-
-	talosctl(t, s.node, "service", "ext-spegel-guard", "restart")
-	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
 }
 
 // changedDocument: Talos restarts the service for every other document.

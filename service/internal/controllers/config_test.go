@@ -89,6 +89,16 @@ func TestConfigController_PublishesInitialDocument(t *testing.T) {
 	}
 }
 
+func TestLoadConfig_EmptyFileIsNoDocument(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+
+	loaded := LoadConfig(path)
+	require.NoError(t, loaded.Err)
+	assert.Equal(t, SourceDefaults, loaded.Source)
+	assert.Equal(t, config.Default(), loaded.Config)
+}
+
 func TestConfigController_KeepsLastGoodDocument(t *testing.T) {
 	c := newConfigured(t, "")
 	c.spec(func(s resources.GuardConfigSpec) bool { return s.Mode == "enforce" })

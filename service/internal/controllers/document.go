@@ -44,7 +44,8 @@ func LoadConfig(path string) LoadedConfig {
 	return loadDocument(path, document, err)
 }
 
-// readDocument reads the file; nil for none.
+// readDocument reads the file; nil for none. An empty file is none: where Talos had mounted a document that was removed, the mount
+// point stays in the overlay of the service (siderolabs/talos internal/app/machined/pkg/system/services/extension.go, PreFunc).
 func readDocument(path string) ([]byte, error) {
 	document, err := regular.ReadFile(path, config.MaxDocument)
 
@@ -53,6 +54,8 @@ func readDocument(path string) ([]byte, error) {
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("failed to read the configuration: %w", err)
+	case len(document) == 0:
+		return nil, nil
 	default:
 		return document, nil
 	}

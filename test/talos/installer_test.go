@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package talos
+
+import (
+	"archive/tar"
+	"bytes"
+	"debug/elf"
+	"debug/pe"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/siderolabs/talos/pkg/machinery/extensions"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/extension"
+	"github.com/spegel-guard/spegel-guard/extension/image"
+	"github.com/spegel-guard/spegel-guard/test/artifacts"
+	"github.com/spegel-guard/spegel-guard/test/debian"
+)
+
+// TestImager_MakesInstallers makes an installer for each architecture from the layout that "make extension" writes, which has both.
+// The base installer is a placeholder, because Talos' cannot be pulled, and so is the initramfs. The kernel and the boot loader are
+// those of amd64.
+func TestImager_MakesInstallers(t *testing.T) {
+	if os.Getenv(ProgramsEnv) == "" {
+		t.Skip(ErrNoPrograms)
+	}
+
+	programs, err := FindPrograms()
+	require.NoError(t, err)
+
+	cache, err := artifacts.CacheDir()
+	require.NoError(t, err)
+
+	made, err := makeBase(t.Context(), cache, programs)
+	require.NoError(t, err)
+
+	boot, err := debian.UnpackOnly(t.Context(), cache, debian.Trixie, "systemd-boot-efi")
+	require.NoError(t, err)
+
+	dir, efi := t.TempDir(), filepath.Join(boot, "usr/lib/systemd/boot/efi")
+	guard := filepath.Join(dir, "guard")
+
+	require.NoError(t, GuardLayout(t.Context(), "../..", guard, "amd64", "arm64"))
+
+	const placeholder = "placeholder of Talos' initramfs"
+
+	made.initramfs = filepath.Join(dir, "initramfs")
+	require.NoError(t, os.WriteFile(made.initramfs, []byte(placeholder), 0o644))
+
+	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
+		t.Run(arch, func(t *testing.T) {
+			base := filepath.Join(t.TempDir(), "base")
+			writeBaseInstaller(t, base, arch)
+
+			path, err := runImager(t.Context(), made, programs, t.TempDir(), imagerInput{
+				kind: "installer", arch: arch, layouts: []string{guard}, installer: base,
+				stub: filepath.Join(efi, "linuxx64.efi.stub"), boot: filepath.Join(efi, "systemd-bootx64.efi"),
+			})
+			require.NoError(t, err)
+			assert.Equal(t, "installer-"+arch+".tar", filepath.Base(path))
+
+			installer, err := tarball.ImageFromPath(path, nil)
+			require.NoError(t, err)
+
+			config, err := installer.ConfigFile()
+			require.NoError(t, err)
+			assert.Equal(t, arch, config.Architecture)
+
+			files := contents(t, installer)
+			assert.Contains(t, files, "usr/bin/installer")
+			// docs/install.md: what an installer of Image Factory has is not kept.
+			assert.NotContains(t, files, "usr/install/extension-of-the-base")
+
+			kernel, err := pe.NewFile(bytes.NewReader(files["usr/install/"+arch+"/vmlinuz.efi"]))
+			require.NoError(t, err)
+
+			section := kernel.Section(".initrd")
+			require.NotNil(t, section)
+
+			data, err := section.Data()
+			require.NoError(t, err)
+
+			archive, found := bytes.CutPrefix(data[:section.VirtualSize], []byte(placeholder))
+			require.True(t, found)
+
+			binary, err := elf.Open(filepath.Join(unpackExtension(t, made.tools, archive), extension.BinaryPath))
+			require.NoError(t, err)
+			assert.Equal(t, machine, binary.Machine)
+			require.NoError(t, binary.Close())
+		})
+	}
+}
+
+// writeBaseInstaller writes an image with two layers, as installers of Talos have: the program, and what it installs.
+func writeBaseInstaller(t *testing.T, dir, arch string) {
+	t.Helper()
+
+	manifest := extensions.Metadata{Name: "installer", Version: Version}
+
+	program, err := image.New(arch, extension.Files{"/usr/bin/installer": {Data: []byte("program"), Mode: 0o755}}, manifest)
+	require.NoError(t, err)
+
+	assets, err := image.New(arch, extension.Files{"/usr/install/extension-of-the-base": {Data: []byte("x"), Mode: 0o644}}, manifest)
+	require.NoError(t, err)
+
+	layers, err := assets.Layers()
+	require.NoError(t, err)
+
+	both, err := mutate.AppendLayers(program, layers...)
+	require.NoError(t, err)
+	require.NoError(t, writeLayout(dir, manifest, both))
+}
+
+// contents returns the files of an image by path.
+func contents(t *testing.T, image v1.Image) map[string][]byte {
+	t.Helper()
+
+	stream := mutate.Extract(image)
+	defer stream.Close()
+
+	files := map[string][]byte{}
+
+	for archive := tar.NewReader(stream); ; {
+		header, err := archive.Next()
+		if err == io.EOF { //nolint:errorlint // as documented
+			return files
+		}
+
+		require.NoError(t, err)
+
+		data, err := io.ReadAll(archive)
+		require.NoError(t, err)
+
+		files[strings.TrimPrefix(header.Name, "/")] = data
+	}
+}
+
+// unpackExtension returns a folder with the files of the only extension in the archive that the imager appends to the initramfs.
+func unpackExtension(t *testing.T, tools string, archive []byte) string {
+	t.Helper()
+
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "zstd -dc | cpio -id --quiet && unsquashfs -no-progress -quiet -d root ./*.sqsh")
+	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(archive)
+	cmd.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"))
+
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	return filepath.Join(dir, "root")
+}
