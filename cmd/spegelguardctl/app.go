@@ -57,6 +57,9 @@ func exitCode(err error) int {
 	}
 }
 
+// extra are commands of builds with a tag.
+var extra []func() *cobra.Command
+
 // app is what all commands share.
 type app struct {
 	client.Options
@@ -111,6 +114,10 @@ Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard 
 		a.configCommand(), a.rulesCommand(), a.dashboardCommand(), a.doctorCommand(), a.captureCommand(), a.supportCommand(), a.replayCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.overrideCommands()...)
+
+	for _, command := range extra {
+		root.AddCommand(command())
+	}
 
 	return root
 }

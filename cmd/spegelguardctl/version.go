@@ -3,6 +3,8 @@
 package main
 
 import (
+	"runtime/debug"
+
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/spf13/cobra"
 
@@ -11,7 +13,16 @@ import (
 )
 
 // version of this command, set by the linker.
-var version = "dev"
+var version = installed()
+
+// installed returns the version of a command that go install built, or dev.
+func installed() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+
+	return "dev"
+}
 
 func (a *app) versionCommand() *cobra.Command {
 	var local bool
