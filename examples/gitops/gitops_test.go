@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -57,12 +56,15 @@ func TestScrapeConfig_NamesThePortOfTheDocument(t *testing.T) {
 	text, err := os.ReadFile("monitoring/scrapeconfig.yaml")
 	require.NoError(t, err)
 
-	var scrape monitoringv1alpha1.ScrapeConfig
-	require.NoError(t, yaml.UnmarshalStrict(text, &scrape))
+	var scrape struct {
+		Spec struct {
+			Relabelings []struct{ Replacement string }
+		}
+	}
 
-	replacement := scrape.Spec.RelabelConfigs[0].Replacement
-	require.NotNil(t, replacement)
-	assert.Equal(t, "$1"+document(t).Metrics.Listen, *replacement)
+	require.NoError(t, yaml.Unmarshal(text, &scrape))
+	require.NotEmpty(t, scrape.Spec.Relabelings)
+	assert.Equal(t, "$1"+document(t).Metrics.Listen, scrape.Spec.Relabelings[0].Replacement)
 }
 
 // TestRules_AreThoseOfTheDocument: make check compares the file with the output of spegelguardctl rules.
