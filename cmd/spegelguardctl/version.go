@@ -13,15 +13,13 @@ import (
 )
 
 // version of this command, set by the linker.
-var version = installed()
+var version = "dev"
 
-// installed returns the version of a command that go install built, or dev.
-func installed() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
+// init gives a command that go install built the version of its module. The linker sets no variable that a function initializes.
+func init() {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "dev" && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		version = info.Main.Version
 	}
-
-	return "dev"
 }
 
 func (a *app) versionCommand() *cobra.Command {

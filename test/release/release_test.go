@@ -169,6 +169,7 @@ func TestWorkflow_Release(t *testing.T) {
 
 		out, err := second.try(t, second.dir, "make release-verify")
 		require.Error(t, err, out)
+		assert.Contains(t, out, "verify-blob", "the image is as it was")
 	})
 
 	t.Run("another key is refused", func(t *testing.T) {
@@ -176,6 +177,7 @@ func TestWorkflow_Release(t *testing.T) {
 
 		out, err := second.try(t, second.dir, "make release-verify KEY=cosign.key")
 		require.Error(t, err, out)
+		assert.NotContains(t, out, "verify-blob", "the image's signature comes first")
 	})
 
 	t.Run("another tag is refused", func(t *testing.T) {
