@@ -5,6 +5,7 @@ package schemas
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -118,6 +119,10 @@ func TestOmni(t *testing.T) {
 }
 
 func TestRenovate(t *testing.T) {
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("npm is not installed: it downloads the schema")
+	}
+
 	schema, err := renovate(renovates)
 	require.NoError(t, err)
 
