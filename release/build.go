@@ -105,7 +105,7 @@ func Documents(ctx context.Context, tree, version string, date time.Time) (map[s
 	}
 
 	command := filepath.Join(dir, Program)
-	if err := os.WriteFile(command, binary, 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(command, binary, 0o700); err != nil {
 		return nil, fmt.Errorf("failed to write the program: %w", err)
 	}
 

@@ -66,7 +66,7 @@ func Write(ctx context.Context, tree, out, repository, version string, notes Not
 	}
 
 	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(out, name), data, 0o644); err != nil { //nolint:gosec // they are published
+		if err := os.WriteFile(filepath.Join(out, name), data, 0o644); err != nil {
 			return fmt.Errorf("failed to write a file of the release: %w", err)
 		}
 	}

@@ -41,7 +41,7 @@ func WriteRecords(dir, repository string, index v1.ImageIndex, images map[string
 			return err
 		}
 
-		if err := os.WriteFile(path+".spdx.json", bill, 0o644); err != nil { //nolint:gosec // it is published
+		if err := os.WriteFile(path+".spdx.json", bill, 0o644); err != nil {
 			return fmt.Errorf("failed to write a bill of materials: %w", err)
 		}
 	}
@@ -55,7 +55,7 @@ func writeReference(path, repository string, of interface{ Digest() (v1.Hash, er
 		return fmt.Errorf("failed to compute a digest: %w", err)
 	}
 
-	if err := os.WriteFile(path, []byte(repository+"@"+digest.String()+"\n"), 0o644); err != nil { //nolint:gosec // it is published
+	if err := os.WriteFile(path, []byte(repository+"@"+digest.String()+"\n"), 0o644); err != nil {
 		return fmt.Errorf("failed to write a reference: %w", err)
 	}
 

@@ -160,8 +160,8 @@ func decode(data []byte) (Line, error) {
 
 	if err := decoder.Decode(&line); err != nil {
 		// A header of another version may have other fields.
-		if err := versionOf(data); err != nil {
-			return Line{}, err
+		if other := versionOf(data); other != nil {
+			return Line{}, other
 		}
 
 		return Line{}, err
@@ -191,14 +191,17 @@ func versionOf(data []byte) error {
 		} `json:"header"`
 	}
 
-	if err := json.Unmarshal(data, &line); err != nil || line.Header == nil || line.Header.Version == Version {
-		return nil //nolint:nilerr // it has no version to report
-	}
+	err := json.Unmarshal(data, &line)
 
-	if line.Header.Version > Version {
-		return fmt.Errorf("%w: version %d of a newer spegel-guard, this program reads version %d: use the newer spegelguardctl",
+	switch {
+	case err != nil || line.Header == nil || line.Header.Version == Version:
+		err = nil // it has no other version
+	case line.Header.Version > Version:
+		err = fmt.Errorf("%w: version %d of a newer spegel-guard, this program reads version %d: use the newer spegelguardctl",
 			ErrVersion, line.Header.Version, Version)
+	default:
+		err = fmt.Errorf("%w: version %d, this program reads version %d", ErrVersion, line.Header.Version, Version)
 	}
 
-	return fmt.Errorf("%w: version %d, this program reads version %d", ErrVersion, line.Header.Version, Version)
+	return err
 }

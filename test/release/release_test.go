@@ -61,7 +61,7 @@ func newRun(t *testing.T, folder string) *run {
 
 	programs := filepath.Join(base, "bin")
 	require.NoError(t, os.Mkdir(programs, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(programs, "gh"), []byte("#!/bin/sh\nprintf '%s\\n' \"$@\" > "+r.published+"\n"), 0o700)) //nolint:gosec // it is run
+	require.NoError(t, os.WriteFile(filepath.Join(programs, "gh"), []byte("#!/bin/sh\nprintf '%s\\n' \"$@\" > "+r.published+"\n"), 0o700))
 
 	manifest, err := extension.ReadManifest(root)
 	require.NoError(t, err)
