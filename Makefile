@@ -286,7 +286,8 @@ release-files: ## Build the archives of spegelguardctl, their manual and checksu
 .PHONY: release-image
 release-image: ## Push the extension's image to REGISTRY, and write its digest and bills of materials.
 	@[ -n "$(REGISTRY)" ] || (echo "REGISTRY is not set: run make release-image REGISTRY=ghcr.io/you" && exit 1)
-	go run ./extension/cmd/mkextension -push $(REGISTRY) -records $(RELEASE)
+	@# The name of an owner on GitHub may have upper case, which a reference must not have.
+	go run ./extension/cmd/mkextension -push $$(echo $(REGISTRY) | tr '[:upper:]' '[:lower:]') -records $(RELEASE)
 
 .PHONY: release-sign
 release-sign: $(COSIGN) ## Sign the image and the checksums, and attach the bills of materials.

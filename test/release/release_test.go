@@ -67,7 +67,7 @@ func newRun(t *testing.T, folder string) *run {
 	require.NoError(t, err)
 
 	r.env = append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"), "GITHUB_OUTPUT="+r.output, "GITHUB_REF_NAME="+manifest.Version,
-		"REGISTRY="+strings.TrimPrefix(server.URL, "http://")+"/you", "REPOSITORY=https://github.com/you/spegel-guard",
+		"REGISTRY="+strings.TrimPrefix(server.URL, "http://")+"/You", "REPOSITORY=https://github.com/You/spegel-guard",
 		"COSIGN="+signer, "COSIGN_PASSWORD=", "KEY="+filepath.Join(base, "cosign.key"), "HOME="+base, "GOPATH="+goEnv(t, "GOPATH"), "GOCACHE="+goEnv(t, "GOCACHE"))
 
 	r.command(t, base, signer+" generate-key-pair")
