@@ -10,10 +10,18 @@ TAGS     := grpcnotrace
 LDFLAGS  := -s -w -X $(MODULE)/service/internal/api.Version=$(VERSION) -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
-BUF_VERSION      := v1.75.0
-BUF              := $(CACHE)/lint/buf-$(BUF_VERSION)/buf
-GOLANGCI_VERSION := v2.6.0
-GOLANGCI         := $(CACHE)/lint/$(GOLANGCI_VERSION)/golangci-lint
+# renovate: github.com/bufbuild/buf
+BUF_VERSION        := v1.75.0
+BUF                := $(CACHE)/lint/buf-$(BUF_VERSION)/buf
+# renovate: github.com/golangci/golangci-lint/v2
+GOLANGCI_VERSION   := v2.6.0
+GOLANGCI           := $(CACHE)/lint/$(GOLANGCI_VERSION)/golangci-lint
+# renovate: github.com/rhysd/actionlint
+ACTIONLINT_VERSION := v1.7.12
+ACTIONLINT         := $(CACHE)/lint/actionlint-$(ACTIONLINT_VERSION)/actionlint
+# renovate: github.com/sigstore/cosign/v3
+COSIGN_VERSION     := v3.1.3
+COSIGN             ?= $(CACHE)/lint/cosign-$(COSIGN_VERSION)/cosign
 
 # Tests that need a real kernel. The binaries also run without the VM on a machine with a usable unified cgroup hierarchy;
 # test/e2e also needs the containerd of the VM.
@@ -41,7 +49,7 @@ demo: deps ## Boot a node in the VM, let spegel run away, and print how the guar
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: test-unit test-cli test-talosctl test-extension test-vm test-talos faults ## Run all tests.
+test: test-unit test-cli test-talosctl test-extension test-schemas test-vm test-talos faults ## Run all tests.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector.
@@ -135,15 +143,30 @@ bench: deps build $(NODE_EXPORTER) ## Run all benchmarks, in the VM with other w
 bench-native: build $(NODE_EXPORTER) ## As root, measure the guard on this machine beside other watchers, and write docs/performance.md.
 	go run ./test/bench/report -node-exporter $(NODE_EXPORTER) -out docs -from docs/performance.json -native
 
+GITOPS := examples/gitops
+
 .PHONY: generate
-generate: ## Generate the Go code of the protobuf files, the traces for tests, and the references in docs.
+generate: ## Generate the Go code of the protobuf files, the traces for tests, the references in docs, and the rules and the dashboard in examples.
 	go run ./proto/generate
 	go generate ./pkg/trace
 	go run ./docs/generate
+	go run ./cmd/spegelguardctl rules --config $(GITOPS)/talos/spegel-guard.yaml --namespace monitoring > $(GITOPS)/monitoring/rules.yaml
+	go run ./cmd/spegelguardctl dashboard > $(GITOPS)/monitoring/dashboard.json
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint.
 	$(GOLANGCI) run ./...
+
+.PHONY: actionlint
+actionlint: $(ACTIONLINT) ## Lint the workflows of GitHub.
+	$(ACTIONLINT)
+
+$(ACTIONLINT):
+	GOBIN=$(dir $@) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+# Three minutes of CPU time, so only signing a release builds it.
+$(COSIGN):
+	GOBIN=$(dir $@) go install github.com/sigstore/cosign/v3/cmd/cosign@$(COSIGN_VERSION)
 
 $(GOLANGCI):
 	GOBIN=$(dir $@) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
@@ -191,8 +214,8 @@ production-lines: ## Print the lines of production code by top folder, without g
 	done
 
 .PHONY: check
-check: lint lines coverage proto-check generate ## Lint, check the coverage, and fail if generated code is stale or breaks clients.
-	@git diff --exit-code --stat -- proto pkg/trace/testdata docs || (echo "generated code is stale: run make generate and commit the result" && exit 1)
+check: lint actionlint lines coverage proto-check generate ## Lint, check the coverage, and fail if generated code is stale or breaks clients.
+	@git diff --exit-code --stat -- proto pkg/trace/testdata docs examples || (echo "generated code is stale: run make generate and commit the result" && exit 1)
 
 .PHONY: extension
 extension: ## Build the Talos system extension in dist/, as an OCI layout and an archive for docker load.
@@ -249,6 +272,82 @@ ifeq ($(ENGINE),)
 else
 	$(INPUT) | $(ENGINE) $(IMAGER)
 endif
+
+# A release: .github/workflows/release.yaml runs these targets in this order. KEY=cosign.key signs with a key in place of the
+# identity of the workflow; COSIGN_PASSWORD has its password.
+RELEASE    := dist/release
+REPOSITORY ?= https://$(MODULE)
+IMAGE       = $(shell cat $(RELEASE)/spegel-guard.image)
+ifdef KEY
+SIGN   := --key $(KEY) --use-signing-config=false --tlog-upload=false
+VERIFY := --key $(KEY:.key=.pub) --insecure-ignore-tlog=true
+else
+VERIFY := --certificate-identity-regexp '^$(REPOSITORY)/\.github/workflows/release\.yaml@' --certificate-oidc-issuer https://token.actions.githubusercontent.com
+endif
+
+.PHONY: release-check
+release-check: ## Fail if TAG is not the version of the tree, with a date and notes in CHANGELOG.md.
+	go run ./release/cmd/mkrelease -tag "$(TAG)"
+
+.PHONY: release-notes
+release-notes: ## Print the notes of this version from CHANGELOG.md.
+	@go run ./release/cmd/mkrelease -notes
+
+.PHONY: release-files
+release-files: ## Build the archives of spegelguardctl, their manual and checksums, and the manifests of package managers.
+	go run ./release/cmd/mkrelease -out $(RELEASE) -repository $(REPOSITORY)
+
+.PHONY: release-image
+release-image: ## Push the extension's image to REGISTRY, and write its digest and bills of materials.
+	@[ -n "$(REGISTRY)" ] || (echo "REGISTRY is not set: run make release-image REGISTRY=ghcr.io/you" && exit 1)
+	@# The name of an owner on GitHub may have upper case, which a reference must not have.
+	go run ./extension/cmd/mkextension -push $$(echo $(REGISTRY) | tr '[:upper:]' '[:lower:]') -records $(RELEASE)
+
+.PHONY: release-sign
+release-sign: $(COSIGN) ## Sign the image and the checksums, and attach the bills of materials.
+	$(COSIGN) sign --yes --recursive $(SIGN) $(IMAGE)
+	for arch in amd64 arm64; do \
+		$(COSIGN) attest --yes $(SIGN) --type spdxjson --predicate $(RELEASE)/spegel-guard-$$arch.spdx.json $$(cat $(RELEASE)/spegel-guard-$$arch.image) || exit 1; \
+	done
+	$(COSIGN) sign-blob --yes $(SIGN) --bundle $(RELEASE)/checksums.txt.sigstore.json $(RELEASE)/checksums.txt
+
+.PHONY: release-output
+release-output: ## Print the name and the digest of the image for a workflow.
+	@sed 's/\(.*\)@\(.*\)/name=\1\ndigest=\2/' $(RELEASE)/spegel-guard.image
+
+.PHONY: release-verify
+release-verify: $(COSIGN) ## Verify signatures, bills of materials and checksums.
+	$(COSIGN) verify $(VERIFY) $(IMAGE) > /dev/null
+	for arch in amd64 arm64; do \
+		$(COSIGN) verify $(VERIFY) $$(cat $(RELEASE)/spegel-guard-$$arch.image) > /dev/null && \
+		$(COSIGN) verify-attestation $(VERIFY) --type spdxjson $$(cat $(RELEASE)/spegel-guard-$$arch.image) > /dev/null || exit 1; \
+	done
+	$(COSIGN) verify-blob $(VERIFY) --bundle $(RELEASE)/checksums.txt.sigstore.json $(RELEASE)/checksums.txt
+	cd $(RELEASE) && sha256sum --check --quiet checksums.txt
+
+.PHONY: release-publish
+release-publish: ## Create the release TAG on GitHub (gh), with its notes and files.
+	printf '\nImage for an installer: `%s`\n' "$(IMAGE)" >> $(RELEASE)/notes.md
+	gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file $(RELEASE)/notes.md $$(find $(RELEASE) -type f ! -name notes.md | sort)
+
+.PHONY: reproducible
+reproducible: ## Build the image in two folders with caches of their own, and fail if the digests differ.
+	go run ./release/cmd/reproducible
+
+.PHONY: test-release
+test-release: $(COSIGN) ## Run the steps of the release workflow against a registry on the loopback, in two folders (some minutes).
+	SPEGEL_GUARD_COSIGN=$(COSIGN) go test -count=1 -v -timeout 60m -run TestWorkflow ./test/release
+
+.PHONY: test-schemas
+test-schemas: ## Validate examples/gitops and renovate.json by the schemas of their programs.
+	GOFLAGS= go test -C test/schemas -count=1 -v ./...
+
+.PHONY: deps-check
+deps-check: ## Check that go.mod is tidy and verified, and print newer versions of direct dependencies.
+	go mod tidy -diff
+	go mod verify
+	@go list -m -f '{{if not (or .Main .Indirect)}}{{.Path}}{{end}}' all | xargs go list -m -u -e \
+		-f '{{with .Update}}{{$$.Path}} {{$$.Version}}: {{.Version}} is available{{end}}'
 
 .PHONY: clean
 clean: ## Remove bin/ and dist/. The cache (SPEGEL_GUARD_CACHE) stays.

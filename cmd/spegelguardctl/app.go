@@ -60,6 +60,9 @@ func exitCode(err error) int {
 	}
 }
 
+// extra are commands of builds with a tag.
+var extra []func() *cobra.Command
+
 // app is what all commands share.
 type app struct {
 	client.Options
@@ -116,6 +119,10 @@ Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard 
 	root.AddCommand(a.overrideCommands()...)
 	root.SetFlagErrorFunc(flagError)
 	a.finish(root)
+
+	for _, command := range extra {
+		root.AddCommand(command())
+	}
 
 	return root
 }

@@ -133,8 +133,9 @@ func versionCheck(talos *machine.Version) *guardv1alpha1.Check {
 		Message: fmt.Sprintf("guard %s, Talos API %s, this command %s", guard, talos.GetVersion().GetTag(), version),
 	}
 
-	if guard != version && version != "dev" {
-		check.State, check.Fix = resources.CheckWarning, "use the command that came with the guard, or upgrade the extension"
+	if version != "dev" && !client.WithinSkew(version, guard) {
+		check.State = resources.CheckWarning
+		check.Fix = fmt.Sprintf("use a command at most %d minor versions from the guard, or upgrade the extension", client.MaxSkew)
 	}
 
 	return check

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"runtime/debug"
+
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/spf13/cobra"
 
@@ -12,6 +14,13 @@ import (
 
 // version of this command, set by the linker.
 var version = "dev"
+
+// init gives a command that go install built the version of its module. The linker sets no variable that a function initializes.
+func init() {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "dev" && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		version = info.Main.Version
+	}
+}
 
 func (a *app) versionCommand() *cobra.Command {
 	var local bool

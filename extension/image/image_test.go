@@ -183,6 +183,25 @@ func TestBuild_ListsModulesInSBOM(t *testing.T) {
 	t.Logf("%d modules", linked)
 }
 
+// copySource copies what the image is built from.
+func copySource(t *testing.T, dir string) {
+	t.Helper()
+
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+
+	for _, part := range []string{"go.mod", "go.sum", "LICENSE", "manifest.yaml", "extension", "internal", "pkg", "proto", "service"} {
+		if info, err := os.Stat(filepath.Join(tree, part)); err == nil && info.IsDir() {
+			require.NoError(t, os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(tree, part))))
+
+			continue
+		}
+
+		data, err := os.ReadFile(filepath.Join(tree, part))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, part), data, 0o600))
+	}
+}
+
 // TestBuild_IsReproducible builds copies of the source in two folders and compares the digests.
 func TestBuild_IsReproducible(t *testing.T) {
 	manifest, err := extension.ReadManifest(tree)
@@ -192,19 +211,7 @@ func TestBuild_IsReproducible(t *testing.T) {
 
 	for _, folder := range []string{"a", "another/folder"} {
 		dir := filepath.Join(t.TempDir(), folder)
-		require.NoError(t, os.MkdirAll(dir, 0o755))
-
-		for _, part := range []string{"go.mod", "go.sum", "LICENSE", "manifest.yaml", "extension", "internal", "pkg", "proto", "service"} {
-			if info, err := os.Stat(filepath.Join(tree, part)); err == nil && info.IsDir() {
-				require.NoError(t, os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(tree, part))))
-
-				continue
-			}
-
-			data, err := os.ReadFile(filepath.Join(tree, part))
-			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(filepath.Join(dir, part), data, 0o600))
-		}
+		copySource(t, dir)
 
 		made, err := image.Build(t.Context(), "amd64", image.Options{Tree: dir})
 		require.NoError(t, err)

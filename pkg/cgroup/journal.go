@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// JournalVersion is written into each journal. Version 1, which has no Previous, is read too.
+// JournalVersion is written into each journal. Version 1, which has no Previous, is read too. A newer one keeps the checksum
+// and the number of the version in its JSON.
 const JournalVersion = 2
 
 // ErrBadJournal says that a journal is damaged or of an unknown version.
@@ -63,14 +64,27 @@ func DecodeJournal(data []byte) (Journal, error) {
 		return Journal{}, fmt.Errorf("%w: checksum does not match", ErrBadJournal)
 	}
 
+	// The version first: the values of another one may have other types.
+	var format struct {
+		Version int `json:"version"`
+	}
+
+	err := json.Unmarshal([]byte(body), &format)
+
+	switch {
+	case err != nil:
+		return Journal{}, fmt.Errorf("%w: %w", ErrBadJournal, err)
+	case format.Version > JournalVersion:
+		return Journal{}, fmt.Errorf("%w: a newer spegel-guard wrote it (version %d, this guard knows 1..%d): run that guard, which restores the limit",
+			ErrBadJournal, format.Version, JournalVersion)
+	case format.Version < 1:
+		return Journal{}, fmt.Errorf("%w: version %d, this guard knows 1..%d", ErrBadJournal, format.Version, JournalVersion)
+	}
+
 	var j Journal
 
 	if err := json.Unmarshal([]byte(body), &j); err != nil {
 		return Journal{}, fmt.Errorf("%w: %w", ErrBadJournal, err)
-	}
-
-	if j.Version < 1 || j.Version > JournalVersion {
-		return Journal{}, fmt.Errorf("%w: version %d, this guard knows 1..%d", ErrBadJournal, j.Version, JournalVersion)
 	}
 
 	if err := j.validate(); err != nil {

@@ -78,32 +78,6 @@ func TestJournal_Bounds(t *testing.T) {
 	}
 }
 
-// versionOne is a journal as the first version wrote it.
-const versionOne = `65ffff89 {"version":1,"target":"spegel/spegel-x/registry","rule":"SpegelHighCPU","reason":"cpu 1803m above 400m for 10m0s","original":"max 100000","applied":"50000 100000","since":1,"holdUntil":2,"bootID":"b"}`
-
-func TestAJournalOfTheFirstVersionIsRead(t *testing.T) {
-	j, err := cgroup.DecodeJournal([]byte(versionOne))
-	require.NoError(t, err)
-	assert.Equal(t, cgroup.Journal{
-		Version: 1, Target: "spegel/spegel-x/registry", Rule: "SpegelHighCPU", Reason: "cpu 1803m above 400m for 10m0s",
-		OwnerLimit: "max 100000", Applied: "50000 100000", Since: 1, HoldUntil: 2, BootID: "b",
-	}, j)
-
-	for text, want := range map[string]bool{"50000 100000": true, "50001 100000": false, "max 100000": false} {
-		value, err := cgroup.ParseCPUMax(text)
-		require.NoError(t, err)
-		assert.Equal(t, want, j.Ours(value), text)
-	}
-
-	_, err = cgroup.EncodeJournal(j)
-	require.NoError(t, err)
-
-	newer := []byte(`{"version":3,"original":"max 100000","applied":"50001 100000"}`)
-	_, err = cgroup.DecodeJournal(fmt.Appendf(nil, "%08x %s", crc32.ChecksumIEEE(newer), newer))
-	assert.ErrorIs(t, err, cgroup.ErrBadJournal)
-	assert.ErrorContains(t, err, "version 3, this guard knows 1..2")
-}
-
 // FuzzDecodeJournal: the checksum stands in the way of nearly all that is made up, so the body is fuzzed behind a right one, too.
 func FuzzDecodeJournal(f *testing.F) {
 	f.Add([]byte("00000000 {}"), true)

@@ -203,7 +203,7 @@ func TestRestoreLeavesAnExternalBurst(t *testing.T) {
 func TestAJournalOfTheFirstVersionIsTakenBack(t *testing.T) {
 	dir, name := newCgroup(t)
 	write(t, name+"/cpu.max", "50000 100000")
-	require.NoError(t, unix.Setxattr(name, "trusted.spegelguard", []byte(versionOne), 0))
+	require.NoError(t, unix.Setxattr(name, "trusted.spegelguard", released(t, "v0.0"), 0))
 
 	j, err := dir.ReadJournal()
 	require.NoError(t, err)

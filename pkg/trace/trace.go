@@ -61,6 +61,9 @@ func Encode(line Line) ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
+// ErrVersion is returned for a trace of another version of the format.
+var ErrVersion = errors.New("the trace has another version of the format")
+
 // ErrNoHeader is returned for a trace that does not begin with a header.
 var ErrNoHeader = errors.New("a trace begins with a header")
 
@@ -117,7 +120,7 @@ func (l *lineReader) next() (Line, error) {
 			l.begun = true
 
 			return line, nil
-		case !l.begun || readErr == nil && !l.beginsAgain():
+		case !l.begun || errors.Is(err, ErrVersion) || readErr == nil && !l.beginsAgain():
 			return Line{}, err
 		}
 	}
@@ -156,6 +159,11 @@ func decode(data []byte) (Line, error) {
 	var line Line
 
 	if err := decoder.Decode(&line); err != nil {
+		// A header of another version may have other fields.
+		if other := versionOf(data); other != nil {
+			return Line{}, other
+		}
+
 		return Line{}, err
 	}
 
@@ -167,10 +175,33 @@ func decode(data []byte) (Line, error) {
 	case (line.Header == nil) == (line.Sample == nil):
 		return Line{}, errors.New("a line is either a header or a sample")
 	case line.Header != nil && line.Header.Version != Version:
-		return Line{}, fmt.Errorf("version %d, this program reads version %d", line.Header.Version, Version)
+		return Line{}, versionOf(data)
 	case line.Sample != nil && line.Sample.Workload == "":
 		return Line{}, errors.New("sample without a workload")
 	default:
 		return line, nil
 	}
+}
+
+// versionOf returns ErrVersion for a header of another version, whatever else it has.
+func versionOf(data []byte) error {
+	var line struct {
+		Header *struct {
+			Version int `json:"version"`
+		} `json:"header"`
+	}
+
+	err := json.Unmarshal(data, &line)
+
+	switch {
+	case err != nil || line.Header == nil || line.Header.Version == Version:
+		err = nil // it has no other version
+	case line.Header.Version > Version:
+		err = fmt.Errorf("%w: version %d of a newer spegel-guard, this program reads version %d: use the newer spegelguardctl",
+			ErrVersion, line.Header.Version, Version)
+	default:
+		err = fmt.Errorf("%w: version %d, this program reads version %d", ErrVersion, line.Header.Version, Version)
+	}
+
+	return err
 }

@@ -62,7 +62,7 @@ func TestReplay_ErrorsNameTheLine(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"empty", "", ""},
 		{"no header", encode(t, sample(0, 0)), "line 1: a trace begins with a header"},
-		{"unknown version", `{"header":{"version":9}}` + "\n", "line 1: version 9, this program reads version 1"},
+		{"unknown version", `{"header":{"version":9}}` + "\n", "line 1: the trace has another version of the format: version 9 of a newer spegel-guard, this program reads version 1"},
 		{"empty object", good + "{}\n", "line 2: a line is either a header or a sample"},
 		{"not JSON", good + "nonsense\n" + encode(t, sample(0, 0)), "line 2: invalid character"},
 		{"unknown field", good + `{"sample":{"workload":"a","smell":1}}` + "\n", `line 2: json: unknown field "smell"`},

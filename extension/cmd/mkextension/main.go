@@ -36,6 +36,7 @@ func run() error {
 	out := flag.String("out", "", "folder for the OCI layout and the archive (empty: none)")
 	registry := flag.String("push", "", "registry and repository to push to with docker's credentials, such as ghcr.io/you (empty: none)")
 	unpack := flag.String("unpack", "", "folder to unpack the layout of -out to, with a folder for each architecture (empty: none)")
+	records := flag.String("records", "", "folder for the bills of materials, and for the references of the image (empty: none)")
 	archs := flag.String("arch", "amd64,arm64", "architectures to build, separated by commas")
 	flag.Parse()
 
@@ -93,16 +94,24 @@ func run() error {
 		}
 	}
 
-	if *registry == "" {
-		return nil
-	}
+	repository := manifest.Name
 
-	pushed, err := image.Push(ctx, strings.TrimSuffix(*registry, "/")+"/"+manifest.Name+":"+manifest.Version, index)
-	if err == nil {
+	if *registry != "" {
+		repository = strings.TrimSuffix(*registry, "/") + "/" + manifest.Name
+
+		pushed, err := image.Push(ctx, repository+":"+manifest.Version, index)
+		if err != nil {
+			return err
+		}
+
 		fmt.Println("pushed", pushed)
 	}
 
-	return err
+	if *records == "" {
+		return nil
+	}
+
+	return image.WriteRecords(*records, repository, index, images)
 }
 
 // unpackTo unpacks the layout as the imager does.

@@ -28,8 +28,14 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// version of the file format.
+// version of the file format. A newer one keeps the form of a line: its checksum, and the number of the version in its entry.
 const version = 2
+
+// NewerSuffix is the ending of the name under which the file of a newer version is kept.
+const NewerSuffix = ".newer"
+
+// ErrNewer says that a newer version of the guard has saved the state.
+var ErrNewer = errors.New("a newer spegel-guard saved it")
 
 // maxSize of a file in bytes. A workload takes about 300, and up to 4000 more for each signal with a baseline.
 const maxSize = 16 << 20
@@ -87,7 +93,8 @@ type entry[T Entry] struct {
 }
 
 // Load returns the saved entries by name, none if there is no file. Entries of another boot are left out. The map is never
-// nil. The error names the entries that cannot be loaded; the others are returned beside it.
+// nil. The error names the entries that cannot be loaded; the others are returned beside it. A file of a newer version is
+// renamed (NewerSuffix), so that Save does not replace it: the error is ErrNewer.
 func (f File[T]) Load() (map[string]T, error) {
 	if f.Path == "" {
 		return map[string]T{}, nil
@@ -102,7 +109,23 @@ func (f File[T]) Load() (map[string]T, error) {
 		return map[string]T{}, fmt.Errorf("failed to read saved state: %w", err)
 	}
 
-	return f.decode(data)
+	entries, err := f.decode(data)
+	if errors.Is(err, ErrNewer) {
+		err = errors.Join(err, f.keep())
+	}
+
+	return entries, err
+}
+
+// keep renames the file of a newer version. The error says where it is.
+func (f File[T]) keep() error {
+	kept := f.Path + NewerSuffix
+
+	if err := os.Rename(f.Path, kept); err != nil {
+		return fmt.Errorf("failed to keep the saved state of a newer version: %w", err)
+	}
+
+	return fmt.Errorf("the saved state of the newer version is kept in %s until the next boot", kept)
 }
 
 // decode returns the entries of a file's content.
@@ -153,12 +176,24 @@ func decodeLine[T Entry](text []byte) (entry[T], error) {
 		return e, fmt.Errorf("its checksum is %s, must be %q", sum, l.Checksum)
 	}
 
-	if err := json.Unmarshal(l.Entry, &e); err != nil {
-		return e, fmt.Errorf("failed to parse its entry: %w", err)
+	// The version first: the values of another one may have other types.
+	var format struct {
+		Version int `json:"version"`
 	}
 
-	if e.Version != version {
-		return e, fmt.Errorf("its version is %d, must be %d", e.Version, version)
+	err := json.Unmarshal(l.Entry, &format)
+
+	switch {
+	case err != nil:
+		return e, fmt.Errorf("failed to parse its entry: %w", err)
+	case format.Version > version:
+		return e, fmt.Errorf("its version is %d, must be %d: %w", format.Version, version, ErrNewer)
+	case format.Version != version:
+		return e, fmt.Errorf("its version is %d, must be %d", format.Version, version)
+	}
+
+	if err := json.Unmarshal(l.Entry, &e); err != nil {
+		return e, fmt.Errorf("failed to parse its entry: %w", err)
 	}
 
 	return e, nil
