@@ -14,7 +14,7 @@ import (
 var phase atomic.Int64
 
 // Spread gives this process moments of its own. Without it they are the multiples of an interval since 1970.
-func Spread() { phase.Store(rand.Int64N(int64(time.Hour))) }
+func Spread() { phase.Store(rand.Int64N(int64(time.Hour))) } //nolint:gosec // it is no secret
 
 // early is the share of an interval before a moment in which the moment counts as over: a timer ends by the monotonic clock,
 // and the time of day may be slewed against it.

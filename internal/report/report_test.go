@@ -181,8 +181,8 @@ func TestBuild_Ceilings(t *testing.T) {
 
 // TestBuild_TellsTheLastIncident of a day: ceilings an hour apart or more are not averaged with it.
 func TestBuild_TellsTheLastIncident(t *testing.T) {
-	at := func(hour int, minutes time.Duration) time.Time {
-		return start.Add(time.Duration(hour)*time.Hour + minutes*time.Minute)
+	at := func(hour, minutes int) time.Time {
+		return start.Add(time.Duration(60*hour+minutes)*time.Minute)
 	}
 	action := func(at time.Time, kind string) report.Action {
 		return report.Action{At: at, Kind: kind, Target: "a/b/c"}
@@ -195,7 +195,7 @@ func TestBuild_TellsTheLastIncident(t *testing.T) {
 	}}
 
 	for minute := range 24 * 60 {
-		node.Points = append(node.Points, report.Point{At: at(0, time.Duration(minute+1)), Over: time.Minute, Usage: usage(1, 1, 1, 1)})
+		node.Points = append(node.Points, report.Point{At: at(0, minute+1), Over: time.Minute, Usage: usage(1, 1, 1, 1)})
 	}
 
 	built := report.Build([]report.Node{node}, nil)

@@ -9,8 +9,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/manifest"
 )
 
-// ScrapeConfig is the format of the Prometheus operator.
-type ScrapeConfig struct {
+// Object is a ScrapeConfig, the format of the Prometheus operator.
+type Object struct {
 	manifest.Head `json:",inline"`
 	Spec          Spec `json:"spec"`
 }
@@ -26,7 +26,7 @@ type Spec struct {
 }
 
 // ScrapeConfig returns the endpoint as an object for the Prometheus operator. The secret is in the same namespace.
-func (e Endpoint) ScrapeConfig(placement manifest.Placement) ScrapeConfig {
+func (e Endpoint) ScrapeConfig(placement manifest.Placement) Object {
 	spec := Spec{HonorLabels: true, Nodes: []Discovery{{Role: "Node"}}}
 
 	if e.tls {
@@ -49,7 +49,7 @@ func (e Endpoint) ScrapeConfig(placement manifest.Placement) ScrapeConfig {
 		spec.Relabelings = append(spec.Relabelings, rule)
 	}
 
-	return ScrapeConfig{Head: manifest.NewHead("monitoring.coreos.com/v1alpha1", "ScrapeConfig", placement), Spec: spec}
+	return Object{Head: manifest.NewHead("monitoring.coreos.com/v1alpha1", "ScrapeConfig", placement), Spec: spec}
 }
 
 // key selects a key of the secret.
