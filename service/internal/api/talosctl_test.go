@@ -223,7 +223,8 @@ func assertKnown(t *testing.T, c talosctl, args []string, where string) {
 		}
 	}
 
-	help := c.run(t, name[0], "--help")
+	// With its arguments, because a subcommand has flags of its own.
+	help := c.run(t, append(slices.Clone(name), "--help")...)
 	// Of a command that it does not know it shows its own help.
 	assert.Regexp(t, `(Usage:\s+talosctl `+name[0]+`\b|Aliases:\s+[^\n]*\b`+name[0]+`\b)`, help, where)
 
