@@ -129,7 +129,7 @@ func TestTalosctl_ReadsResources(t *testing.T) {
 	// -e with a port, as in README.
 	assert.Contains(t, c.run(t, "-e", controlPlane.Endpoint, "-n", controlPlane.Host, "get", "ceilings"), " max ")
 	assert.Regexp(t, `ACTION .*CHANGE +BY\n.* apply .*text -> text`, get(here, "actions"))
-	assert.Regexp(t, `CPU +THROTTLED +MEMORY +TX +RX +ALLOC\n.* 500m +50 % +0 B +0 B/s +0 B/s`, get(here, "targetstats"))
+	assert.Regexp(t, `CPU +THROTTLED +MEMORY +TX +RX +ALLOC\n.* 500m +50 % +0 B +1 B/s +1 B/s +30 B/min`, get(here, "targetstats"))
 
 	assert.Contains(t, newTalosctl(t, controlPlane, role.EtcdBackup).fails(t, "get", "spegel", "-n", controlPlane.Host), "PermissionDenied")
 	assert.Contains(t, c.fails(t, "reboot", "-n", controlPlane.Host, "--wait=false"), "needs one of the roles")

@@ -58,6 +58,10 @@ func setAll(value reflect.Value) {
 		*v = 90 * time.Second
 
 		return
+	case *resources.Reading:
+		*v = resources.Reading{Value: 0.5, Provenance: resources.ProvenanceMeasured, Reason: "text"}
+
+		return
 	}
 
 	switch value.Kind() {
