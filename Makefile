@@ -62,17 +62,12 @@ PROMETHEUS := $(CACHE)/tools/prometheus
 deps-cli:
 	@./test/cli/install-deps
 
-# The schemas of the Prometheus operator's custom resources are files of its module.
-PROMETHEUS_OPERATOR := github.com/prometheus-operator/prometheus-operator@v0.85.0
-
 .PHONY: test-cli
-test-cli: deps-cli ## Test the command line on a terminal (tmux) and with a thousand guards, and the monitoring with Prometheus and schemas.
+test-cli: deps-cli ## Test the command line on a terminal (tmux) and with a thousand guards, and the monitoring with Prometheus.
 	SPEGEL_GUARD_PROMTOOL=$(PROMETHEUS)/promtool SPEGEL_GUARD_PROMETHEUS=$(PROMETHEUS)/prometheus SPEGEL_GUARD_AMTOOL=$(PROMETHEUS)/amtool \
 		SPEGEL_GUARD_TMUX=1 SPEGEL_GUARD_FANOUT=1000 \
 		go test -count=1 -v -timeout 5m -run 'Promtool|Prometheus|Amtool|Tmux|Lost|Thousand|Dead' \
 		./internal/alerts ./internal/scrape ./service/internal/metrics ./docs ./cmd/spegelguardctl
-	SPEGEL_GUARD_PROMETHEUS_OPERATOR="$$(go mod download -json $(PROMETHEUS_OPERATOR) | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p')" \
-		GOFLAGS= go test -C test/monitoring -count=1 -v ./...
 
 .PHONY: golden
 golden: deps-cli ## Update the golden files of the command line, and the screen in docs/.
@@ -143,15 +138,18 @@ bench: deps build $(NODE_EXPORTER) ## Run all benchmarks, in the VM with other w
 bench-native: build $(NODE_EXPORTER) ## As root, measure the guard on this machine beside other watchers, and write docs/performance.md.
 	go run ./test/bench/report -node-exporter $(NODE_EXPORTER) -out docs -from docs/performance.json -native
 
-GITOPS := examples/gitops
+GITOPS    := examples/gitops
+# The release is the name of the chart kube-prometheus-stack: its Prometheus selects objects by this label.
+PLACEMENT := --namespace monitoring --label release=kube-prometheus-stack
 
 .PHONY: generate
-generate: ## Generate the Go code of the protobuf files, the traces for tests, the references in docs, and the rules and the dashboard in examples.
+generate: ## Generate the Go code of the protobuf files, the traces for tests, the references in docs, and the monitoring in examples.
 	go run ./proto/generate
 	go generate ./pkg/trace
 	go run ./docs/generate
-	go run ./cmd/spegelguardctl rules --config $(GITOPS)/talos/spegel-guard.yaml --namespace monitoring > $(GITOPS)/monitoring/rules.yaml
-	go run ./cmd/spegelguardctl dashboard > $(GITOPS)/monitoring/dashboard.json
+	go run ./cmd/spegelguardctl rules --config $(GITOPS)/talos/spegel-guard.yaml $(PLACEMENT) > $(GITOPS)/monitoring/rules.yaml
+	go run ./cmd/spegelguardctl scrape --config $(GITOPS)/talos/spegel-guard.yaml $(PLACEMENT) > $(GITOPS)/monitoring/scrape.yaml
+	go run ./cmd/spegelguardctl dashboard --form configmap $(PLACEMENT) > $(GITOPS)/monitoring/dashboard.yaml
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint.
@@ -339,7 +337,7 @@ test-release: $(COSIGN) ## Run the steps of the release workflow against a regis
 	SPEGEL_GUARD_COSIGN=$(COSIGN) go test -count=1 -v -timeout 60m -run TestWorkflow ./test/release
 
 .PHONY: test-schemas
-test-schemas: ## Validate examples/gitops and renovate.json by the schemas of their programs.
+test-schemas: ## Validate examples, the objects of the monitoring, the dashboard and renovate.json by the schemas of their programs.
 	GOFLAGS= go test -C test/schemas -count=1 -v ./...
 
 .PHONY: deps-check

@@ -5,21 +5,14 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
-	"io"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/safe"
-	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -243,146 +236,6 @@ func TestEvents_Follow(t *testing.T) {
 
 	out := eventually(t, c, func(s string) bool { return strings.Contains(s, "talos-prod-3") }, throttle, "events", "-f")
 	assert.Contains(t, out, "throttle")
-}
-
-// TestSupport_HasNoSecrets: an archive of everything, with secrets planted where a careless guard could show them.
-func TestSupport_HasNoSecrets(t *testing.T) {
-	c := newCluster(t)
-	path := filepath.Join(t.TempDir(), "support.zip")
-
-	config, err := clientconfig.Open(c.talosconfig)
-	require.NoError(t, err)
-
-	encoded := config.Contexts["prod"].Key
-	pem, err := base64.StdEncoding.DecodeString(encoded)
-	require.NoError(t, err)
-
-	require.NoError(t, safe.StateModify(t.Context(), c.guards[0].State, resources.NewGuardStatus(resources.GuardStatusID), func(r *resources.GuardStatus) error {
-		r.TypedSpec().Message = "key: " + encoded + " and " + string(pem) + " and https://anna:hunter2@registry and password: hunter3, token=hunter4 Authorization: Bearer hunter5"
-
-		return nil
-	}))
-
-	c.addresses["talos-prod-3"] = "127.0.0.1:1"
-
-	got := c.run("support", "-O", path)
-	assert.Equal(t, exitUnavailable, got.code)
-	assert.Contains(t, got.stderr, "has the data of 2 of 3 nodes")
-
-	archive, err := zip.OpenReader(path)
-	require.NoError(t, err)
-
-	defer archive.Close()
-
-	all := map[string]string{}
-
-	for _, file := range archive.File {
-		r, err := file.Open()
-		require.NoError(t, err)
-
-		text, err := io.ReadAll(r)
-		require.NoError(t, err)
-
-		all[file.Name] = string(text)
-
-		for _, secret := range []string{encoded, string(pem), strings.Split(string(pem), "\n")[1], "hunter", "PRIVATE KEY"} {
-			assert.NotContains(t, string(text), secret, file.Name)
-		}
-	}
-
-	for _, name := range []string{
-		"contents.txt", "talos-prod-1/status.json", "talos-prod-1/explain.json", "talos-prod-1/doctor.json", "talos-prod-1/history.json",
-		"talos-prod-2/events.json", "talos-prod-1/version.json", "talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml",
-		"talos-prod-1/resources/TargetStats.spegelguard.dev.yaml", "talos-prod-1/resources/NodeStats.spegelguard.dev.yaml", "talos-prod-3/node.error.txt",
-	} {
-		assert.NotEmpty(t, all[name], name)
-	}
-
-	assert.Contains(t, all["talos-prod-1/resources/GuardConfigs.spegelguard.dev.yaml"], "SpegelHighCPU")
-	assert.Contains(t, all["talos-prod-2/events.json"], "50001 100000")
-
-	// Nothing is overwritten.
-	assert.Equal(t, 1, c.run("support", "-O", path).code)
-}
-
-func TestRules_RefuseDifferentConfigurations(t *testing.T) {
-	c := newCluster(t)
-
-	require.NoError(t, safe.StateModify(t.Context(), c.guards[2].State, resources.NewGuardConfig(resources.GuardConfigID), func(r *resources.GuardConfig) error {
-		r.TypedSpec().Document = "mode: observe"
-
-		return nil
-	}))
-
-	got := c.run("rules")
-	assert.Equal(t, 1, got.code)
-	assert.Contains(t, got.stderr, "talos-prod-1 and talos-prod-3 have different configurations")
-	assert.Empty(t, got.stdout)
-}
-
-func TestConfigValidate_FindsMistakes(t *testing.T) {
-	c := &cluster{}
-
-	write := func(text string) string {
-		path := filepath.Join(t.TempDir(), "f.yaml")
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-
-		return path
-	}
-
-	got := c.run("config", "validate", "../../extension/patches/aggressive.yaml")
-	assert.Equal(t, ran{stderr: "../../extension/patches/aggressive.yaml is valid\n"}, got)
-
-	// What generate prints is valid, and lines are those of the machine configuration.
-	generated := c.run("config", "generate", "--cpu", "300m", "--ceiling", "400m")
-	require.Equal(t, 0, generated.code, generated.stderr)
-	assert.Equal(t, 0, c.run("config", "validate", write(generated.stdout)).code)
-
-	broken := write(strings.NewReplacer("threshold: 300m", "threshold: much", "cpu: 400m", "cpu: 1m").Replace("machine:\n  type: worker\ncluster: {}\n---\n" + generated.stdout))
-	got = c.run("config", "validate", broken, "-o", "jsonpath={range .mistakes[*]}{.line} {.field}\n{end}")
-	assert.Equal(t, 1, got.code)
-
-	file, err := os.ReadFile(broken)
-	require.NoError(t, err)
-
-	lines := strings.Split(string(file), "\n")
-	for _, mistake := range []struct{ field, text string }{{"ceiling.cpu", "cpu: 1m"}, {"rules[0].threshold", "threshold: much"}} {
-		for i, line := range lines {
-			if strings.Contains(line, mistake.text) {
-				assert.Contains(t, got.stdout, strconv.Itoa(i+1)+" "+mistake.field)
-			}
-		}
-	}
-
-	// What is wrong with Talos' part does not hide the rest.
-	got = c.run("config", "validate", write("apiVersion: v1alpha1\nkind: ExtensionServiceConfig\nname: spegel-guard\nconfigfiles: []\nconfigFiles:\n"+
-		"- mountPath: /usr/local/etc/spegel-guard/config.yaml\n  content: |\n    mode: kill\n"))
-	assert.Contains(t, got.stdout, "(Talos' documents)")
-	assert.Contains(t, got.stdout, "configfiles")
-	assert.Regexp(t, `8 +mode +kill +observe or enforce`, got.stdout)
-
-	got = c.run("config", "validate", write("kind: ExtensionServiceConfig\napiVersion: v1alpha1\nname: other\n"))
-	assert.Contains(t, got.stderr, "no ExtensionServiceConfig named spegel-guard")
-
-	// A dash is the standard input.
-	var stdout, stderr bytes.Buffer
-
-	a := newApp()
-	a.stdout, a.stderr = &stdout, &stderr
-
-	root := a.root()
-	root.SetIn(strings.NewReader("mode: kill\n"))
-	root.SetArgs([]string{"config", "validate", "-"})
-	require.EqualError(t, root.Execute(), "1 mistake in the standard input")
-	assert.Regexp(t, `1 +mode +kill +observe or enforce`, stdout.String())
-
-	root.SetIn(strings.NewReader("mode: observe\n"))
-	require.NoError(t, root.Execute())
-	assert.Equal(t, "the standard input is valid\n", stderr.String())
-
-	got = c.run("config", "generate", "--mode", "kill", "--cpu", "much")
-	assert.Equal(t, 1, got.code)
-	assert.Regexp(t, `invalid --cpu "much": .*; invalid --mode "kill": must be observe or enforce`, got.stderr)
 }
 
 func TestCommand_Completes(t *testing.T) {

@@ -6,9 +6,7 @@ package main
 
 import (
 	"context"
-	"flag"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -24,10 +22,9 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
+	"github.com/spegel-guard/spegel-guard/test/golden"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // cluster is the incident's three nodes, and a talosconfig for them.
 type cluster struct {
@@ -211,18 +208,8 @@ func scrubbed(text string) string {
 	})
 }
 
-// golden compares with what is on file.
-func golden(t *testing.T, name, got string) {
+// compareGolden compares with what is on file.
+func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
-
-	path := filepath.Join("testdata", name+".golden")
-
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-	}
-
-	want, err := os.ReadFile(path)
-	require.NoError(t, err, "run the test with -update")
-	require.Equal(t, string(want), got, strconv.Quote(name))
+	golden.Compare(t, filepath.Join("testdata", name+".golden"), got)
 }

@@ -101,5 +101,5 @@ func TestGolden_ConnectionErrors(t *testing.T) {
 	host, err := os.Hostname()
 	require.NoError(t, err)
 
-	golden(t, "connection-errors", strings.ReplaceAll(text.String(), "node "+host+";", "node <HOST>;"))
+	compareGolden(t, "connection-errors", strings.ReplaceAll(text.String(), "node "+host+";", "node <HOST>;"))
 }

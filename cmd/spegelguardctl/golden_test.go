@@ -89,7 +89,7 @@ func TestGolden(t *testing.T) {
 				text += "--- stderr\n" + notes
 			}
 
-			golden(t, name, text)
+			compareGolden(t, name, text)
 		}
 	}
 
@@ -107,8 +107,8 @@ func TestGolden(t *testing.T) {
 	} {
 		got := c.run(args...)
 		require.Zero(t, got.code, "%s: %s", name, got.stderr)
-		golden(t, name, got.stdout)
+		compareGolden(t, name, got.stdout)
 	}
 
-	golden(t, "config-generate", c.run("config", "generate", "--mode", "observe", "--cpu", "300m", "--alloc", "1G/min", "--ceiling", "400m").stdout)
+	compareGolden(t, "config-generate", c.run("config", "generate", "--mode", "observe", "--cpu", "300m", "--alloc", "1G/min", "--ceiling", "400m").stdout)
 }

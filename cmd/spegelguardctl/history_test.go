@@ -60,7 +60,7 @@ func TestHistory_GoldenPlot(t *testing.T) {
 		require.NoError(t, p.Print(output.Item{Node: "talos-prod-2", Value: aDay()}, output.Item{Node: "talos-prod-3", Value: &guardv1alpha1.History{}}))
 	}
 
-	golden(t, "history-plot", axis.ReplaceAllString(drawn.String(), "hh:mm"))
+	compareGolden(t, "history-plot", axis.ReplaceAllString(drawn.String(), "hh:mm"))
 
 	c := newCluster(t)
 	got := c.run("history", "-n", "talos-prod-2,talos-prod-3", "--since", "1h", "--plot")
@@ -100,7 +100,7 @@ func TestHistory_GoldenCSV(t *testing.T) {
 
 	got := c.run("history", "-n", "talos-prod-2,talos-prod-3", "--since", "25s", "-o", "csv")
 	require.Zero(t, got.code, got.stderr)
-	golden(t, "history-csv", scrubbed(got.stdout))
+	compareGolden(t, "history-csv", scrubbed(got.stdout))
 
 	records, err := csv.NewReader(strings.NewReader(got.stdout)).ReadAll()
 	require.NoError(t, err)

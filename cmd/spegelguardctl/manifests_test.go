@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/spegel-guard/spegel-guard/internal/dashboard"
@@ -72,9 +73,9 @@ func TestDashboard_HasTheSameContentInEachForm(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, string(dashboard.JSON), string(converted))
 
-	var object dashboard.ConfigMap
+	var object corev1.ConfigMap
 
 	require.NoError(t, yaml.UnmarshalStrict([]byte(c.run("dashboard", "--form", "configmap", "--label", "grafana_dashboard=team").stdout), &object))
-	assert.Equal(t, "team", object.Metadata.Labels["grafana_dashboard"])
+	assert.Equal(t, "team", object.Labels["grafana_dashboard"])
 	assert.Equal(t, string(dashboard.JSON), object.Data["spegel-guard.json"])
 }

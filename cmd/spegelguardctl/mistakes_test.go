@@ -64,7 +64,7 @@ func TestGolden_Mistakes(t *testing.T) {
 		fmt.Fprintf(&text, "$ spegelguardctl %s\n%s%s\n\n", line, out.String(), strings.ReplaceAll(fmt.Sprint(err), "; invalid", ";\n  invalid"))
 	}
 
-	golden(t, "mistakes", text.String())
+	compareGolden(t, "mistakes", text.String())
 }
 
 func TestVersion_IsAFlag(t *testing.T) {

@@ -60,7 +60,7 @@ func TestExplain_GoldenOutcomes(t *testing.T) {
 				})
 			}
 
-			golden(t, "outcome-"+strings.NewReplacer(" ", "-", ",", "").Replace(scenario.name), explained(t, last, verdict))
+			compareGolden(t, "outcome-"+strings.NewReplacer(" ", "-", ",", "").Replace(scenario.name), explained(t, last, verdict))
 		})
 	}
 }

@@ -143,7 +143,7 @@ func TestSuggest_PrintsValidDocument(t *testing.T) {
 	c := newCluster(t)
 	got := c.run("config", "suggest")
 	require.Equal(t, 0, got.code, got.stderr)
-	golden(t, "config-suggest", got.stdout)
+	compareGolden(t, "config-suggest", got.stdout)
 
 	path := filepath.Join(t.TempDir(), "guard.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(got.stdout), 0o600))

@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/test/golden"
 )
 
 const (
@@ -137,9 +139,7 @@ func TestTop_InTmux(t *testing.T) {
 	lines := strings.Split(strings.TrimRight(screen, "\n"), "\n")
 	assert.Len(t, lines, 30)
 
-	if *update {
-		require.NoError(t, os.WriteFile(screenshot, []byte(screen), 0o644))
-	}
+	golden.Write(t, screenshot, screen)
 
 	// The rows of the documented screen have no times.
 	documented, err := os.ReadFile(screenshot)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package install_test checks the examples with Talos' configuration loader. Flux, tuppr, talhelper and Omni are not run.
+// Package install_test checks the examples with Talos' configuration loader. test/schemas validates the files of Flux, talhelper and
+// Omni, which are not run.
 package install_test
 
 import (
@@ -103,7 +104,7 @@ func (mode) String() string        { return "metal" }
 func (mode) RequiresInstall() bool { return true }
 func (mode) InContainer() bool     { return false }
 
-// assertDocument: the configuration has a document of the guard, in mode observe.
+// assertDocument: the configuration has a document of the guard, in mode observe, with the default rules.
 func assertDocument(t *testing.T, provider config.Provider) {
 	t.Helper()
 
@@ -116,6 +117,7 @@ func assertDocument(t *testing.T, provider config.Provider) {
 	parsed, err := guardconfig.Parse([]byte(documents[0].ConfigFiles()[0].Content()))
 	require.NoError(t, err)
 	assert.Equal(t, guardconfig.ModeObserve, parsed.Mode)
+	assert.Equal(t, guardconfig.Default().Rules, parsed.Rules)
 }
 
 // assertPort: the ingress firewall opens the port of the guards.
@@ -137,6 +139,11 @@ func TestFirewallPatch_OpensPort(t *testing.T) {
 func TestInstallImage_IsInstaller(t *testing.T) {
 	provider := decoded(t, "@install-image.yaml")
 	assert.Equal(t, repository+":"+talosVersion(t), provider.Machine().Install().Image())
+}
+
+// TestGitOps_HasADocument: of which make generate makes the monitoring.
+func TestGitOps_HasADocument(t *testing.T) {
+	assertDocument(t, decoded(t, "@../gitops/talos/spegel-guard.yaml"))
 }
 
 // talconfig has the fields of talhelper's configuration that the example uses (budimanjojo/talhelper,

@@ -5,7 +5,6 @@
 package image_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,9 +16,8 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/extension/sbom"
+	"github.com/spegel-guard/spegel-guard/test/golden"
 )
-
-var update = flag.Bool("update", false, "write docs/licences.md")
 
 const licences = tree + "/docs/licences.md"
 
@@ -47,11 +45,5 @@ func TestLicences_AreListed(t *testing.T) {
 		fmt.Fprintf(&text, "| %s | %s |\n", module.Path, module.Licence)
 	}
 
-	if *update {
-		require.NoError(t, os.WriteFile(licences, []byte(text.String()), 0o644))
-	}
-
-	listed, err := os.ReadFile(licences)
-	require.NoError(t, err)
-	assert.Equal(t, string(listed), text.String(), "docs/licences.md is stale")
+	golden.Compare(t, licences, text.String())
 }

@@ -6,10 +6,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,10 +18,9 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/internal/report"
+	"github.com/spegel-guard/spegel-guard/test/golden"
 	"github.com/spegel-guard/spegel-guard/test/incident"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 var start = time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC)
 
@@ -85,21 +81,6 @@ func nodes() []report.Node {
 	}
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-
-	path := filepath.Join("testdata", name)
-
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-	}
-
-	want, err := os.ReadFile(path)
-	require.NoError(t, err, "go test ./internal/report -update")
-	require.Equal(t, string(want), got)
-}
-
 func TestReport_GoldenIncident(t *testing.T) {
 	built := report.Build(nodes(), []report.Entry{{Node: "talos-test-1", Why: "connection refused"}})
 
@@ -108,8 +89,8 @@ func TestReport_GoldenIncident(t *testing.T) {
 	require.NoError(t, report.Markdown(&markdown, built))
 	require.NoError(t, report.HTML(&html, built))
 
-	golden(t, "incident.md", markdown.String())
-	golden(t, "incident.html", html.String())
+	golden.Compare(t, "testdata/incident.md", markdown.String())
+	golden.Compare(t, "testdata/incident.html", html.String())
 
 	wellFormed(t, html.String())
 	assert.NotContains(t, html.String(), "http", "it needs no network")
@@ -182,7 +163,7 @@ func TestBuild_Ceilings(t *testing.T) {
 // TestBuild_TellsTheLastIncident of a day: ceilings an hour apart or more are not averaged with it.
 func TestBuild_TellsTheLastIncident(t *testing.T) {
 	at := func(hour, minutes int) time.Time {
-		return start.Add(time.Duration(60*hour+minutes)*time.Minute)
+		return start.Add(time.Duration(60*hour+minutes) * time.Minute)
 	}
 	action := func(at time.Time, kind string) report.Action {
 		return report.Action{At: at, Kind: kind, Target: "a/b/c"}

@@ -16,7 +16,7 @@ type Object struct {
 }
 
 // Spec has the fields of a ScrapeConfig that are used. The package of the whole type needs modules that nothing else needs;
-// test/monitoring decodes the object into it.
+// test/schemas validates the object by the schema of the operator.
 type Spec struct {
 	Scheme      string                       `json:"scheme,omitempty"`
 	TLS         *monitoringv1.SafeTLSConfig  `json:"tlsConfig,omitempty"`

@@ -63,7 +63,10 @@ func TestNode_FailureHasCause(t *testing.T) {
 		"no guard":           {own, listener.Addr().String(), client.ErrNoGuard},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, err := client.OpenContext(test.context, client.Options{Nodes: []string{test.node}, Timeout: 20 * time.Second})
+			f, err := client.OpenContext(test.context, client.Options{
+				Nodes: []string{test.node}, Timeout: 20 * time.Second,
+				DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second})},
+			})
 			require.NoError(t, err)
 
 			defer f.Close()

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 
 	"github.com/spegel-guard/spegel-guard/test/bench/watcher"
@@ -23,24 +22,15 @@ func watch(ctx context.Context, guard *node.Guard, name string, watching *sync.W
 		return fmt.Errorf("failed to connect %s: %w", name, err)
 	}
 
-	events := make(chan state.Event)
-
-	for _, kind := range watcher.Watched() {
-		if err := client.COSI.WatchKind(ctx, kind, events); err != nil {
-			return fmt.Errorf("failed to watch: %w", err)
-		}
+	discard, err := watcher.Watch(ctx, client.COSI)
+	if err != nil {
+		return err
 	}
 
 	watching.Go(func() {
 		defer client.Close() //nolint:errcheck // the watch has ended
 
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-events:
-			}
-		}
+		discard()
 	})
 
 	return nil

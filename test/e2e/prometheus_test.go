@@ -5,13 +5,7 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +17,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/series"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/node"
+	"github.com/spegel-guard/spegel-guard/test/prometheus"
 )
 
 const (
@@ -48,7 +43,10 @@ metrics: {listen: "` + metricsAddress + `"}
 func TestDashboard_QueriesReturnData(t *testing.T) {
 	l := newLoop(t, exporting, nil)
 
-	prometheus(t)
+	prometheus.Run(t, "/usr/bin/prometheus", prometheusAddress, `
+global: {scrape_interval: 1s}
+scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metricsAddress+`"]}]}]
+`)
 	waitQuery(t, `up == 1`)
 	waitQuery(t, series.State+`{state="ok"} == 1`)
 
@@ -123,37 +121,6 @@ func answers(t *testing.T, window string) map[string]bool {
 	return answered
 }
 
-// prometheus runs Debian's Prometheus until the test ends. It scrapes the guard every second.
-func prometheus(t *testing.T) {
-	t.Helper()
-
-	dir := t.TempDir()
-	path := filepath.Join(dir, "prometheus.yml")
-
-	require.NoError(t, os.WriteFile(path, []byte(`
-global: {scrape_interval: 1s}
-scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metricsAddress+`"]}]}]
-`), 0o600))
-
-	cmd := exec.CommandContext(t.Context(), "/usr/bin/prometheus", "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+prometheusAddress, "--web.console.libraries="+dir, "--web.console.templates="+dir)
-
-	log, err := os.Create(filepath.Join(dir, "log"))
-	require.NoError(t, err)
-
-	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(t, cmd.Start())
-
-	t.Cleanup(func() {
-		cmd.Wait() // the context has ended it
-
-		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			t.Logf("--- prometheus ---\n%s", text)
-		}
-	})
-}
-
 // waitQuery waits until a query returns data.
 func waitQuery(t *testing.T, query string) {
 	t.Helper()
@@ -181,31 +148,9 @@ func valueOf(answer []any) string {
 	return fmt.Sprint(value[1])
 }
 
-// ask returns the instant vector of a query. It is empty while Prometheus starts.
+// ask returns the instant vector of a query.
 func ask(t *testing.T, query string) []any {
 	t.Helper()
 
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
-		"http://"+prometheusAddress+"/api/v1/query?"+url.Values{"query": {query}}.Encode(), nil)
-	require.NoError(t, err)
-
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil
-	}
-
-	defer response.Body.Close()
-
-	var answer struct {
-		Status, Error string
-		Data          struct{ Result []any }
-	}
-
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status == "" {
-		return nil // it is not ready
-	}
-
-	require.Equal(t, "success", answer.Status, "%s: %s", query, answer.Error)
-
-	return answer.Data.Result
+	return prometheus.Query(t, prometheusAddress, query)
 }

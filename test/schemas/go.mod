@@ -1,9 +1,10 @@
-// Schemas of other programs: a module of its own, since the project does not depend on them.
+// The schemas of other programs: a module of its own, since the project does not depend on them.
 module github.com/spegel-guard/spegel-guard/test/schemas
 
 go 1.26.6
 
 require (
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 	github.com/stretchr/testify v1.12.1
 	sigs.k8s.io/kustomize/api v0.20.1

@@ -42,6 +42,33 @@ func fromJSON(path string) (*jsonschema.Schema, error) {
 	return compile(schema, jsonschema.Draft2020)
 }
 
+// source is the file of a schema.
+type source struct {
+	module string // empty: the file is in testdata
+	file   string
+	// version of a CustomResourceDefinition; empty: the file has a JSON schema.
+	version string
+}
+
+// schema downloads, reads and compiles the schema.
+func (s source) schema() (*jsonschema.Schema, error) {
+	dir := "testdata"
+
+	if s.module != "" {
+		var err error
+		if dir, err = download(s.module); err != nil {
+			return nil, err
+		}
+	}
+
+	path := filepath.Join(dir, s.file)
+	if s.version == "" {
+		return fromJSON(path)
+	}
+
+	return fromCRD(path, s.version)
+}
+
 // fromCRD returns the schema of a version of a CustomResourceDefinition. Unknown fields, which Kubernetes would drop, are refused.
 func fromCRD(path, version string) (*jsonschema.Schema, error) {
 	data, err := os.ReadFile(path)

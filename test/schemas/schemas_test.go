@@ -13,8 +13,6 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
 
@@ -22,100 +20,104 @@ const (
 	root   = "../.."
 	gitops = root + "/examples/gitops"
 
-	flux       = "github.com/fluxcd/kustomize-controller@v1.9.0"
-	fluxSource = "github.com/fluxcd/source-controller@v1.9.4"
-	argocd     = "github.com/argoproj/argo-cd/v3@v3.5.3"
-	prometheus = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
-	renovates  = "44.121.2"
+	kustomizeController = "github.com/fluxcd/kustomize-controller@v1.9.0"
+	sourceController    = "github.com/fluxcd/source-controller@v1.9.4"
+	helmController      = "github.com/fluxcd/helm-controller@v1.4.0"
+	prometheusOperator  = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+	renovates           = "44.121.2"
 
+	crds         = "config/crd/bases/"
 	operatorCRDs = "example/prometheus-operator-crd/monitoring.coreos.com_"
 )
 
-// crds has the definition of each kind: its module, file and version.
-var crds = map[string][3]string{
-	"monitoring/rules.yaml":        {prometheus, operatorCRDs + "prometheusrules.yaml", "v1"},
-	"monitoring/scrapeconfig.yaml": {prometheus, operatorCRDs + "scrapeconfigs.yaml", "v1alpha1"},
-	"flux/kustomization.yaml":      {flux, "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml", "v1"},
-	"flux/gitrepository.yaml":      {fluxSource, "config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml", "v1"},
-	"argocd/application.yaml":      {argocd, "manifests/crds/application-crd.yaml", "v1alpha1"},
+// sources has the schema of each kind of object, and of files of other programs by their name.
+var sources = map[string]source{
+	"monitoring.coreos.com/v1 PrometheusRule":      {prometheusOperator, operatorCRDs + "prometheusrules.yaml", "v1"},
+	"monitoring.coreos.com/v1alpha1 ScrapeConfig":  {prometheusOperator, operatorCRDs + "scrapeconfigs.yaml", "v1alpha1"},
+	"kustomize.toolkit.fluxcd.io/v1 Kustomization": {kustomizeController, crds + "kustomize.toolkit.fluxcd.io_kustomizations.yaml", "v1"},
+	"source.toolkit.fluxcd.io/v1 GitRepository":    {sourceController, crds + "source.toolkit.fluxcd.io_gitrepositories.yaml", "v1"},
+	"source.toolkit.fluxcd.io/v1 OCIRepository":    {sourceController, crds + "source.toolkit.fluxcd.io_ocirepositories.yaml", "v1"},
+	"helm.toolkit.fluxcd.io/v2 HelmRelease":        {helmController, crds + "helm.toolkit.fluxcd.io_helmreleases.yaml", "v2"},
+	"argoproj.io/v1alpha1 Application":             {"", "argocd-application.yaml", "v1alpha1"},
+	"talconfig.yaml":                               {"", "talconfig.schema.json", ""},
+	"omni-cluster.yaml":                            {"", "omni.schema.json", ""},
 }
 
-// others are validated by other means: by Kustomize, by a schema in testdata, and by the project's own tests with Talos' loader.
+// others are validated by other means.
 var others = map[string]string{
-	"monitoring/kustomization.yaml": "TestMonitoring_BuildsWithKustomize",
-	"monitoring/dashboard.json":     "TestMonitoring_BuildsWithKustomize",
-	"talhelper/talconfig.yaml":      "TestTalhelper",
-	"omni/cluster.yaml":             "TestOmni",
-	"talos/spegel-guard.yaml":       "TestPatch in examples/gitops",
+	"kustomize.config.k8s.io/v1beta1 Kustomization": "TestMonitoring_BuildsWithKustomize",
+	"v1 ConfigMap":                                    "TestDashboard_HasTheSameContentInEachForm in cmd/spegelguardctl, with the type of Kubernetes",
+	"v1 Namespace":                                    "it has a name only",
+	"v1alpha1 ExtensionServiceConfig":                 "TestGitOps_HasADocument in examples/install, with Talos' loader",
+	"install-image.yaml":                              "TestInstallImage_IsInstaller in examples/install, with Talos' loader",
+	"flux-talos-access.yaml":                          "TestFlux_VersionsAgree in examples/install, with Talos' loader",
+	"tuppr.home-operations.com/v1alpha1 TalosUpgrade": "TestFlux_VersionsAgree in examples/install; its module is not in the proxy",
 }
 
-// TestExamples_HaveASchema: no example is left out.
-func TestExamples_HaveASchema(t *testing.T) {
-	for _, pattern := range []string{"*/*.yaml", "*/*.json"} {
-		files, err := filepath.Glob(filepath.Join(gitops, pattern))
+// files returns all examples, and what spegelguardctl prints with TLS and labels.
+func files(t *testing.T) []string {
+	t.Helper()
+
+	var found []string
+
+	for pattern, least := range map[string]int{
+		"examples/install/*.yaml": 6, "examples/gitops/*/*.yaml": 8,
+		"cmd/spegelguardctl/testdata/scrape.golden": 1, "cmd/spegelguardctl/testdata/rules-kube-prometheus.golden": 1,
+	} {
+		matches, err := filepath.Glob(filepath.Join(root, pattern))
 		require.NoError(t, err)
-		require.NotEmpty(t, files)
+		require.GreaterOrEqual(t, len(matches), least, pattern)
 
-		for _, file := range files {
-			name, err := filepath.Rel(gitops, file)
-			require.NoError(t, err)
-
-			_, crd := crds[name]
-			assert.True(t, crd || others[name] != "", name)
-		}
+		found = append(found, matches...)
 	}
+
+	return found
 }
 
-func TestCRDs(t *testing.T) {
-	for name, crd := range crds {
-		t.Run(name, func(t *testing.T) {
-			dir, err := download(crd[0])
-			require.NoError(t, err)
+// TestFiles_MatchTheirSchemas: no file is left out.
+func TestFiles_MatchTheirSchemas(t *testing.T) {
+	used := map[string]bool{}
 
-			schema, err := fromCRD(filepath.Join(dir, crd[1]), crd[2])
-			require.NoError(t, err)
+	for _, file := range files(t) {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
 
-			file, err := os.ReadFile(filepath.Join(gitops, name))
-			require.NoError(t, err)
+		for _, document := range parse(t, data) {
+			name := filepath.Base(file)
+			if version, ok := document["apiVersion"].(string); ok {
+				name = version + " " + document["kind"].(string)
+			}
 
-			documents := parse(t, file)
-			require.Len(t, documents, 1)
-			require.NoError(t, schema.Validate(documents[0]))
+			used[name] = true
 
-			// The schema refuses what the kind does not have.
-			documents[0].(map[string]any)["spec"].(map[string]any)["unknown"] = true
-			require.Error(t, schema.Validate(documents[0]))
-		})
-	}
-}
+			source, ok := sources[name]
+			if !ok {
+				assert.NotEmpty(t, others[name], "%s: %s has no schema", file, name)
 
-// TestMonitoring_BuildsWithKustomize builds what Flux and Argo CD apply.
-func TestMonitoring_BuildsWithKustomize(t *testing.T) {
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(gitops, "monitoring"))
-	require.NoError(t, err)
+				continue
+			}
 
-	kinds := map[string]string{}
+			t.Run(strings.TrimPrefix(file, root+"/")+" "+name, func(t *testing.T) {
+				schema, err := source.schema()
+				require.NoError(t, err)
 
-	for _, resource := range built.Resources() {
-		kinds[resource.GetKind()] = resource.GetName()
-		assert.Equal(t, "monitoring", resource.GetNamespace(), resource.GetName())
-		assert.Equal(t, "kube-prometheus-stack", resource.GetLabels()["release"], resource.GetName())
+				wrong := document
+				if spec, ok := document["spec"].(map[string]any); ok {
+					wrong = spec
+				}
 
-		if resource.GetKind() == "ConfigMap" {
-			assert.Equal(t, "1", resource.GetLabels()["grafana_dashboard"])
-			assert.Contains(t, resource.GetDataMap()["spegel-guard.json"], `"panels"`)
+				validate(t, schema, document, func() { wrong["unknown"] = true })
+			})
 		}
 	}
 
-	assert.Equal(t, map[string]string{"PrometheusRule": "spegel-guard", "ScrapeConfig": "spegel-guard", "ConfigMap": "spegel-guard-dashboard"}, kinds)
-}
+	for name := range sources {
+		assert.True(t, used[name], "no file has %s", name)
+	}
 
-func TestTalhelper(t *testing.T) {
-	validate(t, "testdata/talconfig.schema.json", filepath.Join(gitops, "talhelper/talconfig.yaml"), 1, "unknown")
-}
-
-func TestOmni(t *testing.T) {
-	validate(t, "testdata/omni.schema.json", filepath.Join(gitops, "omni/cluster.yaml"), 3, "unknown")
+	for name := range others {
+		assert.True(t, used[name], "no file has %s", name)
+	}
 }
 
 func TestRenovate(t *testing.T) {
@@ -123,38 +125,35 @@ func TestRenovate(t *testing.T) {
 		t.Skip("npm is not installed: it downloads the schema")
 	}
 
-	schema, err := renovate(renovates)
+	path, err := renovate(renovates)
 	require.NoError(t, err)
 
-	validate(t, schema, root+"/renovate.json", 1, "packageRules")
+	schema, err := fromJSON(path)
+	require.NoError(t, err)
+
+	data, err := os.ReadFile(filepath.Join(root, "renovate.json"))
+	require.NoError(t, err)
+
+	document := parse(t, data)[0]
+
+	validate(t, schema, document, func() { document["packageRules"] = "nonsense" })
 }
 
-// validate validates a number of documents. With another value of the field wrong they are not valid.
-func validate(t *testing.T, schema, file string, count int, wrong string) {
+// validate validates a document. After spoil it is not valid.
+func validate(t *testing.T, schema *jsonschema.Schema, document any, spoil func()) {
 	t.Helper()
 
-	compiled, err := fromJSON(schema)
-	require.NoError(t, err)
+	require.NoError(t, schema.Validate(document))
 
-	data, err := os.ReadFile(file)
-	require.NoError(t, err)
-
-	documents := parse(t, data)
-	require.Len(t, documents, count)
-
-	for _, document := range documents {
-		require.NoError(t, compiled.Validate(document))
-
-		document.(map[string]any)[wrong] = "nonsense"
-		assert.Error(t, compiled.Validate(document), "the schema refuses wrong values")
-	}
+	spoil()
+	assert.Error(t, schema.Validate(document), "the schema refuses wrong values")
 }
 
 // parse returns the documents of a file.
-func parse(t *testing.T, data []byte) []any {
+func parse(t *testing.T, data []byte) []map[string]any {
 	t.Helper()
 
-	var documents []any
+	var documents []map[string]any
 
 	for text := range strings.SplitSeq(string(data), "\n---\n") {
 		text, err := yaml.YAMLToJSONStrict([]byte(text))
@@ -163,7 +162,7 @@ func parse(t *testing.T, data []byte) []any {
 		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 		require.NoError(t, err)
 
-		documents = append(documents, document)
+		documents = append(documents, document.(map[string]any))
 	}
 
 	return documents

@@ -16,9 +16,10 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/debian"
 )
 
-// TestImager_MakesEachKind runs Talos' imager with the extension for every kind of output that needs no image of a registry
-// and no boot loader.
-func TestImager_MakesEachKind(t *testing.T) {
+// imagerInputs returns the kernel and tools, the programs of Talos, and the folder of systemd's boot loader. It skips without programs.
+func imagerInputs(t *testing.T) (made base, programs Programs, efi string) {
+	t.Helper()
+
 	if os.Getenv(ProgramsEnv) == "" {
 		t.Skip(ErrNoPrograms)
 	}
@@ -29,13 +30,19 @@ func TestImager_MakesEachKind(t *testing.T) {
 	cache, err := artifacts.CacheDir()
 	require.NoError(t, err)
 
-	made, err := makeBase(t.Context(), cache, programs)
+	made, err = makeBase(t.Context(), cache, programs)
 	require.NoError(t, err)
 
 	boot, err := debian.UnpackOnly(t.Context(), cache, debian.Trixie, "systemd-boot-efi")
 	require.NoError(t, err)
 
-	efi := filepath.Join(boot, "usr/lib/systemd/boot/efi")
+	return made, programs, filepath.Join(boot, "usr/lib/systemd/boot/efi")
+}
+
+// TestImager_MakesEachKind runs Talos' imager with the extension for every kind of output that needs no image of a registry
+// and no boot loader.
+func TestImager_MakesEachKind(t *testing.T) {
+	made, programs, efi := imagerInputs(t)
 
 	layout := filepath.Join(t.TempDir(), "guard")
 	require.NoError(t, GuardLayout(t.Context(), "../..", layout))

@@ -23,31 +23,14 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/extension/image"
-	"github.com/spegel-guard/spegel-guard/test/artifacts"
-	"github.com/spegel-guard/spegel-guard/test/debian"
 )
 
 // TestImager_MakesInstallers makes an installer for each architecture from the layout that "make extension" writes, which has both.
 // The base installer is a placeholder, because Talos' cannot be pulled, and so is the initramfs. The kernel and the boot loader are
 // those of amd64.
 func TestImager_MakesInstallers(t *testing.T) {
-	if os.Getenv(ProgramsEnv) == "" {
-		t.Skip(ErrNoPrograms)
-	}
-
-	programs, err := FindPrograms()
-	require.NoError(t, err)
-
-	cache, err := artifacts.CacheDir()
-	require.NoError(t, err)
-
-	made, err := makeBase(t.Context(), cache, programs)
-	require.NoError(t, err)
-
-	boot, err := debian.UnpackOnly(t.Context(), cache, debian.Trixie, "systemd-boot-efi")
-	require.NoError(t, err)
-
-	dir, efi := t.TempDir(), filepath.Join(boot, "usr/lib/systemd/boot/efi")
+	made, programs, efi := imagerInputs(t)
+	dir := t.TempDir()
 	guard := filepath.Join(dir, "guard")
 
 	require.NoError(t, GuardLayout(t.Context(), "../..", guard, "amd64", "arm64"))

@@ -3,9 +3,7 @@
 package top
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,9 +15,8 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // scenes are the states of the second node of three.
 var scenes = []struct {
@@ -109,27 +106,12 @@ func TestView_GoldenScreens(t *testing.T) {
 				}
 			}
 
-			golden(t, scene.name, text.String())
+			golden.Compare(t, filepath.Join("testdata", scene.name+".golden"), text.String())
 		})
 	}
 }
 
 // TestView_GoldenHelp: the help has a line for each key.
 func TestView_GoldenHelp(t *testing.T) {
-	golden(t, "help", press(shown("a"), "?").View()+"\n")
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-
-	path := filepath.Join("testdata", name+".golden")
-
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-	}
-
-	want, err := os.ReadFile(path)
-	require.NoError(t, err, "run the test with -update")
-	require.Equal(t, string(want), got)
+	golden.Compare(t, "testdata/help.golden", press(shown("a"), "?").View()+"\n")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
@@ -48,13 +49,16 @@ func TestNodeController_ContentStoreAppears(t *testing.T) {
 	})
 }
 
-// TestNodeController_KeepsTheTraffic hands each sample to the history. A point takes ten seconds.
+// TestNodeController_KeepsTheTraffic hands each sample to the history. With a sample of HistoryStep ago the first one ends a point.
 func TestNodeController_KeepsTheTraffic(t *testing.T) {
 	t.Parallel()
 
 	history := &record.History{}
+	history.AddNode(&resources.NodeStatsSpec{Clock: boottime.Now() - record.HistoryStep})
+	require.Empty(t, history.NodePoints(0))
+
 	newSuite(t, newState(t), &NodeController{Host: host.Host{Proc: "/proc"}, Content: t.TempDir(), Pods: noPods{}, History: history})
 
-	require.Eventually(t, func() bool { return len(history.NodePoints(0)) > 0 }, 3*patience, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return len(history.NodePoints(0)) > 0 }, patience, 10*time.Millisecond)
 	assert.False(t, math.IsNaN(history.NodePoints(0)[0].TX))
 }

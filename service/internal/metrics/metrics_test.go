@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,9 +30,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
 	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
+	"github.com/spegel-guard/spegel-guard/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // incident returns the metrics of the guard on the incident's node, with a ceiling in force.
 func incident(t *testing.T) (*metrics.Metrics, state.State, *observe.Feed) {
@@ -114,17 +112,7 @@ func TestMetrics_Golden(t *testing.T) {
 	m.Reaction.Observe(0.0009)
 	m.Count(&resources.GuardActionSpec{Action: resources.ActionApply, Target: fleettest.TargetOf("talos-prod-2")})
 
-	const path = "testdata/incident.prom"
-
-	got := timeless(own(scrape(t, m)))
-
-	if *update {
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-	}
-
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	assert.Equal(t, string(want), got, "go test ./service/internal/metrics -run Golden -update")
+	golden.Compare(t, "testdata/incident.prom", timeless(own(scrape(t, m))))
 }
 
 func TestMetrics_ExportsAllSeries(t *testing.T) {

@@ -5,13 +5,9 @@
 package metrics_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -28,6 +24,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
 	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
 	"github.com/spegel-guard/spegel-guard/test/pki"
+	"github.com/spegel-guard/spegel-guard/test/prometheus"
 )
 
 // TestPrometheus_ScrapesWithThePrintedConfiguration: Debian's Prometheus scrapes a guard with a node's certificate, with the
@@ -84,58 +81,18 @@ func TestPrometheus_ScrapesWithThePrintedConfiguration(t *testing.T) {
 	})
 	require.NoError(t, err)
 
-	path := filepath.Join(dir, "prometheus.yml")
-	require.NoError(t, os.WriteFile(path, configuration, 0o600))
-
 	port, err := fleettest.FreePort()
 	require.NoError(t, err)
 
 	address := net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
 
-	cmd := exec.CommandContext(t.Context(), program, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+address, "--web.console.libraries="+dir, "--web.console.templates="+dir)
-
-	log, err := os.Create(filepath.Join(dir, "log"))
-	require.NoError(t, err)
-
-	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(t, cmd.Start())
-
-	t.Cleanup(func() {
-		_ = cmd.Wait() // the context has ended it
-
-		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			t.Logf("%s\n%s", configuration, text)
-		}
-	})
+	prometheus.Run(t, program, address, string(configuration))
 
 	for _, query := range []string{
 		`up{job="spegel-guard", instance="talos-prod-2"} == 1`,
 		// The labels are the guard's, as the inhibit rule needs them.
 		`spegel_guard_ceiling_cores{job="spegel-guard", instance="talos-prod-2", namespace="spegel", pod="spegel-2x7k2", container="registry"}`,
 	} {
-		assert.Eventually(t, func() bool { return answers(t, address, query) }, time.Minute, 200*time.Millisecond, query)
+		assert.Eventually(t, func() bool { return len(prometheus.Query(t, address, query)) > 0 }, time.Minute, 200*time.Millisecond, query)
 	}
-}
-
-// answers returns whether a query has a result. Prometheus may still start.
-func answers(t *testing.T, address, query string) bool {
-	t.Helper()
-
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/api/v1/query?"+url.Values{"query": {query}}.Encode(), nil)
-	require.NoError(t, err)
-
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false
-	}
-
-	defer response.Body.Close()
-
-	var answer struct {
-		Data struct{ Result []any }
-	}
-
-	return json.NewDecoder(response.Body).Decode(&answer) == nil && len(answer.Data.Result) > 0
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/safe"
-	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/client"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 
@@ -121,23 +120,12 @@ func (g *guard) watch(ctx context.Context, count int) error {
 
 		context.AfterFunc(ctx, func() { watching.Close() }) //nolint:errcheck // the watch has ended
 
-		events := make(chan state.Event)
-
-		for _, kind := range watcher.Watched() {
-			if err := watching.COSI.WatchKind(ctx, kind, events); err != nil {
-				return fmt.Errorf("failed to watch: %w", err)
-			}
+		discard, err := watcher.Watch(ctx, watching.COSI)
+		if err != nil {
+			return err
 		}
 
-		go func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-events:
-				}
-			}
-		}()
+		go discard()
 	}
 
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	vns "github.com/vishvananda/netns"
 
+	"github.com/spegel-guard/spegel-guard/test/bench/watcher"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
@@ -34,22 +35,17 @@ type target struct {
 // startTarget starts it in its own cgroup and network namespace.
 func startTarget(ctx context.Context, program string) (*target, error) {
 	started := &target{cgroup: "/kubepods/burstable/pod" + podUID + "/" + containerID}
-	dir := filepath.Join(node.CgroupRoot, started.cgroup)
 
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-
-	fd, err := os.Open(dir)
+	inside, err := watcher.MakeCgroup(started.cgroup)
 	if err != nil {
 		return nil, err
 	}
 
-	defer fd.Close() //nolint:errcheck // read only
+	defer inside.Close() //nolint:errcheck // read only
 
 	started.cmd = exec.CommandContext(ctx, program, "-mode", "idle")
 	started.cmd.Stderr = os.Stderr
-	started.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(fd.Fd())}
+	started.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(inside.Fd())}
 
 	failed := make(chan error)
 

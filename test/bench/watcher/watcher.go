@@ -36,22 +36,17 @@ type Watcher struct {
 // Start runs a program in its own cgroup from its first instruction on.
 func Start(ctx context.Context, who string, args ...string) (*Watcher, error) {
 	w := &Watcher{Who: who, Path: "bench-" + strings.Map(plain, who)}
-	dir := filepath.Join(node.CgroupRoot, w.Path)
 
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-
-	fd, err := os.Open(dir)
+	inside, err := MakeCgroup(w.Path)
 	if err != nil {
 		return nil, err
 	}
 
-	defer fd.Close() //nolint:errcheck // read only
+	defer inside.Close() //nolint:errcheck // read only
 
 	w.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
 	w.cmd.Stdout, w.cmd.Stderr = &w.log, &w.log
-	w.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(fd.Fd())}
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(inside.Fd())}
 
 	if err := w.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("failed to start %s: %w", who, err)
@@ -62,6 +57,17 @@ func Start(ctx context.Context, who string, args ...string) (*Watcher, error) {
 	go func() { w.done <- w.cmd.Wait() }()
 
 	return w, nil
+}
+
+// MakeCgroup makes a cgroup, whose path is relative to the root, and opens it for syscall.SysProcAttr.
+func MakeCgroup(path string) (*os.File, error) {
+	dir := filepath.Join(node.CgroupRoot, path)
+
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+
+	return os.Open(dir)
 }
 
 // plain keeps what a name of a cgroup should have.
