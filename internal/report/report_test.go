@@ -116,6 +116,28 @@ func TestReport_GoldenIncident(t *testing.T) {
 	assert.NotContains(t, html.String(), "<b>", "the text of a node is no markup")
 }
 
+// TestMarkdown_EscapesNodes: the text of a node stays in its cell, and is no link and no picture that a viewer of the report loads.
+func TestMarkdown_EscapesNodes(t *testing.T) {
+	for text, want := range map[string]string{
+		"![x](http://x/)":  `!\[x](http://x/)`,
+		"[x](http://x/)":   `\[x](http://x/)`,
+		"a | b":            `a \| b`,
+		`a \| b`:           `a \\\| b`,
+		"<img src=x>\n# x": "&lt;img src=x> # x",
+		"`a`":              "'a'",
+	} {
+		t.Run(text, func(t *testing.T) {
+			all := nodes()
+			all[0].Actions = append(all[0].Actions, report.Action{At: start.Add(time.Minute), Kind: "apply", Target: "a/b/c", Reason: text})
+
+			var out bytes.Buffer
+
+			require.NoError(t, report.Markdown(&out, report.Build(all, nil)))
+			assert.Contains(t, out.String(), "| "+want+" |\n")
+		})
+	}
+}
+
 // wellFormed requires that every element is closed, void ones apart.
 func wellFormed(t *testing.T, html string) {
 	t.Helper()
@@ -182,7 +204,7 @@ func TestBuild_Ceilings(t *testing.T) {
 // TestBuild_TellsTheLastIncident of a day: ceilings an hour apart or more are not averaged with it.
 func TestBuild_TellsTheLastIncident(t *testing.T) {
 	at := func(hour, minutes int) time.Time {
-		return start.Add(time.Duration(60*hour+minutes)*time.Minute)
+		return start.Add(time.Duration(60*hour+minutes) * time.Minute)
 	}
 	action := func(at time.Time, kind string) report.Action {
 		return report.Action{At: at, Kind: kind, Target: "a/b/c"}
