@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
@@ -65,7 +66,7 @@ func csvRecord(node, target string, p *guardv1alpha1.Point) []string {
 		at = p.GetAt().AsTime().Format(time.RFC3339)
 	}
 
-	record := []string{printable.Line(node), printable.Line(target), at, strconv.FormatFloat(p.GetOver().AsDuration().Seconds(), 'g', -1, 64)}
+	record := []string{csvText(node), csvText(target), at, strconv.FormatFloat(p.GetOver().AsDuration().Seconds(), 'g', -1, 64)}
 
 	for _, value := range []*float64{p.CpuCores, p.TxBytesPerSecond, p.RxBytesPerSecond, p.AllocBytesPerSecond, p.ThrottledRatio} {
 		cell := ""
@@ -78,4 +79,16 @@ func csvRecord(node, target string, p *guardv1alpha1.Point) []string {
 	}
 
 	return record
+}
+
+// csvText returns a text of a node as a cell. A spreadsheet takes some first characters for those of a formula, and runs it; no name of
+// Kubernetes begins with one.
+func csvText(text string) string {
+	text = printable.Line(text)
+
+	if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
+		return "'" + text
+	}
+
+	return text
 }

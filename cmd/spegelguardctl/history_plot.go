@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/charmbracelet/x/term"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/top"
 	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -96,7 +98,8 @@ func (p *plotPrinter) Print(items ...output.Item) error {
 }
 
 // partsOf returns a signal's values, in a part of its own for each time without a gap, and the highest one. Points without a time of
-// day are left out.
+// day are left out. So are those that go back in time, and values without a place on an axis: a node decides what it sends, and a line to
+// a point far outside would take for ever.
 func partsOf(points []*guardv1alpha1.Point, value func(*guardv1alpha1.Point) *float64) (parts [][]timeserieslinechart.TimePoint, highest float64) {
 	var last time.Time
 
@@ -107,6 +110,10 @@ func partsOf(points []*guardv1alpha1.Point, value func(*guardv1alpha1.Point) *fl
 		}
 
 		at := p.GetAt().AsTime()
+
+		if math.IsNaN(top.Drawable(*v)) || !at.After(last) && len(parts) > 0 {
+			continue
+		}
 
 		if len(parts) == 0 || at.Add(-p.GetOver().AsDuration()).Sub(last) > plotGap {
 			parts = append(parts, nil)

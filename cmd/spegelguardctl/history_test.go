@@ -95,6 +95,45 @@ func TestHistory_DrawsAnything(t *testing.T) {
 	}
 }
 
+// TestHistory_DrawsHostilePoints: a node decides what it sends. Values without a place on an axis, and points that go back in time, are
+// left out.
+func TestHistory_DrawsHostilePoints(t *testing.T) {
+	type sent struct {
+		at    time.Time
+		value float64
+	}
+
+	at, year := fleettest.Now, 365*24*time.Hour
+
+	for name, points := range map[string][]sent{
+		"infinite":     {{at, 1}, {at.Add(10 * time.Second), math.Inf(1)}, {at.Add(20 * time.Second), math.Inf(-1)}},
+		"huge":         {{at, 1}, {at.Add(10 * time.Second), math.MaxFloat64}},
+		"negative":     {{at, 1}, {at.Add(10 * time.Second), -1e15}, {at.Add(20 * time.Second), -math.MaxFloat64}},
+		"no number":    {{at, 1}, {at.Add(10 * time.Second), math.NaN()}},
+		"back in time": {{at, 1}, {at.Add(-200 * year), 1}, {at, 1}, {at.Add(-time.Hour), 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			series := &guardv1alpha1.Series{Target: "a/b/c"}
+
+			for _, p := range points {
+				series.Points = append(series.Points, &guardv1alpha1.Point{
+					At: timestamppb.New(p.at), Over: durationpb.New(10 * time.Second), CpuCores: &p.value,
+				})
+			}
+
+			parts, highest := partsOf(series.GetPoints(), func(p *guardv1alpha1.Point) *float64 { return p.CpuCores })
+			require.Len(t, parts, 1)
+			assert.Len(t, parts[0], 1)
+			assert.InDelta(t, 1, highest, 0)
+
+			var drawn strings.Builder
+
+			require.NoError(t, (&plotPrinter{w: &drawn, width: 80}).Print(output.Item{Node: "n", Value: &guardv1alpha1.History{Series: []*guardv1alpha1.Series{series}}}))
+			assert.Contains(t, drawn.String(), "CPU, at most 1000m\n")
+		})
+	}
+}
+
 func TestHistory_GoldenCSV(t *testing.T) {
 	c := newCluster(t)
 
@@ -127,4 +166,14 @@ func TestHistory_CSVOfUnavailableValues(t *testing.T) {
 
 	_, row, _ := strings.Cut(text.String(), "\r\n")
 	assert.Equal(t, "n,\"a,\"\"b\"\"\",,60,0,,,,\r\n", row)
+}
+
+// TestCSVText: a hostile node must not have a spreadsheet run a formula.
+func TestCSVText(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "a/b/c": "a/b/c", "(node)": "(node)", "=HYPERLINK(\"http://x\")": "'=HYPERLINK(\"http://x\")", "+1": "'+1", "-1": "'-1", "@SUM(1)": "'@SUM(1)",
+		" \t=1": "'=1", "\x1b=1": "'=1",
+	} {
+		t.Run(text, func(t *testing.T) { assert.Equal(t, want, csvText(text)) })
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/top"
 	"github.com/spegel-guard/spegel-guard/internal/report"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
@@ -100,8 +101,10 @@ func averageOf(points []*guardv1alpha1.Point, value func(*guardv1alpha1.Point) *
 	sum, over := 0.0, 0.0
 
 	for _, p := range points {
-		if v := value(p); v != nil {
-			seconds := p.GetOver().AsDuration().Seconds()
+		seconds := p.GetOver().AsDuration().Seconds()
+
+		// A node decides what it sends.
+		if v := value(p); v != nil && seconds > 0 && !math.IsNaN(top.Drawable(*v)) {
 			sum += *v * seconds
 			over += seconds
 		}

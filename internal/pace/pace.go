@@ -20,6 +20,10 @@ func Spread() { phase.Store(rand.Int64N(int64(time.Hour))) } //nolint:gosec // i
 // and the time of day may be slewed against it.
 const early = 8
 
+// Over reports whether the time since the last work of an interval is enough for the next, at a moment of Next: what was late the last
+// time is on time now, a bit less than an interval later.
+func Over(since, interval time.Duration) bool { return since >= interval-interval/early }
+
 // Next returns the time until the next moment of an interval: at least an eighth of it, and less than nine eighths. Intervals that
 // divide each other have common moments.
 func Next(interval time.Duration) time.Duration {

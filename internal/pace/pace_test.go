@@ -47,3 +47,9 @@ func TestNext_CommonMoments(t *testing.T) {
 		assert.Len(t, moments, 1)
 	})
 }
+
+func TestOver(t *testing.T) {
+	for since, want := range map[time.Duration]bool{0: false, 8 * time.Second: false, 9 * time.Second: true, 10*time.Second - 1: true, time.Minute: true} {
+		t.Run(since.String(), func(t *testing.T) { assert.Equal(t, want, pace.Over(since, 10*time.Second)) })
+	}
+}

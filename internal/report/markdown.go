@@ -70,13 +70,13 @@ func tableRow(b *strings.Builder, cells []string) {
 	b.WriteString("|\n")
 }
 
-// escaped keeps the text of a node in its cell.
+// escaped keeps the text of a node in its cell, and makes no link or picture of it.
 func escaped(text string) string {
 	if text == "" {
 		return none
 	}
 
-	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "`", "'").Replace(text)
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "[", `\[`, "\n", " ", "<", "&lt;", "`", "'").Replace(text)
 }
 
 // sentence ends a text with a full stop.

@@ -87,6 +87,7 @@ type Entry struct {
 
 // Build makes an incident of what the nodes know. Missing are the nodes that did not respond.
 func Build(nodes []Node, missing []Entry) Incident {
+	nodes, missing = each(nodes, Node.clean), each(missing, Entry.clean)
 	incident := Incident{nodes: nodes, Missing: missing}
 	incident.From, incident.To = span(nodes)
 	incident.periods()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -95,6 +96,52 @@ func TestReport_GoldenIncident(t *testing.T) {
 	wellFormed(t, html.String())
 	assert.NotContains(t, html.String(), "http", "it needs no network")
 	assert.NotContains(t, html.String(), "<b>", "the text of a node is no markup")
+}
+
+// TestReport_IsPrintable: no text of a node has an escape sequence for the terminal that a report is written to.
+func TestReport_IsPrintable(t *testing.T) {
+	const hostile = "a\x1b]0;title\x07\u202eb\u009b31m"
+
+	all := nodes()
+	all[0].Name, all[0].Advice, all[0].Verdicts = hostile, []string{hostile}, map[string]string{hostile: hostile}
+	all[0].Actions = []report.Action{{
+		At: start.Add(time.Minute), Kind: hostile, Target: hostile, Reason: hostile, Before: hostile, After: "max" + hostile, Evidence: hostile,
+	}}
+
+	built := report.Build(all, []report.Entry{{Node: hostile, Why: hostile}})
+
+	var out bytes.Buffer
+
+	require.NoError(t, report.Markdown(&out, built))
+	require.NoError(t, report.HTML(&out, built))
+	assert.Contains(t, out.String(), "| a]0;titleb31m | ")
+
+	for line := range strings.Lines(out.String()) {
+		assert.NotContains(t, strings.TrimSuffix(line, "\n"), "\x1b")
+		assert.False(t, strings.ContainsFunc(strings.TrimSpace(line), func(r rune) bool { return !unicode.IsPrint(r) }), "%q", line)
+	}
+}
+
+// TestMarkdown_EscapesNodes: the text of a node stays in its cell, and is no link and no picture that a viewer of the report loads.
+func TestMarkdown_EscapesNodes(t *testing.T) {
+	for text, want := range map[string]string{
+		"![x](http://x/)":  `!\[x](http://x/)`,
+		"[x](http://x/)":   `\[x](http://x/)`,
+		"a | b":            `a \| b`,
+		`a \| b`:           `a \\\| b`,
+		"<img src=x>\n# x": "&lt;img src=x> # x",
+		"`a`":              "'a'",
+	} {
+		t.Run(text, func(t *testing.T) {
+			all := nodes()
+			all[0].Actions = append(all[0].Actions, report.Action{At: start.Add(time.Minute), Kind: "apply", Target: "a/b/c", Reason: text})
+
+			var out bytes.Buffer
+
+			require.NoError(t, report.Markdown(&out, report.Build(all, nil)))
+			assert.Contains(t, out.String(), "| "+want+" |\n")
+		})
+	}
 }
 
 // wellFormed requires that every element is closed, void ones apart.

@@ -61,9 +61,10 @@ var (
 		text:  "the node's certificate is not for this name or address: use another one of the node, or add it to machine.certSANs",
 		parts: []string{"certificate is valid for", "cannot validate certificate for", "certificate is not valid for any names"},
 	}
-	// ErrClientExpired: the client's certificate is not valid any more.
+	// ErrClientExpired: the client's certificate is not valid any more, or not yet. TLS has one alert for both.
 	ErrClientExpired = &Cause{
-		text:  "client certificate expired: talosctl config new",
+		text: "the client certificate has expired or is not valid yet by the node's clock: talosctl config new, or compare the clocks of this machine " +
+			"and of the node (talosctl time)",
 		parts: []string{"remote error: tls: expired certificate"},
 	}
 	// ErrClientNotTrusted: the server does not accept the client's certificate.
@@ -84,17 +85,21 @@ var (
 	}
 )
 
-// The order matters where a text has parts of two: an alert of the server comes before what else the text has.
+// The order matters where a text has parts of two: an alert of the server comes before what else the text has, and a lookup before why
+// the DNS server did not answer.
 var causes = []*Cause{
-	ErrClientExpired, ErrClientNotTrusted, ErrServerNotTrusted, ErrServerExpired, ErrServerName, ErrNoGuard, ErrRefused, ErrUnknownName, ErrNoAnswer,
+	ErrClientExpired, ErrClientNotTrusted, ErrServerNotTrusted, ErrServerExpired, ErrServerName, ErrNoGuard, ErrUnknownName, ErrRefused, ErrNoAnswer,
 }
 
 // transport is in the errors that gRPC itself makes. What a server says of its own connections is not about this one.
 var transport = regexp.MustCompile(`connection error: desc|error reading from server|unexpected HTTP status code|missing HTTP content-type`)
 
+// Through begins the errors of a guard that forwards requests. What follows is about its connection to another guard.
+const Through = "this is node "
+
 // Of returns the cause in the text of an error of gRPC's transport; nil without one. gRPC keeps the text of such an error only.
 func Of(text string) *Cause {
-	if !transport.MatchString(text) {
+	if strings.HasPrefix(text, Through) || !transport.MatchString(text) {
 		return nil
 	}
 

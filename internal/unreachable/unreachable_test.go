@@ -46,6 +46,7 @@ func TestOf(t *testing.T) {
 		"unknown name":         {dial(&net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}), unreachable.ErrUnknownName},
 		"DNS is silent":        {dial(&net.DNSError{Err: "read udp 10.0.0.2:1->10.0.0.1:53: i/o timeout", Name: "x", IsTimeout: true}), unreachable.ErrUnknownName},
 		"DNS fails":            {dial(&net.DNSError{Err: "server misbehaving", Name: "x", Server: "10.0.0.1:53"}), unreachable.ErrUnknownName},
+		"DNS refuses":          {dial(&net.DNSError{Err: "read udp 10.0.0.2:1->10.0.0.1:53: read: connection refused", Name: "x", Server: "10.0.0.1:53"}), unreachable.ErrUnknownName},
 		"other CA":             {handshake(&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}), unreachable.ErrServerNotTrusted},
 		"server expired":       {handshake(x509.CertificateInvalidError{Reason: x509.Expired}), unreachable.ErrServerExpired},
 		"other name":           {handshake(x509.HostnameError{Certificate: certificate, Host: "b"}), unreachable.ErrServerName},
@@ -57,6 +58,7 @@ func TestOf(t *testing.T) {
 		"certificate required": {alert(116), unreachable.ErrClientNotTrusted},
 		"other alert":          {alert(80), nil},
 		"of the guard":         {"failed to read the metrics: " + syscall.ECONNREFUSED.Error(), nil},
+		"of another guard":     {"this is node cp-1; it cannot reach w-1: " + alert(45), nil},
 		"nothing":              {"", nil},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, unreachable.Of(test.text), test.text) })

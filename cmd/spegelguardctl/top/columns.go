@@ -97,7 +97,7 @@ func (m Model) signalColumn(i int) column {
 			return ""
 		}
 
-		if v := reading(i, n.target()); v.Known() && !math.IsNaN(drawable(v.Value)) {
+		if v := reading(i, n.target()); v.Known() && !math.IsNaN(Drawable(v.Value)) {
 			return formatted(i, v.Value)
 		}
 

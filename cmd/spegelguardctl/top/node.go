@@ -102,7 +102,7 @@ func (n *node) newest(signal int) float64 {
 // threshold returns the threshold of the first rule about a signal, 0 for none.
 func (n *node) threshold(signal int) float64 {
 	for _, rule := range n.target().Rules {
-		if rule.Signal == string(signals[signal].signal) && drawable(rule.Threshold) > 0 {
+		if rule.Signal == string(signals[signal].signal) && Drawable(rule.Threshold) > 0 {
 			return rule.Threshold
 		}
 	}
@@ -111,7 +111,7 @@ func (n *node) threshold(signal int) float64 {
 }
 
 // ceiling returns the ceiling in force in cores, 0 for none.
-func (n *node) ceiling() float64 { return max(0, drawable(client.CeilingCores(n.target().Ceiling))) }
+func (n *node) ceiling() float64 { return max(0, Drawable(client.CeilingCores(n.target().Ceiling))) }
 
 // state returns the state to show.
 func (n *node) state() string {

@@ -41,7 +41,7 @@ func now(at time.Time, target client.TargetStatus) point {
 
 	for i := range signals {
 		if r := reading(i, target); r.Known() {
-			p.values[i] = drawable(r.Value)
+			p.values[i] = Drawable(r.Value)
 		} else {
 			p.values[i] = math.NaN()
 		}
@@ -56,7 +56,7 @@ func past(at time.Time, was *guardv1alpha1.Point) point {
 
 	for i, s := range signals {
 		if v := s.past(was); v != nil {
-			p.values[i] = drawable(*v)
+			p.values[i] = Drawable(*v)
 		} else {
 			p.values[i] = math.NaN()
 		}
@@ -73,8 +73,8 @@ func reading(signal int, target client.TargetStatus) resources.Reading {
 // most is far above every value of a signal; axes of larger numbers overflow.
 const most = 1e18
 
-// drawable returns NaN for a value that has no place on an axis: a node decides what it sends.
-func drawable(v float64) float64 {
+// Drawable returns NaN for a value that has no place on an axis: a node decides what it sends.
+func Drawable(v float64) float64 {
 	if v >= 0 && v <= most {
 		return v
 	}

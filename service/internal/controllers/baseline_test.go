@@ -167,3 +167,17 @@ func TestPredecessor_LearnedLast(t *testing.T) {
 		assert.Equal(t, of(3, 3, 3).Baselines, predecessor(&w, "spegel/spegel-z/registry"))
 	}
 }
+
+// TestOwnerOf: a pod without a random part has no others; not what stands before a dash in its namespace's name.
+func TestOwnerOf(t *testing.T) {
+	for id, want := range map[string]string{
+		"spegel/spegel-1x7k2/registry":       "spegel/spegel/registry",
+		"kube-system/spegel-1x7k2/registry":  "kube-system/spegel/registry",
+		"kube-system/spegel/registry":        "kube-system/spegel/registry",
+		"kube-public/mirror/registry":        "kube-public/mirror/registry",
+		"spegel/spegel-mirror-1x7k2/regis-x": "spegel/spegel-mirror/regis-x",
+		"registry":                           "registry",
+	} {
+		t.Run(id, func(t *testing.T) { assert.Equal(t, want, ownerOf(id)) })
+	}
+}

@@ -61,7 +61,12 @@ func lastHour(baselines []policy.SavedBaseline) int64 {
 // ownerOf returns what the pods of a DaemonSet have in common in the ids of their targets: namespace/pod/container without the
 // random part of the pod's name.
 func ownerOf(id resource.ID) string {
-	pod, container := path.Split(id)
+	folder, container := path.Split(id)
+	namespace, pod := path.Split(strings.TrimSuffix(folder, "/"))
 
-	return pod[:max(0, strings.LastIndexByte(pod, '-'))] + "/" + container
+	if random := strings.LastIndexByte(pod, '-'); random >= 0 {
+		pod = pod[:random]
+	}
+
+	return path.Join(namespace, pod, container)
 }

@@ -31,8 +31,9 @@ type Limits struct {
 	// Cores of the CPU limit, and Memory, the memory limit in bytes; 0 for none.
 	Cores  float64
 	Memory uint64
-	// Used is the highest memory usage since the start of the container without page cache, in bytes; 0 if it is unknown.
-	Used uint64
+	// Peak is the highest memory usage since the start of the container, page cache included, in bytes; 0 if it is unavailable. Used is
+	// Peak without the page cache of now: how much there was at that time is not known.
+	Peak, Used uint64
 }
 
 // Check warns of a target without a limit and says how to set one.
@@ -47,8 +48,8 @@ func (l Limits) Check(id string) Check {
 		found[1] = "memory limit " + humanize.IBytes(l.Memory)
 	}
 
-	if l.Used > 0 {
-		found = append(found, "used at most "+humanize.IBytes(l.Used)+" since its start (without page cache)")
+	if l.Peak > 0 {
+		found = append(found, fmt.Sprintf("memory.peak %s, without the page cache of now %s", humanize.IBytes(l.Peak), humanize.IBytes(l.Used)))
 	}
 
 	check := Check{Name: "limits", State: resources.CheckOK, Message: id + ": " + strings.Join(found, ", ")}
@@ -76,12 +77,12 @@ func (l Limits) fix() string {
 
 	switch {
 	case memory > 0:
-	case l.Used == 0:
+	case l.Peak == 0:
 		notes = append(notes, "memory.peak is unavailable: set limits.memory to 1.5 times what it uses")
 	default:
 		memory = suggested(l.Used)
 		limits = append(limits, fmt.Sprintf("memory: %dMi", memory/mebibyte))
-		notes = append(notes, "memory is 1.5 times what it used, rounded up")
+		notes = append(notes, "memory is 1.5 times the peak without the page cache of now, rounded up: set more if the peak had less cache")
 	}
 
 	if memory > 0 {

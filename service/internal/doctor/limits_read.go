@@ -52,7 +52,7 @@ func (d Doctor) limits(target *resources.TargetSpec, ceiling *resources.CeilingS
 	}
 
 	if peak, ok := d.bytes(target.Cgroup, "memory.peak"); ok {
-		l.Used = peak - min(peak, d.reclaimable(target.Cgroup))
+		l.Peak, l.Used = peak, peak-min(peak, d.reclaimable(target.Cgroup))
 	}
 
 	return l, true

@@ -24,10 +24,10 @@ func TestLimits_Check(t *testing.T) {
 		state, found, want string
 	}{
 		{
-			"none", Limits{Used: 93 * mebibyte}, resources.CheckWarning,
-			"no CPU limit, no memory limit, used at most 93 MiB since its start (without page cache)",
+			"none", Limits{Peak: 200 * mebibyte, Used: 93 * mebibyte}, resources.CheckWarning,
+			"no CPU limit, no memory limit, memory.peak 200 MiB, without the page cache of now 93 MiB",
 			"set in the HelmRelease of spegel: spec: {values: {resources: {requests: {cpu: 100m}, limits: {cpu: 500m, memory: 192Mi}}}}; " +
-				"memory is 1.5 times what it used, rounded up; " +
+				"memory is 1.5 times the peak without the page cache of now, rounded up: set more if the peak had less cache; " +
 				"spegel's chart sets GOMEMLIMIT to the whole memory limit, 90 % of it would be 172MiB",
 		},
 		{
@@ -36,20 +36,26 @@ func TestLimits_Check(t *testing.T) {
 				"memory.peak is unavailable: set limits.memory to 1.5 times what it uses",
 		},
 		{
-			"the chart's default", Limits{Memory: 128 * mebibyte, Used: 60 * mebibyte}, resources.CheckWarning,
-			"no CPU limit, memory limit 128 MiB, used at most 60 MiB since its start (without page cache)",
+			"the chart's default", Limits{Memory: 128 * mebibyte, Peak: 100 * mebibyte, Used: 60 * mebibyte}, resources.CheckWarning,
+			"no CPU limit, memory limit 128 MiB, memory.peak 100 MiB, without the page cache of now 60 MiB",
 			"set in the HelmRelease of spegel: spec: {values: {resources: {requests: {cpu: 100m}, limits: {cpu: 500m}}}}; " +
 				"spegel's chart sets GOMEMLIMIT to the whole memory limit, 90 % of it would be 115MiB",
 		},
 		{
-			"CPU only", Limits{Cores: 0.5, Used: mebibyte}, resources.CheckWarning,
-			"CPU limit 500m, no memory limit, used at most 1.0 MiB since its start (without page cache)",
-			"set in the HelmRelease of spegel: spec: {values: {resources: {limits: {memory: 128Mi}}}}; memory is 1.5 times what it used, rounded up; " +
+			"CPU only", Limits{Cores: 0.5, Peak: mebibyte, Used: mebibyte}, resources.CheckWarning,
+			"CPU limit 500m, no memory limit, memory.peak 1.0 MiB, without the page cache of now 1.0 MiB",
+			"set in the HelmRelease of spegel: spec: {values: {resources: {limits: {memory: 128Mi}}}}; memory is 1.5 times the peak without the page cache of now, rounded up: set more if the peak had less cache; " +
 				"spegel's chart sets GOMEMLIMIT to the whole memory limit, 90 % of it would be 115MiB",
 		},
 		{
 			"CPU only, and no memory.peak", Limits{Cores: 0.5}, resources.CheckWarning, "CPU limit 500m, no memory limit",
 			"memory.peak is unavailable: set limits.memory to 1.5 times what it uses",
+		},
+		{
+			"the peak was page cache", Limits{Cores: 0.5, Peak: 100 * mebibyte}, resources.CheckWarning,
+			"CPU limit 500m, no memory limit, memory.peak 100 MiB, without the page cache of now 0 B",
+			"set in the HelmRelease of spegel: spec: {values: {resources: {limits: {memory: 128Mi}}}}; memory is 1.5 times the peak without the page cache of now, " +
+				"rounded up: set more if the peak had less cache; spegel's chart sets GOMEMLIMIT to the whole memory limit, 90 % of it would be 115MiB",
 		},
 		{"both", Limits{Cores: 0.25, Memory: 256 * mebibyte}, resources.CheckOK, "CPU limit 250m, memory limit 256 MiB", ""},
 	} {
@@ -61,7 +67,7 @@ func TestLimits_Check(t *testing.T) {
 
 // TestLimits_FixIsYAML: the lines can be copied into a HelmRelease.
 func TestLimits_FixIsYAML(t *testing.T) {
-	_, rest, found := strings.Cut(Limits{Used: 93 * mebibyte}.Check("a/b/c").Fix, "HelmRelease of spegel: ")
+	_, rest, found := strings.Cut(Limits{Peak: 200 * mebibyte, Used: 93 * mebibyte}.Check("a/b/c").Fix, "HelmRelease of spegel: ")
 	require.True(t, found)
 
 	lines, _, _ := strings.Cut(rest, ";")
@@ -101,29 +107,29 @@ func TestDoctor_ReadsLimits(t *testing.T) {
 		want           Limits
 		unreadable     bool
 	}{
-		{name: "none", want: Limits{Used: 60 * mebibyte}},
+		{name: "none", want: Limits{Peak: 100 * mebibyte, Used: 60 * mebibyte}},
 		{name: "of the container", container: files{"cpu.max": "50000 100000\n", "memory.max": "134217728\n"},
-			want: Limits{Cores: 0.5, Memory: 128 * mebibyte, Used: 60 * mebibyte}},
+			want: Limits{Cores: 0.5, Memory: 128 * mebibyte, Peak: 100 * mebibyte, Used: 60 * mebibyte}},
 		{name: "of the pod", pod: files{"cpu.max": "50000 100000\n", "memory.max": "134217728\n"},
-			want: Limits{Cores: 0.5, Memory: 128 * mebibyte, Used: 60 * mebibyte}},
+			want: Limits{Cores: 0.5, Memory: 128 * mebibyte, Peak: 100 * mebibyte, Used: 60 * mebibyte}},
 		{name: "the lower one", container: files{"cpu.max": "200000 100000\n", "memory.max": "268435456\n"},
 			pod:  files{"cpu.max": "50000 100000\n", "memory.max": "134217728\n"},
-			want: Limits{Cores: 0.5, Memory: 128 * mebibyte, Used: 60 * mebibyte}},
+			want: Limits{Cores: 0.5, Memory: 128 * mebibyte, Peak: 100 * mebibyte, Used: 60 * mebibyte}},
 		{name: "memory.high", container: files{"memory.high": "67108864\n", "memory.max": "134217728\n"},
-			want: Limits{Memory: 64 * mebibyte, Used: 60 * mebibyte}},
+			want: Limits{Memory: 64 * mebibyte, Peak: 100 * mebibyte, Used: 60 * mebibyte}},
 		{name: "a ceiling is no limit", container: files{"cpu.max": "50001 100000\n"},
 			ceiling: &resources.CeilingStatusSpec{ContainerID: "5f2a", OwnerLimit: "max 100000", Applied: "50001 100000"},
-			want:    Limits{Used: 60 * mebibyte}},
+			want:    Limits{Peak: 100 * mebibyte, Used: 60 * mebibyte}},
 		{name: "a ceiling over a limit", container: files{"cpu.max": "50001 100000\n"},
 			ceiling: &resources.CeilingStatusSpec{ContainerID: "5f2a", OwnerLimit: "80000 100000", Applied: "50001 100000"},
-			want:    Limits{Cores: 0.8, Used: 60 * mebibyte}},
+			want:    Limits{Cores: 0.8, Peak: 100 * mebibyte, Used: 60 * mebibyte}},
 		{name: "a ceiling of the container before", container: files{"cpu.max": "80000 100000\n"},
 			ceiling: &resources.CeilingStatusSpec{ContainerID: "0000", OwnerLimit: "max 100000", Applied: "50001 100000"},
-			want:    Limits{Cores: 0.8, Used: 60 * mebibyte}},
+			want:    Limits{Cores: 0.8, Peak: 100 * mebibyte, Used: 60 * mebibyte}},
 		{name: "a ceiling that was lifted", container: files{"cpu.max": "80000 100000\n"},
 			ceiling: &resources.CeilingStatusSpec{ContainerID: "5f2a", OwnerLimit: "max 100000"},
-			want:    Limits{Cores: 0.8, Used: 60 * mebibyte}},
-		{name: "more cache now than at the peak", container: files{"memory.stat": "file 209715200\n"}},
+			want:    Limits{Cores: 0.8, Peak: 100 * mebibyte, Used: 60 * mebibyte}},
+		{name: "more cache now than at the peak", container: files{"memory.stat": "file 209715200\n"}, want: Limits{Peak: 100 * mebibyte}},
 		{name: "Linux before 5.19", container: files{"memory.peak": ""}},
 		{name: "no memory controller", container: files{"memory.max": ""}, unreadable: true},
 		{name: "no such cgroup", container: files{"cpu.max": ""}, unreadable: true},

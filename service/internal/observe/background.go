@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
@@ -40,7 +41,7 @@ func (b *background[T]) latest(now time.Duration) (T, error) {
 		interval = min(interval, b.retry)
 	}
 
-	if !b.running && (!b.done || now-b.started >= interval) {
+	if !b.running && (!b.done || pace.Over(now-b.started, interval)) {
 		b.running, b.started = true, now
 
 		go task.Do("keep a reading", b.take)

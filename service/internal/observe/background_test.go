@@ -5,6 +5,7 @@ package observe
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -40,4 +41,23 @@ func TestBackground_NeverWaits(t *testing.T) {
 
 		return err != nil && err.Error() == "broken"
 	}, time.Minute, time.Millisecond)
+}
+
+// TestBackground_ReadsOnceInAnInterval: what takes the readings comes once in an interval, too, a bit early and a bit late.
+func TestBackground_ReadsOnceInAnInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read := 0
+		b := &background[int]{interval: 10 * time.Second, retry: 10 * time.Second, read: func() (int, error) {
+			read++
+
+			return read, nil
+		}}
+
+		for i := range 100 {
+			_, _ = b.latest(time.Duration(i)*10*time.Second + time.Duration(i*37%50)*time.Millisecond)
+
+			synctest.Wait()
+			assert.Equal(t, i+1, read)
+		}
+	})
 }

@@ -116,7 +116,7 @@ func TestScraper_SurvivesAPanicOfItsDial(t *testing.T) {
 
 func TestBackground_SurvivesPanics(t *testing.T) {
 	panics := true
-	b := &background[int]{interval: time.Second, read: func() (int, error) {
+	b := &background[int]{interval: time.Second, retry: time.Second, read: func() (int, error) {
 		if panics {
 			panic("read")
 		}

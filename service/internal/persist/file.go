@@ -130,7 +130,11 @@ func (f File[T]) keep() error {
 
 // decode returns the entries of a file's content.
 func (f File[T]) decode(data []byte) (map[string]T, error) {
-	var errs bounded.Errors
+	var (
+		errs bounded.Errors
+		// newer is kept whatever else is wrong with the file: the caller decides by it.
+		newer error
+	)
 
 	entries, number := map[string]T{}, 0
 
@@ -140,6 +144,10 @@ func (f File[T]) decode(data []byte) (map[string]T, error) {
 		e, err := decodeLine[T](text)
 
 		switch {
+		case errors.Is(err, ErrNewer) && newer == nil:
+			newer = fmt.Errorf("failed to load line %d of %s: %w", number, f.Path, err)
+
+			continue
 		case err != nil:
 			err = fmt.Errorf("failed to load line %d of %s: %w", number, f.Path, err)
 		case e.BootID != f.BootID, e.Value.IsZero():
@@ -159,7 +167,7 @@ func (f File[T]) decode(data []byte) (map[string]T, error) {
 		errs.Add(err)
 	}
 
-	return entries, errs.Err("failed to load %d more entries")
+	return entries, errors.Join(newer, errs.Err("failed to load %d more entries"))
 }
 
 func decodeLine[T Entry](text []byte) (entry[T], error) {

@@ -77,11 +77,12 @@ func TestFile_KeepsFileOfNewerVersion(t *testing.T) {
 	}
 
 	for name, text := range map[string]string{
-		"same values":       newer(`{"level":1}`),
-		"more values":       newer(`{"level":1,"cpus":"0-3"}`),
-		"other types":       newer(`{"level":"high","hold":[]}`),
-		"many":              strings.Repeat(newer(`{"level":1}`), 50),
-		"behind an old one": sealed(`{"version":2,"bootID":"this","name":"d","value":{"level":1}}`) + "\n" + newer(`{"level":1}`),
+		"same values":         newer(`{"level":1}`),
+		"more values":         newer(`{"level":1,"cpus":"0-3"}`),
+		"other types":         newer(`{"level":"high","hold":[]}`),
+		"many":                strings.Repeat(newer(`{"level":1}`), 50),
+		"behind damaged ones": strings.Repeat("{\n", 20) + newer(`{"level":1}`),
+		"behind an old one":   sealed(`{"version":2,"bootID":"this","name":"d","value":{"level":1}}`) + "\n" + newer(`{"level":1}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := newFile(t)

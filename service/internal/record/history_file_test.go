@@ -52,6 +52,36 @@ func past(to time.Duration) *record.History {
 	return history
 }
 
+// TestHistory_LoadsWhatHostileMetricsSaved: a total of the target's own metrics can be any number, and costs no other figure of the hour.
+func TestHistory_LoadsWhatHostileMetricsSaved(t *testing.T) {
+	for _, total := range []float64{1e20, math.MaxFloat64, math.Inf(1), math.NaN()} {
+		t.Run(fmt.Sprint(total), func(t *testing.T) {
+			var before, after record.History
+
+			for at := time.Duration(0); at <= 5*time.Minute; at += record.HistoryStep {
+				sample := counters(at, 0.5, at)
+				if at >= 2*time.Minute {
+					sample.Allocation.Total = total
+				}
+
+				before.Add("a", "c", sample)
+			}
+
+			file := historyFile(t)
+			save(t, &before, file, 5*time.Minute)
+			require.NoError(t, after.Restore(file, 5*time.Minute))
+
+			points := after.Minutes("a", 0)
+			require.Len(t, points, 5)
+			assert.Equal(t, text(before.Minutes("a", 0)), text(points))
+
+			for _, p := range points {
+				assert.InDelta(t, 0.5, p.CPU, 1e-6)
+			}
+		})
+	}
+}
+
 // text writes points so that NaN equals NaN.
 func text(points []record.Point) string { return fmt.Sprint(points) }
 

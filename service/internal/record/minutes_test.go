@@ -54,6 +54,28 @@ func TestHistory_KeepsADayOfMinutes(t *testing.T) {
 	assert.Equal(t, record.HistoryKept+3*time.Hour+20*time.Second, points[len(points)-1].At)
 }
 
+// TestHistory_KeepsItsStepWhenSamplesAreLate: samples once in a step come a bit early and a bit late.
+func TestHistory_KeepsItsStepWhenSamplesAreLate(t *testing.T) {
+	var history record.History
+
+	for i := range 361 {
+		late := time.Duration(i*7919%400) * time.Millisecond
+		history.Add("a", "c", counters(time.Duration(i)*record.HistoryStep+late, 0.5, 0))
+	}
+
+	points := history.Points("a", 0)
+	require.Len(t, points, 360)
+
+	for _, p := range points {
+		require.InDelta(t, record.HistoryStep, p.Over, float64(400*time.Millisecond))
+		require.InDelta(t, 0.5, p.CPU, 1e-9)
+	}
+
+	for _, p := range history.Minutes("a", 0) {
+		require.InDelta(t, time.Minute, p.Over, float64(400*time.Millisecond))
+	}
+}
+
 // TestHistory_LeavesGaps: what is on both sides of a gap is not averaged, and no point covers it.
 func TestHistory_LeavesGaps(t *testing.T) {
 	var history record.History

@@ -10,6 +10,10 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
+// late is how much later than its interval a sample may come. What follows it on time is a bit less than a step after it, and must not be
+// left out: where samples are taken once in a step, the next point would cover two.
+const late = 500 * time.Millisecond
+
 // series is the history of one target or of the node.
 type series struct {
 	container string
@@ -35,7 +39,7 @@ func (s *series) add(sample policy.Sample) {
 		s.from, s.known, s.allocation = sample, true, math.NaN()
 
 		return
-	case over < HistoryStep:
+	case over < HistoryStep-late:
 		return
 	}
 
@@ -62,7 +66,7 @@ func (s *series) add(sample policy.Sample) {
 
 	s.sum.add(point)
 
-	if s.sum.over >= time.Minute {
+	if s.sum.over >= time.Minute-late {
 		s.closeMinute()
 	}
 }
@@ -126,7 +130,7 @@ func (s *series) coarse() []Point {
 	return points
 }
 
-// rate returns a counter's increase per second. A counter with its own times was read less often than the sample.
+// rate returns a counter's increase per second, NaN if it is unavailable or above maxFigure. A counter with its own times was read less often than the sample.
 func rate(from, to policy.Counter, over time.Duration) float64 {
 	if to.At != 0 {
 		over = to.At - from.At
@@ -136,7 +140,13 @@ func rate(from, to policy.Counter, over time.Duration) float64 {
 		return math.NaN()
 	}
 
-	return (to.Total - from.Total) / over.Seconds()
+	// A total of the target's own metrics can be any number. A history with it would be saved, but not loaded.
+	perSecond := (to.Total - from.Total) / over.Seconds()
+	if perSecond > maxFigure {
+		return math.NaN()
+	}
+
+	return perSecond
 }
 
 // share returns the share of CFS periods with throttling, 0 if there was no period.

@@ -216,7 +216,7 @@ func (p *peers) explain(target string, err error) error {
 		text = fmt.Sprintf("cannot reach %s: %s", target, s.Message())
 	}
 
-	return status.Errorf(s.Code(), "this is node %s; it %s", p.name, text)
+	return status.Errorf(s.Code(), unreachable.Through+"%s; it %s", p.name, text)
 }
 
 // done ends a call. A connection that is not established is not kept.

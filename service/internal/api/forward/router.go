@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/spegel-guard/spegel-guard/internal/unreachable"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 )
 
@@ -105,10 +106,10 @@ func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.
 // refused returns the error of a request that is not for this node and is not forwarded. Its code is that of apid.
 func (r *Router) refused(targets []string, unknown, reason error) error {
 	if unknown != nil {
-		return status.Errorf(codes.PermissionDenied, "this is node %s; it does not know the name %s, and forwards no request: %s", r.name, targets[0], reason)
+		return status.Errorf(codes.PermissionDenied, unreachable.Through+"%s; it does not know the name %s, and forwards no request: %s", r.name, targets[0], reason)
 	}
 
-	return status.Errorf(codes.PermissionDenied, "this is node %s; it forwards no request to %s: %s", r.name, strings.Join(targets, ", "), reason)
+	return status.Errorf(codes.PermissionDenied, unreachable.Through+"%s; it forwards no request to %s: %s", r.name, strings.Join(targets, ", "), reason)
 }
 
 // aggregated reports whether the responses of a method can be combined: those in the shape of Talos' machine API can.
