@@ -33,9 +33,9 @@ var scenes = []struct {
 }{
 	{name: "ok", before: 0.25, after: 0.28, minutes: 3, status: status(resources.StateOK, usage(0.28))},
 	{name: "pending", before: 0.25, after: 1.8, minutes: 4, status: status(resources.StatePending, pending(usage(1.8)))},
-	{name: "firing", before: 0.25, after: 1.8, minutes: 11, status: status(resources.StateFiring, usage(1.8)), message: "cpu 1800m above 550m for 10m0s, mode observe"},
-	{name: "throttled", before: 1.8, after: 0.5, minutes: 4, status: status(resources.StateThrottled, limited(usage(0.5))), message: "cpu 1800m above 550m for 10m0s"},
-	{name: "releasing", before: 0.5, after: 0.2, minutes: 4, status: status(resources.StateReleasing, limited(usage(0.2))), message: "releases in 6m0s"},
+	{name: "firing", before: 0.25, after: 1.8, minutes: 11, status: status(resources.StateFiring, usage(1.8)), message: "cpu 1800m above 550m for 10m, mode observe"},
+	{name: "throttled", before: 1.8, after: 0.5, minutes: 4, status: status(resources.StateThrottled, limited(usage(0.5))), message: "cpu 1800m above 550m for 10m"},
+	{name: "releasing", before: 0.5, after: 0.2, minutes: 4, status: status(resources.StateReleasing, limited(usage(0.2))), message: "releases in 6m"},
 	{name: "probing", before: 0.5, after: 1.8, minutes: 1, status: status(resources.StateProbing, usage(1.8)), message: "lifted for 30s to measure the demand"},
 	{name: "paused", before: 0.25, after: 1.8, minutes: 4, status: status(resources.StatePaused, usage(1.8)), message: "paused for 50m by anna"},
 	{name: "unavailable", before: 0.25, after: 0.25, minutes: 1, status: status(resources.StateUnavailable, blind(usage(0.25))), message: "networkTx is unavailable"},
