@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
 const (
@@ -147,7 +148,7 @@ func (i *Incident) tell() {
 			entry := Entry{At: action.At, Node: node.Name, What: action.Kind, Why: action.Reason, Folder: action.Evidence}
 
 			if action.After != "" && action.After != action.Before {
-				entry.Change = action.Before + " → " + action.After
+				entry.Change = resources.PrettyCPUMax(action.Before) + " → " + resources.PrettyCPUMax(action.After)
 			}
 
 			i.Timeline = append(i.Timeline, entry)
