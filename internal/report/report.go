@@ -117,7 +117,7 @@ func Build(nodes []Node, missing []Entry) Incident {
 		incident.Rows[i].Role = node.Role
 	}
 
-	incident.tell()
+	incident.fillTimeline()
 
 	return incident
 }
@@ -141,8 +141,8 @@ func span(nodes []Node) (from, to time.Time) {
 	return from, to
 }
 
-// tell fills the timeline, the verdicts and the advice.
-func (i *Incident) tell() {
+// fillTimeline fills the timeline, the verdicts and the advice.
+func (i *Incident) fillTimeline() {
 	for _, node := range i.nodes {
 		for _, action := range node.Actions {
 			entry := Entry{At: action.At, Node: node.Name, What: action.Kind, Why: action.Reason, Folder: action.Evidence}
