@@ -88,7 +88,8 @@ func (a *app) root() *cobra.Command {
 Credentials and nodes come from the talosconfig, as with talosctl. Each node's guard is contacted directly at port
 50321. With --endpoints, requests go through these guards, which must forward (api.forward in their configuration).
 
-Exit codes: 0 success, 1 the command failed, 2 a ceiling is in force, 3 a guard is unavailable or cannot be reached.`,
+Exit codes: 0 success, 1 the command failed, 2 a ceiling limits a workload (status,
+top --once), 3 a guard is unavailable or cannot be reached.`,
 		// An error of a command names the mistake; the usage would hide it.
 		SilenceUsage: true, SilenceErrors: true,
 		// The flag --version.

@@ -119,7 +119,7 @@ func TestCommand_ReportsMistakes(t *testing.T) {
 		{[]string{"compare", "--watch", "--interval", "3000000h"}, `invalid --interval "3000000h": must be a duration`},
 		{[]string{"throttle", "--for", "3000000h"}, `invalid --for "3000000h": must be a duration`},
 		{[]string{"throttle", "-n", "talos-prod-1", "--ceiling", "10m"}, "InvalidArgument"},
-		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "1s..24h0m0s"},
+		{[]string{"release", "-n", "talos-prod-1", "--for", "48h"}, "1s..24h"},
 		{[]string{"release", "-n", "talos-prod-1", "--target", "a/b/c"}, "NotFound"},
 		{[]string{"top", "-o", "json"}, "top is for a terminal (use top --once or status --watch)"},
 		{[]string{"top"}, "the output is not a terminal: use top --once"},

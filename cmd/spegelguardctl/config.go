@@ -67,7 +67,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Long: `Find every mistake in a configuration file, without contacting a node. FILE is the guard's document, or a Talos
 machine configuration (or patch) that contains an ExtensionServiceConfig for the guard; - is the standard input. Lines are those
 of the file.`,
-		Example: "spegelguardctl config validate guard.yaml",
+		Example: "  spegelguardctl config validate guard.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file, err := readFile(cmd.InOrStdin(), args[0])

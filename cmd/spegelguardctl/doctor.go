@@ -14,6 +14,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/internal/duration"
+	"github.com/spegel-guard/spegel-guard/internal/unreachable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -96,7 +97,7 @@ func certificateCheck(leaf *x509.Certificate, now time.Time) *guardv1alpha1.Chec
 
 	switch left := leaf.NotAfter.Sub(now); {
 	case left <= 0:
-		check.State, check.Fix = resources.CheckFailed, "it has expired: create a new one with talosctl config new --roles os:admin"
+		check.State, check.Fix = resources.CheckFailed, "it has expired: "+unreachable.RenewCertificate
 	case now.Before(leaf.NotBefore):
 		check.State = resources.CheckFailed
 		check.Fix = "it is not valid before " + leaf.NotBefore.UTC().Format(time.RFC3339) + ": check the clock of this machine, and of the one that created it"

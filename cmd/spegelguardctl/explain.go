@@ -20,7 +20,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-var explainColumns = output.Titles("TARGET", "WHAT", "STATE", "VALUE", "THRESHOLD", "SINCE", "NEXT", "+MODE", "+SIGNAL", "+BEFORE", "+DURING", "+AFTER")
+var explainColumns = output.Titles("TARGET", "WHAT", "STATE", "VALUE", "THRESHOLD", "SINCE", "NEXT", "+MODE", "+SIGNAL", "+RULE", "+BEFORE", "+DURING", "+AFTER")
 
 func (a *app) explainCommand() *cobra.Command {
 	var watch bool
@@ -85,7 +85,7 @@ func (a *app) explainRows(e *client.Explanation) []output.Row {
 
 		if v := target.Verdict; v != nil {
 			rows = append(rows, output.Row{Cells: []string{
-				target.ID, "last ceiling", v.Outcome, "", "", a.ago(v.At), v.Reason, "", v.Rule,
+				target.ID, "last ceiling", v.Outcome, "", "", a.ago(v.At), v.Reason, "", "", v.Rule,
 				usage(v.Before), usage(v.During), usage(v.After),
 			}})
 		}
@@ -208,6 +208,6 @@ func (a *app) ceilingRow(target client.TargetExplanation) output.Row {
 
 	return output.Row{Severity: output.Warning, Cells: []string{
 		target.ID, "ceiling", cmp.Or(ceiling.State, "desired"), ceilingInForce(&ceiling), resources.PrettyMillicores(desired.CeilingMillicores), a.ago(desired.Since),
-		strings.Join(parts, "; "), desired.Mode, desired.Rule,
+		strings.Join(parts, "; "), desired.Mode, "", desired.Rule,
 	}}
 }

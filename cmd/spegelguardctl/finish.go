@@ -56,7 +56,7 @@ func argumentError(cmd *cobra.Command, args []string) error {
 	case len(args) > len(use):
 		return fmt.Errorf("unexpected argument %q: %s", args[len(use)], usage)
 	default:
-		return fmt.Errorf("missing %s: %s, for example: %s", use[len(args)], usage, cmd.Example)
+		return fmt.Errorf("missing %s: %s, for example: %s", use[len(args)], usage, strings.TrimSpace(cmd.Example))
 	}
 }
 

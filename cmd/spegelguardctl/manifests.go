@@ -27,6 +27,7 @@ func (f *manifestFlags) add(a *app, cmd *cobra.Command, usage string) {
 	cmd.Flags().StringVar(&f.form, "form", f.forms[0], usage)
 	cmd.Flags().StringVar(&f.placement.Namespace, "namespace", "", "namespace of the object")
 	cmd.Flags().StringToStringVar(&f.placement.Labels, "label", nil, "label `KEY=VALUE` of the object, such as release=kube-prometheus-stack; can be repeated")
+	cmd.Flags().Lookup("label").DefValue = "" // pflag would print []
 	a.complete(cmd, "form", func(*app) []string { return f.forms })
 }
 

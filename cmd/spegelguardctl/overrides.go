@@ -38,6 +38,7 @@ func (a *app) override(use, short string, lasting time.Duration, send request) *
 
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
+		Long: short + ".\n\nThe nodes must be named: -n NODE, or -n all for all nodes of the context. The role os:operator or os:admin is needed.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.namesNodes(cmd); err != nil {
 				return err

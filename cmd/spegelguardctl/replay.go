@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -30,7 +31,7 @@ func (a *app) replayCommand() *cobra.Command {
 Without --config the recorded configuration is used, and the decisions are those of the recording. With it, that
 configuration decides on the same samples. They were taken under the recorded ceilings: a replay cannot show what the
 workload would have done under others.`,
-		Example: "spegelguardctl replay trace.jsonl",
+		Example: "  spegelguardctl replay trace.jsonl",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var with *config.Config
@@ -99,7 +100,7 @@ func (a *app) replay(r io.Reader, with *config.Config) error {
 			return
 		}
 
-		line := record{Elapsed: s.Elapsed.String(), Workload: s.Workload, Event: d.Event, Verdict: d.Verdict}
+		line := record{Elapsed: duration.Exact(s.Elapsed), Workload: s.Workload, Event: d.Event, Verdict: d.Verdict}
 
 		if d.Held {
 			line.Hold = &d.Hold
@@ -124,7 +125,7 @@ func (a *app) replay(r io.Reader, with *config.Config) error {
 	}
 
 	// On stderr, because programs that read the output count for themselves.
-	a.note("%d events in %d samples over %s", events, samples, last)
+	a.note("%d events in %d samples over %s", events, samples, duration.Exact(last))
 
 	for _, name := range slices.Sorted(maps.Keys(learning)) {
 		a.note("%s could not fire, %s", name, learning[name])
@@ -140,7 +141,7 @@ func replayRows(line record) []output.Row {
 		row := output.Row{Cells: []string{line.Elapsed, string(line.Event), line.Workload, "", "", "", ""}}
 
 		if hold := line.Hold; hold != nil {
-			row.Cells[3], row.Cells[4], row.Cells[5] = hold.Rule, resources.PrettyMillicores(hold.Millicores), (hold.Until - hold.Since).String()
+			row.Cells[3], row.Cells[4], row.Cells[5] = hold.Rule, resources.PrettyMillicores(hold.Millicores), duration.Exact(hold.Until-hold.Since)
 
 			if hold.Observe {
 				row.Cells[4] += " (observed only)"

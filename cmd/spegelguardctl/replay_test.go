@@ -34,7 +34,7 @@ func TestReplay_PrintsDecisions(t *testing.T) {
 	out, notes, err := runReplay(t, traces+"incident.jsonl")
 	require.NoError(t, err)
 	assert.Regexp(t, `trip +spegel/spegel-x7k2p/registry +SpegelHighMemoryAllocation +500m \(observed only\)`, out)
-	assert.Regexp(t, `trip +spegel/spegel-x7k2p/registry +SpegelCPUCredit +500m +10m0s`, out)
+	assert.Regexp(t, `trip +spegel/spegel-x7k2p/registry +SpegelCPUCredit +500m +10m`, out)
 	assert.Contains(t, out, "verdict")
 	assert.Contains(t, out, "contained: the breach goes on without the ceiling (1824m); under it CPU was 73 % lower")
 	assert.Equal(t, "6 events in 360 samples over 59m50s\n", notes)

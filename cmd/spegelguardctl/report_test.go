@@ -26,7 +26,7 @@ func TestReport_OfACluster(t *testing.T) {
 	assert.Zero(t, got.code, got.stderr)
 	assert.Contains(t, got.stdout, "| talos-prod-2 | culprit | CPU |")
 	assert.Contains(t, got.stdout, "| talos-prod-2 | culprit | node TX |")
-	assert.Contains(t, got.stdout, "| talos-prod-2 | apply | max 100000 → 50001 100000 | cpu 1800m above 550m for 10m0s |")
+	assert.Contains(t, got.stdout, "| talos-prod-2 | apply | max → 500m | cpu 1800m above 550m for 10m |")
 	assert.Contains(t, got.stdout, "- talos-prod-2: /run/spegel-guard/evidence/1")
 
 	got = c.run("report", "--form", "html", "--since", "20m")
@@ -52,8 +52,8 @@ func TestReport_OfTheEndedIncident(t *testing.T) {
 		"| talos-prod-2 | culprit | allocation | 9.6 GB/min | 2.7 GB/min | -72 % | 192 MB/min | -98 % |",
 		"| talos-prod-2 | culprit | node TX | 1.9 MB/s | 889 kB/s | -53 % | 528 kB/s | -72 % |",
 		"| talos-prod-3 | affected | node TX | 1.1 MB/s | 522 kB/s | -53 % | 316 kB/s | -71 % |",
-		"| talos-prod-2 | apply | max 100000 → 50001 100000 | cpu 1800m above 550m for 10m0s |",
-		"| talos-prod-2 | release | 50001 100000 → max 100000 | the rules were quiet for 5m0s |",
+		"| talos-prod-2 | apply | max → 500m | cpu 1800m above 550m for 10m |",
+		"| talos-prod-2 | release | 500m → max | the rules were quiet for 5m |",
 	} {
 		assert.Contains(t, got.stdout, row)
 	}

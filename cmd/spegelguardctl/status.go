@@ -23,7 +23,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Show the state of every node's guard, one row per node. On a node with several targets the row shows the target under
 a ceiling, or the one that uses the most CPU.
 
-Exit codes: 0 no ceiling limits a workload, 2 a ceiling does (throttled, probing), 3 a guard is unavailable, has no target or cannot be reached.`,
+Exit codes: 0 no ceiling limits a workload, 2 a ceiling does (throttled, probing), 3 a guard is unavailable, has no
+target or cannot be reached.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := query[*client.Status]{

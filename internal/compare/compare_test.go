@@ -49,9 +49,9 @@ func TestCompare_NamesTheCulpritOfTheIncident(t *testing.T) {
 	assert.Equal(t, map[string]compare.Role{
 		"talos-prod-1": compare.Affected, "talos-prod-2": compare.Culprit, "talos-prod-3": compare.Affected,
 	}, roles(report))
-	assert.Equal(t, "talos-prod-2 against the median of the others: CPU 6.8x (1800m, the others' 265m); TX 1.8x (1.4 MB/s, the others' 800 kB/s); "+
+	assert.Equal(t, "talos-prod-2 is the culprit, compared with the median of the others: CPU 6.8x (1800m, the others' 265m); TX 1.8x (1.4 MB/s, the others' 800 kB/s); "+
 		"allocation 26.3x (9.6 GB/min, the others' 365 MB/min); GC 6.6x (9.5, the others' 1.4); blobs 1.3x (1053, the others' 794); "+
-		"/var 74 % full, the others' 56 %; TX affects 2 peers", report.Verdict)
+		"/var 74 % full, the others' 56 %; 2 peers are affected", report.Verdict)
 	assert.Equal(t, report.Verdict, report.Nodes[1].Diagnosis)
 
 	usage, err := os.ReadFile("../../docs/usage.md")

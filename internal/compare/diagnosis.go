@@ -38,12 +38,12 @@ func diagnosis(node Assessment, affected int) string {
 	switch affected {
 	case 0:
 	case 1:
-		parts = append(parts, "TX affects 1 peer")
+		parts = append(parts, "1 peer is affected")
 	default:
-		parts = append(parts, fmt.Sprintf("TX affects %d peers", affected))
+		parts = append(parts, fmt.Sprintf("%d peers are affected", affected))
 	}
 
-	return node.Name + " against the median of the others: " + strings.Join(parts, "; ")
+	return node.Name + " is the culprit, compared with the median of the others: " + strings.Join(parts, "; ")
 }
 
 func times(cell Cell) string {

@@ -26,7 +26,7 @@ func Format(d time.Duration) string {
 	}
 
 	if d < day {
-		return short(d)
+		return Exact(d)
 	}
 
 	d = d.Round(time.Hour)
@@ -39,8 +39,8 @@ func Format(d time.Duration) string {
 	return text
 }
 
-// short writes a duration as Go does, without zeros at the end: 10m instead of 10m0s.
-func short(d time.Duration) string {
+// Exact writes a duration as Go does, without zeros at the end and without rounding: 10m instead of 10m0s, 24h.
+func Exact(d time.Duration) string {
 	text := d.String()
 
 	if strings.HasSuffix(text, "m0s") {

@@ -25,6 +25,15 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+func TestExact(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"0s": 0, "1m": time.Minute, "10m30s": 630 * time.Second, "24h": 24 * time.Hour, "120h": 120 * time.Hour, "1.5s": 1500 * time.Millisecond,
+		"1h30m": 90 * time.Minute, "1h0m5s": time.Hour + 5*time.Second, "-1h": -time.Hour,
+	} {
+		t.Run(want, func(t *testing.T) { assert.Equal(t, want, duration.Exact(d)) })
+	}
+}
+
 func TestParse(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"10m": 10 * time.Minute, "1.5h": 90 * time.Minute, "2d3h": 51 * time.Hour, "1d": 24 * time.Hour, "1d30s": 24*time.Hour + 30*time.Second,

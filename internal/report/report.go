@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
 const (
@@ -117,7 +118,7 @@ func Build(nodes []Node, missing []Entry) Incident {
 		incident.Rows[i].Role = node.Role
 	}
 
-	incident.tell()
+	incident.fillTimeline()
 
 	return incident
 }
@@ -141,14 +142,14 @@ func span(nodes []Node) (from, to time.Time) {
 	return from, to
 }
 
-// tell fills the timeline, the verdicts and the advice.
-func (i *Incident) tell() {
+// fillTimeline fills the timeline, the verdicts and the advice.
+func (i *Incident) fillTimeline() {
 	for _, node := range i.nodes {
 		for _, action := range node.Actions {
 			entry := Entry{At: action.At, Node: node.Name, What: action.Kind, Why: action.Reason, Folder: action.Evidence}
 
 			if action.After != "" && action.After != action.Before {
-				entry.Change = action.Before + " → " + action.After
+				entry.Change = resources.PrettyCPUMax(action.Before) + " → " + resources.PrettyCPUMax(action.After)
 			}
 
 			i.Timeline = append(i.Timeline, entry)

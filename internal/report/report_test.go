@@ -65,7 +65,7 @@ func nodes() []report.Node {
 			Name: table[1].Name, Points: points(before(1), usage(0.5, 0.6e6, 2.7e9, 1.1e6), usage(0.03, 2e3, 9e6, 0.5e6)),
 			Actions: []report.Action{
 				{
-					At: start.Add(15 * time.Minute), Kind: "apply", Target: target, Reason: "cpu 1800m above 550m for 10m0s",
+					At: start.Add(15 * time.Minute), Kind: "apply", Target: target, Reason: "cpu 1800m above 550m for 10m",
 					Before: "max 100000", After: "50001 100000", Evidence: "/run/spegel-guard/evidence/000001-spegel",
 				},
 				{At: start.Add(25 * time.Minute), Kind: "probe", Target: target, Reason: "the hold is over", Before: "50001 100000", After: "max 100000"},

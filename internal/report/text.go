@@ -123,6 +123,6 @@ func columns() []string {
 }
 
 // footnote says what the figures are.
-const footnote = "Before are the ten minutes before the first ceiling, under from its write to the last release (probes included), after the rest. " +
-	"Changes are in relation to before. The figures are averages: CPU, TX and allocation of the pods' own counters, node TX of its " +
-	"physical links. Guards keep a day of them."
+const footnote = "The figures are averages. Before: the ten minutes before the first ceiling. Under ceilings: from its write to the last release, probes " +
+	"included. After: the time since then. Changes are relative to before. CPU, TX and allocation are those of the pod, node TX is the " +
+	"traffic of the node's physical links. Guards keep these figures for a day."

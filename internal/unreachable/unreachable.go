@@ -25,6 +25,9 @@ func (c *Cause) Error() string { return c.At("the guard's port") }
 // At returns the cause and what to do, with the address of the server.
 func (c *Cause) At(server string) string { return strings.ReplaceAll(c.text, address, server) }
 
+// RenewCertificate says how to get another client certificate. Talos signs one for a client that it accepts only.
+const RenewCertificate = "create a talosconfig with talosctl config new from a valid one, or with talosctl gen config --with-secrets"
+
 // Causes.
 var (
 	// ErrRefused: nothing listens at the address.
@@ -63,13 +66,13 @@ var (
 	}
 	// ErrClientExpired: the client's certificate is not valid any more, or not yet. TLS has one alert for both.
 	ErrClientExpired = &Cause{
-		text: "the client certificate has expired or is not valid yet by the node's clock: talosctl config new, or compare the clocks of this machine " +
-			"and of the node (talosctl time)",
+		text: "the client certificate has expired or is not valid yet by the node's clock: " + RenewCertificate + ", or compare the clocks of this " +
+			"machine and of the node (talosctl time)",
 		parts: []string{"remote error: tls: expired certificate"},
 	}
 	// ErrClientNotTrusted: the server does not accept the client's certificate.
 	ErrClientNotTrusted = &Cause{
-		text: "the node does not accept the client certificate: is it the context of this cluster (--context), or was the CA rotated (talosctl config new)?",
+		text: "the node does not accept the client certificate: is it the context of this cluster (--context)? If the CA was rotated, " + RenewCertificate,
 		parts: []string{
 			"remote error: tls: unknown certificate authority", "remote error: tls: bad certificate", "remote error: tls: certificate required",
 			"remote error: tls: unknown certificate", "remote error: tls: certificate unknown",

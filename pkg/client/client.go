@@ -179,7 +179,7 @@ func guards(endpoints []string) []string {
 // TLS returns the credentials of a talosconfig's context, for TLS 1.3.
 func TLS(context *clientconfig.Context) (*tls.Config, error) {
 	if context.Auth.SideroV1 != nil {
-		return nil, errors.New("invalid talosconfig: the context authenticates with SideroV1 (Omni), but the guard needs a client certificate (talosctl config new)")
+		return nil, errors.New("invalid talosconfig: the context authenticates with SideroV1 (Omni), but the guard needs a client certificate: use the break-glass talosconfig of Omni")
 	}
 
 	pair, err := machineryclient.CertificateFromConfigContext(context)

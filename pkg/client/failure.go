@@ -155,7 +155,7 @@ func expired(config *tls.Config, now time.Time) string {
 		ago = ago.Truncate(time.Minute)
 	}
 
-	return fmt.Sprintf("client certificate expired %s ago: talosctl config new", duration.Format(ago))
+	return fmt.Sprintf("client certificate expired %s ago: %s", duration.Format(ago), unreachable.RenewCertificate)
 }
 
 // portOf returns the port of an address; empty for one that has none.

@@ -47,7 +47,7 @@ func TestParse_NamesWrongValuesOfAliases(t *testing.T) {
 	_, err := config.Parse([]byte("interval: &i 600x\nceiling:\n  hold: *i\n  cpu: *i\n  step: &s [1]\n  probe: *s"))
 	require.Error(t, err)
 	assert.Equal(t, []string{
-		`line 1: invalid interval "600x": must be a duration of 100ms..1m0s`, `line 3: invalid ceiling.hold "600x": must be a duration of 1s..24h0m0s`,
+		`line 1: invalid interval "600x": must be a duration of 100ms..1m`, `line 3: invalid ceiling.hold "600x": must be a duration of 1s..24h`,
 		`line 4: invalid ceiling.cpu "600x": must be a number of cores such as 500m (100m..1024)`,
 		`line 5: invalid ceiling.step "a list": must be a single value`, `line 6: invalid ceiling.probe "a list": must be a single value`,
 	}, strings.Split(err.Error(), "; "))

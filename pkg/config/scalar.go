@@ -35,6 +35,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+// String returns the duration as a person writes it: 10m, 2h.
+func (d Duration) String() string { return duration.Exact(d.Duration) }
+
 // Share is a part of a whole, written 10% or 0.1.
 type Share struct {
 	Value float64

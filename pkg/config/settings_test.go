@@ -23,8 +23,8 @@ func TestSettings_NameLines(t *testing.T) {
 	for _, want := range []config.Setting{
 		{Field: "mode", Value: "observe", Line: 1}, {Field: "interval", Value: "1s"},
 		{Field: "target.podLabels.app.kubernetes.io/name", Value: "mirror", Line: 4},
-		{Field: "rules[0].threshold", Value: "200m", Line: 6}, {Field: "rules[0].window", Value: "1m0s"},
-		{Field: "ceiling.cpu", Value: "400m", Line: 7}, {Field: "ceiling.hold", Value: "10m0s"},
+		{Field: "rules[0].threshold", Value: "200m", Line: 6}, {Field: "rules[0].window", Value: "1m"},
+		{Field: "ceiling.cpu", Value: "400m", Line: 7}, {Field: "ceiling.hold", Value: "10m"},
 	} {
 		assert.Contains(t, settings, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -68,7 +69,7 @@ func oneOf[T ~string](v *validator, field string, value T, allowed ...T) {
 }
 
 func (v *validator) duration(field string, value Duration, low, high time.Duration) {
-	allowed := fmt.Sprintf("a duration of %s..%s", low, high)
+	allowed := fmt.Sprintf("a duration of %s..%s", duration.Exact(low), duration.Exact(high))
 
 	switch {
 	case value.invalid != "":

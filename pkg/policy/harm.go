@@ -5,6 +5,8 @@ package policy
 import (
 	"fmt"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 )
 
 const (
@@ -21,7 +23,7 @@ func (v *Verdict) harm(throttled time.Duration) string {
 	during := v.During
 
 	if throttled > 0 && float64(throttled) > starvedAbove*float64(during.Over) {
-		return fmt.Sprintf("throttled at the floor for %s of %s", throttled.Round(time.Second), during.Over.Round(time.Second))
+		return fmt.Sprintf("throttled at the floor for %s of %s", duration.Format(throttled), duration.Format(during.Over))
 	}
 
 	if share := during.unready(); share > max(v.Before.unready(), v.After.unready())+harmfulUnready {

@@ -99,7 +99,7 @@ func TestVerdict_Outcomes(t *testing.T) {
 		"as much":             {policy.Verdict{During: minute(0.95), After: minute(1)}, 0, policy.EndBreach, policy.OutcomeNoEffect, "the breach goes on without the ceiling (1000m), and CPU, TX and allocation were not lower under it by a tenth or more"},
 		"not measured":        {policy.Verdict{During: minute(0.5)}, 0, policy.EndUnknown, policy.OutcomeUnknown, "the time without the ceiling could not be measured"},
 		"ceiling not seen":    {policy.Verdict{After: minute(1)}, 0, policy.EndBreach, policy.OutcomeUnknown, "the breach goes on; the usage under the ceiling or without it was not measured"},
-		"starved":             {policy.Verdict{During: minute(0.1), After: minute(1)}, 40 * time.Second, policy.EndBreach, policy.OutcomeHarmed, "throttled at the floor for 40s of 1m0s"},
+		"starved":             {policy.Verdict{During: minute(0.1), After: minute(1)}, 40 * time.Second, policy.EndBreach, policy.OutcomeHarmed, "throttled at the floor for 40s of 1m"},
 		"not ready":           {policy.Verdict{Before: minute(1), During: unready, After: minute(1)}, 0, policy.EndQuiet, policy.OutcomeHarmed, "not ready for 33 % of the time under the ceiling"},
 		"never ready":         {policy.Verdict{Before: unready, During: unready, After: minute(0.1)}, 0, policy.EndQuiet, policy.OutcomeEnded, "the breach is over: 100m without the ceiling"},
 		"fewer hits":          {policy.Verdict{Before: minute(1), During: missing, After: minute(1)}, 0, policy.EndQuiet, policy.OutcomeHarmed, "40 % of the mirror requests were served under the ceiling, 90 % without it"},

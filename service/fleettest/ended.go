@@ -36,8 +36,8 @@ func NewEnded(ctx context.Context, f Figures, host string, port int) (*Guard, er
 		written := now - (underSteps+afterSteps)*record.HistoryStep
 
 		all = append(all,
-			f.action("000000", written, resources.ActionApply, "cpu 1800m above 550m for 10m0s", "max 100000", "50001 100000"),
-			f.action("000001", now-afterSteps*record.HistoryStep, resources.ActionRelease, "the rules were quiet for 5m0s", "50001 100000", "max 100000"),
+			f.action("000000", written, resources.ActionApply, "cpu 1800m above 550m for 10m", "max 100000", "50001 100000"),
+			f.action("000001", now-afterSteps*record.HistoryStep, resources.ActionRelease, "the rules were quiet for 5m", "50001 100000", "max 100000"),
 		)
 	}
 

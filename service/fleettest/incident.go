@@ -123,7 +123,7 @@ func (f Figures) resources() []resource.Resource {
 	}
 
 	status.TypedSpec().State, status.TypedSpec().Ceiling, status.TypedSpec().Rule = resources.StateThrottled, "500m", "SpegelHighCPU"
-	status.TypedSpec().Since, status.TypedSpec().Message = Now.Add(-time.Minute), "cpu 1800m above 550m for 10m0s"
+	status.TypedSpec().Since, status.TypedSpec().Message = Now.Add(-time.Minute), "cpu 1800m above 550m for 10m"
 	cpu.TypedSpec().State, cpu.TypedSpec().Since = "firing", Now.Add(-time.Minute)
 	tx.TypedSpec().State, tx.TypedSpec().Since, tx.TypedSpec().TripsIn = "pending", Now.Add(-4*time.Minute), 6*time.Minute
 	alloc.TypedSpec().State, alloc.TypedSpec().Since = "firing", Now.Add(-10*time.Minute)
@@ -131,7 +131,7 @@ func (f Figures) resources() []resource.Resource {
 
 	hold := resources.NewDesiredCeiling(id)
 	*hold.TypedSpec() = resources.DesiredCeilingSpec{
-		Mode: "enforce", CeilingMillicores: 500, FloorMillicores: 100, Rule: "SpegelHighCPU", Reason: "cpu 1800m above 550m for 10m0s",
+		Mode: "enforce", CeilingMillicores: 500, FloorMillicores: 100, Rule: "SpegelHighCPU", Reason: "cpu 1800m above 550m for 10m",
 		Since: Now.Add(-time.Minute), HoldUntil: Now.Add(9 * time.Minute), ReleasesIn: 9 * time.Minute, ProbesIn: 9 * time.Minute,
 		Blockers: []string{"SpegelHighCPU is firing: 1800m, quiet at 385m"},
 	}
@@ -145,7 +145,7 @@ func (f Figures) resources() []resource.Resource {
 	action := resources.NewGuardAction("000000")
 	*action.TypedSpec() = resources.GuardActionSpec{
 		At: Now.Add(-59 * seconds), Action: resources.ActionApply, Mode: "enforce", Target: id, ContainerID: "5f2a", Rule: "SpegelHighCPU",
-		Reason: "cpu 1800m above 550m for 10m0s", Before: "max 100000", After: "50001 100000", Evidence: "/run/spegel-guard/evidence/1",
+		Reason: "cpu 1800m above 550m for 10m", Before: "max 100000", After: "50001 100000", Evidence: "/run/spegel-guard/evidence/1",
 	}
 
 	return append(all, hold, ceiling, action)

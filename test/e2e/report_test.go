@@ -67,10 +67,10 @@ func TestReport_OfClosedLoop(t *testing.T) {
 
 	row := regexp.MustCompile(`(?m)^\| 127\.0\.0\.1 \| culprit \| (.*) \|$`).FindStringSubmatch(markdown)
 	require.NotNil(t, row, "the row of the culprit")
-	assert.Regexp(t, `(?m)^127\.0\.0\.1: CPU \d`, markdown, "the verdict")
+	assert.Regexp(t, `(?m)^127\.0\.0\.1 is the culprit, compared with the median of the others: CPU \d`, markdown, "the verdict")
 	assert.Contains(t, markdown, "| "+healthyPeer+" | normal |")
-	assert.Regexp(t, `\| 127\.0\.0\.1 \| apply \| max 100000 → 30001 100000 \| cpu \d+m above 400m`, markdown)
-	assert.Regexp(t, `\| 127\.0\.0\.1 \| release \| 30001 100000 → max 100000 \|`, markdown)
+	assert.Regexp(t, `\| 127\.0\.0\.1 \| apply \| max → 300m \| cpu \d+m above 400m`, markdown)
+	assert.Regexp(t, `\| 127\.0\.0\.1 \| release \| 300m → max \|`, markdown)
 	assert.Contains(t, markdown, workloadID+": ended: the breach is over")
 
 	cells := strings.Split(row[1], " | ")

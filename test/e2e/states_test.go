@@ -267,7 +267,7 @@ func TestBadConfig_KeepsServiceRunning(t *testing.T) {
 	n := testNode(t)
 
 	for document, want := range map[string]string{
-		"interval: 5ms":                  `invalid interval "5ms": must be a duration of 100ms..1m0s`,
+		"interval: 5ms":                  `invalid interval "5ms": must be a duration of 100ms..1m`,
 		"mode: [":                        `failed to parse YAML`,
 		"ceiling: {cpu: 50m}":            `invalid ceiling.cpu "50m": must be a number of cores such as 500m (100m..1024)`,
 		"rules: [{name: X, signal: io}]": `invalid rules[0].signal "io": must be cpu, networkTx`,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package reaction tells when the default rules react to what the nodes of a recording used.
+// Package reaction computes when the default rules react to what the nodes of a recording used.
 package reaction
 
 import (

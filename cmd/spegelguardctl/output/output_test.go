@@ -85,7 +85,7 @@ node: n
 func TestNew_RefusesUnknownFormats(t *testing.T) {
 	for format, want := range map[string]string{
 		"xml":         `invalid --output "xml": must be table, wide, yaml, json or jsonpath=TEMPLATE`,
-		"jsonpath={.": `invalid --output jsonpath={.: unclosed action`,
+		"jsonpath={.": `invalid --output "jsonpath={.": unclosed action`,
 	} {
 		t.Run(format, func(t *testing.T) {
 			_, err := output.New(format, &strings.Builder{}, nil)

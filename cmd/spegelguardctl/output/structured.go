@@ -153,7 +153,7 @@ func newJSONPath(w io.Writer, template string) (Printer, error) {
 	path := jsonpath.New("output").AllowMissingKeys(true)
 
 	if err := path.Parse(template); err != nil {
-		return nil, fmt.Errorf("invalid --output jsonpath=%s: %w", template, err)
+		return nil, fmt.Errorf("invalid --output %q: %w", "jsonpath="+template, err)
 	}
 
 	return &structured{w: w, write: func(w io.Writer, document []byte, _ bool) error {

@@ -30,12 +30,12 @@ var scenes = []struct {
 }{
 	{name: "ok", before: 0.25, after: 0.28, minutes: 3, status: status(resources.StateOK, usage(0.28))},
 	{name: "pending", before: 0.25, after: 1.8, minutes: 4, status: status(resources.StatePending, pending(usage(1.8)))},
-	{name: "firing", before: 0.25, after: 1.8, minutes: 11, status: status(resources.StateFiring, usage(1.8)), message: "cpu 1800m above 550m for 10m0s, mode observe"},
-	{name: "throttled", before: 1.8, after: 0.5, minutes: 4, status: status(resources.StateThrottled, limited(usage(0.5))), message: "cpu 1800m above 550m for 10m0s"},
-	{name: "releasing", before: 0.5, after: 0.2, minutes: 4, status: status(resources.StateReleasing, limited(usage(0.2))), message: "releases in 6m0s"},
+	{name: "firing", before: 0.25, after: 1.8, minutes: 11, status: status(resources.StateFiring, usage(1.8)), message: "cpu 1800m above 550m for 10m, mode observe"},
+	{name: "throttled", before: 1.8, after: 0.5, minutes: 4, status: status(resources.StateThrottled, limited(usage(0.5))), message: "cpu 1800m above 550m for 10m"},
+	{name: "releasing", before: 0.5, after: 0.2, minutes: 4, status: status(resources.StateReleasing, limited(usage(0.2))), message: "releases in 6m"},
 	{name: "probing", before: 0.5, after: 1.8, minutes: 1, status: status(resources.StateProbing, usage(1.8)), message: "lifted for 30s to measure the demand"},
 	{name: "paused", before: 0.25, after: 1.8, minutes: 4, status: status(resources.StatePaused, usage(1.8)), message: "paused for 50m by anna"},
-	{name: "unavailable", before: 0.25, after: 0.25, minutes: 1, status: status(resources.StateUnavailable, blind(usage(0.25))), message: "networkTx is unavailable"},
+	{name: "unavailable", before: 0.25, after: 0.25, minutes: 1, status: status(resources.StateUnavailable, unavailable(usage(0.25))), message: "networkTx is unavailable"},
 	{name: "warming", status: status(resources.StateOK, warming())},
 	{name: "no-target", status: status(resources.StateNoTarget), message: "no container matches"},
 	{name: "unreachable", before: 0.25, after: 1.8, minutes: 4, status: status(resources.StateOK, usage(1.8)), err: errDown},
@@ -49,8 +49,8 @@ func pending(t client.TargetStatus) client.TargetStatus {
 	return t
 }
 
-// blind makes the network and the program's own metrics unavailable.
-func blind(t client.TargetStatus) client.TargetStatus {
+// unavailable makes the network and the program's own metrics unavailable.
+func unavailable(t client.TargetStatus) client.TargetStatus {
 	t.TXBytesPerSecond, t.RXBytesPerSecond = resources.Unavailable("host network"), resources.Unavailable("host network")
 	t.Application.AllocBytesPerSecond = resources.Unavailable("metrics: connection refused")
 	t.Rules[1].State, t.Rules[1].Reason = "unavailable", "host network"

@@ -6,11 +6,11 @@ package controllers
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
@@ -57,7 +57,7 @@ func usageText(u policy.Usage) string {
 	}
 
 	return fmt.Sprintf("%s and %s TX over %s", config.SignalCPU.Format(u.Cores()),
-		config.SignalNetworkTX.Format(u.TXPerSecond()), u.Over.Round(time.Second))
+		config.SignalNetworkTX.Format(u.TXPerSecond()), duration.Format(u.Over))
 }
 
 // targetLogger returns a logger for what concerns a target.

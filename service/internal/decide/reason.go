@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -66,12 +67,12 @@ func tripReason(decision *policy.Decision) string {
 		case status.Rule.Credit.Capacity > 0:
 			return fmt.Sprintf("%s %s has used its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Text, status.Rule.Text)
 		case status.Rule.Expression != nil:
-			return fmt.Sprintf("%s for %s", status.Rule.Text, status.Rule.For)
+			return fmt.Sprintf("%s for %s", status.Rule.Text, duration.Exact(status.Rule.For))
 		case status.Rule.Baseline.Enabled():
 			return fmt.Sprintf("%s %s above %s for %s (%s)",
-				status.Rule.Signal, value, status.Rule.Signal.Format(status.Threshold), status.Rule.For, status.Rule.Text)
+				status.Rule.Signal, value, status.Rule.Signal.Format(status.Threshold), duration.Exact(status.Rule.For), status.Rule.Text)
 		default:
-			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal, value, status.Rule.Text, status.Rule.For)
+			return fmt.Sprintf("%s %s above %s for %s", status.Rule.Signal, value, status.Rule.Text, duration.Exact(status.Rule.For))
 		}
 	}
 

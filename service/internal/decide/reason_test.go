@@ -25,10 +25,10 @@ func TestTripReason(t *testing.T) {
 		rule  *policy.Rule
 		want  string
 	}{
-		"threshold":  {policy.EventTrip, &rules[0], "cpu 1000m above 550m for 10m0s"},
+		"threshold":  {policy.EventTrip, &rules[0], "cpu 1000m above 550m for 10m"},
 		"credit":     {policy.EventTrip, &rules[2], "cpu 1000m has used its credit of 10m above 550m"},
 		"expression": {policy.EventTrip, &expression.Policy().Rules[0], "cpu > 0.4 for 1s"},
-		"baseline":   {policy.EventTrip, &baseline.Policy().Rules[0], "cpu 1000m above 630m for 10m0s (3 times its usual level, at least 100m)"},
+		"baseline":   {policy.EventTrip, &baseline.Policy().Rules[0], "cpu 1000m above 630m for 10m (3 times its usual level, at least 100m)"},
 		"not probed": {policy.EventRetrip, &rules[0], "the probe could not measure"},
 	} {
 		t.Run(name, func(t *testing.T) {

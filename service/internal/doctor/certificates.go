@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -31,9 +32,9 @@ func (d Doctor) certificates(now time.Time) Check {
 
 	switch {
 	case left <= 0:
-		check.State, check.Message = resources.CheckFailed, fmt.Sprintf("expired %s ago", -left)
+		check.State, check.Message = resources.CheckFailed, fmt.Sprintf("expired %s ago", duration.Format(-left))
 	case left < warnBefore(id.NotBefore, id.NotAfter):
-		check.State, check.Message = resources.CheckWarning, fmt.Sprintf("expire in %s", left)
+		check.State, check.Message = resources.CheckWarning, fmt.Sprintf("expire in %s", duration.Format(left))
 	default:
 		check.State, check.Message = resources.CheckOK, fmt.Sprintf("valid until %s", id.NotAfter.UTC().Format(time.RFC3339))
 

@@ -44,11 +44,11 @@ func TestDoctor_ChecksCertificates(t *testing.T) {
 		state, message string
 	}{
 		"long valid":            {365 * day, 30 * day, resources.CheckOK, "valid until 2026-12-24T03:00:00Z"},
-		"last day":              {365 * day, time.Hour, resources.CheckWarning, "expire in 1h0m0s"},
+		"last day":              {365 * day, time.Hour, resources.CheckWarning, "expire in 1h"},
 		"Talos', new":           {day, day - time.Minute, resources.CheckOK, "valid until 2026-11-25T02:59:00Z"},
 		"Talos', to be renewed": {day, 12 * time.Hour, resources.CheckOK, "valid until 2026-11-24T15:00:00Z"},
-		"Talos', not renewed":   {day, 5 * time.Hour, resources.CheckWarning, "expire in 5h0m0s"},
-		"expired":               {day, -time.Hour, resources.CheckFailed, "expired 1h0m0s ago"},
+		"Talos', not renewed":   {day, 5 * time.Hour, resources.CheckWarning, "expire in 5h"},
+		"expired":               {day, -time.Hour, resources.CheckFailed, "expired 1h ago"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store.Set(&identity.Identity{NotBefore: now.Add(test.left - test.valid), NotAfter: now.Add(test.left)})

@@ -16,6 +16,8 @@ import (
 
 	talostls "github.com/siderolabs/crypto/tls"
 	talosx509 "github.com/siderolabs/crypto/x509"
+
+	"github.com/spegel-guard/spegel-guard/internal/unreachable"
 )
 
 // Material is PEM data from a source.
@@ -57,8 +59,8 @@ type Identity struct {
 
 // Errors of client certificates.
 var (
-	ErrExpired    = errors.New("the client certificate has expired: talosctl config new")
-	ErrUnaccepted = errors.New("the CA of the client certificate is not accepted any more: talosctl config new")
+	ErrExpired    = errors.New("the client certificate has expired: " + unreachable.RenewCertificate)
+	ErrUnaccepted = errors.New("the CA of the client certificate is not accepted any more: " + unreachable.RenewCertificate)
 )
 
 // New returns the identity of the material. It allows TLS 1.3 only, and no session resumption: a resumed session is not

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 )
@@ -51,7 +52,7 @@ func (b *background[T]) latest(now time.Duration) (T, error) {
 
 	switch {
 	case b.running && now-b.started > overdue:
-		return none, fmt.Errorf("the reading has not ended for %s", (now - b.started).Round(time.Second))
+		return none, fmt.Errorf("the reading has not ended for %s", duration.Format(now-b.started))
 	case !b.done:
 		return none, errNotRead
 	default:

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/persist"
@@ -168,7 +169,7 @@ func (m *Manager) set(ctx context.Context, request Request, spec resources.Overr
 		set = append(set, Override{Target: id, OverrideSpec: spec})
 
 		// The kinds of overrides and of actions have the same names.
-		recorded := action(spec.Kind, id, request, fmt.Sprintf("%s for %s", what, request.For))
+		recorded := action(spec.Kind, id, request, fmt.Sprintf("%s for %s", what, duration.Exact(request.For)))
 		recorded.Clock, recorded.UntilClock = spec.SinceClock, spec.UntilClock
 		actions = append(actions, recorded)
 	}

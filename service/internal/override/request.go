@@ -15,6 +15,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 
+	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -57,7 +58,7 @@ func (r Request) CheckReason() error {
 
 func (r Request) check() error {
 	if r.For < minDuration || r.For > maxDuration {
-		return config.FieldError{Field: "for", Value: r.For.String(), Allowed: fmt.Sprintf("a duration of %s..%s", minDuration, maxDuration)}
+		return config.FieldError{Field: "for", Value: duration.Exact(r.For), Allowed: fmt.Sprintf("a duration of %s..%s", duration.Exact(minDuration), duration.Exact(maxDuration))}
 	}
 
 	return r.CheckReason()

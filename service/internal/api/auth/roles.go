@@ -68,7 +68,7 @@ func Authorize(caller Caller, method string) error {
 		return status.Errorf(codes.PermissionDenied, "%s is not served: the guard's resources are read-only", method)
 	}
 
-	return status.Errorf(codes.PermissionDenied, "%s needs one of the roles %s, the client certificate has %s: talosctl config new --roles %s",
+	return status.Errorf(codes.PermissionDenied, "%s needs one of the roles %s, the client certificate has %s: an os:admin creates one with talosctl config new --roles %s",
 		path.Base(method), strings.Join(needed.Strings(), ", "), cmp.Or(strings.Join(caller.Roles.Strings(), ", "), "none of them"), least(needed))
 }
 
