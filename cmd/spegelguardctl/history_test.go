@@ -172,7 +172,7 @@ func TestHistory_CSVOfUnavailableValues(t *testing.T) {
 func TestCSVText(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "a/b/c": "a/b/c", "(node)": "(node)", "=HYPERLINK(\"http://x\")": "'=HYPERLINK(\"http://x\")", "+1": "'+1", "-1": "'-1", "@SUM(1)": "'@SUM(1)",
-		" \t=1": "'=1", "\x1b=1": "'=1",
+		"\x20\t=1": "'=1", "\x1b=1": "'=1",
 	} {
 		t.Run(text, func(t *testing.T) { assert.Equal(t, want, csvText(text)) })
 	}

@@ -85,16 +85,30 @@ func (a *app) writeReport(ctx context.Context, since time.Duration, write func(r
 	return outcome.err()
 }
 
+// fineHistory is how far back guards keep their points of 10 s.
+const fineHistory = time.Hour
+
+// pointsSince reads the history of a node, as finely as the guard keeps it.
+func pointsSince(ctx context.Context, n *client.Node, since time.Duration) ([]report.Point, error) {
+	history, err := n.History(ctx, "", min(since, fineHistory))
+	if err != nil || since <= fineHistory {
+		return reportPoints(history), err
+	}
+
+	minutes, err := n.History(ctx, "", since)
+
+	return joined(reportPoints(minutes), reportPoints(history)), err
+}
+
 // reportNode reads what one guard knows.
 func reportNode(ctx context.Context, n *client.Node, since time.Duration) (report.Node, error) {
 	node := report.Node{Name: n.Name, Verdicts: map[string]string{}}
 
-	history, err := n.History(ctx, "", since)
-	if err != nil {
+	var err error
+
+	if node.Points, err = pointsSince(ctx, n, since); err != nil {
 		return node, err
 	}
-
-	node.Points = reportPoints(history)
 
 	events, err := n.PastEvents(ctx, -1)
 	if err != nil {

@@ -55,6 +55,17 @@ func reportPoints(history *guardv1alpha1.History) []report.Point {
 	return all
 }
 
+// joined returns the fine points, and those of the coarse ones that end before.
+func joined(coarse, fine []report.Point) []report.Point {
+	if len(fine) == 0 {
+		return coarse
+	}
+
+	begin := fine[0].At.Add(-fine[0].Over)
+
+	return append(slices.DeleteFunc(coarse, func(p report.Point) bool { return p.At.After(begin) }), fine...)
+}
+
 func stepOf(history *guardv1alpha1.History) time.Duration {
 	for _, series := range historySeries(history) {
 		for _, p := range series.GetPoints() {

@@ -6,6 +6,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/spegel-guard/spegel-guard/internal/report"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
 )
@@ -119,4 +121,17 @@ func TestReportPoints_OfADay(t *testing.T) {
 	assert.Equal(t, start.Add(59*time.Second), points[0].At)
 	assert.InDelta(t, 2.5+0.25, points[1].CPU, 1e-9, "a minute of 2 and 20 seconds of 4")
 	assert.True(t, math.IsNaN(points[1].NodeTX))
+}
+
+// TestJoined: an incident of the last hour is shown in steps of 10 s, what was before in minutes.
+func TestJoined(t *testing.T) {
+	start := time.Unix(1_000_000_000, 0).UTC()
+	point := func(at, over time.Duration) report.Point { return report.Point{At: start.Add(at), Over: over} }
+
+	minutes := []report.Point{point(1*time.Minute, time.Minute), point(2*time.Minute, time.Minute), point(3*time.Minute, time.Minute)}
+	fine := []report.Point{point(130*time.Second, 10*time.Second), point(140*time.Second, 10*time.Second)}
+
+	assert.Equal(t, slices.Concat(minutes[:2], fine), joined(slices.Clone(minutes), fine))
+	assert.Equal(t, minutes, joined(slices.Clone(minutes), nil), "a guard without the last hour")
+	assert.Equal(t, fine, joined(nil, fine))
 }

@@ -65,30 +65,36 @@ func TestReport_OfClosedLoop(t *testing.T) {
 	markdown, html := reader.file("report.md"), reader.file("report.html")
 	t.Log(markdown)
 
-	row := regexp.MustCompile(`(?m)^\| 127\.0\.0\.1 \| culprit \| (.*) \|$`).FindStringSubmatch(markdown)
-	require.NotNil(t, row, "the row of the culprit")
+	// The figures of a row: before, under, its change, after and its change.
+	figures := func(figure string) []string {
+		row := regexp.MustCompile(`(?m)^\| 127\.0\.0\.1 \| culprit \| ` + figure + ` \| (.*) \|$`).FindStringSubmatch(markdown)
+		require.NotNil(t, row, "the row of the culprit's %s", figure)
+
+		return strings.Split(row[1], " | ")
+	}
+
+	cpus, sent := figures("CPU"), figures("TX")
+
 	assert.Regexp(t, `(?m)^127\.0\.0\.1 is the culprit, compared with the median of the others: CPU \d`, markdown, "the verdict")
-	assert.Contains(t, markdown, "| "+healthyPeer+" | normal |")
+	assert.Contains(t, markdown, "| "+healthyPeer+" | normal | CPU |")
 	assert.Regexp(t, `\| 127\.0\.0\.1 \| apply \| max → 300m \| cpu \d+m above 400m`, markdown)
 	assert.Regexp(t, `\| 127\.0\.0\.1 \| release \| 300m → max \|`, markdown)
 	assert.Contains(t, markdown, workloadID+": ended: the breach is over")
 
-	cells := strings.Split(row[1], " | ")
 	for _, period := range []struct {
 		name     string
 		from, to time.Duration
-		// cell of CPU; that of TX is four to the right.
-		cell int
+		cell     int
 	}{{"before", started.at, written.at, 0}, {"under", written.at, lifted.at, 1}, {"after", lifted.at, last.at, 3}} {
-		cpu, tx := cells[period.cell], cells[period.cell+4]
+		cpu, tx := cpus[period.cell], sent[period.cell]
 		r.assertSteps(t, period.name, period.from, period.to, cpu, tx)
 		assert.Contains(t, html, "<td>"+cpu+"</td>", "the same figures in HTML")
 	}
 
-	under, err := strconv.Atoi(strings.TrimSuffix(cells[2], " %"))
-	require.NoError(t, err, "the reduction of CPU: %s", cells[2])
+	under, err := strconv.Atoi(strings.TrimSuffix(cpus[2], " %"))
+	require.NoError(t, err, "the reduction of CPU: %s", cpus[2])
 	assert.Less(t, under, -30, "the reduction of CPU")
-	assert.Equal(t, 2, strings.Count(html, "<svg"), "charts of CPU and TX")
+	assert.Equal(t, 3, strings.Count(html, "<svg"), "charts of CPU, TX and node TX")
 }
 
 // servePeer serves the guard of a healthy node until the test ends.

@@ -57,7 +57,7 @@ func Query(t *testing.T, address, query string) []any {
 		return nil
 	}
 
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // read only
 
 	var answer struct {
 		Status, Error string
