@@ -75,7 +75,7 @@ func TestReport_OfClosedLoop(t *testing.T) {
 
 	cpus, sent := figures("CPU"), figures("TX")
 
-	assert.Regexp(t, `(?m)^127\.0\.0\.1 is the culprit, compared with the median of the others: CPU \d`, markdown, "the verdict")
+	assert.Regexp(t, `(?m)^127\.0\.0\.1 is the culprit, compared with the median of the others: CPU (over )?\d`, markdown, "the verdict")
 	assert.Contains(t, markdown, "| "+healthyPeer+" | normal | CPU |")
 	assert.Regexp(t, `\| 127\.0\.0\.1 \| apply \| max → 300m \| cpu \d+m above 400m`, markdown)
 	assert.Regexp(t, `\| 127\.0\.0\.1 \| release \| 300m → max \|`, markdown)
