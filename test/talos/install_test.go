@@ -165,7 +165,7 @@ func (s *scenario) sharedAddress(t *testing.T) {
 
 	// Another node's address is not its own, and guards do not forward by default.
 	_, err = c.Version(client.WithNode(t.Context(), "192.168.77.2"))
-	require.ErrorContains(t, err, "no request forwarding")
+	require.ErrorContains(t, err, "it forwards no request")
 
 	s.patch(t, removal("DummyLinkConfig", "dummy9")+"---\n"+removal("DHCPv4Config", "eth0"))
 	waitReady(t, s.node)
