@@ -17,6 +17,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/top"
 	"github.com/spegel-guard/spegel-guard/internal/printable"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
@@ -36,11 +37,10 @@ const (
 var plotted = []struct {
 	name   string
 	signal config.Signal
-	value  func(*guardv1alpha1.Point) *float64
 }{
-	{"CPU", config.SignalCPU, func(p *guardv1alpha1.Point) *float64 { return p.CpuCores }},
-	{"TX", config.SignalNetworkTX, func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond }},
-	{"allocation", config.SignalAllocation, func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond }},
+	{"CPU", config.SignalCPU},
+	{"TX", config.SignalNetworkTX},
+	{"allocation", config.SignalAllocation},
 }
 
 // plotPrinter draws a chart of each signal of each series.
@@ -74,7 +74,7 @@ func (p *plotPrinter) Print(items ...output.Item) error {
 
 		for _, series := range historySeries(history) {
 			for _, signal := range plotted {
-				parts, highest := partsOf(series.GetPoints(), signal.value)
+				parts, highest := partsOf(series.GetPoints(), signal.signal)
 				if len(parts) == 0 {
 					continue
 				}
@@ -100,11 +100,11 @@ func (p *plotPrinter) Print(items ...output.Item) error {
 // partsOf returns a signal's values, in a part of its own for each time without a gap, and the highest one. Points without a time of
 // day are left out. So are those that go back in time, and values without a place on an axis: a node decides what it sends, and a line to
 // a point far outside would take for ever.
-func partsOf(points []*guardv1alpha1.Point, value func(*guardv1alpha1.Point) *float64) (parts [][]timeserieslinechart.TimePoint, highest float64) {
+func partsOf(points []*guardv1alpha1.Point, signal config.Signal) (parts [][]timeserieslinechart.TimePoint, highest float64) {
 	var last time.Time
 
 	for _, p := range points {
-		v := value(p)
+		v := client.Past(p, signal)
 		if v == nil || p.GetAt() == nil {
 			continue
 		}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
 )
@@ -121,7 +122,7 @@ func TestHistory_DrawsHostilePoints(t *testing.T) {
 				})
 			}
 
-			parts, highest := partsOf(series.GetPoints(), func(p *guardv1alpha1.Point) *float64 { return p.CpuCores })
+			parts, highest := partsOf(series.GetPoints(), config.SignalCPU)
 			require.Len(t, parts, 1)
 			assert.Len(t, parts[0], 1)
 			assert.InDelta(t, 1, highest, 0)

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/top"
+	"github.com/spegel-guard/spegel-guard/internal/mean"
 	"github.com/spegel-guard/spegel-guard/internal/report"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
@@ -98,30 +101,27 @@ func averages(points []*guardv1alpha1.Point, step time.Duration) map[time.Time]r
 			average.Over += p.GetOver().AsDuration()
 		}
 
-		average.CPU = averageOf(points, func(p *guardv1alpha1.Point) *float64 { return p.CpuCores })
-		average.TX = averageOf(points, func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond })
-		average.Allocation = averageOf(points, func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond })
+		average.CPU = averageOf(points, config.SignalCPU)
+		average.TX = averageOf(points, config.SignalNetworkTX)
+		average.Allocation = averageOf(points, config.SignalAllocation)
 		all[begin] = average
 	}
 
 	return all
 }
 
-// averageOf weighs values by the time that their points cover; it is NaN if there is none.
-func averageOf(points []*guardv1alpha1.Point, value func(*guardv1alpha1.Point) *float64) float64 {
-	sum, over := 0.0, 0.0
+// averageOf returns the average of a signal; NaN if there is none.
+func averageOf(points []*guardv1alpha1.Point, signal config.Signal) float64 {
+	var average mean.Mean
 
 	for _, p := range points {
-		seconds := p.GetOver().AsDuration().Seconds()
-
 		// A node decides what it sends.
-		if v := value(p); v != nil && seconds > 0 && !math.IsNaN(top.Drawable(*v)) {
-			sum += *v * seconds
-			over += seconds
+		if v := client.Past(p, signal); v != nil {
+			average.Add(top.Drawable(*v), p.GetOver().AsDuration())
 		}
 	}
 
-	return sum / over
+	return average.Value()
 }
 
 // addKnown adds a value to a sum, which is NaN until the first.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/mean"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
@@ -16,20 +18,19 @@ import (
 var suggested = []struct {
 	signal config.Signal
 	metric compare.Metric
-	value  func(*guardv1alpha1.Point) *float64
 	// write writes a threshold, rounded up.
 	write func(float64) string
 }{
 	{
-		config.SignalCPU, compare.CPU, func(p *guardv1alpha1.Point) *float64 { return p.CpuCores },
+		config.SignalCPU, compare.CPU,
 		func(v float64) string { return fmt.Sprintf("%dm", roundedUp(v*1000)) },
 	},
 	{
-		config.SignalNetworkTX, compare.TX, func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond },
+		config.SignalNetworkTX, compare.TX,
 		func(v float64) string { return fmt.Sprintf("%dk/s", roundedUp(v/1e3)) },
 	},
 	{
-		config.SignalAllocation, compare.Alloc, func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond },
+		config.SignalAllocation, compare.Alloc,
 		func(v float64) string { return fmt.Sprintf("%dM/min", roundedUp(v*60/1e6)) },
 	},
 }
@@ -62,7 +63,7 @@ func usualOf(name string, history *guardv1alpha1.History) usualNode {
 		}
 
 		for _, m := range suggested {
-			level := compare.LevelOf(minutes(series.GetPoints(), m.value))
+			level := compare.LevelOf(minutes(series.GetPoints(), m.signal))
 
 			if before, ok := usual.levels[m.metric]; level.Values > 0 && (!ok || level.High() > before.High()) {
 				usual.levels[m.metric] = level
@@ -85,24 +86,23 @@ func coveredBy(series *guardv1alpha1.Series) time.Duration {
 }
 
 // minutes averages points over at least a minute each, the window of the default rules. A rest that is shorter is left out.
-func minutes(points []*guardv1alpha1.Point, value func(*guardv1alpha1.Point) *float64) []float64 {
+func minutes(points []*guardv1alpha1.Point, signal config.Signal) []float64 {
 	var (
-		averages     []float64
-		total, weigh float64
+		averages []float64
+		average  mean.Mean
 	)
 
 	for _, point := range points {
-		v := value(point)
+		v := client.Past(point, signal)
 		if v == nil {
 			continue
 		}
 
-		over := point.GetOver().AsDuration().Seconds()
-		total, weigh = total+*v*over, weigh+over
+		average.Add(*v, point.GetOver().AsDuration())
 
-		if weigh >= time.Minute.Seconds() {
-			averages = append(averages, total/weigh)
-			total, weigh = 0, 0
+		if average.Seconds() >= time.Minute.Seconds() {
+			averages = append(averages, average.Value())
+			average = mean.Mean{}
 		}
 	}
 

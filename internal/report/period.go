@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/mean"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -50,37 +51,20 @@ func (u Usage) figures() map[compare.Metric]float64 {
 
 // average returns the average of the points that lie in a period as a whole.
 func average(points []Point, period Period) Usage {
-	var cpu, tx, allocation, nodeTX mean
+	var cpu, tx, allocation, nodeTX mean.Mean
 
 	for _, p := range points {
 		if period.IsZero() || p.At.Add(-p.Over).Before(period.From) || p.At.After(period.To) {
 			continue
 		}
 
-		cpu.add(p.CPU, p.Over)
-		tx.add(p.TX, p.Over)
-		allocation.add(p.Allocation, p.Over)
-		nodeTX.add(p.NodeTX, p.Over)
+		cpu.Add(p.CPU, p.Over)
+		tx.Add(p.TX, p.Over)
+		allocation.Add(p.Allocation, p.Over)
+		nodeTX.Add(p.NodeTX, p.Over)
 	}
 
-	return Usage{cpu.value(), tx.value(), allocation.value(), nodeTX.value()}
-}
-
-type mean struct{ sum, over float64 }
-
-func (m *mean) add(value float64, over time.Duration) {
-	if !math.IsNaN(value) {
-		m.sum += value * over.Seconds()
-		m.over += over.Seconds()
-	}
-}
-
-func (m *mean) value() float64 {
-	if m.over == 0 {
-		return math.NaN()
-	}
-
-	return m.sum / m.over
+	return Usage{cpu.Value(), tx.Value(), allocation.Value(), nodeTX.Value()}
 }
 
 // periods finds the times before, under and after the last ceilings of all nodes. A probe is a part of the time under them.

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/mean"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
@@ -110,23 +112,19 @@ func advertisedKeys(application *resources.ApplicationStats) resources.Reading {
 
 // targetFigures adds a target's averages over its points.
 func targetFigures(into map[compare.Metric]float64, points []*guardv1alpha1.Point) {
-	for metric, value := range map[compare.Metric]func(*guardv1alpha1.Point) *float64{
-		compare.CPU:   func(p *guardv1alpha1.Point) *float64 { return p.CpuCores },
-		compare.TX:    func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond },
-		compare.Alloc: func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond },
+	for metric, signal := range map[compare.Metric]policy.Signal{
+		compare.CPU: policy.SignalCPU, compare.TX: policy.SignalNetworkTX, compare.Alloc: policy.SignalAllocation,
 	} {
-		sum, over := 0.0, 0.0
+		var average mean.Mean
 
 		for _, point := range points {
-			if v := value(point); v != nil {
-				seconds := point.GetOver().AsDuration().Seconds()
-				sum += *v * seconds
-				over += seconds
+			if v := Past(point, signal); v != nil {
+				average.Add(*v, point.GetOver().AsDuration())
 			}
 		}
 
-		if over > 0 {
-			into[metric] += sum / over
+		if average.Seconds() > 0 {
+			into[metric] += average.Value()
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -18,15 +17,14 @@ var signals = [...]struct {
 	signal policy.Signal
 	column Column
 	title  string
-	past   func(*guardv1alpha1.Point) *float64
 }{
-	{policy.SignalCPU, ColumnCPU, "CPU", func(p *guardv1alpha1.Point) *float64 { return p.CpuCores }},
-	{policy.SignalNetworkTX, "tx", "TX", func(p *guardv1alpha1.Point) *float64 { return p.TxBytesPerSecond }},
-	{policy.SignalAllocation, "allocation", "ALLOC", func(p *guardv1alpha1.Point) *float64 { return p.AllocBytesPerSecond }},
-	{policy.SignalThrottled, "throttled", "THROTTLED", func(p *guardv1alpha1.Point) *float64 { return p.ThrottledRatio }},
-	{policy.SignalNetworkRX, "rx", "RX", func(p *guardv1alpha1.Point) *float64 { return p.RxBytesPerSecond }},
+	{policy.SignalCPU, ColumnCPU, "CPU"},
+	{policy.SignalNetworkTX, "tx", "TX"},
+	{policy.SignalAllocation, "allocation", "ALLOC"},
+	{policy.SignalThrottled, "throttled", "THROTTLED"},
+	{policy.SignalNetworkRX, "rx", "RX"},
 	// The guard keeps no history of the pressure.
-	{policy.SignalCPUPressure, "pressure", "PRESSURE", func(*guardv1alpha1.Point) *float64 { return nil }},
+	{policy.SignalCPUPressure, "pressure", "PRESSURE"},
 }
 
 // point is one point of the history of the target that is shown. A value that is unavailable is NaN.
@@ -55,7 +53,7 @@ func past(at time.Time, was *guardv1alpha1.Point) point {
 	p := point{at: at}
 
 	for i, s := range signals {
-		if v := s.past(was); v != nil {
+		if v := client.Past(was, s.signal); v != nil {
 			p.values[i] = Drawable(*v)
 		} else {
 			p.values[i] = math.NaN()
@@ -82,10 +80,4 @@ func Drawable(v float64) float64 {
 	return math.NaN()
 }
 
-func formatted(signal int, v float64) string {
-	if signals[signal].signal == policy.SignalAllocation {
-		return compare.Alloc.Format(v)
-	}
-
-	return signals[signal].signal.Format(v)
-}
+func formatted(signal int, v float64) string { return signals[signal].signal.Format(v) }

@@ -3,8 +3,9 @@
 package record
 
 import (
-	"math"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/internal/mean"
 )
 
 // minute is a Point of a minute or more in 32 bytes, the form in which it is saved, too. A float32 has seven digits.
@@ -28,36 +29,23 @@ func (m minute) figures() [5]float32 { return [5]float32{m.CPU, m.TX, m.RX, m.Al
 // minuteSum adds up points to their average.
 type minuteSum struct {
 	at, over                           time.Duration
-	cpu, tx, rx, allocation, throttled weighted
+	cpu, tx, rx, allocation, throttled mean.Mean
 }
 
 func (s *minuteSum) add(p Point) {
 	s.at = p.At
 	s.over += p.Over
 
-	s.cpu.add(p.CPU, p.Over)
-	s.tx.add(p.TX, p.Over)
-	s.rx.add(p.RX, p.Over)
-	s.allocation.add(p.Allocation, p.Over)
-	s.throttled.add(p.Throttled, p.Over)
+	s.cpu.Add(p.CPU, p.Over)
+	s.tx.Add(p.TX, p.Over)
+	s.rx.Add(p.RX, p.Over)
+	s.allocation.Add(p.Allocation, p.Over)
+	s.throttled.Add(p.Throttled, p.Over)
 }
 
 func (s *minuteSum) average() minute {
 	return minute{
-		At: int64(s.at), Over: float32(s.over.Seconds()), CPU: s.cpu.average(), TX: s.tx.average(), RX: s.rx.average(),
-		Allocation: s.allocation.average(), Throttled: s.throttled.average(),
+		At: int64(s.at), Over: float32(s.over.Seconds()), CPU: float32(s.cpu.Value()), TX: float32(s.tx.Value()), RX: float32(s.rx.Value()),
+		Allocation: float32(s.allocation.Value()), Throttled: float32(s.throttled.Value()),
 	}
 }
-
-// weighted is the sum of a value over the time in which it was available.
-type weighted struct{ sum, seconds float64 }
-
-func (w *weighted) add(value float64, over time.Duration) {
-	if !math.IsNaN(value) {
-		w.sum += value * over.Seconds()
-		w.seconds += over.Seconds()
-	}
-}
-
-// average is NaN if the value was never available.
-func (w *weighted) average() float32 { return float32(w.sum / w.seconds) }
