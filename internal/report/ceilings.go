@@ -3,8 +3,9 @@
 package report
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
 // ceiling is one that was in force for a time, in cores.
@@ -37,7 +38,7 @@ func (i Incident) ceilings(node Node) []ceiling {
 
 		end(action.Target, action.At)
 
-		if cores := coresOf(action.After); applies(action.Kind) && cores > 0 {
+		if cores, _ := resources.CPUMax(action.After); applies(action.Kind) && cores > 0 {
 			open[action.Target] = ceiling{Period{From: action.At}, cores}
 		}
 	}
@@ -47,15 +48,4 @@ func (i Incident) ceilings(node Node) []ceiling {
 	}
 
 	return ended
-}
-
-// coresOf returns the cores of a cpu.max; 0 for none.
-func coresOf(cpuMax string) float64 {
-	var allowed, period float64
-
-	if _, err := fmt.Sscan(cpuMax, &allowed, &period); err != nil || period == 0 {
-		return 0
-	}
-
-	return allowed / period
 }
