@@ -94,13 +94,14 @@ func linkCounter(reading resources.Reading, total uint64) policy.Counter {
 
 // open returns the series of a target that runs; nil if there is no place for another one.
 func (h *History) open(target string) *series {
+	// That of the node is always there.
+	if h.series == nil {
+		h.series = map[string]*series{nodeSeries: {}}
+	}
+
 	of, ok := h.series[target]
 	if !ok {
-		if _, node := h.series[nodeSeries]; !node {
-			h.series = map[string]*series{nodeSeries: {}}
-		}
-
-		if len(h.series) > HistoryTargets && target != nodeSeries {
+		if len(h.series) > HistoryTargets {
 			ended := bounded.Excess(h.series, 0, endedAt)
 			if len(ended) == 0 {
 				return nil
@@ -109,11 +110,8 @@ func (h *History) open(target string) *series {
 			delete(h.series, ended[0])
 		}
 
-		of = h.series[target]
-		if of == nil {
-			of = &series{}
-			h.series[target] = of
-		}
+		of = &series{}
+		h.series[target] = of
 	}
 
 	of.ended = false
@@ -193,7 +191,7 @@ func (h *History) Forget(target string) {
 
 	of.end()
 
-	if len(of.minutes.values) == 0 {
+	if of.last() == 0 {
 		delete(h.series, target)
 	}
 }

@@ -181,7 +181,7 @@ func (h *History) restore(blocks map[string]HistoryBlock, now time.Duration) {
 			s.minutes.add(m, HistoryMinutes)
 		}
 
-		if len(s.minutes.values) > 0 {
+		if s.last() > 0 {
 			h.series[target] = s
 		}
 	}

@@ -34,3 +34,12 @@ func (r *ring[T]) add(value T, maximum int) {
 func (r *ring[T]) all() []T {
 	return slices.Concat(r.values[r.next:], r.values[:r.next])
 }
+
+// newest returns the value that was added last; zero for none.
+func (r *ring[T]) newest() (value T) {
+	if n := len(r.values); n > 0 {
+		value = r.values[(r.next+n-1)%n]
+	}
+
+	return value
+}

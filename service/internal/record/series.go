@@ -87,16 +87,8 @@ func (s *series) end() {
 	*s = series{minutes: s.minutes, ended: true}
 }
 
-// last is the end of the newest average over a minute.
-func (s *series) last() time.Duration {
-	if len(s.minutes.values) == 0 {
-		return 0
-	}
-
-	newest := (s.minutes.next + len(s.minutes.values) - 1) % len(s.minutes.values)
-
-	return time.Duration(s.minutes.values[newest].At)
-}
+// last is the end of the newest average over a minute; 0 without one.
+func (s *series) last() time.Duration { return time.Duration(s.minutes.newest().At) }
 
 func (s *series) fine() []Point {
 	points := s.points.all()
