@@ -5,12 +5,12 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/internal/manifest"
+	"github.com/spegel-guard/spegel-guard/internal/words"
 )
 
 // manifestFlags are the flags of a command that prints configuration for Prometheus, Alertmanager or Grafana.
@@ -34,9 +34,7 @@ func (f *manifestFlags) add(a *app, cmd *cobra.Command, usage string) {
 // check reports mistakes in the flags.
 func (f *manifestFlags) check(cmd *cobra.Command) error {
 	if !slices.Contains(f.forms, f.form) {
-		last := len(f.forms) - 1
-
-		return fmt.Errorf("invalid --form %q: must be %s or %s", f.form, strings.Join(f.forms[:last], ", "), f.forms[last])
+		return fmt.Errorf("invalid --form %q: must be %s", f.form, words.Or(f.forms))
 	}
 
 	for _, name := range []string{"namespace", "label"} {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/duration"
+	"github.com/spegel-guard/spegel-guard/internal/words"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -57,14 +58,7 @@ func (v *validator) reject(field string, value any, allowed string) {
 
 func oneOf[T ~string](v *validator, field string, value T, allowed ...T) {
 	if !slices.Contains(allowed, value) {
-		names := make([]string, len(allowed))
-
-		for i := range allowed {
-			names[i] = string(allowed[i])
-		}
-
-		last := len(names) - 1
-		v.reject(field, value, strings.TrimPrefix(strings.Join(names[:last], ", ")+" or "+names[last], " or "))
+		v.reject(field, value, words.Or(allowed))
 	}
 }
 

@@ -53,7 +53,7 @@ func (m Model) columns() []column {
 	)
 
 	// CPU, ceiling, TX and allocation come before the past and the rule; the other signals come after.
-	byUse := []int{0, 1, signalAt(m.signal), signalAt(m.sortedSignal()), 2, 3, 4, 5, past, rule, 6, 7, 8}
+	byUse := []int{0, 1, signalAt(m.signal), signalAt(m.order.signal()), 2, 3, 4, 5, past, rule, 6, 7, 8}
 
 	var chosen []int
 
@@ -103,17 +103,6 @@ func (m Model) signalColumn(i int) column {
 
 		return ""
 	}}
-}
-
-// sortedSignal returns the signal that nodes are sorted by, or CPU.
-func (m Model) sortedSignal() int {
-	for i, s := range signals {
-		if s.column == m.order.by {
-			return i
-		}
-	}
-
-	return 0
 }
 
 // titleOf returns a title, with the direction if nodes are sorted by the column.

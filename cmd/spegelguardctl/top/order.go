@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spegel-guard/spegel-guard/internal/printable"
+	"github.com/spegel-guard/spegel-guard/internal/words"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -37,17 +38,7 @@ func Columns() []Column {
 }
 
 // ColumnNames returns the names of the columns for people: "node, state or cpu".
-func ColumnNames() string {
-	var names []string
-
-	for _, column := range Columns() {
-		names = append(names, string(column))
-	}
-
-	last := len(names) - 1
-
-	return strings.Join(names[:last], ", ") + " or " + names[last]
-}
+func ColumnNames() string { return words.Or(Columns()) }
 
 // String implements pflag.Value.
 func (c *Column) String() string { return string(*c) }
@@ -104,6 +95,17 @@ func (o order) next(step int) order {
 	return order{by: columns[(slices.Index(columns, o.by)+step+len(columns))%len(columns)]}
 }
 
+// signal returns the signal that nodes are sorted by, or CPU.
+func (o order) signal() int {
+	for i, s := range signals {
+		if s.column == o.by {
+			return i
+		}
+	}
+
+	return 0
+}
+
 func (o order) compare(a, b *node) int {
 	direction := 1
 	if o.reversed {
@@ -117,15 +119,7 @@ func (o order) compare(a, b *node) int {
 		return cmp.Or(direction*cmp.Compare(urgency(a.state()), urgency(b.state())), cmp.Compare(a.place, b.place))
 	}
 
-	signal := 0
-
-	for i, s := range signals {
-		if s.column == o.by {
-			signal = i
-		}
-	}
-
-	va, vb := a.newest(signal), b.newest(signal)
+	va, vb := a.newest(o.signal()), b.newest(o.signal())
 
 	switch {
 	// Nodes without a value are last in both directions.
