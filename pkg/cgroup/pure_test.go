@@ -83,6 +83,17 @@ func TestParseCPUStat(t *testing.T) {
 	}
 }
 
+func TestParseMemoryStat(t *testing.T) {
+	stat, err := cgroup.ParseMemoryStat([]byte("anon 4096\nfile 8192\nkernel 1\nshmem 512\nfile_mapped 3\n"))
+	require.NoError(t, err)
+	assert.Equal(t, cgroup.MemoryStat{File: 8192, Shmem: 512}, stat)
+
+	for _, text := range []string{"", "shmem 512\n", "file x\n", "file -1\n"} {
+		_, err := cgroup.ParseMemoryStat([]byte(text))
+		assert.ErrorIs(t, err, cgroup.ErrMalformed, text)
+	}
+}
+
 func TestParseCPUStatAllocatesNothing(t *testing.T) {
 	data := []byte("usage_usec 123456789\nuser_usec 60\nsystem_usec 40\nnr_periods 10\nnr_throttled 3\nthrottled_usec 7\n")
 

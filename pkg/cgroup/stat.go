@@ -58,6 +58,25 @@ func ParseMemoryEvents(data []byte) (MemoryEvents, error) {
 	return MemoryEvents{Max: v[0], High: v[1], OOM: v[2], OOMKill: v[3]}, nil
 }
 
+// MemoryStat is the part of memory.stat that is needed, in bytes.
+type MemoryStat struct {
+	// File is page cache, Shmem the part of it that is tmpfs and shared memory.
+	File, Shmem uint64
+}
+
+var memoryStatKeys = []string{"file", "shmem"}
+
+// ParseMemoryStat reads memory.stat.
+func ParseMemoryStat(data []byte) (MemoryStat, error) {
+	var v [2]uint64
+
+	if !parseKeyed(data, memoryStatKeys, v[:]) {
+		return MemoryStat{}, ErrMalformed
+	}
+
+	return MemoryStat{File: v[0], Shmem: v[1]}, nil
+}
+
 // parseKeyed reads a flat keyed file (Documentation/admin-guide/cgroup-v2.rst, "Format") into the
 // values of the keys. It tells whether the first key was there and every value a number.
 func parseKeyed(data []byte, keys []string, values []uint64) bool {

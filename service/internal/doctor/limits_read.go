@@ -63,20 +63,12 @@ func (d Doctor) limits(target *resources.TargetSpec, ceiling *resources.CeilingS
 func (d Doctor) reclaimable(path string) uint64 {
 	text, _ := d.value(path, "memory.stat")
 
-	var file, shmem uint64
-
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-
-		switch name {
-		case "file":
-			file, _ = strconv.ParseUint(value, 10, 64)
-		case "shmem":
-			shmem, _ = strconv.ParseUint(value, 10, 64)
-		}
+	stat, err := cgroup.ParseMemoryStat([]byte(text))
+	if err != nil {
+		return 0
 	}
 
-	return file - min(file, shmem)
+	return stat.File - min(stat.File, stat.Shmem)
 }
 
 // bytes returns the number in a file of a cgroup, and false for max, 0 and a file that cannot be read.
