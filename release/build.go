@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,16 +41,21 @@ type Artifact struct {
 	Bill []byte
 }
 
+// fileName returns the name of a file of the release for the platform.
+func (p Platform) fileName(version, suffix string) string {
+	return fmt.Sprintf("%s_%s_%s_%s%s", Program, version, p.OS, p.Arch, suffix)
+}
+
 // Sum returns the SHA-256 of the archive in hexadecimal digits.
 func (a Artifact) Sum() string { return fmt.Sprintf("%x", sha256.Sum256(a.Data)) }
 
 // Build builds the command line of a source tree for a platform, and packs it with the documents.
 func Build(ctx context.Context, tree, version string, platform Platform, documents map[string]File) (Artifact, error) {
-	artifact := Artifact{Platform: platform, Binary: Program, Name: fmt.Sprintf("%s_%s_%s_%s.tar.gz", Program, version, platform.OS, platform.Arch)}
+	artifact := Artifact{Platform: platform, Binary: Program, Name: platform.fileName(version, ".tar.gz")}
 
 	if platform.OS == "windows" {
 		artifact.Binary += ".exe"
-		artifact.Name = fmt.Sprintf("%s_%s_%s_%s.zip", Program, version, platform.OS, platform.Arch)
+		artifact.Name = platform.fileName(version, ".zip")
 	}
 
 	binary, err := gobuild.Build(ctx, tree, program(version, platform, ""))
@@ -67,9 +73,7 @@ func Build(ctx context.Context, tree, version string, platform Platform, documen
 	}
 
 	files := map[string]File{artifact.Binary: {Data: binary, Mode: 0o755}}
-	for name, file := range documents {
-		files[name] = file
-	}
+	maps.Copy(files, documents)
 
 	artifact.Data, err = pack(files, platform.OS)
 

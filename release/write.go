@@ -48,7 +48,7 @@ func Write(ctx context.Context, tree, out, repository, version string, notes Not
 
 		artifacts = append(artifacts, artifact)
 		files[artifact.Name] = artifact.Data
-		files[fmt.Sprintf("%s_%s_%s_%s.spdx.json", Program, version, platform.OS, platform.Arch)] = artifact.Bill
+		files[platform.fileName(version, ".spdx.json")] = artifact.Bill
 	}
 
 	manifests, err := Manifests(repository, version, artifacts)

@@ -10,6 +10,7 @@
 package alerts
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -134,13 +135,8 @@ func (o Options) rules(alerts []alert) []monitoringv1.Rule {
 		}
 
 		if o.RunbookBase != "" {
-			section := a.section
-			if section == "" {
-				section = a.name
-			}
-
 			// The anchor of a heading on GitHub.
-			rule.Annotations["runbook_url"] = o.RunbookBase + "#" + strings.ToLower(section)
+			rule.Annotations["runbook_url"] = o.RunbookBase + "#" + strings.ToLower(cmp.Or(a.section, a.name))
 		}
 
 		rules = append(rules, rule)
