@@ -29,7 +29,7 @@ Ceilings that are an hour apart or more are different incidents; the report comp
 traffic of each node's links.
 
 With --form html it is one page with charts that needs nothing else. Guards keep a day of figures: write the report before they
-are gone. --since 1h and less has steps of 10 s instead of a minute.`,
+are gone. The last hour is in steps of 10 s, what was before in steps of a minute.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			write, ok := map[string]func(i report.Incident) error{
