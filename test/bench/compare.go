@@ -10,17 +10,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/containerd/cgroups/v3/cgroup2"
-	"github.com/vishvananda/netlink"
-	vns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/netns"
 	"github.com/spegel-guard/spegel-guard/test/bench/bare"
+	"github.com/spegel-guard/spegel-guard/test/bench/podnet"
 	"github.com/spegel-guard/spegel-guard/test/bench/result"
 )
 
@@ -115,7 +113,13 @@ func contenders() ([]*contender, error) {
 		return nil, err
 	}
 
-	namespace, err := podNamespace()
+	var namespace *netns.Namespace
+
+	err = podnet.Do(func() (err error) {
+		namespace, err = netns.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -174,42 +178,4 @@ func sampleCgroup(reader *cgroup.Reader) error {
 	}
 
 	return nil
-}
-
-// podNamespace creates a network namespace with the interfaces of a pod: loopback and one more.
-func podNamespace() (*netns.Namespace, error) {
-	type answer struct {
-		namespace *netns.Namespace
-		err       error
-	}
-
-	answers := make(chan answer)
-
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-
-		home, err := vns.Get()
-		if err == nil {
-			_, err = vns.New()
-		}
-
-		if err == nil {
-			err = netlink.LinkAdd(&netlink.Veth{
-				LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "bench0", PeerNamespace: netlink.NsFd(int(home)),
-			})
-		}
-
-		if err != nil {
-			answers <- answer{err: fmt.Errorf("failed to create a pod's network: %w", err)}
-
-			return
-		}
-
-		namespace, err := netns.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
-		answers <- answer{namespace, err}
-	}()
-
-	got := <-answers
-
-	return got.namespace, got.err
 }

@@ -10,13 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
-	"github.com/vishvananda/netlink"
-	vns "github.com/vishvananda/netns"
-
+	"github.com/spegel-guard/spegel-guard/test/bench/podnet"
 	"github.com/spegel-guard/spegel-guard/test/bench/watcher"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
@@ -47,38 +44,13 @@ func startTarget(ctx context.Context, program string) (*target, error) {
 	started.cmd.Stderr = os.Stderr
 	started.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(inside.Fd())}
 
-	failed := make(chan error)
+	return started, podnet.Do(func() error {
+		if err := up("lo"); err != nil {
+			return err
+		}
 
-	// A child is in the network namespace of the thread that starts it.
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-
-		failed <- func() error {
-			home, err := vns.Get()
-			if err != nil {
-				return err
-			}
-
-			if _, err = vns.New(); err != nil {
-				return err
-			}
-
-			err = netlink.LinkAdd(&netlink.Veth{
-				LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "bench0", PeerNamespace: netlink.NsFd(int(home)),
-			})
-			if err != nil {
-				return fmt.Errorf("failed to create a pod's network: %w", err)
-			}
-
-			if err := up("lo"); err != nil {
-				return err
-			}
-
-			return started.cmd.Start()
-		}()
-	}()
-
-	return started, <-failed
+		return started.cmd.Start()
+	})
 }
 
 func (t *target) netns() string { return fmt.Sprintf("/proc/%d/ns/net", t.cmd.Process.Pid) }
