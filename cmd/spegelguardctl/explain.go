@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
-	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -107,7 +106,7 @@ func usage(u resources.Usage) string {
 	text := fmt.Sprintf("CPU %s, TX %s", config.SignalCPU.Format(measured.Cores()), config.SignalNetworkTX.Format(measured.TXPerSecond()))
 
 	if measured.AllocatedOver > 0 {
-		text += ", allocation " + compare.Alloc.Format(measured.AllocatedPerSecond())
+		text += ", allocation " + config.SignalAllocation.Format(measured.AllocatedPerSecond())
 	}
 
 	return text
