@@ -45,6 +45,10 @@ type findings struct {
 	Native        []result.Phase
 	NativeWhen    time.Time
 	NativeMachine machine
+	// Reaction has the times from the sample that completes a breach until a ceiling is written to a cgroup in memory, Binary the
+	// size of the guard's program in bytes. Both are measured with Native.
+	Reaction []reaction
+	Binary   int64
 	// Benchmarks are Go benchmarks on this machine.
 	Benchmarks []benchmark
 	// FanOut has the lines that the test with a thousand guards prints.
@@ -238,30 +242,4 @@ func fanOut(ctx context.Context) ([]string, error) {
 	}
 
 	return lines, nil
-}
-
-// day is the memory during a simulated day, in KiB.
-type day struct {
-	Ticks             int
-	First, Last, Most float64
-}
-
-var dayLine = regexp.MustCompile(`(\d+) ticks: heap ([\d.]+) KiB after the second hour, ([\d.]+) after the last, ([\d.]+) at the most`)
-
-func aDay(ctx context.Context) (day, error) {
-	text, err := output(ctx, os.Stdout, "go", "test", "-count=1", "-v", "-timeout", "10m", "-run", "TestPolicyController_DayOfTicks", "./service/internal/controllers")
-	if err != nil {
-		return day{}, err
-	}
-
-	var d day
-
-	match := dayLine.FindSubmatch(text)
-	if match == nil {
-		return d, errors.New("the test of a day has printed no result")
-	}
-
-	_, err = fmt.Sscan(string(bytes.Join(match[1:], []byte(" "))), &d.Ticks, &d.First, &d.Last, &d.Most)
-
-	return d, err
 }

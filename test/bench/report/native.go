@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// guardProgram is what make build builds.
+const guardProgram = "bin/spegel-guard"
+
 // measureNative measures the usage on this machine. It needs root.
 func (f *findings) measureNative(ctx context.Context, exporter string) error {
 	dir, err := os.MkdirTemp("", "spegel-guard-native-")
@@ -26,7 +29,7 @@ func (f *findings) measureNative(ctx context.Context, exporter string) error {
 
 	f.NativeWhen = time.Now().UTC().Truncate(time.Second)
 
-	args := []string{"-exporter", exporter, "-guard", "bin/spegel-guard"}
+	args := []string{"-exporter", exporter, "-guard", guardProgram}
 
 	for _, program := range []struct{ flag, pkg, name string }{
 		// The name of the executable is how the guard finds a target without the container runtime.
@@ -55,9 +58,24 @@ func (f *findings) measureNative(ctx context.Context, exporter string) error {
 	}
 
 	found, err := results(ctx, os.Stdout, runner, args...)
+	if err != nil {
+		return err
+	}
+
 	f.Native = found.Native
 
-	return err
+	if f.Reaction, err = reactions(ctx); err != nil {
+		return err
+	}
+
+	program, err := os.Stat(guardProgram)
+	if err != nil {
+		return err
+	}
+
+	f.Binary = program.Size()
+
+	return nil
 }
 
 // buildPeer builds a program with a module of its own into a folder and returns its path.

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+)
+
+// day is the memory during a simulated day, in KiB.
+type day struct {
+	Ticks             int
+	First, Last, Most float64
+}
+
+var dayLine = regexp.MustCompile(`(\d+) ticks: heap ([\d.]+) KiB after the second hour, ([\d.]+) after the last, ([\d.]+) at the most`)
+
+func aDay(ctx context.Context) (day, error) {
+	text, err := output(ctx, os.Stdout, "go", "test", "-count=1", "-v", "-timeout", "10m", "-run", "TestPolicyController_DayOfTicks", "./service/internal/controllers")
+	if err != nil {
+		return day{}, err
+	}
+
+	var d day
+
+	match := dayLine.FindSubmatch(text)
+	if match == nil {
+		return d, errors.New("the test of a day has printed no result")
+	}
+
+	_, err = fmt.Sscan(string(bytes.Join(match[1:], []byte(" "))), &d.Ticks, &d.First, &d.Last, &d.Most)
+
+	return d, err
+}
