@@ -242,7 +242,7 @@ TOOLCHAIN      := $(shell sed -n 's/^toolchain //p' go.mod)
 VULNDB         := $(CACHE)/lint/vulndb-$(VULNDB_VERSION)
 
 $(VULNDB):
-	go run ./test/vulncheck "$$(go mod download -json golang.org/x/vulndb@$(VULNDB_VERSION) | sed -n 's/^.*"Dir": "\(.*\)".*/\1/p')/data/osv" $@
+	go run ./test/vulncheck $(VULNDB_VERSION) $@
 
 .PHONY: vulncheck
 vulncheck: $(VULNDB) ## Check the daemon and the command line for known vulnerabilities.

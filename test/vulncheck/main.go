@@ -3,13 +3,14 @@
 // Command vulncheck writes a database for govulncheck from the reports in the module golang.org/x/vulndb. It is for machines that
 // reach a module proxy but not the site of the database.
 //
-//	vulncheck REPORTS DATABASE    REPORTS is data/osv of the module
+//	vulncheck VERSION DATABASE    VERSION is that of the module
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,10 +26,8 @@ func main() {
 
 // report has the fields of a report (https://ossf.github.io/osv-schema) that the index needs.
 type report struct {
-	ID        string    `json:"id"`
-	Modified  time.Time `json:"modified"`
-	Published time.Time `json:"published"`
-	Affected  []struct {
+	ID       string `json:"id"`
+	Affected []struct {
 		Package struct {
 			Name string `json:"name"`
 		} `json:"package"`
@@ -48,12 +47,17 @@ type vuln struct {
 
 func run(args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("usage: vulncheck REPORTS DATABASE")
+		return fmt.Errorf("usage: vulncheck VERSION DATABASE")
 	}
 
-	files, err := filepath.Glob(filepath.Join(args[0], "*.json"))
+	reports, at, err := download(args[0])
+	if err != nil {
+		return err
+	}
+
+	files, err := filepath.Glob(filepath.Join(reports, "*.json"))
 	if err != nil || len(files) == 0 {
-		return fmt.Errorf("failed to find reports in %s: %d found: %w", args[0], len(files), err)
+		return fmt.Errorf("failed to find reports in %s: %d found: %w", reports, len(files), err)
 	}
 
 	for _, dir := range []string{"ID", "index"} {
@@ -63,8 +67,6 @@ func run(args []string) error {
 	}
 
 	modules := map[string][]vuln{}
-
-	var newest time.Time
 
 	for _, file := range files {
 		data, err := os.ReadFile(file)
@@ -78,14 +80,10 @@ func run(args []string) error {
 			return fmt.Errorf("failed to read %s: %w", file, err)
 		}
 
-		if r.Published.After(newest) {
-			newest = r.Published
-		}
-
 		for _, affected := range r.Affected {
 			name := affected.Package.Name
 			if !slices.ContainsFunc(modules[name], func(v vuln) bool { return v.ID == r.ID }) {
-				modules[name] = append(modules[name], vuln{ID: r.ID, Modified: r.Modified})
+				modules[name] = append(modules[name], vuln{ID: r.ID, Modified: at})
 			}
 		}
 
@@ -106,9 +104,35 @@ func run(args []string) error {
 		return err
 	}
 
-	fmt.Printf("%d reports on %d modules, newest from %s\n", len(files), len(index), newest.Format(time.DateOnly))
+	fmt.Printf("%d reports on %d modules, as of %s\n", len(files), len(index), at.Format(time.DateOnly))
 
-	return write(filepath.Join(args[1], "index", "db.json"), map[string]time.Time{"modified": newest})
+	return write(filepath.Join(args[1], "index", "db.json"), map[string]time.Time{"modified": at})
+}
+
+// download returns the folder of the reports and the time of the module's version. The reports in the module have no times: the site
+// takes those from git.
+func download(version string) (string, time.Time, error) {
+	out, err := exec.Command("go", "mod", "download", "-json", "golang.org/x/vulndb@"+version).Output()
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("failed to download the reports: %w: %s", err, out)
+	}
+
+	var module struct{ Dir, Info string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		return "", time.Time{}, fmt.Errorf("failed to read the output of go mod download: %w", err)
+	}
+
+	data, err := os.ReadFile(module.Info)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+
+	var info struct{ Time time.Time }
+	if err := json.Unmarshal(data, &info); err != nil {
+		return "", time.Time{}, fmt.Errorf("failed to read %s: %w", module.Info, err)
+	}
+
+	return filepath.Join(module.Dir, "data/osv"), info.Time, nil
 }
 
 func write(path string, value any) error {
