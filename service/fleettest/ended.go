@@ -30,7 +30,7 @@ func NewEnded(ctx context.Context, f Figures, host string, port int) (*Guard, er
 	calm.Throttled = false
 
 	all := calm.resources()
-	now := boottime.Now()
+	now := clock()
 
 	if f.Throttled {
 		written := now - (underSteps+afterSteps)*record.HistoryStep

@@ -85,9 +85,14 @@ func New(ctx context.Context, name, host string, port int, specs ...resource.Res
 	return &Guard{Name: name, Address: net.JoinHostPort(host, strconv.Itoa(port)), State: st, History: &record.History{}}, nil
 }
 
+// started is the end of each guard's past. Its guards sample nothing, so the end must not age while a slow test asks.
+var started = boottime.Now()
+
+func clock() time.Duration { return started }
+
 // Past adds a history of a number of steps of 10 s until now to a target.
 func (g *Guard) Past(target string, steps int, cores, tx, alloc func(step int) float64) {
-	total := policy.Sample{At: boottime.Now() - time.Duration(steps)*record.HistoryStep}
+	total := policy.Sample{At: clock() - time.Duration(steps)*record.HistoryStep}
 
 	g.History.Add(target, "c", total)
 
@@ -104,7 +109,7 @@ func (g *Guard) Past(target string, steps int, cores, tx, alloc func(step int) f
 
 // NodePast adds a history of a number of steps of 10 s until now to the node.
 func (g *Guard) NodePast(steps int, tx func(step int) float64) {
-	stats := resources.NodeStatsSpec{Clock: boottime.Now() - time.Duration(steps)*record.HistoryStep}
+	stats := resources.NodeStatsSpec{Clock: clock() - time.Duration(steps)*record.HistoryStep}
 
 	g.History.AddNode(&stats)
 
@@ -159,7 +164,7 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		}
 
 		node := api.Node{
-			State: g.State, Overrides: overrides, Actions: actions, History: g.History,
+			State: g.State, Overrides: overrides, Actions: actions, History: g.History, Now: clock,
 			Capture: func(context.Context, string, resources.TargetSpec) (string, error) {
 				return "/run/spegel-guard/captures/1", nil
 			},

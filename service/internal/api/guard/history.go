@@ -35,7 +35,7 @@ func (s *Service) History(ctx context.Context, request *guardv1alpha1.HistoryReq
 		return nil, statusOf(err)
 	}
 
-	past, after := s.node.History, boottime.Now()-back
+	past, after := s.node.History, s.node.now()-back
 	target, node := past.Points, past.NodePoints
 
 	if back > record.HistoryFine {

@@ -6,10 +6,12 @@ package guard
 
 import (
 	"context"
+	"time"
 
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
@@ -34,6 +36,16 @@ type Node struct {
 	Name *identity.NodeName
 	// Doctor checks what the guard needs of its node.
 	Doctor func(ctx context.Context) ([]doctor.Check, error)
+	// Now is the clock of History; nil is boottime.Now.
+	Now func() time.Duration
+}
+
+func (n Node) now() time.Duration {
+	if n.Now == nil {
+		return boottime.Now()
+	}
+
+	return n.Now()
 }
 
 // metadata names this node by its hostname, as machined does.
