@@ -3,9 +3,6 @@
 package main
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
@@ -54,7 +51,7 @@ func (a *app) statusRows(s *client.Status) []output.Row {
 
 	return []output.Row{{Severity: output.SeverityOf(s.State), Cells: []string{
 		s.State, target.ID, reading(config.SignalCPU, target.CPU), reading(config.SignalNetworkTX, target.TXBytesPerSecond),
-		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ceilingInForce(target.Ceiling), ruleOf(target),
+		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ceilingInForce(target.Ceiling), target.LoudestRule(),
 		a.ago(s.Since), s.Mode, reading(config.SignalNetworkRX, target.RXBytesPerSecond), bytesOf(target.MemoryBytes),
 		reading(config.SignalThrottled, target.ThrottledRatio), reading(config.SignalThrottled, target.Application.MirrorHitRatio),
 		readiness(target.Application.Ready), overrides, s.Version, s.Message,
@@ -69,30 +66,4 @@ func ceilingInForce(c *resources.CeilingStatusSpec) string {
 	}
 
 	return config.SignalCPU.Format(cores)
-}
-
-// ruleOrder is from the least to the most important state.
-var ruleOrder = []string{"ok", "unavailable", "releasing", "pending", "firing"}
-
-// ruleOf returns the name of the rule to show: that of the ceiling, or the one with the most important state.
-func ruleOf(target client.TargetStatus) string {
-	rule := loudest(target.Rules)
-	if target.Ceiling != nil {
-		rule = cmp.Or(target.Ceiling.Rule, rule)
-	}
-
-	return rule
-}
-
-// loudest returns the name of the rule with the most important state; empty when all are ok.
-func loudest(rules []client.Rule) string {
-	name, rank := "", 0
-
-	for _, rule := range rules {
-		if r := slices.Index(ruleOrder, rule.State); r > rank {
-			name, rank = rule.Name, r
-		}
-	}
-
-	return name
 }

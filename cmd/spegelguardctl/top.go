@@ -145,7 +145,7 @@ func topRow(s *client.Status) output.Row {
 
 	return output.Row{Severity: output.SeverityOf(s.State), Cells: []string{
 		s.State, reading(config.SignalCPU, target.CPU), ceilingInForce(target.Ceiling), reading(config.SignalNetworkTX, target.TXBytesPerSecond),
-		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ruleOf(target),
+		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), target.LoudestRule(),
 		reading(config.SignalThrottled, target.ThrottledRatio), reading(config.SignalNetworkRX, target.RXBytesPerSecond),
 		reading(config.SignalThrottled, target.CPUPressure), target.ID,
 	}}

@@ -12,6 +12,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -77,6 +78,27 @@ type TargetStatus struct {
 type Rule struct {
 	Name                     string `yaml:"name"`
 	resources.RuleStatusSpec `yaml:",inline"`
+}
+
+// ruleStates are from the least to the most important.
+var ruleStates = []policy.State{policy.StateOK, policy.StateUnavailable, policy.StateReleasing, policy.StatePending, policy.StateFiring}
+
+// LoudestRule returns the name of the rule that led to the ceiling, or of the one with the most important state; empty when there is no
+// ceiling and all rules are ok.
+func (t TargetStatus) LoudestRule() string {
+	if t.Ceiling != nil && t.Ceiling.Rule != "" {
+		return t.Ceiling.Rule
+	}
+
+	name, rank := "", 0
+
+	for _, rule := range t.Rules {
+		if r := slices.Index(ruleStates, policy.State(rule.State)); r > rank {
+			name, rank = rule.Name, r
+		}
+	}
+
+	return name
 }
 
 // Override is an override in force.

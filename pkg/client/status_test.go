@@ -34,3 +34,24 @@ func TestStatus_Worst(t *testing.T) {
 		})
 	}
 }
+
+func TestTargetStatus_LoudestRule(t *testing.T) {
+	rule := func(name, state string) client.Rule {
+		return client.Rule{Name: name, RuleStatusSpec: resources.RuleStatusSpec{State: state}}
+	}
+
+	for name, c := range map[string]struct {
+		target client.TargetStatus
+		want   string
+	}{
+		"all are ok":   {client.TargetStatus{Rules: []client.Rule{rule("A", "ok")}}, ""},
+		"one fires":    {client.TargetStatus{Rules: []client.Rule{rule("A", "pending"), rule("B", "firing"), rule("C", "releasing")}}, "B"},
+		"unavailable":  {client.TargetStatus{Rules: []client.Rule{rule("A", "ok"), rule("B", "unavailable")}}, "B"},
+		"of a ceiling": {client.TargetStatus{Rules: []client.Rule{rule("A", "firing")}, Ceiling: &resources.CeilingStatusSpec{Rule: "Z"}}, "Z"},
+		"a person's ceiling": {
+			client.TargetStatus{Rules: []client.Rule{rule("A", "firing")}, Ceiling: &resources.CeilingStatusSpec{}}, "A",
+		},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, c.target.LoudestRule()) })
+	}
+}

@@ -49,7 +49,7 @@ func (m Model) columns() []column {
 	past, rule := len(all), len(all)+1
 	all = append(all,
 		column{title: "PAST " + signals[m.signal].title, width: pastWidth, cell: m.sparkline},
-		column{title: "RULE", width: ruleWidth, cell: ruleCell},
+		column{title: "RULE", width: ruleWidth, cell: func(n *node) string { return n.target().LoudestRule() }},
 	)
 
 	// CPU, ceiling, TX and allocation come before the past and the rule; the other signals come after.
@@ -135,24 +135,6 @@ func (m Model) stateWidth() int {
 func ceilingCell(n *node) string {
 	if ceiling := n.ceiling(); ceiling > 0 {
 		return policy.SignalCPU.Format(ceiling)
-	}
-
-	return ""
-}
-
-// ruleCell returns the rule of the ceiling, or the one that fires or is the next to.
-func ruleCell(n *node) string {
-	target := n.target()
-	if target.Ceiling != nil && target.Ceiling.Rule != "" {
-		return target.Ceiling.Rule
-	}
-
-	for _, state := range []string{"firing", "pending"} {
-		for _, rule := range target.Rules {
-			if rule.State == state {
-				return rule.Name
-			}
-		}
 	}
 
 	return ""
