@@ -83,7 +83,7 @@ func TestGuard_ReleasesWhileThePolicyHangs(t *testing.T) {
 	eventually("the policy hangs", func() bool {
 		now := time.Now()
 
-		if hangs := log.has("fault: hangs at deciding"); !hangs {
+		if !log.has("fault: hangs at deciding") {
 			deciding = now
 
 			return false
