@@ -60,7 +60,9 @@ func (d *daemon) write(t *testing.T, name, content string) string {
 	t.Helper()
 
 	path := filepath.Join(d.dir, name)
-	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	next := path + ".next"
+	require.NoError(t, os.WriteFile(next, []byte(content), 0o600))
+	require.NoError(t, os.Rename(next, path))
 
 	return path
 }

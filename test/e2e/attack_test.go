@@ -5,7 +5,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,18 +22,20 @@ import (
 )
 
 const (
-	attackInterval = 2 * time.Second
+	attackInterval = time.Second
+	// mostLate is how late a sample may be beyond what the machine delays it.
+	mostLate = 2 * time.Second
 	// maxAttackMegabytes is what the service may have resident above what it has without an attack.
 	maxAttackMegabytes = 64
 )
 
 // underAttack is a configuration whose rules' statuses change with every sample, so that there is something to send.
 const underAttack = `
-interval: 2s
+interval: 1s
 rules:
   - {name: A, signal: cpu, threshold: "8", for: 1m, window: 4s}
   - {name: B, signal: networkTx, threshold: 1G/s, for: 1m, window: 4s}
-target: {metrics: {interval: 2s}}
+target: {metrics: {interval: 1s}}
 metrics: {listen: "` + metricsAddress + `"}
 ` + traced
 
@@ -87,27 +88,29 @@ func (a *attack) measure(t *testing.T, s scenario) string {
 	// The peak starts at what is resident now (proc(5)).
 	require.NoError(t, os.WriteFile(a.proc("clear_refs"), []byte("5"), 0))
 
-	start, used := boottime.Now(), a.cpu(t)
+	start, used, container := boottime.Now(), a.cpu(t), a.spegel.ContainerID
 	a.machine.late(t)
 
 	s.run(t, a)
 
-	// A scenario that ends at once is watched, too: what it left behind may cost more.
-	pace := waitSamples(t, a.spegel, start, max(4, int((boottime.Now()-start)/attackInterval)))
+	// A scenario that ends at once is watched, too: what it left behind may cost more. A container that it started has no samples of
+	// the time before.
+	least := 4
+	if a.spegel.ContainerID == container {
+		least = max(least, int((boottime.Now()-start)/attackInterval))
+	}
+
+	pace := waitSamples(t, a.spegel, start, least)
 	took, peak := boottime.Now()-start, a.resident(t, "VmHWM")
 	late, machine := max(0, pace.longest-attackInterval), a.machine.late(t)
 
 	assert.LessOrEqual(t, peak-a.idle, float64(maxAttackMegabytes), "resident memory in MB over idle")
 	// A machine that stands still for longer than that delays every sample, without clients, too.
-	assert.Less(t, late, attackInterval+2*machine, "the longest delay of a sample: %+v; of the machine: %s", pace, machine)
+	assert.Less(t, late, mostLate+2*machine, "the longest delay of a sample: %+v; of the machine: %s", pace, machine)
 
 	// It still answers, and has its target.
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-
-	status, err := a.guard.Status(ctx)
+	_, err := a.guard.WaitState(t.Context(), patience, resources.StateOK)
 	require.NoError(t, err)
-	assert.Equal(t, resources.StateOK, status.State, status.Message)
 
 	return fmt.Sprintf("%-22s %8s %9.1f MB %10s %12s %8s", s.name, took.Round(100*time.Millisecond), peak, late.Round(time.Millisecond),
 		machine.Round(time.Millisecond), (a.cpu(t) - used).Round(10*time.Millisecond))

@@ -115,6 +115,13 @@ func (l *loop) start(t *testing.T, document string) {
 	*l.guard = *guard
 }
 
+// waitLogged waits until a log contains a text. The guard and the container runtime write a log after what it is about.
+func waitLogged(t *testing.T, log fmt.Stringer, text string) {
+	t.Helper()
+
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), text) }, patience, 20*time.Millisecond, "expected %q in\n%s", text, log)
+}
+
 // noPanic fails the test if a controller panicked. The controller runtime restarts such a controller, so most other
 // assertions would still hold.
 func noPanic(t *testing.T, log fmt.Stringer) {

@@ -22,7 +22,7 @@ import (
 // docs/adr/0012-period-of-the-owner.md are of three rounds of ten seconds.
 const (
 	latencyRounds = 1
-	latencyTime   = 2 * time.Second
+	latencyTime   = time.Second
 )
 
 // latencies is what a pod did under one cpu.max.

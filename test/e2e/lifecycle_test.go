@@ -97,13 +97,22 @@ func (s *service) waitState(t *testing.T, want string) {
 	}, patience, 100*time.Millisecond, "expected state %s, last %s\n%s", want, &last, s.Log)
 }
 
+// config waits until the configuration is served, and returns it.
 func (s *service) config(t *testing.T) resources.GuardConfigSpec {
 	t.Helper()
 
-	active, err := safe.StateGetByID[*resources.GuardConfig](t.Context(), s.st, resources.GuardConfigID)
-	require.NoError(t, err)
+	var spec resources.GuardConfigSpec
 
-	return *active.TypedSpec()
+	require.Eventually(t, func() bool {
+		active, err := safe.StateGetByID[*resources.GuardConfig](t.Context(), s.st, resources.GuardConfigID)
+		if err == nil {
+			spec = *active.TypedSpec()
+		}
+
+		return err == nil
+	}, patience, 100*time.Millisecond, "%s", s.Log)
+
+	return spec
 }
 
 // overSocket disables the API on TCP, which these tests do not need.
@@ -293,9 +302,9 @@ func TestService_RunsWithReadOnlyMounts(t *testing.T) {
 	s := serve(t, n, varied(t, "[bind, rw]", "[bind, ro]"), fast+overSocket)
 	l.runAway(t, l.spegel, l.peer)
 
-	require.Eventually(t, func() bool { return strings.Contains(s.Log.String(), "only observing") }, patience, 100*time.Millisecond, "%s", s.Log)
-	assert.Contains(t, s.Log.String(), "read-only file system")
-	time.Sleep(3 * time.Second)
+	waitLogged(t, s.Log, "read-only file system: only observing")
+	waitLogged(t, s.Log, "ceiling requested")
+	time.Sleep(2 * time.Second)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	noJournals(t)
 

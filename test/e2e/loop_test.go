@@ -169,7 +169,7 @@ ceiling: {cpu: 200m, floor: 100m, hold: 3s, releaseAfter: 2s}
 func TestCeiling_FollowsRestartedContainer(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
-rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 10s, window: 2s}]
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 3s, window: 2s}]
 ceiling: {cpu: 500m, floor: 100m, hold: 5m, releaseAfter: 5s}
 `, nil)
 
@@ -263,10 +263,15 @@ func TestRelease_RestoresChangedOwnersLimit(t *testing.T) {
 // The rule on CPU still works.
 func TestStats_HostNetworkTrafficIsUnavailable(t *testing.T) {
 	l := newLoop(t, fast, func(spec *node.PodSpec) { spec.HostNetwork = true })
+	ctx := t.Context()
 
-	status, err := l.guard.WaitState(t.Context(), patience, resources.StateUnavailable)
-	require.NoError(t, err)
-	assert.Contains(t, status.Message, "uses the node's network")
+	// Every signal is unavailable before its first samples.
+	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		status, err := l.guard.Status(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, resources.StateUnavailable, status.State)
+		assert.Contains(t, status.Message, "uses the node's network")
+	}, patience, 100*time.Millisecond, "%s", l.guard.Log)
 
 	l.runAway(t, l.spegel, l.peer)
 	waitCPUMax(t, l, l.spegel, ceiling500, patience)

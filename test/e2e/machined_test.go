@@ -21,7 +21,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// TestDiscovery_SwitchesSources starts and stops machined. The target stays the same, only its source changes.
+// TestDiscovery_SwitchesSources starts and stops machined. The target stays the same, only its source changes. The guard asks its
+// sources after an event of a pod that is selected, and at long intervals.
 func TestDiscovery_SwitchesSources(t *testing.T) {
 	l := newLoop(t, watching, nil)
 	before := waitFoundBy(t, l, "cri")
@@ -44,12 +45,23 @@ func TestDiscovery_SwitchesSources(t *testing.T) {
 	require.False(t, found.Started.IsZero())
 
 	m.Stop()
+	event(t, l)
 
 	lost := waitFoundBy(t, l, "cri")
 	require.Equal(t, before.CgroupInode, lost.CgroupInode)
 
 	require.NoError(t, m.Start())
+	event(t, l)
 	waitFoundBy(t, l, "machined")
+}
+
+// event runs a pod that is selected and has no container yet.
+func event(t *testing.T, l *loop) {
+	t.Helper()
+
+	pod, err := l.node.RunSandbox(t.Context(), node.SpegelPod("spegel-starting"))
+	require.NoError(t, err)
+	require.NoError(t, pod.Remove(t.Context()))
 }
 
 // containers returns the sandbox and the container of a pod as machined reports them: without labels and start time.

@@ -15,21 +15,32 @@ import (
 // TestCeiling_HoldsUnderShortPeriods: the kernel takes no quota below 1 ms, so that a ceiling in a period of 1 ms would be at
 // least a whole core. The owner's period comes back with the owner's quota.
 func TestCeiling_HoldsUnderShortPeriods(t *testing.T) {
-	for owner, spec := range map[string]node.PodSpec{
-		"max 1000":  {CPUPeriod: 1000},
-		"1500 1000": {CPUPeriod: 1000, CPUQuota: 1500},
-	} {
-		t.Run(owner, func(t *testing.T) {
-			l := newLoop(t, fast, func(pod *node.PodSpec) { pod.CPUQuota, pod.CPUPeriod = spec.CPUQuota, spec.CPUPeriod })
-			require.Equal(t, owner, cpuMax(t, l.spegel))
+	const without, with = "max 1000", "1500 1000"
 
-			l.runAway(t, l.spegel, l.peer)
-			waitCPUMax(t, l, l.spegel, ceiling500, patience)
-			assertThrottled(t, l.spegel)
+	// Two workloads of one guard, which have nothing else in common.
+	l := newLoop(t, fast, func(pod *node.PodSpec) { pod.CPUPeriod = 1000 })
 
-			l.calm(t, l.spegel)
-			waitCPUMax(t, l, l.spegel, owner, patience)
-			noJournals(t)
-		})
+	limited := node.SpegelPod("spegel-limited")
+	limited.CPUPeriod, limited.CPUQuota = 1000, 1500
+	pods := map[string]*node.Pod{without: l.spegel, with: runPod(t, l.node, limited)}
+
+	for owner, pod := range pods {
+		require.Equal(t, owner, cpuMax(t, pod))
+		l.runAway(t, pod, l.peer)
 	}
+
+	for _, pod := range pods {
+		waitCPUMax(t, l, pod, ceiling500, patience)
+		assertThrottled(t, pod)
+	}
+
+	for _, pod := range pods {
+		l.calm(t, pod)
+	}
+
+	for owner, pod := range pods {
+		waitCPUMax(t, l, pod, owner, patience)
+	}
+
+	noJournals(t)
 }

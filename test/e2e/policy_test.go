@@ -159,12 +159,12 @@ func replay(t *testing.T, path string) (events []policy.Event, last policy.Decis
 // TestProbe_ContinuesHoldDuringBreach: the first probe finds the breach and the ceiling is applied again for a longer hold.
 // After the load has ended the ceiling is released.
 func TestProbe_ContinuesHoldDuringBreach(t *testing.T) {
-	const firstHold, factor = 5 * time.Second, 3
+	const firstHold, factor = 3 * time.Second, 3
 
 	l := newLoop(t, `
 interval: 200ms
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 2s, window: 2s}]
-ceiling: {cpu: 300m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 3, max: 1m}}
+ceiling: {cpu: 300m, hold: 3s, releaseAfter: 3s, probe: 4s, backoff: {factor: 3, max: 1m}}
 `, nil)
 
 	desired := make(chan state.Event, 1024)
@@ -232,7 +232,7 @@ func waitVerdict(t *testing.T, guard *node.Guard) resources.VerdictSpec {
 func TestCredit_SurvivesContainerRestart(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
-rules: [{name: Credit, signal: cpu, credit: {earn: 10m, capacity: 2m}, window: 2s}]
+rules: [{name: Credit, signal: cpu, credit: {earn: 10m, capacity: 30s}, window: 2s}]
 `, nil)
 
 	credit := func() float64 {

@@ -26,7 +26,7 @@ import (
 // TestSampler_HostileMetricsDelayNoSample lets the target serve invalid metrics in every mode of test/hostile. The samples
 // must not be delayed.
 func TestSampler_HostileMetricsDelayNoSample(t *testing.T) {
-	l := newLoop(t, strings.NewReplacer("interval: 2s\ntarget", "interval: 1s\ntarget", "interval: 2s}", "interval: 1s}").Replace(watching)+traced, nil)
+	l := newLoop(t, strings.NewReplacer("interval: 2s\ntarget", "interval: 500ms\ntarget", "interval: 2s}", "interval: 1s}").Replace(watching)+traced, nil)
 	ctx := t.Context()
 
 	events := make(chan state.Event, 4096)
@@ -34,11 +34,14 @@ func TestSampler_HostileMetricsDelayNoSample(t *testing.T) {
 	require.NoError(t, l.guard.Client.COSI.WatchKind(ctx, kind, events))
 
 	healthy := waitSamples(t, l.spegel, 0, 8)
+	machine := startMetronome(t)
 
 	for _, mode := range hostile.Modes() {
 		require.NoError(t, l.spegel.StopContainer(ctx))
 
 		l.spegel.Spec.Args = []string{"-hostile=" + string(mode)}
+
+		machine.late(t)
 		require.NoError(t, l.spegel.StartContainer(ctx))
 
 		reason := waitUnavailable(t, events, l.spegel.ContainerID)
@@ -46,7 +49,7 @@ func TestSampler_HostileMetricsDelayNoSample(t *testing.T) {
 		got := waitSamples(t, l.spegel, 0, len(sampleTimes(t, l.spegel, 0))+5)
 
 		t.Logf("%-20s %3d samples, at most %v between two, unavailable: %s", mode, got.samples, got.longest.Round(time.Millisecond), reason)
-		got.steady(t, healthy)
+		got.steady(t, healthy, machine.late(t))
 	}
 }
 

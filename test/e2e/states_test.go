@@ -81,7 +81,23 @@ func startProcess(t *testing.T, args ...string) *process {
 	return p
 }
 
+// configure replaces the document. The guard never reads a part of it.
+func (p *process) configure(t *testing.T, document string) {
+	t.Helper()
+
+	next := p.document + ".next"
+	require.NoError(t, os.WriteFile(next, []byte(document), 0o600))
+	require.NoError(t, os.Rename(next, p.document))
+}
+
 func (p *process) waitState(t *testing.T, want string) resources.GuardStatusSpec {
+	t.Helper()
+
+	return p.waitStatus(t, "state "+want, func(status resources.GuardStatusSpec) bool { return status.State == want })
+}
+
+// waitStatus waits for a status that matches. The state, and what the message is about, may change one after the other.
+func (p *process) waitStatus(t *testing.T, what string, match func(resources.GuardStatusSpec) bool) resources.GuardStatusSpec {
 	t.Helper()
 
 	var last resources.GuardStatusSpec
@@ -94,8 +110,8 @@ func (p *process) waitState(t *testing.T, want string) resources.GuardStatusSpec
 
 		last = *status.TypedSpec()
 
-		return last.State == want
-	}, patience, 100*time.Millisecond, "expected state %s\n%s", want, p.log)
+		return match(last)
+	}, patience, 100*time.Millisecond, "expected %s, got %+v\n%s", what, &last, p.log)
 
 	return last
 }
@@ -105,11 +121,12 @@ func TestGuard_WaitsForTarget(t *testing.T) {
 	n := testNode(t)
 	p := startProcess(t)
 
-	status := p.waitState(t, resources.StateNoTarget)
-	assert.Contains(t, status.Message, `no running container "registry"`)
+	p.waitStatus(t, "the missing target", func(status resources.GuardStatusSpec) bool {
+		return status.State == resources.StateNoTarget && strings.Contains(status.Message, `no running container "registry"`)
+	})
 
 	pod := runPod(t, n, node.SpegelPod("spegel-late"))
-	status = p.waitState(t, resources.StateOK)
+	status := p.waitState(t, resources.StateOK)
 	assert.Equal(t, "spegel/spegel-late/registry", status.Target)
 
 	require.NoError(t, pod.Remove(t.Context()))
@@ -137,7 +154,9 @@ func TestGuard_FindsTargetWithoutCRI(t *testing.T) {
 	require.NoError(t, os.Symlink(node.Socket, socket))
 
 	require.Eventually(t, func() bool { return onlyTarget(t, p).Source == "cri" }, patience, 100*time.Millisecond)
-	assert.Empty(t, p.waitState(t, resources.StateOK).Message)
+	p.waitStatus(t, "no message", func(status resources.GuardStatusSpec) bool {
+		return status.State == resources.StateOK && status.Message == ""
+	})
 }
 
 // onlyTarget returns the spec of the target if there is exactly one.
@@ -229,14 +248,19 @@ func TestConfig_ChangesCeilingInForce(t *testing.T) {
 	l.runAway(t, l.spegel, l.peer)
 	becomes(ceiling500)
 
-	require.NoError(t, os.WriteFile(p.document, []byte(strings.Replace(fast, "cpu: 500m", "cpu: 300m", 1)), 0o600))
+	p.configure(t, strings.Replace(fast, "cpu: 500m", "cpu: 300m", 1))
 	becomes("30001 100000")
 
-	require.NoError(t, os.WriteFile(p.document, []byte("mode: destroy"+fast), 0o600))
-	time.Sleep(5 * time.Second)
+	p.configure(t, "mode: destroy"+fast)
+	require.Eventually(t, func() bool {
+		active, err := safe.StateGetByID[*resources.GuardConfig](t.Context(), p.st, resources.GuardConfigID)
+
+		return err == nil && strings.Contains(active.TypedSpec().LastError, "destroy")
+	}, patience, 100*time.Millisecond, "the invalid document is not reported\n%s", p.log)
+	time.Sleep(2 * time.Second)
 	assert.Equal(t, "30001 100000", cpuMax(t, l.spegel), "the last good configuration stays in force")
 
-	require.NoError(t, os.WriteFile(p.document, []byte("mode: observe\n"+fast), 0o600))
+	p.configure(t, "mode: observe\n"+fast)
 	becomes(unlimited)
 }
 

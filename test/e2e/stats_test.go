@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
@@ -51,15 +52,24 @@ rules: [{name: Never, signal: cpu, threshold: 1000, for: 1h, window: 1m}]
 // TestStats_MatchSystemTools creates the pods, blobs and disk usage of the incident's node, and compares the resources of
 // the guard with find, df, ip and the counters of the workload.
 func TestStats_MatchSystemTools(t *testing.T) {
-	l := newLoop(t, watching, nil)
+	// The guard reads the facts of the node at long intervals, the first time when it starts.
+	l := newLoopWith(t, nil, func(l *loop) (*node.Guard, error) {
+		prepareNode(t, l.node)
+
+		return l.node.StartGuard(t.Context(), watching)
+	})
 	ctx := t.Context()
 
-	prepareNode(t, l)
+	require.Eventually(t, func() bool {
+		stats := getNodeStats(t, l.guard)
+
+		return stats.Pods.Value == incidentPods && stats.ContentBlobs.Value == incidentBlobs && stats.DiskUsedRatio.Value > 0.9*diskUsed
+	}, patience, time.Second, "%s", l.guard.Log)
 
 	const payload, onTheWire = 8000, 8008 + 6*34 // with the UDP header, and the IP and Ethernet headers of six fragments
 
 	// Counters are compared while nothing is sent, because they are not read at the same time.
-	const over = 20 * time.Second
+	const over = 10 * time.Second
 
 	first := waitQuiet(t, l)
 	firstSent, firstPayload := ipBytes(t, l.spegel), workloadBytes(t, l.spegel)
@@ -117,21 +127,32 @@ func TestStats_MatchSystemTools(t *testing.T) {
 	assert.Equal(t, "no NFS is mounted", stats.NFSOperationsPerSecond.Reason)
 }
 
-// prepareNode creates the pods, blobs and disk usage of the incident, and waits until the guard reports them.
-func prepareNode(t *testing.T, l *loop) {
+// prepareNode creates the pods, blobs and disk usage of the incident.
+func prepareNode(t *testing.T, n *node.Node) {
 	t.Helper()
 
 	ctx := t.Context()
 	present := strings.Count(output(t, "find", filepath.Join(node.ContentStore, "blobs"), "-type", "f", "-printf", `%s\n`), "\n")
 
-	require.NoError(t, l.node.AddBlobs(ctx, incidentBlobs-present, 1000))
+	require.NoError(t, n.AddBlobs(ctx, incidentBlobs-present, 1000))
+
+	var group errgroup.Group
+
+	group.SetLimit(4)
 
 	// Spegel and its peer run already.
 	for i := range incidentPods - 2 {
-		pod, err := l.node.RunSandbox(ctx, node.PodSpec{Name: fmt.Sprint("filler-", i), Namespace: "default", HostNetwork: true})
-		require.NoError(t, err)
-		t.Cleanup(func() { pod.Remove(context.Background()) })
+		group.Go(func() error {
+			pod, err := n.RunSandbox(ctx, node.PodSpec{Name: fmt.Sprint("filler-", i), Namespace: "default", HostNetwork: true})
+			if err == nil {
+				t.Cleanup(func() { pod.Remove(context.Background()) })
+			}
+
+			return err
+		})
 	}
+
+	require.NoError(t, group.Wait())
 
 	var fs unix.Statfs_t
 
@@ -145,12 +166,6 @@ func prepareNode(t *testing.T, l *loop) {
 	t.Cleanup(func() { os.Remove(filler.Name()) })
 	require.NoError(t, unix.Fallocate(int(filler.Fd()), 0, 0, missing*fs.Bsize))
 	filler.Close()
-
-	require.Eventually(t, func() bool {
-		stats := getNodeStats(t, l.guard)
-
-		return stats.Pods.Value == incidentPods && stats.ContentBlobs.Value == incidentBlobs && stats.DiskUsedRatio.Value > 0.9*diskUsed
-	}, 2*time.Minute, time.Second, "%s", l.guard.Log)
 }
 
 // assertApplication checks the application metrics and the counters of the cgroup.

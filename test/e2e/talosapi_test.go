@@ -196,7 +196,9 @@ func TestAPI_ServesOperatorOnAnotherNetwork(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 
-	_, err = c.Version(t.Context())
-	require.NoError(t, err)
+	require.EventuallyWithT(t, func(collect *assert.CollectT) {
+		_, err := c.Version(t.Context())
+		assert.NoError(collect, err)
+	}, patience, 100*time.Millisecond, "the new CA is not accepted")
 	assert.NotContains(t, l.guard.Log.String(), "PRIVATE KEY")
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -174,14 +175,32 @@ func (a *Audit) Total() int {
 	return len(a.writes)
 }
 
-// Stop ends the recording. It returns an error if the recording is incomplete.
+// Stop ends the recording after what has happened is recorded. It returns an error if the recording is incomplete.
 func (a *Audit) Stop() error {
-	err := a.close()
+	err := errors.Join(a.drain(), a.close())
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 
 	return errors.Join(err, a.err)
+}
+
+// drain waits until the events that have happened are read: those in the queue of a closed file are lost.
+func (a *Audit) drain() error {
+	for _, group := range a.groups {
+		conn, err := group.SyscallConn()
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+
+		for queued := 1; queued > 0; time.Sleep(time.Millisecond) {
+			if controlErr := conn.Control(func(fd uintptr) { queued, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); controlErr != nil || err != nil {
+				return fmt.Errorf("audit: failed to read the length of the queue: %w", errors.Join(controlErr, err))
+			}
+		}
+	}
+
+	return nil
 }
 
 func (a *Audit) close() error {

@@ -130,6 +130,9 @@ func TestCeilingController_FollowsTheDesiredCeiling(t *testing.T) {
 
 	e.desire(300, decide.RuleOverride, "throttled by CN=anna until 12:00")
 	e.status(resources.CeilingApplied)
+
+	// An action is recorded after the status.
+	require.Eventually(t, func() bool { return len(e.actions()) == 3 }, patience, time.Millisecond)
 	e.end()
 
 	actions := e.actions()

@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a resource may take to become what a test expects. It takes milliseconds.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // suite is a COSI runtime with the guard's resources.
 type suite struct {

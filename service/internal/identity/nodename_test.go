@@ -91,7 +91,7 @@ func TestNodeName_FollowsMachined(t *testing.T) {
 	})
 
 	becomes := func(want string) {
-		require.Eventually(t, func() bool { return name.String() == want }, 10*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return name.String() == want }, time.Minute, 5*time.Millisecond)
 	}
 
 	assert.Equal(t, own, name.String(), "machined is absent")

@@ -112,7 +112,7 @@ func TestState_Watches(t *testing.T) {
 		select {
 		case event := <-events:
 			return event
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			require.Fail(t, "no event")
 
 			return state.Event{}

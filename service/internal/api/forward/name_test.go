@@ -56,7 +56,7 @@ func TestServe_FollowsTheHostname(t *testing.T) {
 	guards := guardv1alpha1.NewGuardServiceClient(c.Conn())
 
 	becomes := func(want, old string) {
-		require.Eventually(t, func() bool { return name.String() == want }, 10*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return name.String() == want }, time.Minute, 5*time.Millisecond)
 
 		for _, own := range []string{want, want + ".cluster.invalid"} {
 			assert.Equal(t, resources.StateThrottled, apitest.StateOf(client.WithNode(t.Context(), own), t, c), own)
