@@ -4,7 +4,9 @@ package talos_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -100,8 +102,16 @@ func (s *scenario) closedLoop(t *testing.T) {
 	s.waitCPUMax(t, unlimited)
 	s.waitState(t, "ok")
 
-	actions, err := s.node.GuardTalosctl(t.Context(), "get", "actions")
-	require.NoError(t, err)
+	var actions string
+
+	// The release is recorded after the status.
+	eventually(t, s.node, "waiting for the recorded release", func(ctx context.Context) (err error) {
+		if actions, err = s.node.GuardTalosctl(ctx, "get", "actions"); err == nil && !strings.Contains(actions, "release") {
+			err = errors.New("no release is recorded")
+		}
+
+		return err
+	})
 	order(t, actions, "apply", "release")
 }
 
