@@ -49,7 +49,7 @@ demo: deps ## Boot a node in the VM, let spegel run away, and print how the guar
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: test-unit test-cli test-talosctl test-extension test-schemas test-vm test-talos faults ## Run all tests.
+test: test-unit test-cli test-talosctl test-extension test-schemas test-harness test-vm test-talos faults ## Run all tests.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector.
@@ -92,9 +92,12 @@ test-talosctl: $(TALOSCTL) ## Test guards on the loopback with the real talosctl
 # Programs of a reader of README, and Prometheus, for test/e2e.
 READER := -tool talosctl=$(TALOSCTL) -tool spegelguardctl=bin/spegelguardctl -tool prometheus=$(PROMETHEUS)/prometheus -file README.md=README.md
 
+.PHONY: test-harness
+test-harness: deps ## Test the VM itself: its boots that must fail, and its packages from Debian's mirror.
+	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -v -run "TestRun|TestVMRun|TestUnpack|TestNewClient|TestKeyring" ./test/vm ./test/debian
+
 .PHONY: test-vm
 test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kernel, in the VM.
-	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -run "TestRun|TestUnpack|TestNewClient|TestKeyring" ./test/vm ./test/debian
 	$(VMRUN) test -v -machines 2 -timeout 40m $(READER) $(KERNEL_PACKAGES)
 
 .PHONY: test-talos

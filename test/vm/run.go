@@ -123,7 +123,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 		}
 
 		if stalled {
-			fmt.Fprintf(os.Stderr, "vm: %v (attempt %d of %d); booting again\n", err, attempt, maxAttempts)
+			fmt.Fprintf(os.Stderr, "vm: %v (attempt %d of %d); booting again\n%s\n", err, attempt, maxAttempts, tail(console, 512))
 
 			continue
 		}
