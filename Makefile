@@ -85,6 +85,9 @@ $(TALOSCTL):
 		$(TALOS_MODULE)/cmd/talosctl $(TALOS_MODULE)/cmd/installer $(TALOS_MODULE)/internal/app/machined $(TALOS_MODULE)/internal/app/init
 	@mv $(TALOS_PROGRAMS).building $(TALOS_PROGRAMS)
 
+.PHONY: talos-programs
+talos-programs: $(TALOSCTL) ## Build the programs of Talos.
+
 .PHONY: test-talosctl
 test-talosctl: $(TALOSCTL) ## Test guards on the loopback with the real talosctl.
 	SPEGEL_GUARD_TALOSCTL=$(TALOSCTL) go test -count=1 -v -run 'Talosctl|Docs' ./service/internal/api
@@ -214,9 +217,12 @@ production-lines: ## Print the lines of production code by top folder, without g
 		printf '%-10s %6d\n' $$folder $$(git ls-files "$$folder/*.go" | grep -v '_test\.go$$\|\.pb\.go$$\|/enforcetest/\|/fleettest/' | xargs cat | wc -l); \
 	done
 
-.PHONY: check
-check: lint actionlint lines coverage proto-check generate ## Lint, check the coverage, and fail if generated code is stale or breaks clients.
+.PHONY: generated
+generated: proto-check generate ## Fail if generated code is stale or breaks clients.
 	@git diff --exit-code --stat -- proto pkg/trace/testdata docs examples || (echo "generated code is stale: run make generate and commit the result" && exit 1)
+
+.PHONY: check
+check: lint actionlint lines coverage generated ## Lint, check the coverage and the generated code.
 
 .PHONY: extension
 extension: ## Build the Talos system extension in dist/, as an OCI layout and an archive for docker load.
