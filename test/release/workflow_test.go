@@ -181,21 +181,3 @@ func TestWorkflows_RunKnownBlocks(t *testing.T) {
 		assert.True(t, found[block], "no workflow runs %q", block)
 	}
 }
-
-// TestCI_RunsEveryPart: .ci/run is another order of what make check and make test run.
-func TestCI_RunsEveryPart(t *testing.T) {
-	makefile, err := os.ReadFile(root + "/Makefile")
-	require.NoError(t, err)
-
-	script, err := os.ReadFile(root + "/.ci/run")
-	require.NoError(t, err)
-
-	for _, target := range []string{"check", "test"} {
-		rule := regexp.MustCompile(`(?m)^` + target + `: ([^#\n]+)##`).FindSubmatch(makefile)
-		require.NotNil(t, rule, target)
-
-		for part := range strings.FieldsSeq(string(rule[1])) {
-			assert.Regexp(t, `(?m)^(machines="|others="|make )(.* )?`+regexp.QuoteMeta(part)+`( .*|")?$`, string(script), "make %s runs %s", target, part)
-		}
-	}
-}
