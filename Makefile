@@ -53,7 +53,7 @@ test: test-unit test-cli test-talosctl test-extension test-schemas test-harness 
 
 # Packages that neither start a goroutine nor have state that goroutines share. The race detector finds nothing there, and makes
 # their long tests several times as slow.
-SEQUENTIAL := pkg/policy pkg/trace internal/compare release
+SEQUENTIAL := pkg/policy pkg/trace internal/compare release extension/image
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector where goroutines are.
