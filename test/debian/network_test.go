@@ -11,12 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// needDebian skips a test that uses Debian's mirror, except in make test-vm.
+// needDebian skips a test that uses Debian's mirror, except in make test-harness.
 func needDebian(t *testing.T) {
 	t.Helper()
 
 	if os.Getenv("SPEGEL_GUARD_SELFTEST") == "" {
-		t.Skip("fetches packages from Debian's mirror (make test-vm)")
+		t.Skip("fetches packages from Debian's mirror (make test-harness)")
 	}
 }
 

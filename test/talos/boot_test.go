@@ -48,6 +48,7 @@ restart: always
 // is invalid from the first boot on. Two more services show how Talos treats an extension that cannot start.
 func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 	requirePrograms(t)
+	t.Parallel() // with TestNode_RunsExtension, because a node uses one processor most of the time
 
 	dir := t.TempDir()
 	layouts := filepath.Join(dir, "guard")

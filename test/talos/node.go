@@ -223,11 +223,14 @@ func makeDisk(ctx context.Context, tools, disk string) error {
 	return err
 }
 
-// freePorts finds unused ports of the loopback.
+// takenPorts are those of all nodes. QEMU listens later, so that the kernel may give a port again.
+var takenPorts sync.Map
+
+// freePorts finds unused ports of the loopback, which no other node of this process gets.
 func freePorts(count int) ([]int, error) {
 	var ports []int
 
-	for range count {
+	for len(ports) < count {
 		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
@@ -240,7 +243,9 @@ func freePorts(count int) ([]int, error) {
 			return nil, fmt.Errorf("failed to listen on the loopback: %v is no TCP address", listener.Addr())
 		}
 
-		ports = append(ports, address.Port)
+		if _, taken := takenPorts.LoadOrStore(address.Port, true); !taken {
+			ports = append(ports, address.Port)
+		}
 	}
 
 	return ports, nil

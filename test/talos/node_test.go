@@ -21,6 +21,9 @@ import (
 // TestNode_RunsExtension goes through the life of the extension on one node, because a boot takes half a minute. The order is that of
 // README: a node without the extension gets the document, and then the image.
 func TestNode_RunsExtension(t *testing.T) {
+	requirePrograms(t)
+	t.Parallel()
+
 	s := &scenario{node: start(t, talos.Options{WithoutGuard: true})}
 
 	for _, step := range []struct {

@@ -123,7 +123,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 		}
 
 		if stalled {
-			fmt.Fprintf(os.Stderr, "vm: %v (attempt %d of %d); booting again\n", err, attempt, maxAttempts)
+			fmt.Fprintf(os.Stderr, "vm: %v (attempt %d of %d); booting again\n%s\n", err, attempt, maxAttempts, tail(console, 512))
 
 			continue
 		}
@@ -133,7 +133,8 @@ func Run(ctx context.Context, opts Options) (int, error) {
 	}
 }
 
-const maxAttempts = 3
+// maxAttempts is high because on a busy machine many boots end at once without a clock.
+const maxAttempts = 20
 
 // faultSite matches the place of a crash in the kernel.
 var faultSite = regexp.MustCompile(`RIP: \S+`)

@@ -3,51 +3,86 @@
 package vm
 
 import (
-	"errors"
+	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/test/vm/plan"
 )
 
-// TestRun_FailsWithGuest: vmrun fails if the program fails, the kernel crashes or the timeout passes.
-func TestRun_FailsWithGuest(t *testing.T) {
+func needSelfTest(t *testing.T) {
+	t.Helper()
+
 	if os.Getenv("SPEGEL_GUARD_SELFTEST") == "" {
-		t.Skip("boots the VM four times (make test-vm)")
+		t.Skip("boots the VM (make test-harness)")
+	}
+}
+
+// TestRun_FailsWithGuest: a run fails if the program fails, the kernel crashes or the timeout passes.
+func TestRun_FailsWithGuest(t *testing.T) {
+	needSelfTest(t)
+
+	const program = "/tests/selftest"
+
+	dir := t.TempDir()
+
+	for name, pkg := range map[string]string{"init": "./guest", "selftest": "./selftest"} {
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), pkg)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
 	}
 
 	for _, test := range []struct {
 		how     string
-		timeout string
+		timeout time.Duration
 		code    int
-		says    string
+		says    string // in the output
+		fails   string // in the error
 	}{
-		{"well", "10m", 0, "ends well"},
-		{"badly", "10m", 3, ""},
-		{"crash", "10m", 1, "sysrq triggered crash"},
-		{"never", "20s", 1, "timeout of 20s"},
+		{"well", 10 * time.Minute, 0, "ends well", ""},
+		{"badly", 10 * time.Minute, 3, "", ""},
+		{"crash", 10 * time.Minute, 0, "", "sysrq triggered crash"},
+		{"never", 10 * time.Second, 0, "", "timeout of 10s"},
 	} {
 		t.Run(test.how, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "go", "run", "./test/vm/cmd/vmrun", "exec", "-timeout", test.timeout, "./test/vm/selftest", test.how)
-			cmd.Dir = "../.."
-			out, err := cmd.CombinedOutput()
+			t.Parallel()
 
-			var exit *exec.ExitError
+			var out bytes.Buffer
 
-			// "go run" prints the exit code of the program to standard error and exits with 1.
-			if test.code == 0 {
-				require.NoError(t, err, "%s", out)
+			code, err := Run(t.Context(), Options{
+				Init: filepath.Join(dir, "init"), Files: map[string]string{program: filepath.Join(dir, "selftest")},
+				Programs: []plan.Program{{Path: program, Args: []string{test.how}, Dir: "/"}}, Timeout: test.timeout, Out: &out,
+			})
+
+			assert.Equal(t, test.code, code)
+			assert.Contains(t, out.String(), test.says)
+
+			if test.fails == "" {
+				assert.NoError(t, err)
 			} else {
-				require.True(t, errors.As(err, &exit), test.how)
+				assert.ErrorContains(t, err, test.fails)
 			}
-
-			if test.code > 1 {
-				assert.Contains(t, string(out), "exit status 3")
-			}
-
-			assert.Contains(t, string(out), test.says, test.how)
 		})
 	}
+}
+
+// TestVMRun_ExitsWithCodeOfProgram: the exit code of a program in the guest reaches the caller of vmrun.
+func TestVMRun_ExitsWithCodeOfProgram(t *testing.T) {
+	needSelfTest(t)
+	t.Parallel()
+
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./test/vm/cmd/vmrun", "exec", "./test/vm/selftest", "badly")
+	cmd.Dir = "../.."
+	out, err := cmd.CombinedOutput()
+
+	// "go run" prints the exit code of the program to standard error and exits with 1.
+	require.Error(t, err)
+	assert.Contains(t, string(out), "exit status 3")
 }

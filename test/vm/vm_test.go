@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cavaliergopher/cpio"
 	"github.com/stretchr/testify/assert"
@@ -87,6 +89,47 @@ func TestCopyOutput_StopsAtMarker(t *testing.T) {
 
 	_, err = m.copyOutput(strings.NewReader("PASS\n"), func() {})
 	assert.Error(t, err, "a guest that ends without its exit line failed")
+}
+
+func TestWatchBoot_WaitsWhileConsoleGrows(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		first   string          // output at the start
+		prints  []time.Duration // times of output
+		ready   time.Duration   // 0: never
+		stalled time.Duration   // 0: never
+	}{
+		{"no clock", "tsc: Marking TSC unstable due to could not calculate TSC khz", nil, 0, time.Second},
+		{"no output", "", nil, 0, stallTimeout},
+		{"output ends", "", []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute}, 0, 3*time.Minute + stallTimeout},
+		{"slow boot", "", []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute}, 4 * time.Minute, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			console := filepath.Join(t.TempDir(), "console")
+			require.NoError(t, os.WriteFile(console, []byte(test.first), 0o600))
+
+			synctest.Test(t, func(t *testing.T) {
+				began, ready := time.Now(), make(chan struct{})
+
+				go func() {
+					for i, at := range test.prints {
+						time.Sleep(time.Until(began.Add(at)))
+						assert.NoError(t, os.WriteFile(console, make([]byte, i+1), 0o600))
+					}
+
+					if test.ready > 0 {
+						time.Sleep(time.Until(began.Add(test.ready)))
+						close(ready)
+					}
+				}()
+
+				var stalled time.Duration
+
+				machine{consoleLog: console}.watchBoot(t.Context(), ready, func() { stalled = time.Since(began) })
+				assert.InDelta(t, test.stalled, stalled, float64(stallTimeout/30))
+			})
+		})
+	}
 }
 
 func TestFindKernel_RequiresOneKernel(t *testing.T) {

@@ -67,13 +67,14 @@ func run(code *int, marker *string) error {
 		func() error { return loadModules(p.Modules) },
 		setUpNetwork,
 		setUpCgroups,
+		quietKernel,
 	} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 
-	// The host aborts a guest that is not ready in time, because the emulator may be stuck.
+	// The host boots again if the boot stops before this line.
 	say("%s ready\n", p.Marker)
 
 	*code = 0

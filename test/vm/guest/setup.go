@@ -64,6 +64,11 @@ func loadModules(paths []string) error {
 	return nil
 }
 
+// quietKernel stops messages of the kernel below a warning, because printing them delays programs.
+func quietKernel() error {
+	return os.WriteFile("/proc/sys/kernel/printk", []byte("5"), 0o644)
+}
+
 func setUpNetwork() error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {

@@ -15,14 +15,20 @@ import (
 
 // longTests are about how long the longest tests take. A wrong time costs balance only.
 var longTests = map[string]time.Duration{
-	"TestStats_MatchSystemTools":              160 * time.Second,
-	"TestAttack":                              150 * time.Second,
-	"TestGuard_EnforcesDuringOutage":          140 * time.Second,
-	"TestDiscovery_SwitchesSources":           100 * time.Second,
-	"TestSampler_HostileMetricsDelayNoSample": 100 * time.Second,
-	"TestPeriod_Latency":                      80 * time.Second,
-	"TestAPI_BadClientsDelayNoSample":         60 * time.Second,
-	"TestReadme_ClosesLoop":                   60 * time.Second,
+	"TestStats_MatchSystemTools":              190 * time.Second,
+	"TestAttack":                              190 * time.Second,
+	"TestReport_OfClosedLoop":                 130 * time.Second,
+	"TestSampler_HostileMetricsDelayNoSample": 110 * time.Second,
+	"TestDiscovery_SwitchesSources":           110 * time.Second,
+	"TestGuard_EnforcesDuringOutage":          110 * time.Second,
+	"TestRestart_ContinuesHold":               65 * time.Second,
+	"TestReadme_ClosesLoop":                   65 * time.Second,
+	"TestCeiling_HoldsUnderShortPeriods":      55 * time.Second,
+	"TestGuard_WritesToTargetOnly":            50 * time.Second,
+	"TestRestart_AdoptsCeilingLeftInForce":    50 * time.Second,
+	"TestOverrides_ChangeRealCgroup":          45 * time.Second,
+	"TestAdaptive_LowersTrafficToThreshold":   45 * time.Second,
+	"TestPeriod_Latency":                      45 * time.Second,
 }
 
 // usualTest is about how long any other test takes.
