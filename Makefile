@@ -49,7 +49,8 @@ demo: deps ## Boot a node in the VM, let spegel run away, and print how the guar
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: test-unit test-cli test-talosctl test-extension test-schemas test-harness test-vm test-talos faults ## Run all tests.
+test: ## Run all tests, and print the time of each part.
+	@./test/parts test-unit test-cli test-talosctl test-extension test-schemas test-harness test-vm test-talos faults
 
 # Packages that neither start a goroutine nor have state that goroutines share. The race detector finds nothing there, and makes
 # their long tests several times as slow.
@@ -89,9 +90,6 @@ $(TALOSCTL):
 	@CGO_ENABLED=0 GOFLAGS= go build -C test/talos/programs -trimpath -tags grpcnotrace,tcell_minimal -ldflags '-s -w' -o $(TALOS_PROGRAMS).building/ \
 		$(TALOS_MODULE)/cmd/talosctl $(TALOS_MODULE)/cmd/installer $(TALOS_MODULE)/internal/app/machined $(TALOS_MODULE)/internal/app/init
 	@mv $(TALOS_PROGRAMS).building $(TALOS_PROGRAMS)
-
-.PHONY: talos-programs
-talos-programs: $(TALOSCTL) ## Build the programs of Talos.
 
 .PHONY: test-talosctl
 test-talosctl: $(TALOSCTL) ## Test guards on the loopback with the real talosctl.
@@ -227,7 +225,8 @@ generated: proto-check generate ## Fail if generated code is stale or breaks cli
 	@git diff --exit-code --stat -- proto pkg/trace/testdata docs examples || (echo "generated code is stale: run make generate and commit the result" && exit 1)
 
 .PHONY: check
-check: lint actionlint lines coverage generated ## Lint, check the coverage and the generated code.
+check: ## Lint, check the coverage and the generated code, and print the time of each part.
+	@./test/parts lint actionlint lines coverage generated
 
 .PHONY: extension
 extension: ## Build the Talos system extension in dist/, as an OCI layout and an archive for docker load.

@@ -16,24 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCI_RunsEveryPart: .ci/run is another order of what make check and make test run.
-func TestCI_RunsEveryPart(t *testing.T) {
-	makefile, err := os.ReadFile(root + "/Makefile")
-	require.NoError(t, err)
-
-	script, err := os.ReadFile(root + "/.ci/run")
-	require.NoError(t, err)
-
-	for _, target := range []string{"check", "test"} {
-		rule := regexp.MustCompile(`(?m)^` + target + `: ([^#\n]+)##`).FindSubmatch(makefile)
-		require.NotNil(t, rule, target)
-
-		for part := range strings.FieldsSeq(string(rule[1])) {
-			assert.Regexp(t, `(?m)^(machines="|others="|make )(.* )?`+regexp.QuoteMeta(part)+`( .*|")?$`, string(script), "make %s runs %s", target, part)
-		}
-	}
-}
-
 // TestSequential_StartsNoGoroutine: the race detector may be left out only for packages whose code and tests share nothing between
 // goroutines.
 func TestSequential_StartsNoGoroutine(t *testing.T) {
