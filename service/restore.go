@@ -55,8 +55,8 @@ func restoreNode(node enforce.Node, f flags, out io.Writer) error {
 	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), override.File{Path: f.overrides()}.Remove())
 }
 
-// continued returns the state that workloads continue from. Saved state is at least as new as a journal, but it may be
-// missing.
+// continued returns the state that workloads continue from. The newer hold counts: after a crash during a trip that of the
+// journal, because a decision is saved after it is published.
 func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg controllers.LoadedConfig) map[string]persist.Workload {
 	known, now := maps.Clone(saved), boottime.Now()
 
@@ -81,7 +81,7 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 
 		workload := known[id]
 
-		if workload.Hold.Rule == "" {
+		if workload.Hold.Rule == "" || hold.Since > workload.Hold.Since {
 			workload.Hold = bounded(hold, cfg)
 		}
 

@@ -74,6 +74,13 @@ func TestContinued(t *testing.T) {
 	assert.Equal(t, held("journal"), known["c"].Hold)
 	assert.Zero(t, known["c"].Yielded, "reassert")
 
+	// A crash between the write of a ceiling and that of the saved state: the journal has the newer hold.
+	newer := held("journal")
+	newer.Since += time.Second
+	crashed := continued(remembered, enforce.Adopted{Holds: map[string]policy.Hold{"a": newer, "b": newer}}, cfg)
+	assert.Equal(t, policy.SavedState{Hold: newer, Level: 2}, crashed["a"].SavedState)
+	assert.Equal(t, policy.SavedState{Hold: newer, Level: 3, Released: ended.Until}, crashed["b"].SavedState)
+
 	cfg.Ceiling.Conflict = config.ConflictYield
 	assert.Equal(t, now-time.Minute, continued(remembered, left, cfg)["c"].Yielded)
 
