@@ -14,6 +14,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
+	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -37,7 +38,7 @@ type enforcer struct {
 func newEnforcer(c *CeilingController) enforcer {
 	return enforcer{
 		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphans: c.Orphans},
-		evidence:  evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}},
+		evidence:  evidenceTaker{store: c.Evidence, feed: c.Feed, source: c.Source, captures: map[resource.ID]*capture{}},
 		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
 		leases:    c.Leases,
 		reactions: reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}},
@@ -62,6 +63,7 @@ func (e *enforcer) err() error {
 // follow moves a target's ceiling towards the desired one.
 func (e *enforcer) follow(
 	ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
+	logger *zap.Logger,
 ) ([]resources.GuardActionSpec, error) {
 	ceiling, replaced := e.ceilings.get(enforceTarget(id, target))
 
@@ -72,12 +74,13 @@ func (e *enforcer) follow(
 		desired = &decide.DesiredCeiling{Reason: errStale.Error()} // none
 	}
 
-	ready, evidence := e.evidence.take(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile)
-	if !ready {
-		desired = nil
+	evidence := e.evidence.get(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile, logger)
+	if ready := evidence.ready() || ceiling.InForce(); !ready {
+		desired, evidence = nil, nil
 	}
 
-	done := actionSpecs(ceiling.Reconcile(desired, now), cfg.Mode, evidence)
+	actions := ceiling.Reconcile(desired, now)
+	done := actionSpecs(actions, cfg.Mode, evidence.keep())
 	e.reactions.measure(id, done, desired)
 
 	return append(actionSpecs(replaced, cfg.Mode, ""), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))

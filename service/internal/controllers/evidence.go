@@ -5,93 +5,67 @@
 package controllers
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
-	"github.com/cosi-project/runtime/pkg/state"
+	"go.uber.org/zap"
 
-	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
-	"github.com/spegel-guard/spegel-guard/service/internal/host"
+	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// evidenceTaker captures the evidence of each hold once, before its ceiling is first in force. It captures beside the
+// Files of the evidence of a ceiling. The ceiling is written between those before and those after.
+const (
+	metricsBefore = "metrics-before.txt"
+	profileBefore = "cpu-before.pprof"
+	metricsAfter  = "metrics-after.txt"
+)
+
+// evidenceTaker captures the evidence of each hold once, when its ceiling is first in force. It captures beside the
 // controller, because a target may be slow to answer.
 type evidenceTaker struct {
 	// store is where evidence is kept; nil captures none.
 	store *record.Evidence
-	host  host.Host
+	// feed has the newest answers of the targets.
+	feed   *observe.Feed
+	source func(resources.TargetSpec) observe.Source
 	// captures by target.
 	captures map[resource.ID]*capture
 }
 
-// capture is the evidence of one hold.
-type capture struct {
-	containerID string
-	since       time.Duration
-	cancel      context.CancelFunc
-	done        chan struct{}
-	// text says where the evidence is, or why there is none. It is set when done is closed.
-	text string
-}
-
-// take reports whether a desired ceiling may be applied now, and what evidence there is from before it. The ceiling
-// waits for the evidence, at most record.EvidenceTimeout, and for no failure of it. Wake is called when it is complete.
-func (e *evidenceTaker) take(
-	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, wake func(),
-) (ready bool, text string) {
+// get returns the capture of a desired ceiling, a new one for a new hold; nil for none. It takes the newest answer of the
+// target and waits for nothing. Wake is called when the capture is ready.
+func (e *evidenceTaker) get(
+	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, wake func(), logger *zap.Logger,
+) *capture {
 	if desired == nil || desired.None() || desired.Probing || e.store == nil || cfg.Evidence.Limit.Bytes == 0 {
-		return true, ""
+		return nil
 	}
 
 	known := e.captures[id]
 
-	if known == nil || known.containerID != target.ContainerID || known.since != desired.Since {
-		if inForce {
-			return true, "" // too late: an earlier process applied the ceiling
-		}
-
-		e.drop(id)
-
-		known = e.start(id, target, desired.Since, cfg, wake)
+	if known != nil && known.target.ContainerID == target.ContainerID && known.since == desired.Since {
+		return known
 	}
 
-	select {
-	case <-known.done:
-		return true, known.text
-	default:
-		return inForce, ""
+	if inForce {
+		return nil // too late: an earlier process applied the ceiling
 	}
-}
 
-func (e *evidenceTaker) start(id resource.ID, target resources.TargetSpec, since time.Duration, cfg config.Config, wake func()) *capture {
-	ctx, cancel := context.WithTimeout(context.Background(), record.EvidenceTimeout(cfg.Evidence))
-	started := &capture{containerID: target.ContainerID, since: since, cancel: cancel, done: make(chan struct{})}
-	e.captures[id] = started
+	e.drop(id)
 
-	go task.Do("keep evidence", func() {
-		defer wake()
-		defer close(started.done)
-		defer cancel()
+	c := newCapture(e, id, target, desired.Since, cfg, targetLogger(logger, cfg.Mode, id))
+	e.captures[id] = c
 
-		var dir string
+	// A profile of a throttled process says nothing: it is taken before the ceiling, which waits for it.
+	if cfg.Evidence.Profile.Duration > 0 {
+		c.start(wake)
+	}
 
-		err := task.Step("capture evidence", func() (err error) {
-			dir, err = captureEvidence(ctx, e.store, e.host, id, target, cfg)
-
-			return err
-		})
-
-		started.text = evidenceText(dir, err)
-	})
-
-	return started
+	return c
 }
 
 // drop cancels a capture of a target; what was kept stays on disk.
@@ -109,72 +83,5 @@ func (e *evidenceTaker) dropAll() {
 	}
 }
 
-// captureEvidence keeps a target's evidence and returns its folder. Of a partial capture both are set.
-func captureEvidence(
-	ctx context.Context, store *record.Evidence, node host.Host, id resource.ID, target resources.TargetSpec, cfg config.Config,
-) (string, error) {
-	metrics := cfg.Target.Metrics
-
-	if metrics.Port.Number == 0 {
-		return "", errors.New("target.metrics.port is 0")
-	}
-
-	namespace, err := node.OpenNamespace(target)
-	if err != nil {
-		return "", err
-	}
-
-	defer namespace.Close()
-
-	client := gometrics.NewClient(namespace.Dial, int(metrics.Port.Number))
-	defer client.Close()
-
-	return store.Capture(ctx, client, id, metrics, cfg.Evidence)
-}
-
-// evidenceText says where evidence is, or why there is none.
-func evidenceText(dir string, err error) string {
-	switch {
-	case dir == "":
-		return "none: " + err.Error()
-	case err != nil:
-		return dir + " (in part: " + err.Error() + ")"
-	default:
-		return dir
-	}
-}
-
-// Capturer captures evidence when a person asks for it.
-type Capturer struct {
-	// Store is where evidence is kept; nil captures none.
-	Store *record.Evidence
-	Host  host.Host
-	State state.State
-	// Active is the configuration in force.
-	Active *config.Active
-}
-
-// Capture keeps a target's evidence under the configuration in force and returns its folder. Of a partial capture both
-// are set.
-func (c Capturer) Capture(ctx context.Context, id string, target resources.TargetSpec) (string, error) {
-	if c.Store == nil {
-		return "", errors.New("the service has no folder for evidence: set its flag -evidence")
-	}
-
-	active := activeConfig{Active: c.Active}
-
-	if _, ok, err := active.read(ctx, c.State); err != nil {
-		return "", err
-	} else if !ok {
-		return "", errors.New("no configuration is in force yet")
-	}
-
-	if active.Evidence.Limit.Bytes == 0 {
-		return "", errors.New("evidence is off: set evidence.limit")
-	}
-
-	ctx, cancel := context.WithTimeout(ctx, record.EvidenceTimeout(active.Evidence))
-	defer cancel()
-
-	return captureEvidence(ctx, c.Store, c.Host, id, target, active.Config)
-}
+// saveTimeout is how long an action waits for the name of the folder with its evidence. It takes less than a millisecond.
+const saveTimeout = time.Second

@@ -155,6 +155,15 @@ func (s *Sampler) application() resources.ApplicationStats {
 	}
 }
 
+// Answer returns the newest answer of the target's /metrics. It never waits for one.
+func (s *Sampler) Answer() Answer {
+	if s.scraper == nil {
+		return noAnswer
+	}
+
+	return s.scraper.lastAnswer()
+}
+
 // Scrape asks for application metrics where another configuration says.
 func (s *Sampler) Scrape(metrics config.Metrics) {
 	if s.scraper != nil && s.metrics == metrics {
