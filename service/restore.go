@@ -82,7 +82,8 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 		workload := known[id]
 
 		if workload.Hold.Rule == "" || hold.Since > workload.Hold.Since {
-			workload.Hold = bounded(hold, cfg)
+			// The saved level does not count the trip of this hold. Without one the engine estimates it from the hold.
+			workload.Hold, workload.Level = bounded(hold, cfg), 0
 		}
 
 		if since, ok := adopted.Changed[id]; ok && cfg.Ceiling.Conflict == config.ConflictYield && workload.Hold.Since == since {
