@@ -10,9 +10,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// Feed hands the newest sample of each target to the policy and to the metrics, and its newest answer to the enforcer. They need every sample, and a COSI
-// resource for each would wake every watcher: the resource TargetStats is updated when a value changed significantly.
-// Make a Feed with NewFeed.
+// Feed hands the newest sample of each target to the policy and to the metrics, and its newest answer to the enforcer. They need
+// every sample, and a COSI resource for each would wake every watcher: the resource TargetStats is updated when a value changed
+// significantly. Make a Feed with NewFeed.
 type Feed struct {
 	news chan struct{}
 

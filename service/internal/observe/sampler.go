@@ -5,6 +5,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -155,13 +156,16 @@ func (s *Sampler) application() resources.ApplicationStats {
 	}
 }
 
-// Answer returns the newest answer of the target's /metrics. It never waits for one.
+// Answer returns the newest answer of the target's /metrics, or why there is none. It never waits for one.
 func (s *Sampler) Answer() Answer {
-	if s.scraper == nil {
-		return noAnswer
+	switch {
+	case s.metrics.Port.Number == 0:
+		return Answer{Unavailable: reasonNoMetrics}
+	case s.scraper != nil:
+		return s.scraper.lastAnswer()
+	default:
+		return Answer{Unavailable: cmp.Or(s.networkError, noAnswer.Unavailable)}
 	}
-
-	return s.scraper.lastAnswer()
 }
 
 // Scrape asks for application metrics where another configuration says.
