@@ -104,7 +104,7 @@ func TestEvidence_BeforeAndAfterCeiling(t *testing.T) {
 
 	folder, files, _ := strings.Cut(apply.Evidence, " ")
 	require.Equal(t, "/run/spegel-guard/evidence", filepath.Dir(folder), apply.Evidence)
-	assert.Regexp(t, `^\(cpu-before\.pprof, metrics-before\.txt is .+ older than the ceiling, metrics-after\.txt follows\)$`, files)
+	assert.Regexp(t, `^\(cpu-before\.pprof, metrics-before\.txt is .+ older than the action, metrics-after\.txt follows\)$`, files)
 
 	for _, name := range []string{"metrics-before.txt", "metrics-after.txt"} {
 		var metrics []byte

@@ -17,124 +17,128 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// capture is the evidence of one hold. The target's newest answer is there when the hold begins and is saved beside the write
-// of the ceiling; another one is asked for after the write.
+// capture is the evidence of one hold. It is saved once, for the first action by which the ceiling is in force, or would be.
 type capture struct {
 	id     resource.ID
 	target resources.TargetSpec
 	since  time.Duration
 	config config.Config
-	store  *record.Evidence
-	source func(resources.TargetSpec) observe.Source
+	taker  *evidenceTaker
 	logger *zap.Logger
-	// answer is from before the ceiling.
-	answer observe.Answer
-	ctx    context.Context //nolint:containedctx // of its goroutine
+	ctx    context.Context //nolint:containedctx // of its goroutines
 	cancel context.CancelFunc
-	// started and released belong to the enforcer: the goroutine was started, written was closed.
-	started, released bool
-	// written is closed when the ceiling was written, saved when what is from before it was saved and text is set.
-	written, saved chan struct{}
-	// text says what evidence there is and where, or why there is none.
-	text string
+
+	// answer is the newest one from before the ceiling.
+	answer observe.Answer
+	// profiled is closed when the profile was taken or has failed; nil without one. Unprofiled is why it has failed.
+	profiled   chan struct{}
+	unprofiled error
+	// folder is nil while nothing is saved. Only one goroutine at a time has it.
+	folder *record.Folder
+	// later is what the actions after the first one say about it; empty before the first.
+	later string
 }
 
-func newCapture(
-	e *evidenceTaker, id resource.ID, target resources.TargetSpec, since time.Duration, cfg config.Config, logger *zap.Logger,
-) *capture {
-	c := &capture{
-		id: id, target: target, since: since, config: cfg, store: e.store, source: e.source, logger: logger,
-		answer: e.feed.Answer(id, target.ContainerID), written: make(chan struct{}), saved: make(chan struct{}),
-	}
+// profile takes the profile. It calls wake when the ceiling may be written.
+func (c *capture) profile(wake func()) {
+	c.profiled = make(chan struct{})
 
-	// The metrics after the ceiling are one request more.
-	c.ctx, c.cancel = context.WithTimeout(context.Background(), record.EvidenceTimeout(cfg.Evidence)+gometrics.Timeout)
+	go task.Do("profile a target before its ceiling", func() {
+		defer wake()
+		defer close(c.profiled)
 
-	return c
+		c.unprofiled = task.Step("profile a target before its ceiling", func() error {
+			folder, err := c.taker.store.Create(c.id, c.config.Evidence)
+			if err != nil {
+				return err
+			}
+
+			target, err := connect(c.taker.source, c.target, c.config)
+			if err == nil {
+				defer target.Close()
+
+				err = folder.Profile(c.ctx, target, profileBefore)
+			}
+
+			if folder.Finish() != "" {
+				c.folder = folder
+			}
+
+			return err
+		})
+	})
 }
 
 // ready reports whether the ceiling may be written: there is no profile, or it was taken. A failure is no reason to wait.
 func (c *capture) ready() bool {
-	if c == nil || c.config.Evidence.Profile.Duration == 0 {
+	if c == nil || c.profiled == nil {
 		return true
 	}
 
 	select {
-	case <-c.saved:
+	case <-c.profiled:
 		return true
 	default:
 		return false
 	}
 }
 
-// keep is called after the write of the ceiling. It returns what the action says about the evidence.
-func (c *capture) keep() string {
-	switch {
-	case c == nil:
-		return ""
-	case !c.released:
-		c.released = true
-		close(c.written)
-
-		c.start(func() {})
-
-		select {
-		case <-c.saved:
-		case <-time.After(saveTimeout): // a disk that hangs delays no other ceiling
-		}
+// keep saves the evidence of an action that was taken at a time (CLOCK_BOOTTIME), and returns what the action says about it.
+func (c *capture) keep(at time.Duration) string {
+	if c.later != "" {
+		return c.later
 	}
+
+	saved := make(chan string, 1)
+
+	go task.Do("keep evidence", func() { c.save(at, saved) })
 
 	select {
-	case <-c.saved:
-		return c.text
-	default:
-		return fmt.Sprintf("none: not saved within %s", saveTimeout)
+	case text := <-saved:
+		c.answer = observe.Answer{}
+
+		if c.later = text; c.folder != nil {
+			c.later = c.folder.Dir + " (from an earlier action of the hold)"
+		}
+
+		return text
+	case <-time.After(saveTimeout): // a file system that hangs does not stop the enforcer
+		c.later = fmt.Sprintf("none: not saved within %s", saveTimeout)
+
+		return c.later
 	}
 }
 
-// start saves what is from before the ceiling in a goroutine, and what is from after it when it was written. Saved is called in
-// between.
-func (c *capture) start(saved func()) {
-	if c.started {
-		return
-	}
-
-	c.started = true
-	go task.Do("keep evidence", func() {
-		defer c.cancel()
-
-		c.run(saved)
-	})
-}
-
-func (c *capture) run(saved func()) {
+// save saves what is from before the action and sends what there is. Then it asks the target for what is from after it.
+func (c *capture) save(at time.Duration, saved chan<- string) {
 	var (
-		folder *record.Folder
+		text   string
 		target *connection
 	)
 
 	err := task.Step("save the evidence from before a ceiling", func() (err error) {
-		if folder, err = c.store.Create(c.id, c.config.Evidence); err != nil {
-			return err
+		if c.folder == nil {
+			if c.folder, err = c.taker.store.Create(c.id, c.config.Evidence); err != nil {
+				return err
+			}
 		}
 
-		target, err = connect(c.source, c.target, c.config)
-		c.text = c.before(folder, target, err)
+		target, err = connect(c.taker.source, c.target, c.config)
+		text = c.before(at, err)
 
 		return nil
 	})
 	if err != nil {
-		c.text = "none: " + err.Error()
+		text = "none: " + err.Error()
 	}
 
-	close(c.saved)
-	saved()
+	folder := c.folder
+	saved <- text
 
 	if target == nil {
 		return
@@ -143,19 +147,13 @@ func (c *capture) run(saved func()) {
 	defer target.Close()
 	defer folder.Finish()
 
-	select {
-	case <-c.ctx.Done():
-		return
-	case <-c.written:
-	}
-
 	if err := folder.Metrics(c.ctx, target, metricsAfter, c.config.Target.Metrics.Path); err != nil {
 		c.logger.Warn("failed to capture evidence after a ceiling", zap.String("evidence", folder.Dir), zap.Error(err))
 	}
 }
 
-// before saves what is from before the ceiling and returns the text. Refused is why the target cannot be asked.
-func (c *capture) before(folder *record.Folder, target *connection, refused error) string {
+// before saves what is from before the action and returns the text. Refused is why the target cannot be asked.
+func (c *capture) before(at time.Duration, refused error) string {
 	var files []string
 
 	add := func(name, detail string, err error) {
@@ -166,30 +164,25 @@ func (c *capture) before(folder *record.Folder, target *connection, refused erro
 		files = append(files, name+detail)
 	}
 
-	if c.config.Evidence.Profile.Duration > 0 {
-		err := refused
-		if err == nil {
-			err = folder.Profile(c.ctx, target, profileBefore)
-		}
-
-		add(profileBefore, "", err)
+	if c.profiled != nil {
+		add(profileBefore, "", c.unprofiled)
 	}
 
 	err := errors.New(c.answer.Unavailable)
 	if c.answer.Unavailable == "" {
-		err = folder.Write(metricsBefore, c.answer.Text, boottime.Wall(c.answer.Clock))
+		err = c.folder.Write(metricsBefore, c.answer.Text, boottime.Wall(c.answer.Clock))
 	}
 
-	// The ceiling was written just now, or is next.
-	age := boottime.Now() - c.answer.Clock
-	add(metricsBefore, fmt.Sprintf(" is %s older than the ceiling", age.Round(100*time.Millisecond)), err)
+	add(metricsBefore, fmt.Sprintf(" is %s older than the action", (at-c.answer.Clock).Round(time.Millisecond)), err)
 	add(metricsAfter, " follows", refused)
 
-	text := strings.Join(files, ", ")
+	text, dir := strings.Join(files, ", "), c.folder.Dir
 
-	if refused != nil && folder.Finish() == "" {
+	if refused != nil && c.folder.Finish() == "" {
+		c.folder = nil
+
 		return "none: " + text
 	}
 
-	return folder.Dir + " (" + text + ")"
+	return dir + " (" + text + ")"
 }

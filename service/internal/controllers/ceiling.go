@@ -152,25 +152,14 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return c.condition.publish(ctx, r, logger, resources.ReasonNoLock, err.Error())
 	}
 
-	actions := actionSpecs(c.Orphans.Actions(), c.config.Mode, "")
+	actions := actionSpecs(c.Orphans.Actions(), c.config.Mode)
 
-	c.enforcer.stale = c.enforcer.stale[:0]
-
-	for id, target := range c.inputs.targets {
-		done, err := c.enforcer.follow(ctx, r, id, target, desiredCeiling(c.inputs.desired[id]), c.config.Config, logger)
-		if err != nil {
-			return err
-		}
-
-		actions = append(actions, done...)
-	}
-
-	removed, err := c.enforcer.remove(ctx, r, c.inputs.targets, c.config.Mode)
+	done, err := c.enforcer.reconcile(ctx, r, c.inputs, c.config.Config, logger)
 	if err != nil {
 		return err
 	}
 
-	if err := c.Log.Record(ctx, append(actions, removed...)...); err != nil {
+	if err := c.Log.Record(ctx, append(actions, done...)...); err != nil {
 		return err
 	}
 
@@ -191,7 +180,7 @@ func (c *CeilingController) Stop() error {
 	c.begin()
 	c.enforcer.evidence.dropAll()
 
-	for _, action := range actionSpecs(c.enforcer.ceilings.stop(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode, "") {
+	for _, action := range actionSpecs(c.enforcer.ceilings.stop(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode) {
 		c.Log.Log(action)
 	}
 

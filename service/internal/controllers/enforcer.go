@@ -38,7 +38,7 @@ type enforcer struct {
 func newEnforcer(c *CeilingController) enforcer {
 	return enforcer{
 		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphans: c.Orphans},
-		evidence:  evidenceTaker{store: c.Evidence, feed: c.Feed, source: c.Source, captures: map[resource.ID]*capture{}},
+		evidence:  evidenceTaker{store: c.Evidence, feed: c.Feed, source: c.Source, captures: map[resource.ID]*capture{}, due: map[resource.ID]*capture{}},
 		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
 		leases:    c.Leases,
 		reactions: reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}},
@@ -60,6 +60,32 @@ func (e *enforcer) err() error {
 	return fmt.Errorf("%s: %w", strings.Join(e.stale, ", "), errStale)
 }
 
+// reconcile moves all ceilings towards the desired ones.
+func (e *enforcer) reconcile(
+	ctx context.Context, r controller.Runtime, inputs ceilingInputs, cfg config.Config, logger *zap.Logger,
+) ([]resources.GuardActionSpec, error) {
+	var actions []resources.GuardActionSpec
+
+	e.stale = e.stale[:0]
+
+	clear(e.evidence.due)
+
+	for id, target := range inputs.targets {
+		done, err := e.follow(ctx, r, id, target, desiredCeiling(inputs.desired[id]), cfg, logger)
+		if err != nil {
+			return nil, err
+		}
+
+		actions = append(actions, done...)
+	}
+
+	e.evidence.keep(actions)
+
+	removed, err := e.remove(ctx, r, inputs.targets, cfg.Mode)
+
+	return append(actions, removed...), err
+}
+
 // follow moves a target's ceiling towards the desired one.
 func (e *enforcer) follow(
 	ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
@@ -74,16 +100,14 @@ func (e *enforcer) follow(
 		desired = &decide.DesiredCeiling{Reason: errStale.Error()} // none
 	}
 
-	evidence := e.evidence.get(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile, logger)
-	if ready := evidence.ready() || ceiling.InForce(); !ready {
-		desired, evidence = nil, nil
+	if !e.evidence.prepare(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile, logger) {
+		desired = nil
 	}
 
-	actions := ceiling.Reconcile(desired, now)
-	done := actionSpecs(actions, cfg.Mode, evidence.keep())
+	done := actionSpecs(ceiling.Reconcile(desired, now), cfg.Mode)
 	e.reactions.measure(id, done, desired)
 
-	return append(actionSpecs(replaced, cfg.Mode, ""), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
+	return append(actionSpecs(replaced, cfg.Mode), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
 }
 
 // remove releases the ceilings of targets that are gone.
@@ -103,7 +127,7 @@ func (e *enforcer) remove(
 			continue
 		}
 
-		actions = append(actions, actionSpecs(e.ceilings.remove(id), mode, "")...)
+		actions = append(actions, actionSpecs(e.ceilings.remove(id), mode)...)
 		e.evidence.drop(id)
 		delete(e.reactions.last, id)
 

@@ -5,6 +5,7 @@
 package controllers
 
 import (
+	"context"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -24,7 +25,10 @@ const (
 	metricsAfter  = "metrics-after.txt"
 )
 
-// evidenceTaker captures the evidence of each hold once, when its ceiling is first in force. It captures beside the
+// saveTimeout is how long an action waits for its evidence to be saved, which takes less than a millisecond.
+const saveTimeout = time.Second
+
+// evidenceTaker captures the evidence of each hold once, when its ceiling is first in force. It asks the target beside the
 // controller, because a target may be slow to answer.
 type evidenceTaker struct {
 	// store is where evidence is kept; nil captures none.
@@ -32,40 +36,61 @@ type evidenceTaker struct {
 	// feed has the newest answers of the targets.
 	feed   *observe.Feed
 	source func(resources.TargetSpec) observe.Source
-	// captures by target.
-	captures map[resource.ID]*capture
+	// captures by target. Due are those whose ceiling may be written now.
+	captures, due map[resource.ID]*capture
 }
 
-// get returns the capture of a desired ceiling, a new one for a new hold; nil for none. It takes the newest answer of the
-// target and waits for nothing. Wake is called when the capture is ready.
-func (e *evidenceTaker) get(
+// prepare takes the newest answer of a target whose ceiling is desired. It reports whether the ceiling may be written, and calls
+// wake when it may be. Only a profile delays it.
+func (e *evidenceTaker) prepare(
 	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, wake func(), logger *zap.Logger,
-) *capture {
+) bool {
 	if desired == nil || desired.None() || desired.Probing || e.store == nil || cfg.Evidence.Limit.Bytes == 0 {
-		return nil
+		return true
 	}
 
-	known := e.captures[id]
+	c := e.captures[id]
 
-	if known != nil && known.target.ContainerID == target.ContainerID && known.since == desired.Since {
-		return known
+	if c == nil || c.target.ContainerID != target.ContainerID || c.since != desired.Since {
+		if inForce {
+			return true // too late: an earlier process applied the ceiling
+		}
+
+		e.drop(id)
+
+		c = &capture{id: id, target: target, since: desired.Since, config: cfg, taker: e, logger: targetLogger(logger, cfg.Mode, id)}
+		c.ctx, c.cancel = context.WithCancel(context.Background())
+		e.captures[id] = c
+
+		// A profile of a throttled process says nothing: it is taken before the ceiling, which waits for it.
+		if cfg.Evidence.Profile.Duration > 0 {
+			c.profile(wake)
+		}
 	}
 
-	if inForce {
-		return nil // too late: an earlier process applied the ceiling
+	if !c.ready() {
+		return inForce
 	}
 
-	e.drop(id)
-
-	c := newCapture(e, id, target, desired.Since, cfg, targetLogger(logger, cfg.Mode, id))
-	e.captures[id] = c
-
-	// A profile of a throttled process says nothing: it is taken before the ceiling, which waits for it.
-	if cfg.Evidence.Profile.Duration > 0 {
-		c.start(wake)
+	// The newest one: an earlier attempt to write may have failed.
+	if c.later == "" && !inForce {
+		c.answer = e.feed.Answer(id, target.ContainerID)
 	}
 
-	return c
+	e.due[id] = c
+
+	return true
+}
+
+// keep saves the evidence of new ceilings and names it in their actions. No ceiling waits for it: all were written before.
+func (e *evidenceTaker) keep(actions []resources.GuardActionSpec) {
+	for i := range actions {
+		action := &actions[i]
+
+		if c := e.due[action.Target]; c != nil && (action.Action == resources.ActionApply || action.Action == resources.ActionObserve) {
+			action.Evidence = c.keep(action.Clock)
+		}
+	}
 }
 
 // drop cancels a capture of a target; what was kept stays on disk.
@@ -82,6 +107,3 @@ func (e *evidenceTaker) dropAll() {
 		e.drop(id)
 	}
 }
-
-// saveTimeout is how long an action waits for the name of the folder with its evidence. It takes less than a millisecond.
-const saveTimeout = time.Second

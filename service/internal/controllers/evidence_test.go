@@ -19,9 +19,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce/enforcetest"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
@@ -118,16 +121,16 @@ func TestCeilingController_EvidenceDelaysNoCeiling(t *testing.T) {
 		"answers": {
 			handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "after 1\n") },
 			answer:  observe.Answer{Text: []byte("before 1\n")}, after: "after 1\n",
-			text: "(metrics-before.txt is 4.2s older than the ceiling, metrics-after.txt follows)",
+			text: "(metrics-before.txt is 4.2s older than the action, metrics-after.txt follows)",
 		},
 		"never answers": {
 			handler: func(http.ResponseWriter, *http.Request) { <-ended },
 			answer:  observe.Answer{Text: []byte("before 1\n")},
-			text:    "(metrics-before.txt is 4.2s older than the ceiling, metrics-after.txt follows)",
+			text:    "(metrics-before.txt is 4.2s older than the action, metrics-after.txt follows)",
 		},
 		"refuses": {
 			answer: observe.Answer{Text: []byte("before 1\n")},
-			text:   "(metrics-before.txt is 4.2s older than the ceiling, metrics-after.txt follows)",
+			text:   "(metrics-before.txt is 4.2s older than the action, metrics-after.txt follows)",
 		},
 		"first answer after the ceiling": {
 			handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "after 1\n") },
@@ -156,7 +159,7 @@ func TestCeilingController_EvidenceDelaysNoCeiling(t *testing.T) {
 
 			folder, text, _ := strings.Cut(action.Evidence, " ")
 			assert.Equal(t, dir, filepath.Dir(folder))
-			assert.Equal(t, strings.ReplaceAll(test.text, "4.2s", age(text)), text)
+			assert.Equal(t, test.text, atLeast(text, 4200*time.Millisecond))
 
 			if test.answer.Unavailable == "" && len(test.answer.Text) < 64<<10 {
 				saved(t, dir, metricsBefore, string(test.answer.Text))
@@ -172,16 +175,16 @@ func TestCeilingController_EvidenceDelaysNoCeiling(t *testing.T) {
 	}
 }
 
-// age is the age of an answer in a text if it is at least 4.2s: the test may have been slow.
-func age(text string) string {
+// atLeast returns a text with an age rounded down to least if it is not less: a test may be slow.
+func atLeast(text string, least time.Duration) string {
 	_, rest, _ := strings.Cut(text, " is ")
 	found, _, _ := strings.Cut(rest, " older")
 
-	if parsed, err := time.ParseDuration(found); err != nil || parsed < 4200*time.Millisecond {
-		return "4.2s"
+	if age, err := time.ParseDuration(found); err == nil && age >= least {
+		return strings.Replace(text, found, least.String(), 1)
 	}
 
-	return found
+	return text
 }
 
 // TestCeilingController_ProfilePrecedesCeiling: the ceiling waits for the profile that is configured, and for nothing else.
@@ -225,4 +228,77 @@ func TestCeilingController_ProfilePrecedesCeiling(t *testing.T) {
 			require.NoError(t, e.c.Stop())
 		})
 	}
+}
+
+// taking is an evidenceTaker whose target can be asked, and a desired ceiling. Each answer is put as the newest one.
+func taking(t *testing.T, target *asked) (e *evidenceTaker, prepare func(answer string, age time.Duration), dir string) {
+	t.Helper()
+
+	dir = t.TempDir()
+	e = &evidenceTaker{
+		store: &record.Evidence{Dir: dir}, feed: observe.NewFeed(), captures: map[string]*capture{}, due: map[string]*capture{},
+		source: func(resources.TargetSpec) observe.Source {
+			return observe.Source{Namespace: func() (observe.Namespace, error) { return target, nil }}
+		},
+	}
+
+	desired := &decide.DesiredCeiling{Millicores: 500, Rule: "R", Since: 1}
+
+	return e, func(answer string, age time.Duration) {
+		e.feed.Put(targetID, &resources.TargetStatsSpec{ContainerID: "c1"}, observe.Answer{Clock: boottime.Now() - age, Text: []byte(answer)})
+		clear(e.due)
+		require.True(t, e.prepare(targetID, resources.TargetSpec{ContainerID: "c1"}, desired, false, config.Default(), nil, zap.NewNop()))
+	}, dir
+}
+
+// keptBy returns what an action of a kind says, taken now.
+func (e *evidenceTaker) keptBy(kind string) string {
+	actions := []resources.GuardActionSpec{{Action: kind, Target: targetID, Clock: boottime.Now()}}
+	e.keep(actions)
+
+	return actions[0].Evidence
+}
+
+// TestEvidenceTaker_KeepsWhatBelongsToTheAction: nothing is saved and asked for until there is a ceiling. What is from before it is the
+// newest answer at the write that succeeds, and the actions after it do not say that it is theirs.
+func TestEvidenceTaker_KeepsWhatBelongsToTheAction(t *testing.T) {
+	for _, kind := range []string{resources.ActionApply, resources.ActionObserve} {
+		t.Run(kind, func(t *testing.T) {
+			target := &asked{handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "after 1\n") }}
+			e, prepare, dir := taking(t, target)
+
+			prepare("at the trip 1\n", time.Hour)
+			assert.Empty(t, e.keptBy(resources.ActionFail))
+			assert.Empty(t, e.keptBy(resources.ActionRelease))
+			e.keep(nil) // the owner's limit is as low
+
+			files, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			assert.Empty(t, files)
+			assert.Empty(t, target.seen())
+
+			prepare("at the second attempt 1\n", time.Minute)
+
+			folder, text, _ := strings.Cut(e.keptBy(kind), " ")
+			assert.Equal(t, "(metrics-before.txt is 1m0s older than the action, metrics-after.txt follows)", atLeast(text, time.Minute))
+			saved(t, dir, metricsBefore, "at the second attempt 1\n")
+			saved(t, dir, metricsAfter, "after 1\n")
+
+			prepare("under the ceiling 1\n", 0)
+			assert.Equal(t, folder+" (from an earlier action of the hold)", e.keptBy(resources.ActionApply))
+			saved(t, dir, metricsBefore, "at the second attempt 1\n")
+			assert.Equal(t, []string{"/metrics"}, target.seen())
+		})
+	}
+}
+
+// TestEvidenceTaker_NamesNoOtherHold: the evidence of a hold is not that of an action for which none was prepared.
+func TestEvidenceTaker_NamesNoOtherHold(t *testing.T) {
+	e, prepare, _ := taking(t, &asked{})
+
+	prepare("before 1\n", 0)
+	require.NotEmpty(t, e.keptBy(resources.ActionApply))
+
+	clear(e.due)
+	assert.Empty(t, e.keptBy(resources.ActionApply))
 }
