@@ -44,12 +44,12 @@ type capture struct {
 	later string
 }
 
-// profile takes the profile. It calls wake when the ceiling may be written.
-func (c *capture) profile(wake func()) {
+// profile takes the profile and then wakes the enforcer.
+func (c *capture) profile() {
 	c.profiled = make(chan struct{})
 
 	go task.Do("profile a target before its ceiling", func() {
-		defer wake()
+		defer c.taker.wake()
 		defer close(c.profiled)
 
 		c.unprofiled = task.Step("profile a target before its ceiling", func() error {

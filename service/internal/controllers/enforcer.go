@@ -38,7 +38,7 @@ type enforcer struct {
 func newEnforcer(c *CeilingController) enforcer {
 	return enforcer{
 		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphans: c.Orphans},
-		evidence:  evidenceTaker{store: c.Evidence, feed: c.Feed, source: c.Source, captures: map[resource.ID]*capture{}, due: map[resource.ID]*capture{}},
+		evidence:  newEvidenceTaker(c),
 		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
 		leases:    c.Leases,
 		reactions: reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}},
@@ -62,7 +62,7 @@ func (e *enforcer) err() error {
 
 // reconcile moves all ceilings towards the desired ones.
 func (e *enforcer) reconcile(
-	ctx context.Context, r controller.Runtime, inputs ceilingInputs, cfg config.Config, logger *zap.Logger,
+	ctx context.Context, r controller.Writer, inputs ceilingInputs, cfg config.Config, logger *zap.Logger,
 ) ([]resources.GuardActionSpec, error) {
 	var actions []resources.GuardActionSpec
 
@@ -88,7 +88,7 @@ func (e *enforcer) reconcile(
 
 // follow moves a target's ceiling towards the desired one.
 func (e *enforcer) follow(
-	ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
+	ctx context.Context, r controller.Writer, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
 	logger *zap.Logger,
 ) ([]resources.GuardActionSpec, error) {
 	ceiling, replaced := e.ceilings.get(enforceTarget(id, target))
@@ -100,7 +100,7 @@ func (e *enforcer) follow(
 		desired = &decide.DesiredCeiling{Reason: errStale.Error()} // none
 	}
 
-	if !e.evidence.prepare(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile, logger) {
+	if !e.evidence.prepare(id, target, desired, ceiling.InForce(), cfg, logger) {
 		desired = nil
 	}
 

@@ -36,14 +36,23 @@ type evidenceTaker struct {
 	// feed has the newest answers of the targets.
 	feed   *observe.Feed
 	source func(resources.TargetSpec) observe.Source
+	// wake queues a reconcile: a profile was taken.
+	wake func()
 	// captures by target. Due are those whose ceiling may be written now.
 	captures, due map[resource.ID]*capture
 }
 
-// prepare takes the newest answer of a target whose ceiling is desired. It reports whether the ceiling may be written, and calls
-// wake when it may be. Only a profile delays it.
+func newEvidenceTaker(c *CeilingController) evidenceTaker {
+	return evidenceTaker{
+		store: c.Evidence, feed: c.Feed, source: c.Source, wake: c.Wake,
+		captures: map[resource.ID]*capture{}, due: map[resource.ID]*capture{},
+	}
+}
+
+// prepare takes the newest answer of a target whose ceiling is desired. It reports whether the ceiling may be written: only a profile
+// delays it, and wakes the enforcer.
 func (e *evidenceTaker) prepare(
-	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, wake func(), logger *zap.Logger,
+	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, logger *zap.Logger,
 ) bool {
 	if desired == nil || desired.None() || desired.Probing || e.store == nil || cfg.Evidence.Limit.Bytes == 0 {
 		return true
@@ -64,7 +73,7 @@ func (e *evidenceTaker) prepare(
 
 		// A profile of a throttled process says nothing: it is taken before the ceiling, which waits for it.
 		if cfg.Evidence.Profile.Duration > 0 {
-			c.profile(wake)
+			c.profile()
 		}
 	}
 

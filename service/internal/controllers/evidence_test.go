@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/state/owned"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -25,6 +27,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
+	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce/enforcetest"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
@@ -235,19 +238,18 @@ func taking(t *testing.T, target *asked) (e *evidenceTaker, prepare func(answer 
 	t.Helper()
 
 	dir = t.TempDir()
-	e = &evidenceTaker{
-		store: &record.Evidence{Dir: dir}, feed: observe.NewFeed(), captures: map[string]*capture{}, due: map[string]*capture{},
-		source: func(resources.TargetSpec) observe.Source {
+	taker := newEvidenceTaker(&CeilingController{
+		Evidence: &record.Evidence{Dir: dir}, Feed: observe.NewFeed(), Source: func(resources.TargetSpec) observe.Source {
 			return observe.Source{Namespace: func() (observe.Namespace, error) { return target, nil }}
 		},
-	}
-
+	})
+	e = &taker
 	desired := &decide.DesiredCeiling{Millicores: 500, Rule: "R", Since: 1}
 
 	return e, func(answer string, age time.Duration) {
 		e.feed.Put(targetID, &resources.TargetStatsSpec{ContainerID: "c1"}, observe.Answer{Clock: boottime.Now() - age, Text: []byte(answer)})
 		clear(e.due)
-		require.True(t, e.prepare(targetID, resources.TargetSpec{ContainerID: "c1"}, desired, false, config.Default(), nil, zap.NewNop()))
+		require.True(t, e.prepare(targetID, resources.TargetSpec{ContainerID: "c1"}, desired, false, config.Default(), zap.NewNop()))
 	}, dir
 }
 
@@ -290,6 +292,39 @@ func TestEvidenceTaker_KeepsWhatBelongsToTheAction(t *testing.T) {
 			assert.Equal(t, []string{"/metrics"}, target.seen())
 		})
 	}
+}
+
+// TestEnforcer_WritesAllCeilingsBeforeFiles: the evidence of one target does not delay the ceiling of another.
+func TestEnforcer_WritesAllCeilingsBeforeFiles(t *testing.T) {
+	dir, node := t.TempDir(), enforcetest.NewNode()
+	inputs := ceilingInputs{targets: map[string]resources.TargetSpec{}, desired: map[string]*resources.DesiredCeilingSpec{}}
+	written := 0
+
+	for _, id := range []string{"a/1/c", "a/2/c", "a/3/c"} {
+		node.Create(id, enforcetest.Unlimited, 7).OnApply(func() {
+			written++
+
+			files, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			assert.Empty(t, files)
+		})
+
+		inputs.targets[id] = resources.TargetSpec{ContainerID: id, Cgroup: id, CgroupInode: 7}
+		inputs.desired[id] = &resources.DesiredCeilingSpec{CeilingMillicores: 500, FloorMillicores: 100, Rule: "R", SinceClock: 1, HoldUntilClock: time.Hour}
+	}
+
+	st := newState(t)
+	e := newEnforcer(&CeilingController{
+		Node: node.Enforce(), Orphans: enforce.NewOrphans(node.Enforce(), &lock{}, zap.NewNop()), Feed: observe.NewFeed(),
+		Evidence: &record.Evidence{Dir: dir}, Source: hostSource, Reaction: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "r"}),
+	})
+	e.evidence.feed.Put("a/1/c", &resources.TargetStatsSpec{ContainerID: "a/1/c"}, observe.Answer{Clock: 1, Text: []byte("before 1\n")})
+
+	actions, err := e.reconcile(t.Context(), owned.New(st, "guard.CeilingController"), inputs, config.Default(), zap.NewNop())
+	require.NoError(t, err)
+	assert.Equal(t, 3, written)
+	require.Len(t, actions, 3)
+	saved(t, dir, metricsBefore, "before 1\n")
 }
 
 // TestEvidenceTaker_NamesNoOtherHold: the evidence of a hold is not that of an action for which none was prepared.

@@ -97,3 +97,18 @@ func TestFeed_AnswerIsOfTheContainer(t *testing.T) {
 	feed.Remove("id")
 	assert.Equal(t, noAnswer, feed.Answer("id", "c2"))
 }
+
+// TestSampler_SaysWhyThereIsNoAnswer: a target that is not asked cannot answer.
+func TestSampler_SaysWhyThereIsNoAnswer(t *testing.T) {
+	metrics := config.Metrics{Port: config.Port{Number: 9090}}
+
+	for want, s := range map[string]Sampler{
+		"target.metrics.port is 0":                          {scraper: &scraper{answer: noAnswer}},
+		"failed to open the network namespace of process 1": {metrics: metrics, networkError: "failed to open the network namespace of process 1"},
+		"the target has not answered yet":                   {metrics: metrics, scraper: &scraper{answer: noAnswer}},
+	} {
+		t.Run(want, func(t *testing.T) { assert.Equal(t, Answer{Unavailable: want}, s.Answer()) })
+	}
+
+	assert.Equal(t, noAnswer, (&Sampler{metrics: metrics}).Answer(), "before the first sample")
+}
