@@ -76,7 +76,7 @@ func (c *capture) profile() {
 
 // ready reports whether the ceiling may be written: there is no profile, or it was taken. A failure is no reason to wait.
 func (c *capture) ready() bool {
-	if c == nil || c.profiled == nil {
+	if c.profiled == nil {
 		return true
 	}
 
