@@ -55,7 +55,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.cri, "cri", "/run/containerd/containerd.sock", "CRI socket of the container runtime")
 	flag.StringVar(&f.machined, "machined", "/system/run/machined/machine.sock", "socket of Talos' machined; empty to not use it")
 	flag.StringVar(&f.content, "content", "/var/lib/containerd/io.containerd.content.v1.content", "content store of containerd")
-	flag.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "directory for evidence from before a ceiling; empty to keep none")
+	flag.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "directory for evidence of ceilings; empty to keep none")
 	flag.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "unix socket of the API")
 	flag.StringVar(&f.state, "state", "/run/spegel-guard/state.json", "file for state that survives a restart; empty to save none")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit")

@@ -252,9 +252,11 @@ func newEngine(
 		s.logger.Error("failed to load the saved decisions, starting with the others", zap.String("mode", string(s.loaded.Mode)), zap.Error(err))
 	}
 
+	source := func(target resources.TargetSpec) observe.Source { return observe.NewSource(s.host, target) }
+
 	leases := &enforce.Leases{}
 	ceilings := &controllers.CeilingController{
-		Host: s.host, Node: s.node, Lock: s.lock, Orphans: s.orphans, Initial: s.loaded.Config, Leases: leases, Active: active,
+		Node: s.node, Source: source, Feed: feed, Lock: s.lock, Orphans: s.orphans, Initial: s.loaded.Config, Leases: leases, Active: active,
 		Log: serving.node.Actions, Reaction: s.exported.Reaction,
 	}
 
@@ -268,8 +270,6 @@ func newEngine(
 	if f.machined != "" {
 		sources = slices.Insert(sources, 0, discover.Source(discover.NewMachined(f.machined, f.proc, cri)))
 	}
-
-	source := func(target resources.TargetSpec) observe.Source { return observe.NewSource(s.host, target) }
 
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config, Initial: s.loaded, Active: active},

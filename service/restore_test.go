@@ -49,7 +49,7 @@ func TestRestore_PrintsEveryCgroup(t *testing.T) {
 	assert.Equal(t, "0 ceilings released, none is left\n", out.String())
 }
 
-// TestContinued merges saved state and journals. Saved state takes precedence.
+// TestContinued merges saved state and journals. The newer hold takes precedence, the saved one of two that are as new.
 func TestContinued(t *testing.T) {
 	now := boottime.Now()
 	held := func(rule string) policy.Hold {
@@ -73,6 +73,14 @@ func TestContinued(t *testing.T) {
 	assert.Equal(t, policy.SavedState{Level: 3, Released: ended.Until}, known["b"].SavedState)
 	assert.Equal(t, held("journal"), known["c"].Hold)
 	assert.Zero(t, known["c"].Yielded, "reassert")
+
+	// A crash between the write of a ceiling and that of the saved state: the journal has the newer hold, which the saved level does
+	// not count.
+	newer := held("journal")
+	newer.Since += time.Second
+	crashed := continued(remembered, enforce.Adopted{Holds: map[string]policy.Hold{"a": newer, "b": newer}}, cfg)
+	assert.Equal(t, policy.SavedState{Hold: newer}, crashed["a"].SavedState)
+	assert.Equal(t, policy.SavedState{Hold: newer, Released: ended.Until}, crashed["b"].SavedState)
 
 	cfg.Ceiling.Conflict = config.ConflictYield
 	assert.Equal(t, now-time.Minute, continued(remembered, left, cfg)["c"].Yielded)

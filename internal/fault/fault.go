@@ -24,7 +24,7 @@ const (
 	BurstRestored = "burst-restored"
 	// Removed: the journal is gone.
 	Removed = "removed"
-	// Saved: the decision is in the saved state, and nowhere else.
+	// Saved: the decision is in the saved state. It was published before, and the ceiling may be in cpu.max or not.
 	Saved = "saved"
 )
 

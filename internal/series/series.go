@@ -155,7 +155,7 @@ func actions() []Series {
 		{ApplyFailures, Counter, "Failed attempts to write a ceiling or to restore the owner's limit, by error number.", []string{"errno"}},
 
 		{SampleDuration, Histogram, "Time to read the counters of one container.", nil},
-		{Reaction, Histogram, "Time from the start of the sample that caused a ceiling until it was in force, including evidence.", nil},
+		{Reaction, Histogram, "Time from the start of the sample that caused a ceiling until it was in force, including the profile of evidence.profile.", nil},
 
 		{NodeBlobs, Gauge, "Complete blobs in containerd's content store.", nil},
 		{NodeContentBytes, Gauge, "Size of the complete blobs in containerd's content store.", nil},

@@ -57,7 +57,7 @@ type Config struct {
 	Metrics  Exporter `yaml:"metrics"`
 }
 
-// Evidence is what is saved of a target before its ceiling: its /metrics, and a profile.
+// Evidence is what is saved of a target at its ceiling: its /metrics before and after it, and a profile before it.
 type Evidence struct {
 	// Profile is how long its CPU use is profiled (net/http/pprof at the port of its metrics), which delays the
 	// ceiling by as long; 0 takes no profile.

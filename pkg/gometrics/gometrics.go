@@ -85,8 +85,8 @@ func NewClient(dial Dial, port int) *Client {
 // Close closes the connection.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Metrics reads the metrics at a path.
-func (c *Client) Metrics(ctx context.Context, path string) (Metrics, error) {
+// Metrics reads the metrics at a path. It writes the answer to copied while it reads, also of one that is not used; nil for no copy.
+func (c *Client) Metrics(ctx context.Context, path string, copied io.Writer) (Metrics, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, Timeout, ErrTimeout)
 	defer cancel()
 
@@ -97,7 +97,7 @@ func (c *Client) Metrics(ctx context.Context, path string) (Metrics, error) {
 
 	defer response.Body.Close() //nolint:errcheck // read only
 
-	metrics, err := parseResponse(response)
+	metrics, err := parseResponse(response, copied)
 	if err != nil {
 		return Metrics{}, fmt.Errorf("failed to read %s: %w", path, concise(ctx, err))
 	}
@@ -105,13 +105,17 @@ func (c *Client) Metrics(ctx context.Context, path string) (Metrics, error) {
 	return metrics, nil
 }
 
-func parseResponse(response *http.Response) (Metrics, error) {
+func parseResponse(response *http.Response, copied io.Writer) (Metrics, error) {
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || kind != "text/plain" && kind != "application/openmetrics-text" {
 		return Metrics{}, fmt.Errorf("%w: its type is %s", ErrNoMetrics, clip(response.Header.Get("Content-Type")))
 	}
 
-	return Parse(response.Body)
+	if copied == nil {
+		return Parse(response.Body)
+	}
+
+	return Parse(io.TeeReader(response.Body, copied))
 }
 
 // Save copies the answer at a path to w unchanged. It returns an error when the answer is larger than limit bytes.

@@ -125,7 +125,7 @@ func TestClient_HostileAnswers(t *testing.T) {
 
 				runtime.ReadMemStats(&before)
 
-				metrics, err := client.Metrics(t.Context(), "/metrics")
+				metrics, err := client.Metrics(t.Context(), "/metrics", nil)
 
 				runtime.ReadMemStats(&after)
 
@@ -146,13 +146,13 @@ func TestClient_RefusedAndRedirected(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
 	client := clientOf(t, server)
 
-	_, err := client.Metrics(t.Context(), "/metrics")
+	_, err := client.Metrics(t.Context(), "/metrics", nil)
 	assert.EqualError(t, err, "failed to read /metrics: the answer's status is 302")
 
 	server.Close()
 	client.Close()
 
-	_, err = client.Metrics(t.Context(), "/metrics")
+	_, err = client.Metrics(t.Context(), "/metrics", nil)
 	assert.ErrorContains(t, err, "connection refused")
 }
 

@@ -73,7 +73,8 @@ type GuardActionSpec struct {
 	Before string `yaml:"before" protobuf:"9"`
 	After  string `yaml:"after" protobuf:"10"`
 	Error  string `yaml:"error,omitempty" protobuf:"11"`
-	// Evidence is the directory on the node with evidence from before the action, or why there is none.
+	// Evidence is the directory on the node with evidence of the action and, in parentheses, which files are from before it and which
+	// follow, or why there is none.
 	Evidence string `yaml:"evidence,omitempty" protobuf:"12"`
 	// By is who requested it over the API; zero for decisions of the rules.
 	By Person `yaml:"by,omitempty" protobuf:"13"`

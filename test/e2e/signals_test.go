@@ -81,8 +81,9 @@ func waitUnavailable(t *testing.T, events chan state.Event, container string) (r
 	}
 }
 
-// TestEvidence_PrecedesCeiling: metrics and profile are captured before the ceiling, and the action names their folder.
-func TestEvidence_PrecedesCeiling(t *testing.T) {
+// TestEvidence_BeforeAndAfterCeiling: metrics and profile are from before the ceiling, other metrics from after it, and the action
+// names their folder.
+func TestEvidence_BeforeAndAfterCeiling(t *testing.T) {
 	l := newLoop(t, fast+"evidence: {profile: 2s, limit: 1M}\n", nil)
 	ctx := t.Context()
 
@@ -104,20 +105,35 @@ func TestEvidence_PrecedesCeiling(t *testing.T) {
 		return apply.Action != ""
 	}, patience, 100*time.Millisecond)
 
-	require.True(t, strings.HasPrefix(apply.Evidence, "/run/spegel-guard/evidence/"), apply.Evidence)
+	folder, files, _ := strings.Cut(apply.Evidence, " ")
+	require.Equal(t, "/run/spegel-guard/evidence", filepath.Dir(folder), apply.Evidence)
+	assert.Regexp(t, `^\(cpu-before\.pprof, metrics-before\.txt is .+ older than the action, metrics-after\.txt follows\)$`, files)
 
-	metrics, err := os.ReadFile(filepath.Join(apply.Evidence, "metrics.txt"))
-	require.NoError(t, err)
-	assert.Contains(t, string(metrics), "go_memstats_alloc_bytes_total")
+	for _, name := range []string{"metrics-before.txt", "metrics-after.txt"} {
+		var metrics []byte
 
-	profile, err := os.ReadFile(filepath.Join(apply.Evidence, "cpu.pprof"))
+		require.Eventually(t, func() bool {
+			var err error
+			metrics, err = os.ReadFile(filepath.Join(folder, name))
+
+			return err == nil && strings.Contains(string(metrics), "go_memstats_alloc_bytes_total")
+		}, patience, 100*time.Millisecond, name)
+	}
+
+	profile, err := os.ReadFile(filepath.Join(folder, "cpu-before.pprof"))
 	require.NoError(t, err)
 	assert.Equal(t, []byte{0x1f, 0x8b}, profile[:2], "gzip")
 
-	for _, name := range []string{"metrics.txt", "cpu.pprof"} {
-		info, err := os.Stat(filepath.Join(apply.Evidence, name))
+	for name, after := range map[string]bool{"metrics-before.txt": false, "cpu-before.pprof": false, "metrics-after.txt": true} {
+		info, err := os.Stat(filepath.Join(folder, name))
 		require.NoError(t, err)
-		assert.False(t, info.ModTime().After(apply.At.Add(time.Second)), "%s was captured after the ceiling", name)
+
+		// The system's clock is not that of the ceiling: some milliseconds may be between them.
+		if slack := 100 * time.Millisecond; after {
+			assert.True(t, info.ModTime().After(apply.At.Add(-slack)), "%s is from before the ceiling", name)
+		} else {
+			assert.True(t, info.ModTime().Before(apply.At.Add(slack)), "%s is from after the ceiling", name)
+		}
 	}
 }
 

@@ -19,18 +19,17 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
-	"github.com/spegel-guard/spegel-guard/service/internal/host"
+	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// idleInterval is how often the cgroups are checked while no ceiling is desired and none is in force.
-const idleInterval = enforce.CheckInterval
-
 // CeilingController lets package enforce follow the desired ceilings. Nothing else writes to a target.
 type CeilingController struct {
-	// Host is where evidence is captured, Node where ceilings are written.
-	Host host.Host
+	// Node is where ceilings are written.
 	Node enforce.Node
+	// Source opens what evidence is captured from, Feed has the newest answers of the targets.
+	Source func(resources.TargetSpec) observe.Source
+	Feed   *observe.Feed
 	// Lock must be held to write: see enforce.Lock.
 	Lock interface{ Acquire() error }
 	// Orphans are the ceilings without a target. Something else runs them.
@@ -88,8 +87,9 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 	defer c.wake.Store(nil)
 
 	interval := func() time.Duration {
+		// Nothing is desired and nothing in force: the cgroups are checked only.
 		if c.inputs.idle() && c.enforcer.ceilings.idle() {
-			return max(c.config.Interval.Duration, idleInterval)
+			return max(c.config.Interval.Duration, enforce.CheckInterval)
 		}
 
 		return c.config.Interval.Duration
@@ -152,25 +152,14 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return c.condition.publish(ctx, r, logger, resources.ReasonNoLock, err.Error())
 	}
 
-	actions := actionSpecs(c.Orphans.Actions(), c.config.Mode, "")
+	actions := actionSpecs(c.Orphans.Actions(), c.config.Mode)
 
-	c.enforcer.stale = c.enforcer.stale[:0]
-
-	for id, target := range c.inputs.targets {
-		done, err := c.enforcer.follow(ctx, r, id, target, desiredCeiling(c.inputs.desired[id]), c.config.Config)
-		if err != nil {
-			return err
-		}
-
-		actions = append(actions, done...)
-	}
-
-	removed, err := c.enforcer.remove(ctx, r, c.inputs.targets, c.config.Mode)
+	done, err := c.enforcer.reconcile(ctx, r, c.inputs, c.config.Config, logger)
 	if err != nil {
 		return err
 	}
 
-	if err := c.Log.Record(ctx, append(actions, removed...)...); err != nil {
+	if err := c.Log.Record(ctx, append(actions, done...)...); err != nil {
 		return err
 	}
 
@@ -191,7 +180,7 @@ func (c *CeilingController) Stop() error {
 	c.begin()
 	c.enforcer.evidence.dropAll()
 
-	for _, action := range actionSpecs(c.enforcer.ceilings.stop(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode, "") {
+	for _, action := range actionSpecs(c.enforcer.ceilings.stop(c.config.Ceiling.OnStop == config.StopRelease), c.config.Mode) {
 		c.Log.Log(action)
 	}
 

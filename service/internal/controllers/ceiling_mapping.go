@@ -43,8 +43,8 @@ func ceilingStatus(status enforce.Status) resources.CeilingStatusSpec {
 	}
 }
 
-// actionSpecs maps actions of a mode; evidence belongs to those that concern a new ceiling.
-func actionSpecs(actions []enforce.Action, mode config.Mode, evidence string) []resources.GuardActionSpec {
+// actionSpecs maps actions of a mode.
+func actionSpecs(actions []enforce.Action, mode config.Mode) []resources.GuardActionSpec {
 	var specs []resources.GuardActionSpec
 
 	for _, action := range actions {
@@ -55,11 +55,6 @@ func actionSpecs(actions []enforce.Action, mode config.Mode, evidence string) []
 
 		if action.Err != nil {
 			spec.Error = action.Err.Error()
-		}
-
-		switch action.Kind {
-		case enforce.ActionApply, enforce.ActionObserve, enforce.ActionFail:
-			spec.Evidence = evidence
 		}
 
 		specs = append(specs, spec)

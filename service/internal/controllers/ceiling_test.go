@@ -25,6 +25,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce/enforcetest"
 	"github.com/spegel-guard/spegel-guard/service/internal/host"
+	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
@@ -59,6 +60,11 @@ type enforcing struct {
 	reaction prometheus.Histogram
 }
 
+// hostSource is a source on this host, on which no target is a pod.
+func hostSource(target resources.TargetSpec) observe.Source {
+	return observe.NewSource(host.Host{Proc: "/proc"}, target)
+}
+
 // newEnforcing starts it with a target and a document; change may alter the controller before.
 func newEnforcing(t *testing.T, document, owner string, change func(*enforcing)) *enforcing {
 	t.Helper()
@@ -66,7 +72,7 @@ func newEnforcing(t *testing.T, document, owner string, change func(*enforcing))
 	e := &enforcing{node: enforcetest.NewNode(), lock: &lock{}, reaction: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "r"})}
 	e.cgroup = e.node.Create(cgroupPath, owner, 7)
 	e.c = &CeilingController{
-		Host: host.Host{Proc: "/proc"}, Node: e.node.Enforce(), Lock: e.lock, Initial: config.Default(), Reaction: e.reaction,
+		Node: e.node.Enforce(), Source: hostSource, Feed: observe.NewFeed(), Lock: e.lock, Initial: config.Default(), Reaction: e.reaction,
 	}
 
 	e.c.Orphans = enforce.NewOrphans(e.c.Node, e.lock, zaptest.NewLogger(t))
@@ -270,7 +276,7 @@ func TestCeilingController_ContinuesAdoptedCeilings(t *testing.T) {
 	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
 }
 
-func TestCeilingController_TakesEvidenceBeforeACeiling(t *testing.T) {
+func TestCeilingController_SaysWhyThereIsNoEvidence(t *testing.T) {
 	for name, test := range map[string]struct{ document, want string }{
 		"no port":     {"interval: 100ms\ntarget: {metrics: {port: 0}}\n", "target.metrics.port is 0"},
 		"not a pod's": {"interval: 100ms\n", "network namespace"},
@@ -299,7 +305,7 @@ func TestCapturer(t *testing.T) {
 	_, err := Capturer{}.Capture(t.Context(), targetID, target)
 	require.ErrorContains(t, err, "set its flag -evidence")
 
-	c := Capturer{Store: &record.Evidence{Dir: t.TempDir()}, Host: host.Host{Proc: "/proc"}, State: s.state}
+	c := Capturer{Store: &record.Evidence{Dir: t.TempDir()}, Source: hostSource, State: s.state}
 	_, err = c.Capture(t.Context(), targetID, target)
 	require.ErrorContains(t, err, "no configuration is in force yet")
 

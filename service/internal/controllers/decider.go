@@ -41,6 +41,8 @@ type decider struct {
 	seed    uint64
 	history *record.History
 	leases  *enforce.Leases
+	// urgent wakes the enforcer; nil for none.
+	urgent func()
 	// lease is the time after the newest sample in which its decision counts.
 	lease time.Duration
 
@@ -72,33 +74,48 @@ func (d *decider) engine(saved policy.SavedState) *policy.Engine {
 	return policy.New(d.policy, policy.Options{Seed: d.seed, Saved: saved})
 }
 
-// decide steps one workload and publishes it. It reports whether its desired ceiling changed, and whether the status of
-// the guard may have.
+// decide steps one workload and publishes it. It reports whether the status of the guard may have changed.
 func (d *decider) decide(
 	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, ceiling *ceilingInput, overrides *decide.Overrides,
 	logger *zap.Logger,
-) (urgent, status bool, err error) {
+) (status bool, err error) {
 	fault.Hang(fault.Deciding)
 
 	w := d.workloads.get(id, d.engine)
 	w.Update(stats.ContainerID, overrides)
 
+	var sample policy.Sample
+
 	due := w.Due(stats.Clock)
 	if due {
-		sample := policySample(stats, ceiling, overrides)
+		sample = policySample(stats, ceiling, overrides)
 		d.history.Add(id, stats.ContainerID, sample)
 
-		if d.recorder.Enabled() {
-			d.recorder.Record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.policy.Mode, id))
-		}
-
 		w.unlogged = w.Step(sample)
+		w.saved = w.saved && w.Decision().Event == "" && !w.Decision().Learned
 	}
 
-	yielded := d.settings.Yield && ceiling.State == resources.CeilingYielded && w.Yield(ceiling.SinceClock)
+	if d.settings.Yield && ceiling.State == resources.CeilingYielded && w.Yield(ceiling.SinceClock) {
+		w.saved = false
+	}
 
-	// Before it is published, and so before anything acts on it. A journal may be newer than the saved state.
-	if yielded || !w.saved || w.Decision().Event != "" || w.Decision().Learned {
+	status, err = w.publish(ctx, r, id, &d.settings, d.policy.Mode, func(changed bool) {
+		if due {
+			d.leases.Renew(id, stats.Clock, d.lease)
+		}
+
+		if d.urgent != nil && (changed || w.Decision().Event != "") {
+			d.urgent()
+		}
+	})
+
+	// After it is published: a ceiling does not wait for files or the log. After a crash in between, the journal on the cgroup
+	// has the hold.
+	if due && d.recorder.Enabled() {
+		d.recorder.Record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.policy.Mode, id))
+	}
+
+	if !w.saved {
 		w.saved = true
 
 		if err := d.workloads.save(d.state); err != nil {
@@ -106,17 +123,10 @@ func (d *decider) decide(
 		}
 	}
 
-	urgent, status, err = w.publish(ctx, r, id, &d.settings, d.policy.Mode, func() {
-		if due {
-			d.leases.Renew(id, stats.Clock, d.lease)
-		}
-	})
-
-	// After it is published: a ceiling does not wait for the log.
 	if w.unlogged {
 		w.unlogged = false
 		logDecision(targetLogger(logger, d.policy.Mode, id), w.Before(), w.Decision(), w.Reason())
 	}
 
-	return urgent || w.Decision().Event != "", status, err
+	return status, err
 }

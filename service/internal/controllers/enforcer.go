@@ -14,6 +14,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
+	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -37,7 +38,7 @@ type enforcer struct {
 func newEnforcer(c *CeilingController) enforcer {
 	return enforcer{
 		ceilings:  ceilings{node: c.Node, byTarget: map[resource.ID]*enforce.Ceiling{}, orphans: c.Orphans},
-		evidence:  evidenceTaker{store: c.Evidence, host: c.Host, captures: map[resource.ID]*capture{}},
+		evidence:  newEvidenceTaker(c),
 		publisher: ceilingPublisher{last: map[resource.ID]resources.CeilingStatusSpec{}},
 		leases:    c.Leases,
 		reactions: reactions{observer: c.Reaction, since: boottime.Now(), last: map[resource.ID]time.Duration{}},
@@ -59,9 +60,36 @@ func (e *enforcer) err() error {
 	return fmt.Errorf("%s: %w", strings.Join(e.stale, ", "), errStale)
 }
 
+// reconcile moves all ceilings towards the desired ones.
+func (e *enforcer) reconcile(
+	ctx context.Context, r controller.Writer, inputs ceilingInputs, cfg config.Config, logger *zap.Logger,
+) ([]resources.GuardActionSpec, error) {
+	var actions []resources.GuardActionSpec
+
+	e.stale = e.stale[:0]
+
+	clear(e.evidence.due)
+
+	for id, target := range inputs.targets {
+		done, err := e.follow(ctx, r, id, target, desiredCeiling(inputs.desired[id]), cfg, logger)
+		if err != nil {
+			return nil, err
+		}
+
+		actions = append(actions, done...)
+	}
+
+	e.evidence.keep(actions)
+
+	removed, err := e.remove(ctx, r, inputs.targets, cfg.Mode)
+
+	return append(actions, removed...), err
+}
+
 // follow moves a target's ceiling towards the desired one.
 func (e *enforcer) follow(
-	ctx context.Context, r controller.Runtime, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
+	ctx context.Context, r controller.Writer, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
+	logger *zap.Logger,
 ) ([]resources.GuardActionSpec, error) {
 	ceiling, replaced := e.ceilings.get(enforceTarget(id, target))
 
@@ -72,15 +100,14 @@ func (e *enforcer) follow(
 		desired = &decide.DesiredCeiling{Reason: errStale.Error()} // none
 	}
 
-	ready, evidence := e.evidence.take(id, target, desired, ceiling.InForce(), cfg, r.QueueReconcile)
-	if !ready {
+	if !e.evidence.prepare(id, target, desired, ceiling.InForce(), cfg, logger) {
 		desired = nil
 	}
 
-	done := actionSpecs(ceiling.Reconcile(desired, now), cfg.Mode, evidence)
+	done := actionSpecs(ceiling.Reconcile(desired, now), cfg.Mode)
 	e.reactions.measure(id, done, desired)
 
-	return append(actionSpecs(replaced, cfg.Mode, ""), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
+	return append(actionSpecs(replaced, cfg.Mode), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
 }
 
 // remove releases the ceilings of targets that are gone.
@@ -100,7 +127,7 @@ func (e *enforcer) remove(
 			continue
 		}
 
-		actions = append(actions, actionSpecs(e.ceilings.remove(id), mode, "")...)
+		actions = append(actions, actionSpecs(e.ceilings.remove(id), mode)...)
 		e.evidence.drop(id)
 		delete(e.reactions.last, id)
 

@@ -6,92 +6,100 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
-	"github.com/cosi-project/runtime/pkg/state"
+	"go.uber.org/zap"
 
-	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
-	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
-	"github.com/spegel-guard/spegel-guard/service/internal/host"
+	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// evidenceTaker captures the evidence of each hold once, before its ceiling is first in force. It captures beside the
+// Files of the evidence of a ceiling. The ceiling is written between those before and those after.
+const (
+	metricsBefore = "metrics-before.txt"
+	profileBefore = "cpu-before.pprof"
+	metricsAfter  = "metrics-after.txt"
+)
+
+// saveTimeout is how long an action waits for its evidence to be saved, which takes less than a millisecond.
+const saveTimeout = time.Second
+
+// evidenceTaker captures the evidence of each hold once, when its ceiling is first in force. It asks the target beside the
 // controller, because a target may be slow to answer.
 type evidenceTaker struct {
 	// store is where evidence is kept; nil captures none.
 	store *record.Evidence
-	host  host.Host
-	// captures by target.
-	captures map[resource.ID]*capture
+	// feed has the newest answers of the targets.
+	feed   *observe.Feed
+	source func(resources.TargetSpec) observe.Source
+	// wake queues a reconcile: a profile was taken.
+	wake func()
+	// captures by target. Due are those whose ceiling may be written now.
+	captures, due map[resource.ID]*capture
 }
 
-// capture is the evidence of one hold.
-type capture struct {
-	containerID string
-	since       time.Duration
-	cancel      context.CancelFunc
-	done        chan struct{}
-	// text says where the evidence is, or why there is none. It is set when done is closed.
-	text string
+func newEvidenceTaker(c *CeilingController) evidenceTaker {
+	return evidenceTaker{
+		store: c.Evidence, feed: c.Feed, source: c.Source, wake: c.Wake,
+		captures: map[resource.ID]*capture{}, due: map[resource.ID]*capture{},
+	}
 }
 
-// take reports whether a desired ceiling may be applied now, and what evidence there is from before it. The ceiling
-// waits for the evidence, at most record.EvidenceTimeout, and for no failure of it. Wake is called when it is complete.
-func (e *evidenceTaker) take(
-	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, wake func(),
-) (ready bool, text string) {
+// prepare takes the newest answer of a target whose ceiling is desired. It reports whether the ceiling may be written: only a profile
+// delays it, and wakes the enforcer.
+func (e *evidenceTaker) prepare(
+	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, logger *zap.Logger,
+) bool {
 	if desired == nil || desired.None() || desired.Probing || e.store == nil || cfg.Evidence.Limit.Bytes == 0 {
-		return true, ""
+		return true
 	}
 
-	known := e.captures[id]
+	c := e.captures[id]
 
-	if known == nil || known.containerID != target.ContainerID || known.since != desired.Since {
+	if c == nil || c.target.ContainerID != target.ContainerID || c.since != desired.Since {
 		if inForce {
-			return true, "" // too late: an earlier process applied the ceiling
+			return true // too late: an earlier process applied the ceiling
 		}
 
 		e.drop(id)
 
-		known = e.start(id, target, desired.Since, cfg, wake)
+		c = &capture{id: id, target: target, since: desired.Since, config: cfg, taker: e, logger: targetLogger(logger, cfg.Mode, id)}
+		c.ctx, c.cancel = context.WithCancel(context.Background())
+		e.captures[id] = c
+
+		// A profile of a throttled process says nothing: it is taken before the ceiling, which waits for it.
+		if cfg.Evidence.Profile.Duration > 0 {
+			c.profile()
+		}
 	}
 
-	select {
-	case <-known.done:
-		return true, known.text
-	default:
-		return inForce, ""
+	if !c.ready() {
+		return inForce
 	}
+
+	// The newest one: an earlier attempt to write may have failed.
+	if c.later == "" && !inForce {
+		c.answer = e.feed.Answer(id, target.ContainerID)
+	}
+
+	e.due[id] = c
+
+	return true
 }
 
-func (e *evidenceTaker) start(id resource.ID, target resources.TargetSpec, since time.Duration, cfg config.Config, wake func()) *capture {
-	ctx, cancel := context.WithTimeout(context.Background(), record.EvidenceTimeout(cfg.Evidence))
-	started := &capture{containerID: target.ContainerID, since: since, cancel: cancel, done: make(chan struct{})}
-	e.captures[id] = started
+// keep saves the evidence of new ceilings and names it in their actions. No ceiling waits for it: all were written before.
+func (e *evidenceTaker) keep(actions []resources.GuardActionSpec) {
+	for i := range actions {
+		action := &actions[i]
 
-	go task.Do("keep evidence", func() {
-		defer wake()
-		defer close(started.done)
-		defer cancel()
-
-		var dir string
-
-		err := task.Step("capture evidence", func() (err error) {
-			dir, err = captureEvidence(ctx, e.store, e.host, id, target, cfg)
-
-			return err
-		})
-
-		started.text = evidenceText(dir, err)
-	})
-
-	return started
+		if c := e.due[action.Target]; c != nil && (action.Action == resources.ActionApply || action.Action == resources.ActionObserve) {
+			action.Evidence = c.keep(action.Clock)
+		}
+	}
 }
 
 // drop cancels a capture of a target; what was kept stays on disk.
@@ -107,74 +115,4 @@ func (e *evidenceTaker) dropAll() {
 	for id := range e.captures {
 		e.drop(id)
 	}
-}
-
-// captureEvidence keeps a target's evidence and returns its folder. Of a partial capture both are set.
-func captureEvidence(
-	ctx context.Context, store *record.Evidence, node host.Host, id resource.ID, target resources.TargetSpec, cfg config.Config,
-) (string, error) {
-	metrics := cfg.Target.Metrics
-
-	if metrics.Port.Number == 0 {
-		return "", errors.New("target.metrics.port is 0")
-	}
-
-	namespace, err := node.OpenNamespace(target)
-	if err != nil {
-		return "", err
-	}
-
-	defer namespace.Close()
-
-	client := gometrics.NewClient(namespace.Dial, int(metrics.Port.Number))
-	defer client.Close()
-
-	return store.Capture(ctx, client, id, metrics, cfg.Evidence)
-}
-
-// evidenceText says where evidence is, or why there is none.
-func evidenceText(dir string, err error) string {
-	switch {
-	case dir == "":
-		return "none: " + err.Error()
-	case err != nil:
-		return dir + " (in part: " + err.Error() + ")"
-	default:
-		return dir
-	}
-}
-
-// Capturer captures evidence when a person asks for it.
-type Capturer struct {
-	// Store is where evidence is kept; nil captures none.
-	Store *record.Evidence
-	Host  host.Host
-	State state.State
-	// Active is the configuration in force.
-	Active *config.Active
-}
-
-// Capture keeps a target's evidence under the configuration in force and returns its folder. Of a partial capture both
-// are set.
-func (c Capturer) Capture(ctx context.Context, id string, target resources.TargetSpec) (string, error) {
-	if c.Store == nil {
-		return "", errors.New("the service has no folder for evidence: set its flag -evidence")
-	}
-
-	active := activeConfig{Active: c.Active}
-
-	if _, ok, err := active.read(ctx, c.State); err != nil {
-		return "", err
-	} else if !ok {
-		return "", errors.New("no configuration is in force yet")
-	}
-
-	if active.Evidence.Limit.Bytes == 0 {
-		return "", errors.New("evidence is off: set evidence.limit")
-	}
-
-	ctx, cancel := context.WithTimeout(ctx, record.EvidenceTimeout(active.Evidence))
-	defer cancel()
-
-	return captureEvidence(ctx, c.Store, c.Host, id, target, active.Config)
 }

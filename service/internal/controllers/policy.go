@@ -107,7 +107,7 @@ func (c *PolicyController) begin() {
 			c.clock = boottime.Now
 		}
 
-		c.decider = decider{state: c.State, seed: c.Seed, history: c.History, leases: c.Leases}
+		c.decider = decider{state: c.State, seed: c.Seed, history: c.History, leases: c.Leases, urgent: c.Urgent}
 		c.decider.workloads = newWorkloads(c.Loaded, c.clock())
 		c.latest = map[resource.ID]*resources.TargetStatsSpec{}
 	}
@@ -150,11 +150,7 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, r
 	for id, stats := range c.latest {
 		ceiling, overrides := c.inputs.ceilings[id], inForce.of(id)
 
-		urgent, changed, err := c.decider.decide(ctx, r, id, stats, &ceiling, &overrides, logger)
-		if urgent && c.Urgent != nil {
-			c.Urgent()
-		}
-
+		changed, err := c.decider.decide(ctx, r, id, stats, &ceiling, &overrides, logger)
 		if err != nil {
 			return err
 		}

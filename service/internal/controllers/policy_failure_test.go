@@ -10,16 +10,20 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
 // failingWriter is a writer that fails to update the resources of one type.
@@ -67,6 +71,40 @@ func TestPolicyController_PublishesAfterAFailure(t *testing.T) {
 			assert.NotEmpty(t, list.Items)
 		})
 	}
+}
+
+// TestPolicyController_SavesAfterTheCeiling: the enforcer is woken before the file and the other resources are written.
+func TestPolicyController_SavesAfterTheCeiling(t *testing.T) {
+	ticks := newTicking(t)
+	file := filepath.Join(t.TempDir(), "state.json")
+	ticks.c.decider.state = persist.File[persist.Workload]{Path: file, BootID: "boot"}
+
+	woken := 0
+	ticks.c.decider.urgent = func() {
+		held := ticks.c.decider.workloads.known[targetID].Decision()
+		if !held.Held {
+			return
+		}
+
+		woken++
+
+		desired, err := safe.StateGetByID[*resources.DesiredCeiling](t.Context(), ticks.state, targetID)
+		require.NoError(t, err)
+		assert.Equal(t, held.Hold.Since, desired.TypedSpec().SinceClock)
+		assert.NoFileExists(t, file)
+
+		rule, err := safe.StateGetByID[*resources.RuleStatus](t.Context(), ticks.state, targetID+"/SpegelHighCPU")
+		require.NoError(t, err)
+		assert.Equal(t, string(policy.StatePending), rule.TypedSpec().State)
+	}
+
+	for woken == 0 && ticks.now < 2*time.Hour {
+		ticks.tick(t, map[string]float64{targetID: 1.8})
+	}
+
+	saved, err := ticks.c.decider.state.Load()
+	require.NoError(t, err)
+	assert.Equal(t, ticks.c.decider.workloads.known[targetID].Decision().Hold, saved[targetID].Hold)
 }
 
 func TestPolicyController_DecidesWithoutSavedState(t *testing.T) {

@@ -70,7 +70,7 @@ func (d *deciding) use(seconds int, cores float64) {
 		d.stats.Clock += time.Second
 		d.stats.Counters.UsageUsec += uint64(cores * 1e6)
 		d.stats.CPU = resources.Measured(cores)
-		d.c.Feed.Put(targetID, &d.stats)
+		d.c.Feed.Put(targetID, &d.stats, observe.Answer{})
 		d.c.Feed.Wake()
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 )
@@ -34,7 +33,7 @@ func (m *reactions) measure(id resource.ID, actions []resources.GuardActionSpec,
 		}
 
 		m.last[id] = desired.Since
-		actions[i].Reaction = boottime.Now() - desired.Since
+		actions[i].Reaction = actions[i].Clock - desired.Since
 		m.observer.Observe(actions[i].Reaction.Seconds())
 	}
 }

@@ -143,7 +143,7 @@ func (c *SampleController) sample(ctx context.Context, r controller.Runtime, log
 
 		s.Sample(boottime.Now())
 		c.Duration.Observe(time.Since(started).Seconds())
-		c.Feed.Put(id, s.Stats())
+		c.Feed.Put(id, s.Stats(), s.Answer())
 
 		for _, reading := range [...]*resources.Reading{&s.Stats().CPU, &s.Stats().TXBytesPerSecond} {
 			if reading.Provenance == resources.ProvenanceUnavailable && !s.Target().HostNetwork {

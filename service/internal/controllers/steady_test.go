@@ -102,7 +102,7 @@ func (t *ticking) try(load map[string]float64) error {
 		stats.Counters.UsageUsec += uint64(cores * 1e6)
 		stats.Counters.TXBytes += uint64(cores * 1e6)
 
-		t.c.Feed.Put(id, stats)
+		t.c.Feed.Put(id, stats, observe.Answer{})
 	}
 
 	return t.c.reconcile(context.Background(), t.w, false, t.logger)

@@ -24,31 +24,32 @@ type workload struct {
 	rules   rulesPublisher
 	verdict verdictPublisher
 
-	// saved: it is in the saved state. unlogged: the newest decision is not in the log yet.
+	// saved: its newest decision is in the saved state. unlogged: the newest decision is not in the log yet.
 	saved, unlogged bool
 	// lostAt is when its container ended; 0 while it runs.
 	lostAt time.Duration
 }
 
-// publish updates its resources, the desired ceiling first: it is acted upon. It reports whether the ceiling changed,
-// and whether the status of the guard may have. It calls renew when the desired ceiling is this decision's.
+// publish updates its resources, the desired ceiling first: it is acted upon. It reports whether the status of the guard
+// may have changed. It calls published when the desired ceiling is this decision's, with whether it changed.
 func (w *workload) publish(
-	ctx context.Context, r controller.Writer, id resource.ID, settings *decide.Settings, mode config.Mode, renew func(),
-) (ceiling, status bool, err error) {
+	ctx context.Context, r controller.Writer, id resource.ID, settings *decide.Settings, mode config.Mode, published func(changed bool),
+) (bool, error) {
 	desired := w.Desired(settings)
 
-	if ceiling, err = w.desired.publish(ctx, r, id, &desired); err != nil {
-		return false, false, err
+	ceiling, err := w.desired.publish(ctx, r, id, &desired)
+	if err != nil {
+		return false, err
 	}
 
-	renew()
+	published(ceiling)
 
 	rules, err := w.rules.publish(ctx, r, id, w.Decision().Rules, mode)
 	if err != nil {
-		return ceiling, false, err
+		return false, err
 	}
 
-	return ceiling, ceiling || rules || !desired.None(), w.verdict.publish(ctx, r, id, w.Verdict())
+	return ceiling || rules || !desired.None(), w.verdict.publish(ctx, r, id, w.Verdict())
 }
 
 // state is what its next engine continues from, in this process or another.

@@ -51,7 +51,7 @@ func incident(t *testing.T) (*metrics.Metrics, state.State, *observe.Feed) {
 		sample.Application.Allocated = 48e9
 		sample.Application.MirrorRequestsPerSecond, sample.Application.MirrorRequests, sample.Application.MirrorHits = resources.Measured(1), 100, 93
 		sample.Application.Ready = resources.Measured(1)
-		feed.Put(s.Metadata().ID(), &sample)
+		feed.Put(s.Metadata().ID(), &sample, observe.Answer{})
 	}
 
 	// A rule with credit, and one that is unavailable.
@@ -163,7 +163,7 @@ func TestMetrics_OmitsUnknownValues(t *testing.T) {
 	m, st, feed := incident(t)
 	id := fleettest.TargetOf("talos-prod-2")
 
-	feed.Put(id, &resources.TargetStatsSpec{CPU: resources.Unavailable("why"), TXBytesPerSecond: resources.Warming()})
+	feed.Put(id, &resources.TargetStatsSpec{CPU: resources.Unavailable("why"), TXBytesPerSecond: resources.Warming()}, observe.Answer{})
 
 	ceiling := resources.NewCeilingStatus(id)
 	require.NoError(t, st.Destroy(t.Context(), ceiling.Metadata()))

@@ -24,11 +24,11 @@ func TestTheNewestOfEachIsHandedOnAndToldOnce(t *testing.T) {
 	feed := observe.NewFeed()
 	seen := map[string]*resources.TargetStatsSpec{}
 
-	feed.Put("a", &resources.TargetStatsSpec{Clock: 1})
+	feed.Put("a", &resources.TargetStatsSpec{Clock: 1}, observe.Answer{})
 	assert.False(t, told(feed), "not before it is said")
 
-	feed.Put("a", &resources.TargetStatsSpec{Clock: 2})
-	feed.Put("b", &resources.TargetStatsSpec{Clock: 3})
+	feed.Put("a", &resources.TargetStatsSpec{Clock: 2}, observe.Answer{})
+	feed.Put("b", &resources.TargetStatsSpec{Clock: 3}, observe.Answer{})
 	feed.Wake()
 	feed.Wake()
 	assert.True(t, told(feed))
@@ -49,14 +49,14 @@ func TestWhatIsHandedOnIsACopy(t *testing.T) {
 	sample := resources.TargetStatsSpec{Clock: 1}
 	seen := map[string]*resources.TargetStatsSpec{}
 
-	feed.Put("a", &sample)
+	feed.Put("a", &sample, observe.Answer{})
 	feed.Update(seen)
 
 	sample.Clock = 2
 	assert.EqualValues(t, 1, seen["a"].Clock)
 
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		feed.Put("a", &sample)
+		feed.Put("a", &sample, observe.Answer{})
 		feed.Wake()
 		feed.Update(seen)
 	}))

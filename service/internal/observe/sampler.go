@@ -5,6 +5,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -152,6 +153,18 @@ func (s *Sampler) application() resources.ApplicationStats {
 		return unavailableApplication(reasonNoMetrics, reasonNoReadiness)
 	default:
 		return unavailableApplication(s.networkError, s.networkError)
+	}
+}
+
+// Answer returns the newest answer of the target's /metrics, or why there is none. It never waits for one.
+func (s *Sampler) Answer() Answer {
+	switch {
+	case s.metrics.Port.Number == 0:
+		return Answer{Unavailable: reasonNoMetrics}
+	case s.scraper != nil:
+		return s.scraper.lastAnswer()
+	default:
+		return Answer{Unavailable: cmp.Or(s.networkError, noAnswer.Unavailable)}
 	}
 }
 

@@ -26,8 +26,9 @@ type scraper struct {
 	// listenPort is Source.ListenPort.
 	listenPort func(flag string) (uint16, error)
 
-	mu    sync.Mutex
-	stats resources.ApplicationStats
+	mu     sync.Mutex
+	stats  resources.ApplicationStats
+	answer Answer
 }
 
 // startScraper starts a scraper, which uses the namespace until it has ended.
@@ -35,7 +36,7 @@ func startScraper(namespace *sharedNamespace, cfg config.Metrics, listenPort fun
 	ctx, cancel := context.WithCancel(context.Background())
 
 	s := &scraper{
-		cancel: cancel, config: cfg, listenPort: listenPort, stats: unavailableApplication("no answer yet", "no answer yet"),
+		cancel: cancel, config: cfg, listenPort: listenPort, stats: unavailableApplication("no answer yet", "no answer yet"), answer: noAnswer,
 		metrics:   gometrics.NewClient(namespace.Dial, int(cfg.Port.Number)),
 		readiness: gometrics.NewClient(namespace.Dial, int(cfg.Readiness.Port.Number)),
 	}
@@ -56,6 +57,14 @@ func (s *scraper) latest() resources.ApplicationStats {
 	defer s.mu.Unlock()
 
 	return s.stats
+}
+
+// lastAnswer is the newest answer of /metrics as it was received. It never waits for one.
+func (s *scraper) lastAnswer() Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.answer
 }
 
 func (s *scraper) run(ctx context.Context) {
@@ -86,14 +95,23 @@ func (s *scraper) readMetrics(ctx context.Context) (answer gometrics.Metrics) {
 		return gometrics.Unavailable(reasonNoMetrics)
 	}
 
+	// About as long as the one before: it does not grow while it is read.
+	size := len(s.lastAnswer().Text)
+	copied := answerCopy{text: make([]byte, 0, size+size/16)}
+
 	err := task.Step("read the application metrics", func() (err error) {
-		answer, err = s.metrics.Metrics(ctx, s.config.Path)
+		answer, err = s.metrics.Metrics(ctx, s.config.Path, &copied)
 
 		return err
 	})
 	if err != nil {
 		return gometrics.Unavailable(s.explain(err, port, "target.metrics.port", "--metrics-addr"))
 	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.answer = copied.answer(boottime.Now())
 
 	return answer
 }

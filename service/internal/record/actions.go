@@ -6,7 +6,7 @@
 //
 //   - Actions publishes what the service and people did as GuardAction resources and logs it.
 //   - History averages the counters of each target and of the node over the last hour and the last day.
-//   - Evidence saves a target's metrics and profile from before a ceiling, in files.
+//   - Evidence saves a target's metrics and profile at a ceiling, in files.
 //   - Trace writes the samples that the policy decided on to a file, in the format of pkg/trace.
 package record
 

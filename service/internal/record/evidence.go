@@ -29,7 +29,7 @@ const EvidenceKept = 4
 // profileSlack is the time for a profile beyond its own duration, to start it and to send it.
 const profileSlack = 3 * time.Second
 
-// EvidenceTimeout returns how long a capture takes at most.
+// EvidenceTimeout returns how long the requests of a capture take at most.
 func EvidenceTimeout(cfg config.Evidence) time.Duration {
 	if cfg.Profile.Duration == 0 {
 		return gometrics.Timeout
@@ -55,68 +55,41 @@ type Source interface {
 
 var unsafe = regexp.MustCompile(`[^A-Za-z0-9.-]+`)
 
-// Capture saves a target's evidence and returns the directory. If only a part was saved it returns the directory and an
+// Capture saves a target's evidence now and returns the directory. If only a part was saved it returns the directory and an
 // error, and "" if nothing was.
 func (s *Evidence) Capture(ctx context.Context, source Source, target string, metrics config.Metrics, cfg config.Evidence) (string, error) {
-	dir, err := s.create(target)
+	folder, err := s.Create(target, cfg)
 	if err != nil {
 		return "", err
 	}
 
-	limit := int64(cfg.Limit.Bytes)
+	err = folder.Metrics(ctx, source, "metrics.txt", metrics.Path)
 
-	errs := save(ctx, source, gometrics.Timeout, metrics.Path, filepath.Join(dir, "metrics.txt"), limit)
-
-	if seconds := int(cfg.Profile.Seconds()); seconds > 0 {
-		path := fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds)
-		errs = errors.Join(errs, save(ctx, source, cfg.Profile.Duration+profileSlack, path, filepath.Join(dir, "cpu.pprof"), limit))
+	if cfg.Profile.Duration > 0 {
+		err = errors.Join(err, folder.Profile(ctx, source, "cpu.pprof"))
 	}
 
-	// os.Remove succeeds only if the directory is empty.
-	if os.Remove(dir) == nil {
-		return "", errs
-	}
-
-	return dir, errs
+	return folder.Finish(), err
 }
 
-// save writes the response of one endpoint to a file. A file that fails half-way is removed.
-func save(ctx context.Context, source Source, timeout time.Duration, path, name string, limit int64) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("failed to save evidence: %w", err)
-	}
-
-	err = source.Save(ctx, path, file, limit)
-
-	if err = errors.Join(err, file.Close()); err != nil {
-		return errors.Join(err, os.Remove(name))
-	}
-
-	return nil
-}
-
-// create removes the oldest captures and returns the directory of a new one: <sequence>-<target>. The system's clock may be set at
+// Create removes the oldest captures and returns the folder of a new one: <sequence>-<target>. The system's clock may be set at
 // any time, so that it does not tell which is older.
-func (s *Evidence) create(target string) (string, error) {
+func (s *Evidence) Create(target string, cfg config.Evidence) (*Folder, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	last, err := s.prune(EvidenceKept - 1)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 
 	dir := filepath.Join(s.Dir, fmt.Sprintf("%06d-%s", last+1, fileName(target)))
 
 	if err := errors.Join(os.MkdirAll(s.Dir, 0o700), os.Mkdir(dir, 0o700)); err != nil {
-		return "", fmt.Errorf("failed to create the directory for evidence: %w", err)
+		return nil, fmt.Errorf("failed to create the directory for evidence: %w", err)
 	}
 
-	return dir, nil
+	return &Folder{Dir: dir, config: cfg}, nil
 }
 
 // maxFileName leaves room for the sequence: a name of a file has at most 255 bytes.
