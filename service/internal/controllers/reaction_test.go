@@ -70,7 +70,7 @@ func benchmarkReaction(b *testing.B, limit string) {
 		State: persist.File[persist.Workload]{Path: filepath.Join(run, "state.json"), BootID: "boot"},
 	}))
 
-	go engine.Run(b.Context()) //nolint:errcheck // it ends with the benchmark
+	go engine.Run(b.Context())
 
 	active := resources.NewGuardConfig(resources.GuardConfigID)
 	active.TypedSpec().Document = document
