@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -112,7 +113,7 @@ func run(args []string) error {
 // download returns the folder of the reports and the time of the module's version. The reports in the module have no times: the site
 // takes those from git.
 func download(version string) (string, time.Time, error) {
-	out, err := exec.Command("go", "mod", "download", "-json", "golang.org/x/vulndb@"+version).Output()
+	out, err := exec.CommandContext(context.Background(), "go", "mod", "download", "-json", "golang.org/x/vulndb@"+version).Output()
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("failed to download the reports: %w: %s", err, out)
 	}
