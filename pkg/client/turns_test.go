@@ -143,7 +143,7 @@ func TestGather_WaitsForEveryTurn(t *testing.T) {
 		nodes := fleet.Nodes()
 		late := map[*client.Node]bool{}
 
-			for _, node := range nodes[700:] {
+		for _, node := range nodes[700:] {
 			late[node] = true
 		}
 
