@@ -19,9 +19,9 @@ const (
 	longest = time.Second
 )
 
-// batches sorts results that come together by node. Of results that come without a pause those after a node without one are kept
-// for the next batch, once: the order is that of the nodes, except for a node that takes longer than the others. A maximum of 0
-// waits for a pause.
+// batches sorts results that come together by node. When results come without a pause, those after a node without a result are kept
+// for the next batch, once: the order is that of the nodes, except for a node that takes longer than the others. A maximum of 0 waits
+// for a pause.
 func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, maximum time.Duration) iter.Seq[[]client.Result[T]] {
 	place := map[*client.Node]int{}
 
@@ -29,7 +29,7 @@ func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, ma
 		place[node] = i
 	}
 
-	placeOf := func(r client.Result[T]) int { return place[r.Node] }
+	compare := func(r client.Result[T], at int) int { return cmp.Compare(place[r.Node], at) }
 
 	return func(yield func([]client.Result[T]) bool) {
 		arriving := make(chan client.Result[T])
@@ -49,35 +49,43 @@ func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, ma
 			}
 		}()
 
-		var kept []client.Result[T]
+		var (
+			kept    []client.Result[T]
+			arrived = make([]bool, len(nodes))
+			// missing is the place of the first node without a result.
+			missing int
+		)
 
-		arrived := make([]bool, len(nodes))
+		for more := true; more; {
+			var (
+				batch  []client.Result[T]
+				paused bool
+			)
 
-		for {
-			batch, end := nextBatch(arriving, maximum)
+			batch, paused, more = nextBatch(arriving, maximum)
 
 			for _, result := range batch {
-				arrived[placeOf(result)] = true
+				arrived[place[result.Node]] = true
 			}
 
-			before := len(nodes)
-
-			if end == endOfTime {
-				before = slices.Index(append(arrived, false), false)
-
-				if len(kept) > 0 {
-					before = max(before, placeOf(kept[len(kept)-1])+1)
-				}
+			for missing < len(nodes) && arrived[missing] {
+				missing++
 			}
 
-			kept = slices.SortedFunc(slices.Values(append(kept, batch...)), func(a, b client.Result[T]) int { return cmp.Compare(placeOf(a), placeOf(b)) })
+			before := missing
 
-			ready := slices.IndexFunc(kept, func(r client.Result[T]) bool { return placeOf(r) >= before })
-			if ready < 0 {
-				ready = len(kept)
+			switch {
+			case paused:
+				before = len(nodes)
+			case len(kept) > 0:
+				before = max(before, place[kept[len(kept)-1].Node]+1)
 			}
 
-			if ready > 0 && !yield(kept[:ready]) || end == endOfResults {
+			kept = append(kept, batch...)
+			slices.SortFunc(kept, func(a, b client.Result[T]) int { return compare(a, place[b.Node]) })
+
+			ready, _ := slices.BinarySearchFunc(kept, before, compare)
+			if ready > 0 && !yield(kept[:ready]) {
 				return
 			}
 
@@ -86,24 +94,16 @@ func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, ma
 	}
 }
 
-// Why a batch ended.
-type batchEnd int
-
-const (
-	endOfResults batchEnd = iota
-	endOfSilence
-	endOfTime
-)
-
-// nextBatch collects results until none came for a while, or for a maximum of time if it is not 0.
-func nextBatch[T any](arriving <-chan T, maximum time.Duration) (batch []T, end batchEnd) {
+// nextBatch collects results until none came for a while, or for a maximum of time if it is not 0. more reports whether others may
+// follow.
+func nextBatch[T any](arriving <-chan T, maximum time.Duration) (batch []T, paused, more bool) {
 	var silence, full <-chan time.Time
 
 	for {
 		select {
 		case result, ok := <-arriving:
 			if !ok {
-				return batch, endOfResults
+				return batch, true, false
 			}
 
 			if maximum > 0 && full == nil {
@@ -113,9 +113,9 @@ func nextBatch[T any](arriving <-chan T, maximum time.Duration) (batch []T, end 
 			batch = append(batch, result)
 			silence = time.After(quiet)
 		case <-silence:
-			return batch, endOfSilence
+			return batch, true, true
 		case <-full:
-			return batch, endOfTime
+			return batch, false, true
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (a *app) topLive(ctx context.Context, options topOptions) error {
 		return err
 	}
 
-	model := top.New(ctx, fleet, options.by, options.interval, a.now())
+	model := top.New(ctx, fleet, options.by, options.interval, a.Timeout, a.now())
 
 	if _, err := tea.NewProgram(model, tea.WithAltScreen(), tea.WithContext(ctx)).Run(); err != nil && !errors.Is(err, tea.ErrProgramKilled) {
 		return err

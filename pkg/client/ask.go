@@ -38,18 +38,6 @@ func Ask[T any](ctx context.Context, fleet *Fleet, request func(*Node, context.C
 	}
 }
 
-// AskNode sends a request to one of the fleet's nodes, when its turn among the others comes.
-func AskNode[T any](ctx context.Context, fleet *Fleet, node *Node, request func(*Node, context.Context) (T, error)) Result[T] {
-	end, err := fleet.turns.begin(ctx, node)
-	if err != nil {
-		return Result[T]{Node: node, Err: node.Failure(status.FromContextError(err).Err())}
-	}
-
-	defer end()
-
-	return ask(ctx, fleet.timeout, node, request)
-}
-
 // askAll sends the request to all nodes. The channel of the results has room for all: none waits for a reader that is gone. The
 // other is closed when every node has had its turn.
 func askAll[T any](ctx context.Context, fleet *Fleet, request func(*Node, context.Context) (T, error)) (<-chan Result[T], <-chan struct{}) {
@@ -82,7 +70,11 @@ func ask[T any](ctx context.Context, timeout time.Duration, node *Node, request 
 	defer cancel()
 
 	if node.conn != nil {
-		node.conn.hold()
+		// All parts of the request use one connection.
+		if _, err := node.conn.use(); err != nil {
+			return Result[T]{Node: node, Err: node.Failure(err)}
+		}
+
 		defer node.conn.release()
 	}
 

@@ -32,14 +32,7 @@ type direct struct {
 	connected atomic.Bool
 }
 
-// hold keeps the connection open until release.
-func (d *direct) hold() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-
-	d.users++
-}
-
+// release ends a use of the connection.
 func (d *direct) release() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

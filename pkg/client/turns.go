@@ -6,60 +6,44 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
 	// atOnce is how many nodes are asked at the same time. Each takes memory for a connection, and time of this machine for its
 	// handshake: with all of thousands at the same time handshakes take so long that they fail.
 	atOnce = 256
-	// turnTime is how long a node can keep others waiting that does not accept a connection: one that is down gives its turn to the
-	// next, and is waited for until its timeout. It costs this machine nothing. A node that has accepted one keeps its turn: on a
-	// machine with too much to do more of them would all be late.
+	// turnTime is how long a node can keep others waiting that does not accept a connection: it is waited for until its timeout, but
+	// takes no time of this machine. A node that has accepted one keeps its turn: when this machine has too much to do, more of them
+	// would all be late.
 	turnTime = time.Second
-	// inProgress bounds all requests, with those of nodes that gave their turn away: each has a file descriptor.
-	inProgress = 1024
+	// turn is what a node takes of the semaphore in its turn. After turnTime it takes 1, for its file descriptor and memory: at most
+	// turn*atOnce nodes are waited for.
+	turn = 8
 )
 
 // turns bounds the requests of a fleet.
-type turns struct {
-	now, all chan struct{}
-}
+type turns struct{ *semaphore.Weighted }
 
-func newTurns() turns {
-	return turns{now: make(chan struct{}, atOnce), all: make(chan struct{}, inProgress)}
-}
+func newTurns() turns { return turns{semaphore.NewWeighted(turn * atOnce)} }
 
 // begin waits for the turn of a node; end ends it. The error is that of the context.
 func (t turns) begin(ctx context.Context, node *Node) (end func(), err error) {
-	// Of several cases that are ready select takes any.
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := t.Acquire(ctx, turn); err != nil {
+		return nil, err
 	}
 
-	select {
-	case t.all <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-
-	select {
-	case t.now <- struct{}{}:
-	case <-ctx.Done():
-		<-t.all
-
-		return nil, ctx.Err()
-	}
-
-	over := sync.OnceFunc(func() { <-t.now })
+	yield := sync.OnceFunc(func() { t.Release(turn - 1) })
 	timer := time.AfterFunc(turnTime, func() {
 		if node.conn != nil && !node.conn.connected.Load() {
-			over()
+			yield()
 		}
 	})
 
 	return func() {
 		timer.Stop()
-		over()
-		<-t.all
+		yield()
+		t.Release(1)
 	}, nil
 }

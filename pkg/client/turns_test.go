@@ -53,10 +53,11 @@ func TestAsk_BoundsNodesAskedAtOnce(t *testing.T) {
 	}{
 		{"few", 100, 0, 100 * time.Millisecond, 100, 100 * time.Millisecond, 100 * time.Millisecond},
 		{"many", 10_000, 0, 100 * time.Millisecond, 256, 4 * time.Second, 4 * time.Second},
-		// The dead delay the others by two seconds: 500 in groups of 256, one second each.
-		{"one in twenty is dead", 10_000, 500, 100 * time.Millisecond, 256 + 500, 6 * time.Second, 13 * time.Second},
-		// 1024 in each period of the timeout, 256 of them in each second.
-		{"all are dead", 3000, 3000, 0, 1024, 0, 40 * time.Second},
+		// The dead delay the others by three seconds: 256, 224 and 20 of them have their turn for one second each. The others are asked
+		// 193 at the same time.
+		{"one in twenty is dead", 10_000, 500, 100 * time.Millisecond, 256 + 500, 8 * time.Second, 13 * time.Second},
+		// 256 in the first second, an eighth less in each that follows, until the first fail.
+		{"all are dead", 3000, 3000, 0, 2048, 0, 32 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ const keep = 15 * time.Minute
 type Model struct {
 	ctx      context.Context //nolint:containedctx // for the life of the view
 	interval time.Duration
-	fleet    *client.Fleet
+	timeout  time.Duration
 
 	// nodes in their order, of which the filter hides some.
 	nodes []*node
@@ -40,8 +40,8 @@ type Model struct {
 
 // New returns the view of a fleet, sorted by a column. Each node is read once per interval, many nodes less often, until the
 // context ends.
-func New(ctx context.Context, fleet *client.Fleet, by Column, interval time.Duration, now time.Time) Model {
-	m := Model{ctx: ctx, fleet: fleet, order: order{by: by}, width: 80, height: 24, now: now}
+func New(ctx context.Context, fleet *client.Fleet, by Column, interval, timeout time.Duration, now time.Time) Model {
+	m := Model{ctx: ctx, timeout: timeout, order: order{by: by}, width: 80, height: 24, now: now}
 
 	for i, n := range fleet.Nodes() {
 		m.nodes = append(m.nodes, newNode(n, n.Name, i))
@@ -152,22 +152,29 @@ func (m *Model) move(by int) { m.selectAt(m.position(m.shown()) + by) }
 // ask reads a node's status.
 func (m Model) ask(n *node) tea.Cmd {
 	return func() tea.Msg {
-		result := client.AskNode(m.ctx, m.fleet, n.client, (*client.Node).Status)
+		ctx, cancel := context.WithTimeout(m.ctx, m.timeout)
+		defer cancel()
 
-		return statusMsg{node: n, at: time.Now(), status: result.Value, err: result.Err}
+		status, err := n.client.Status(ctx)
+		if err != nil {
+			err = n.client.Failure(err)
+		}
+
+		return statusMsg{node: n, at: time.Now(), status: status, err: err}
 	}
 }
 
 // past reads a node's history.
 func (m Model) past(n *node) tea.Cmd {
 	return func() tea.Msg {
-		result := client.AskNode(m.ctx, m.fleet, n.client, func(c *client.Node, ctx context.Context) (*guardv1alpha1.History, error) {
-			return c.History(ctx, "", keep)
-		})
-		if result.Err != nil {
+		ctx, cancel := context.WithTimeout(m.ctx, m.timeout)
+		defer cancel()
+
+		history, err := n.client.History(ctx, "", keep)
+		if err != nil {
 			return nil // the view starts without a history
 		}
 
-		return historyMsg{node: n, history: result.Value}
+		return historyMsg{node: n, history: history}
 	}
 }

@@ -47,7 +47,7 @@ type findings struct {
 	NativeMachine machine
 	// Benchmarks are Go benchmarks on this machine.
 	Benchmarks []benchmark
-	// FanOut has the lines that the test with a thousand guards prints.
+	// FanOut has the lines that the tests with thousands of guards print.
 	FanOut []string
 	// Day is the memory during 24 hours of ticks.
 	Day day
