@@ -21,7 +21,8 @@ const (
 	watchPace = time.Second
 	// watchRetry is the time before a node that failed is contacted again.
 	watchRetry = 3 * time.Second
-	// maxFollowed is how many nodes a command without an end follows. Each has an open connection, of about 100 kB.
+	// maxFollowed is how many nodes a command without an end follows. All are connected to at the same time and stay so: status --watch
+	// of 1000 nodes took 4 s on 2 cores and 231 MiB, of 2000 nodes 8 s and 477 MiB.
 	maxFollowed = 2000
 )
 

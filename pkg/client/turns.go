@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// atOnce is how many nodes are asked at the same time. Each takes memory for a connection, and time of this machine for its
-	// handshake: with all of thousands at the same time handshakes take so long that they fail.
+	// atOnce is how many nodes are asked at the same time. Of 10,000 nodes on the loopback that take 250 ms longer to respond, status
+	// took 44 s with 64, 29 s with 128, and 21 s with 256 and 512, at a peak RSS of 82, 107, 152 and 228 MiB. With all at the same time
+	// handshakes take so long that they fail.
 	atOnce = 256
 	// turnTime is how long a node can keep others waiting that does not accept a connection: it is waited for until its timeout, but
 	// takes no time of this machine. A node that has accepted one keeps its turn: when this machine has too much to do, more of them
