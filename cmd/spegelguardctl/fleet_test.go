@@ -170,11 +170,13 @@ func TestStatus_AsksTenThousandGuards(t *testing.T) {
 	for range rounds {
 		bare := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBareFanOut$")
 		bare.Env = append(os.Environ(), bareEnv+"="+c.talosconfig)
+
+		var stdout, stderr, bareOutput bytes.Buffer
+
+		bare.Stdout = &bareOutput
 		bareUsed := measure(t, bare)
 
-		require.True(t, bare.ProcessState.Success())
-
-		var stdout, stderr bytes.Buffer
+		require.True(t, bare.ProcessState.Success(), bareOutput.String())
 
 		command := exec.CommandContext(t.Context(), program, "--talosconfig", c.talosconfig, "status")
 		command.Stdout, command.Stderr = &stdout, &stderr

@@ -20,34 +20,37 @@ type direct struct {
 	address string
 	tls     *tls.Config
 	extra   []grpc.DialOption
-	// brief: release closes the connection when nobody uses it.
+	// brief: Ask and Gather close the connection.
 	brief bool
 
 	mu    sync.Mutex
 	conn  *grpc.ClientConn
 	users int
+	// closing: the connection is closed when nobody uses it.
+	closing bool
 	// closed is set by Close.
 	closed bool
 	// connected is whether the node has accepted a TCP connection.
 	connected atomic.Bool
 }
 
-// end ends a use of the connection.
+// release ends a use of the connection, and lets the last use close it if it is not kept for others.
+func (d *direct) release() {
+	d.mu.Lock()
+	d.closing = d.brief
+	d.mu.Unlock()
+
+	d.end()
+}
+
+// end ends a use of the connection. A stream ends its own later than the request that reads it to its end.
 func (d *direct) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 
-	d.users--
-}
-
-// release ends a use of the connection, and closes it if it is not kept for others.
-func (d *direct) release() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-
-	if d.users--; d.users == 0 && d.brief && d.conn != nil {
+	if d.users--; d.users == 0 && d.closing && d.conn != nil {
 		d.conn.Close() //nolint:errcheck // the only error is that it is closed
-		d.conn = nil
+		d.conn, d.closing = nil, false
 		d.connected.Store(false)
 	}
 }
