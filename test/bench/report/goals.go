@@ -30,7 +30,7 @@ const (
 )
 
 // fleetLine is the line of TestStatus_AsksTenThousandGuards.
-var fleetLine = regexp.MustCompile(`^status of (\d+) nodes in a process of its own: ([\d.]+) times the bare calls .* at most (\d+) MiB`)
+var fleetLine = regexp.MustCompile(`^status of (\d+) nodes in a process of its own: ([\d.]+) times the bare calls.* at most (\d+) MiB`)
 
 // who is the name of the guard among the usages.
 const who = "spegel-guard"
