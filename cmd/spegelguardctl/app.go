@@ -105,7 +105,7 @@ top --once), 3 a guard is unavailable or cannot be reached.`,
 	flags.StringSliceVarP(&a.Endpoints, "endpoints", "e", nil, "guards that forward requests to the nodes (default none: each node is contacted directly)")
 	flags.StringSliceVarP(&a.Nodes, "nodes", "n", nil, "nodes to contact; all selects those of the context (default all)")
 	a.Timeout = client.DefaultTimeout
-	flags.Var(positive{&a.Timeout}, "timeout", "time limit for the response of a node")
+	flags.Var(positive{&a.Timeout}, "timeout", "time limit for the response of a node, from when its turn comes")
 	flags.StringVarP(&a.output, "output", "o", "table", output.Formats)
 
 	a.complete(root, "context", contexts)

@@ -78,7 +78,7 @@ func (a *app) compare(ctx context.Context, fleet *client.Fleet) error {
 
 	var nodes []compare.Node
 
-	for _, result := range client.Gather(ctx, fleet, (*client.Node).Figures) {
+	for _, result := range gather(ctx, a, fleet, (*client.Node).Figures) {
 		outcome.add(result.Err)
 
 		if result.Err == nil {

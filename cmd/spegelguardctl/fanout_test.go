@@ -40,6 +40,8 @@ const (
 	fanoutEnv = "SPEGEL_GUARD_FANOUT"
 	// benchEnv makes what is measured count.
 	benchEnv = "SPEGEL_GUARD_BENCH"
+	// bareAtOnce is how many nodes the bare calls ask at the same time, as many as the command.
+	bareAtOnce = 256
 	// atMost is how much longer than the bare calls a command may take.
 	atMost = 1.3
 )
@@ -55,6 +57,7 @@ func (b bare) run(t *testing.T, call func(context.Context, *grpc.ClientConn) err
 
 	began := time.Now()
 	group, ctx := errgroup.WithContext(t.Context())
+	group.SetLimit(bareAtOnce)
 
 	for _, address := range b.addresses {
 		group.Go(func() error {

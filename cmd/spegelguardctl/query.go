@@ -3,14 +3,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
@@ -53,10 +50,6 @@ func (q query[T]) start(a *app) (output.Printer, *client.Fleet, error) {
 	return q.printer, fleet, err
 }
 
-// quiet is how long no response must come before the batch is printed: most nodes respond together and are printed in
-// order, without waiting for a few that hang.
-const quiet = 250 * time.Millisecond
-
 // ask sends the request to all nodes, prints the responses and returns the errors of all nodes in one.
 func (q query[T]) ask(ctx context.Context, a *app) error {
 	printer, fleet, err := q.start(a)
@@ -67,10 +60,17 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 	defer fleet.Close() //nolint:errcheck // the command ends
 
 	outcome := outcome{of: len(fleet.Nodes()), judging: q.judge != nil}
+	progress := a.progress(len(fleet.Nodes()))
 
-	items := q.first
+	defer progress.end()
 
-	for batch := range batches(client.Ask(ctx, fleet, q.question), fleet.Nodes()) {
+	items, maximum := q.first, longest
+
+	if q.arrange != nil {
+		maximum = 0 // all that come together are arranged
+	}
+
+	for batch := range batches(client.Ask(ctx, fleet, counted(progress, q.question)), fleet.Nodes(), maximum) {
 		for _, result := range batch {
 			outcome.add(result.Err)
 
@@ -89,7 +89,7 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 			q.arrange(items)
 		}
 
-		if err := printer.Print(items...); err != nil {
+		if err := progress.over(func() error { return printer.Print(items...) }); err != nil {
 			return err
 		}
 
@@ -97,61 +97,6 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 	}
 
 	return outcome.err()
-}
-
-// batches sorts results that come together by node.
-func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node) iter.Seq[[]client.Result[T]] {
-	place := map[*client.Node]int{}
-
-	for i, node := range nodes {
-		place[node] = i
-	}
-
-	return func(yield func([]client.Result[T]) bool) {
-		arriving := make(chan client.Result[T])
-		done := make(chan struct{})
-
-		defer close(done)
-
-		go func() {
-			defer close(arriving)
-
-			for result := range results {
-				select {
-				case arriving <- result:
-				case <-done:
-					return
-				}
-			}
-		}()
-
-		for batch, more := nextBatch(arriving); len(batch) > 0 || more; batch, more = nextBatch(arriving) {
-			slices.SortFunc(batch, func(a, b client.Result[T]) int { return cmp.Compare(place[a.Node], place[b.Node]) })
-
-			if len(batch) > 0 && !yield(batch) || !more {
-				return
-			}
-		}
-	}
-}
-
-// nextBatch collects results until none came for a while; more reports whether others may follow.
-func nextBatch[T any](arriving <-chan T) (batch []T, more bool) {
-	var silence <-chan time.Time
-
-	for {
-		select {
-		case result, ok := <-arriving:
-			if !ok {
-				return batch, false
-			}
-
-			batch = append(batch, result)
-			silence = time.After(quiet)
-		case <-silence:
-			return batch, true
-		}
-	}
 }
 
 // outcome of a command on several nodes.

@@ -66,7 +66,7 @@ func (a *app) writeReport(ctx context.Context, since time.Duration, write func(r
 		missing []report.Entry
 	)
 
-	for _, result := range client.Gather(ctx, fleet, func(n *client.Node, ctx context.Context) (report.Node, error) {
+	for _, result := range gather(ctx, a, fleet, func(n *client.Node, ctx context.Context) (report.Node, error) {
 		return reportNode(ctx, n, since)
 	}) {
 		outcome.add(result.Err)

@@ -125,7 +125,7 @@ func (a *app) inForce(ctx context.Context, path string) (config.Config, error) {
 	outcome := outcome{of: len(fleet.Nodes()), judging: true}
 	document, from := "", ""
 
-	for _, result := range client.Gather(ctx, fleet, (*client.Node).Config) {
+	for _, result := range gather(ctx, a, fleet, (*client.Node).Config) {
 		outcome.add(result.Err)
 
 		switch {

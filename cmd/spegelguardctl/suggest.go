@@ -63,7 +63,7 @@ func (a *app) suggest(ctx context.Context) error {
 
 	var nodes []usualNode
 
-	for _, result := range client.Gather(ctx, fleet, func(n *client.Node, ctx context.Context) (*guardv1alpha1.History, error) {
+	for _, result := range gather(ctx, a, fleet, func(n *client.Node, ctx context.Context) (*guardv1alpha1.History, error) {
 		return n.History(ctx, "", 0)
 	}) {
 		outcome.add(result.Err)

@@ -46,14 +46,10 @@ func (a *app) support(ctx context.Context, path string) error {
 	}
 
 	bundle := support.NewBundle(file, a.now())
-	outcome := outcome{of: len(fleet.Nodes())}
 
-	for result := range client.Ask(ctx, fleet, support.Collect) {
-		outcome.add(result.Err)
-
-		if err := bundle.Add(result.Node.Name, result.Value, result.Err); err != nil {
-			return err
-		}
+	outcome, err := a.collect(ctx, fleet, bundle)
+	if err != nil {
+		return err
 	}
 
 	if err := bundle.Close(version); err != nil {
@@ -67,4 +63,22 @@ func (a *app) support(ctx context.Context, path string) error {
 	a.note("%s has the data of %d of %d nodes", path, len(fleet.Nodes())-len(outcome.failed), len(fleet.Nodes()))
 
 	return outcome.err()
+}
+
+// collect adds what all nodes serve to the archive.
+func (a *app) collect(ctx context.Context, fleet *client.Fleet, bundle *support.Bundle) (outcome, error) {
+	outcome := outcome{of: len(fleet.Nodes())}
+	progress := a.progress(len(fleet.Nodes()))
+
+	defer progress.end()
+
+	for result := range client.Ask(ctx, fleet, counted(progress, support.Collect)) {
+		outcome.add(result.Err)
+
+		if err := bundle.Add(result.Node.Name, result.Value, result.Err); err != nil {
+			return outcome, err
+		}
+	}
+
+	return outcome, nil
 }

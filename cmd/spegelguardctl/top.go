@@ -83,6 +83,10 @@ func (a *app) topLive(ctx context.Context, options topOptions) error {
 
 	defer fleet.Close() //nolint:errcheck // the command ends
 
+	if err := followable(fleet); err != nil {
+		return err
+	}
+
 	model := top.New(ctx, fleet, options.by, options.interval, a.Timeout, a.now())
 
 	if _, err := tea.NewProgram(model, tea.WithAltScreen(), tea.WithContext(ctx)).Run(); err != nil && !errors.Is(err, tea.ErrProgramKilled) {
@@ -116,7 +120,7 @@ func (a *app) topOnce(ctx context.Context, options topOptions) error {
 
 	var results []client.Result[*client.Status]
 
-	for _, result := range client.Gather(ctx, fleet, (*client.Node).Status) {
+	for _, result := range gather(ctx, a, fleet, (*client.Node).Status) {
 		outcome.add(result.Err)
 
 		if result.Err == nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -20,7 +21,20 @@ const (
 	watchPace = time.Second
 	// watchRetry is the time before a node that failed is contacted again.
 	watchRetry = 3 * time.Second
+	// maxFollowed is how many nodes a command without an end follows. All are connected to at the same time and stay so: status --watch
+	// of 1000 nodes took 4 s on 2 cores and 231 MiB, of 2000 nodes 8 s and 477 MiB.
+	maxFollowed = 2000
 )
+
+// followable returns an error if a fleet has more nodes than can be followed.
+func followable(fleet *client.Fleet) error {
+	if count := len(fleet.Nodes()); count > maxFollowed {
+		return fmt.Errorf("too many nodes to follow (%d): at most %d, each with an open connection; select some with --nodes, or run the command without --watch, --follow or with --once",
+			count, maxFollowed)
+	}
+
+	return nil
+}
 
 // run sends the request once, or with --watch again whenever resources of a type change.
 func (q query[T]) run(ctx context.Context, a *app, watch bool, kind resource.Type) error {
@@ -50,6 +64,10 @@ func (a *app) follow(
 	}
 
 	defer fleet.Close() //nolint:errcheck // the command ends
+
+	if err := followable(fleet); err != nil {
+		return err
+	}
 
 	var (
 		printing sync.Mutex

@@ -30,6 +30,11 @@ const RenewCertificate = "create a talosconfig with talosctl config new from a v
 
 // Causes.
 var (
+	// ErrTooManyFiles: this process has no more file descriptors.
+	ErrTooManyFiles = &Cause{
+		text:  "this machine has no file descriptor for a connection (too many open files): raise the limit to 4096 (ulimit -n), or select fewer nodes",
+		parts: []string{"too many open files", "WSAEMFILE", "file table overflow"},
+	}
 	// ErrRefused: nothing listens at the address.
 	ErrRefused = &Cause{
 		text: "nothing listens on " + address + ": is the extension running, is the firewall open?",
@@ -91,7 +96,7 @@ var (
 // The order matters where a text has parts of two: an alert of the server comes before what else the text has, and a lookup before why
 // the DNS server did not answer.
 var causes = []*Cause{
-	ErrClientExpired, ErrClientNotTrusted, ErrServerNotTrusted, ErrServerExpired, ErrServerName, ErrNoGuard, ErrUnknownName, ErrRefused, ErrNoAnswer,
+	ErrTooManyFiles, ErrClientExpired, ErrClientNotTrusted, ErrServerNotTrusted, ErrServerExpired, ErrServerName, ErrNoGuard, ErrUnknownName, ErrRefused, ErrNoAnswer,
 }
 
 // transport is in the errors that gRPC itself makes. What a server says of its own connections is not about this one.

@@ -36,6 +36,7 @@ func TestOf(t *testing.T) {
 		text string
 		want *unreachable.Cause
 	}{
+		"no descriptor":        {dial(os.NewSyscallError("socket", syscall.EMFILE)), unreachable.ErrTooManyFiles},
 		"refused":              {connect(syscall.ECONNREFUSED), unreachable.ErrRefused},
 		"refused on Windows":   {dial(errors.New("connectex: No connection could be made because the target machine actively refused it.")), unreachable.ErrRefused},
 		"no route":             {connect(syscall.EHOSTUNREACH), unreachable.ErrNoAnswer},

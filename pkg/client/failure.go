@@ -37,6 +37,8 @@ var (
 	ErrClientNotTrusted error = unreachable.ErrClientNotTrusted
 	// ErrNoGuard: another program listens on the port.
 	ErrNoGuard error = unreachable.ErrNoGuard
+	// ErrTooManyFiles: this process has no more file descriptors, for its connections.
+	ErrTooManyFiles error = unreachable.ErrTooManyFiles
 )
 
 // NodeError is the error of one node.

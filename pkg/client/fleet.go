@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -30,17 +31,18 @@ const (
 // Fleet is the guards of some nodes.
 type Fleet struct {
 	nodes   []*Node
-	conns   []*grpc.ClientConn
+	conns   []io.Closer
+	turns   turns
 	timeout time.Duration
 	tls     *tls.Config
 }
 
 // newFleet returns a fleet that connects with the first request: to each node, or to one of the endpoints.
 func newFleet(config *tls.Config, endpoints, names []string, timeout time.Duration, extra []grpc.DialOption) (*Fleet, error) {
-	fleet := &Fleet{timeout: timeout, tls: config}
+	fleet := &Fleet{timeout: timeout, tls: config, turns: newTurns()}
 
 	if len(endpoints) > 0 {
-		conn, err := dialAny(endpoints, append(dialOptions(config), extra...))
+		conn, err := dialAny(endpoints, append(dialOptions(config, func() {}), extra...))
 		if err != nil {
 			return nil, err
 		}
@@ -64,14 +66,13 @@ func newFleet(config *tls.Config, endpoints, names []string, timeout time.Durati
 
 	for _, name := range names {
 		address := withPort(name)
+		conn := &direct{address: address, tls: config, extra: extra, brief: len(names) > maxKept}
 
-		conn, err := grpc.NewClient("passthrough:///"+address, append(dialOptions(config), extra...)...)
-		if err != nil {
-			return nil, errors.Join(err, fleet.Close())
-		}
+		node := newNode(name, conn, origin{address: address, common: "port " + portOf(address), tls: config})
+		node.conn = conn
 
 		fleet.conns = append(fleet.conns, conn)
-		fleet.nodes = append(fleet.nodes, newNode(name, conn, origin{address: address, common: "port " + portOf(address), tls: config}))
+		fleet.nodes = append(fleet.nodes, node)
 	}
 
 	return fleet, nil
@@ -99,9 +100,10 @@ func dialAny(endpoints []string, options []grpc.DialOption) (*grpc.ClientConn, e
 	return grpc.NewClient("guards:///", append(options, grpc.WithResolvers(found))...)
 }
 
-func dialOptions(config *tls.Config) []grpc.DialOption {
+// dialOptions returns the options of a connection, which calls connected when its TCP connection is open.
+func dialOptions(config *tls.Config, connected func()) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(newTransport(config)),
+		grpc.WithTransportCredentials(newTransport(config, connected)),
 		grpc.WithNoProxy(),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: connectTimeout,

@@ -17,19 +17,24 @@ import (
 // costs no time, because gRPC sends no request before these bytes.
 type transport struct {
 	credentials.TransportCredentials
+
+	// connected is called when a TCP connection is open.
+	connected func()
 }
 
-func newTransport(config *tls.Config) credentials.TransportCredentials {
-	return transport{TransportCredentials: credentials.NewTLS(config)}
+func newTransport(config *tls.Config, connected func()) credentials.TransportCredentials {
+	return transport{TransportCredentials: credentials.NewTLS(config), connected: connected}
 }
 
 // Clone implements credentials.TransportCredentials.
 func (t transport) Clone() credentials.TransportCredentials {
-	return transport{TransportCredentials: t.TransportCredentials.Clone()}
+	return transport{TransportCredentials: t.TransportCredentials.Clone(), connected: t.connected}
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
 func (t transport) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	t.connected()
+
 	conn, info, err := t.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	if err != nil {
 		return nil, nil, err

@@ -30,6 +30,8 @@ type Node struct {
 
 	machine machine.MachineServiceClient
 	origin  origin
+	// conn is nil behind an endpoint, whose connection belongs to all nodes.
+	conn *direct
 }
 
 func newNode(name string, conn grpc.ClientConnInterface, from origin) *Node {

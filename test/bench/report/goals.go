@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +24,13 @@ const (
 	goalRSS      = 24
 	goalReaction = time.Millisecond
 	goalGrowth   = 1.05
+	// Of a command on ten thousand guards.
+	goalFleetTimes = 1.2
+	goalFleetRSS   = 300
 )
+
+// fleetLine is the line of TestStatus_AsksTenThousandGuards.
+var fleetLine = regexp.MustCompile(`^status of (\d+) nodes in a process of its own: ([\d.]+) times the bare calls.* at most (\d+) MiB`)
 
 // who is the name of the guard among the usages.
 const who = "spegel-guard"
@@ -53,6 +61,20 @@ func (f findings) goals() []goal {
 			fmt.Sprintf("%s to %s", milliseconds(scaled(reaction.P99, most)), milliseconds(scaled(reaction.P99, least))),
 			scaled(reaction.P99, least) <= goalReaction,
 		},
+	}
+
+	for _, line := range f.FanOut {
+		// The expression lets digits only through.
+		if match := fleetLine.FindStringSubmatch(line); match != nil {
+			times, _ := strconv.ParseFloat(match[2], 64)
+			memory, _ := strconv.Atoi(match[3])
+			what := "status of " + match[1] + " guards, which all answer: "
+
+			goals = append(goals,
+				goal{what + "time / a bare bounded fan-out", "1.2", match[2], times <= goalFleetTimes},
+				goal{what + "peak RSS of the command", "300 MiB", match[3] + " MiB", memory <= goalFleetRSS},
+			)
+		}
 	}
 
 	for _, b := range f.Benchmarks {

@@ -51,7 +51,7 @@ type findings struct {
 	Binary   int64
 	// Benchmarks are Go benchmarks on this machine.
 	Benchmarks []benchmark
-	// FanOut has the lines that the test with a thousand guards prints.
+	// FanOut has the lines that the tests with thousands of guards print.
 	FanOut []string
 	// Day is the memory during 24 hours of ticks.
 	Day day
@@ -229,8 +229,8 @@ func benchmarks(ctx context.Context) ([]benchmark, error) {
 var fanOutLine = regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*(?:bare calls|given up).*)$`)
 
 func fanOut(ctx context.Context) ([]string, error) {
-	text, err := output(ctx, os.Stdout, "env", "SPEGEL_GUARD_FANOUT=1000", "SPEGEL_GUARD_BENCH=1",
-		"go", "test", "-count=1", "-v", "-timeout", "5m", "-run", "Thousand", "./cmd/spegelguardctl")
+	text, err := output(ctx, os.Stdout, "env", "SPEGEL_GUARD_FANOUT=1000", "SPEGEL_GUARD_FLEET=10000", "SPEGEL_GUARD_BENCH=1",
+		"go", "test", "-count=1", "-v", "-timeout", "10m", "-run", "Thousand", "./cmd/spegelguardctl")
 	if err != nil {
 		return nil, err
 	}

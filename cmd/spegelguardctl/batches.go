@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/spegel-guard/spegel-guard/pkg/client"
+)
+
+const (
+	// quiet is how long no response must come before the batch is printed: most nodes respond together and are printed in
+	// order, without waiting for a few that hang.
+	quiet = 250 * time.Millisecond
+	// longest is how long responses are collected that come without a pause, as those of thousands of nodes do.
+	longest = time.Second
+)
+
+// batches sorts results that come together by node. When results come without a pause, those after a node without a result are kept
+// for the next batch, once: the order is that of the nodes, except for a node that takes longer than the others. A maximum of 0 waits
+// for a pause.
+func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, maximum time.Duration) iter.Seq[[]client.Result[T]] {
+	place := map[*client.Node]int{}
+
+	for i, node := range nodes {
+		place[node] = i
+	}
+
+	compare := func(r client.Result[T], at int) int { return cmp.Compare(place[r.Node], at) }
+
+	return func(yield func([]client.Result[T]) bool) {
+		arriving := make(chan client.Result[T])
+		done := make(chan struct{})
+
+		defer close(done)
+
+		go func() {
+			defer close(arriving)
+
+			for result := range results {
+				select {
+				case arriving <- result:
+				case <-done:
+					return
+				}
+			}
+		}()
+
+		var (
+			kept    []client.Result[T]
+			arrived = make([]bool, len(nodes))
+			// missing is the place of the first node without a result.
+			missing int
+		)
+
+		for more := true; more; {
+			var (
+				batch  []client.Result[T]
+				paused bool
+			)
+
+			batch, paused, more = nextBatch(arriving, maximum)
+
+			for _, result := range batch {
+				arrived[place[result.Node]] = true
+			}
+
+			for missing < len(nodes) && arrived[missing] {
+				missing++
+			}
+
+			before := missing
+
+			switch {
+			case paused:
+				before = len(nodes)
+			case len(kept) > 0:
+				before = max(before, place[kept[len(kept)-1].Node]+1)
+			}
+
+			kept = append(kept, batch...)
+			slices.SortFunc(kept, func(a, b client.Result[T]) int { return compare(a, place[b.Node]) })
+
+			ready, _ := slices.BinarySearchFunc(kept, before, compare)
+			if ready > 0 && !yield(kept[:ready]) {
+				return
+			}
+
+			kept = kept[ready:]
+		}
+	}
+}
+
+// nextBatch collects results until none came for a while, or for a maximum of time if it is not 0. more reports whether others may
+// follow.
+func nextBatch[T any](arriving <-chan T, maximum time.Duration) (batch []T, paused, more bool) {
+	var silence, full <-chan time.Time
+
+	for {
+		select {
+		case result, ok := <-arriving:
+			if !ok {
+				return batch, true, false
+			}
+
+			if maximum > 0 && full == nil {
+				full = time.After(maximum)
+			}
+
+			batch = append(batch, result)
+			silence = time.After(quiet)
+		case <-silence:
+			return batch, true, true
+		case <-full:
+			return batch, false, true
+		}
+	}
+}
