@@ -229,7 +229,7 @@ func benchmarks(ctx context.Context) ([]benchmark, error) {
 var fanOutLine = regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*(?:bare calls|given up).*)$`)
 
 func fanOut(ctx context.Context) ([]string, error) {
-	text, err := output(ctx, os.Stdout, "env", "SPEGEL_GUARD_FANOUT=1000", "SPEGEL_GUARD_FLEET=10000", "SPEGEL_GUARD_BENCH=1",
+	text, err := output(ctx, os.Stdout, "env", "SPEGEL_GUARD_FANOUT=1000", "SPEGEL_GUARD_FLEET=10000",
 		"go", "test", "-count=1", "-v", "-timeout", "10m", "-run", "Thousand", "./cmd/spegelguardctl")
 	if err != nil {
 		return nil, err
