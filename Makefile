@@ -144,7 +144,7 @@ bench: deps build $(NODE_EXPORTER) ## Run all benchmarks, in the VM with other w
 	go run ./test/bench/report -node-exporter $(NODE_EXPORTER) -out docs
 
 .PHONY: bench-native
-bench-native: build $(NODE_EXPORTER) ## As root, measure the guard on this machine beside other watchers, and write docs/performance.md.
+bench-native: build $(NODE_EXPORTER) ## As root, run the benchmarks that need no VM, beside other watchers, and write docs/performance.md.
 	go run ./test/bench/report -node-exporter $(NODE_EXPORTER) -out docs -from docs/performance.json -native
 
 GITOPS    := examples/gitops

@@ -67,7 +67,7 @@ func run() error {
 	exporter := flag.String("node-exporter", "", "path of prometheus-node-exporter")
 	out := flag.String("out", "docs", "folder for the reports")
 	from := flag.String("from", "", "write the report from a JSON file of results, without a measurement")
-	native := flag.Bool("native", false, "with -from: measure the usage on this machine again")
+	native := flag.Bool("native", false, "with -from: measure again what needs no test machine")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -89,7 +89,7 @@ func run() error {
 		}
 
 		if *native {
-			if err := found.measureNative(ctx, *exporter); err != nil {
+			if err := found.measureHere(ctx, *exporter); err != nil {
 				return err
 			}
 		}
@@ -126,10 +126,6 @@ func measure(ctx context.Context, exporter string) (findings, error) {
 		return found, err
 	}
 
-	if err := found.measureNative(ctx, exporter); err != nil {
-		return found, err
-	}
-
 	// The calibration without the emulation.
 	here, err := results(ctx, os.Stdout, "go", "run", "./test/bench", "-only", "calibrate")
 	if err != nil {
@@ -138,17 +134,28 @@ func measure(ctx context.Context, exporter string) (findings, error) {
 
 	found.Here = here.Calibration
 
-	if found.Benchmarks, err = benchmarks(ctx); err != nil {
-		return found, err
+	return found, found.measureHere(ctx, exporter)
+}
+
+// measureHere measures what needs no test machine.
+func (f *findings) measureHere(ctx context.Context, exporter string) error {
+	if err := f.measureNative(ctx, exporter); err != nil {
+		return err
 	}
 
-	if found.FanOut, err = fanOut(ctx); err != nil {
-		return found, err
+	var err error
+
+	if f.Benchmarks, err = benchmarks(ctx); err != nil {
+		return err
 	}
 
-	found.Day, err = aDay(ctx)
+	if f.FanOut, err = fanOut(ctx); err != nil {
+		return err
+	}
 
-	return found, err
+	f.Day, err = aDay(ctx)
+
+	return err
 }
 
 // inGuest builds the other watchers and runs the benchmarks in the test machine.

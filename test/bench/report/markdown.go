@@ -15,8 +15,8 @@ func (f findings) markdown() string {
 
 	fmt.Fprintf(&b, `# Performance
 
-Written by %[1]smake bench%[1]s on %[2]s. [performance.json](performance.json) has the same figures. Everything is measured in one
-run, so ratios of figures are meaningful.
+Written by %[1]smake bench%[1]s on %[2]s. [performance.json](performance.json) has the same figures. What is in one
+table is measured in one run, so ratios of its figures are meaningful.
 
 - Machine: %[3]s, %[4]d cores, Linux %[5]s, %[6]s.
 - Test machine: %[7]s in TCG emulation (no KVM), Debian's Linux %[8]s, containerd, pods with their own networks,
@@ -100,7 +100,7 @@ func (f findings) sampleTable(b *strings.Builder) {
 }
 
 func (f findings) rest(b *strings.Builder) {
-	b.WriteString("\n## Without the emulation\n\nGo benchmarks on this machine.\n\n")
+	b.WriteString("\n## Without the emulation\n\nGo benchmarks on this machine, written by `make bench-native`.\n\n")
 
 	slices.SortFunc(f.Benchmarks, func(x, y benchmark) int { return strings.Compare(x.Name, y.Name) })
 
