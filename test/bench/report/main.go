@@ -53,7 +53,7 @@ type findings struct {
 	Benchmarks []benchmark
 	// FanOut has the lines that the tests with thousands of guards print.
 	FanOut []string
-	// Day is the memory during 24 hours of ticks.
+	// Day is the memory during days of ticks.
 	Day day
 }
 

@@ -110,8 +110,8 @@ func (f findings) rest(b *strings.Builder) {
 		}
 	})
 
-	fmt.Fprintf(b, "\n24 hours of ticks at 1 s, with a new pod and a breach each hour: heap in use %.0f KiB after the second hour, %.0f KiB after the\n"+
-		"last, at most %.0f KiB (%d ticks).\n\n`spegelguardctl` with thousands of guards over TLS on the loopback:\n\n",
+	fmt.Fprintf(b, "\nTicks at 1 s, with a new pod and a breach each hour: heap in use %.0f KiB after a day, which fills the history, %.0f KiB after\n"+
+		"two more, at most %.0f KiB (%d ticks).\n\n`spegelguardctl` with thousands of guards over TLS on the loopback:\n\n",
 		f.Day.First, f.Day.Last, f.Day.Most, f.Day.Ticks)
 
 	for _, line := range f.FanOut {
