@@ -145,9 +145,10 @@ func (c *capture) save(at time.Duration, saved chan<- string) {
 	}
 
 	defer target.Close()
-	defer folder.Finish()
 
 	if err := folder.Metrics(c.ctx, target, metricsAfter, c.config.Target.Metrics.Path); err != nil {
+		// The action names the folder, so that it stays and says why it has no such file.
+		err = errors.Join(err, folder.Write(afterFailed, []byte(err.Error()+"\n"), time.Time{}))
 		c.logger.Warn("failed to capture evidence after a ceiling", zap.String("evidence", folder.Dir), zap.Error(err))
 	}
 }

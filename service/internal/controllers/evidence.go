@@ -23,6 +23,8 @@ const (
 	metricsBefore = "metrics-before.txt"
 	profileBefore = "cpu-before.pprof"
 	metricsAfter  = "metrics-after.txt"
+	// afterFailed says why there is no metricsAfter.
+	afterFailed = "metrics-after.failed"
 )
 
 // saveTimeout is how long an action waits for its evidence to be saved, which takes less than a millisecond.

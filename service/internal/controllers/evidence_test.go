@@ -135,6 +135,10 @@ func TestCeilingController_EvidenceDelaysNoCeiling(t *testing.T) {
 			answer: observe.Answer{Text: []byte("before 1\n")},
 			text:   "(metrics-before.txt is 4.2s older than the action, metrics-after.txt follows)",
 		},
+		"has never answered": {
+			answer: observe.Answer{Unavailable: "the target has not answered yet"},
+			text:   "(no metrics-before.txt: the target has not answered yet, metrics-after.txt follows)",
+		},
 		"first answer after the ceiling": {
 			handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "after 1\n") },
 			answer:  observe.Answer{Unavailable: "the target has not answered yet"}, after: "after 1\n",
@@ -173,6 +177,15 @@ func TestCeilingController_EvidenceDelaysNoCeiling(t *testing.T) {
 			}
 
 			e.end()
+
+			if test.after == "" {
+				require.Eventually(t, func() bool {
+					reason, err := os.ReadFile(filepath.Join(folder, afterFailed))
+
+					return err == nil && strings.HasPrefix(string(reason), "failed to read /metrics: ")
+				}, patience, time.Millisecond, "the reason in the folder that the action names")
+			}
+
 			require.NoError(t, e.c.Stop())
 		})
 	}
@@ -329,10 +342,11 @@ func TestEnforcer_WritesAllCeilingsBeforeFiles(t *testing.T) {
 
 // TestEvidenceTaker_NamesNoOtherHold: the evidence of a hold is not that of an action for which none was prepared.
 func TestEvidenceTaker_NamesNoOtherHold(t *testing.T) {
-	e, prepare, _ := taking(t, &asked{})
+	e, prepare, dir := taking(t, &asked{handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "after 1\n") }})
 
 	prepare("before 1\n", 0)
 	require.NotEmpty(t, e.keptBy(resources.ActionApply))
+	saved(t, dir, metricsAfter, "after 1\n")
 
 	clear(e.due)
 	assert.Empty(t, e.keptBy(resources.ActionApply))

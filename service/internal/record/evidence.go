@@ -43,8 +43,9 @@ type Evidence struct {
 	// Dir holds the captures. It is created when needed.
 	Dir string
 
-	// mu serializes the choice of a sequence.
 	mu sync.Mutex
+	// last is the sequence of the last capture. A sequence is not used again, also when its folder was removed: an action may name it.
+	last uint64
 }
 
 // Source serves the HTTP endpoints of a target.
@@ -83,7 +84,8 @@ func (s *Evidence) Create(target string, cfg config.Evidence) (*Folder, error) {
 		return nil, err
 	}
 
-	dir := filepath.Join(s.Dir, fmt.Sprintf("%06d-%s", last+1, fileName(target)))
+	s.last = max(s.last, last) + 1
+	dir := filepath.Join(s.Dir, fmt.Sprintf("%06d-%s", s.last, fileName(target)))
 
 	if err := errors.Join(os.MkdirAll(s.Dir, 0o700), os.Mkdir(dir, 0o700)); err != nil {
 		return nil, fmt.Errorf("failed to create the directory for evidence: %w", err)

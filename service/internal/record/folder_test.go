@@ -49,3 +49,16 @@ func TestFolder_WritesTexts(t *testing.T) {
 	assert.Empty(t, folder.Finish(), "nothing is in it")
 	assert.NoDirExists(t, folder.Dir)
 }
+
+// TestEvidence_UsesNoSequenceAgain: an action may name a folder that was removed.
+func TestEvidence_UsesNoSequenceAgain(t *testing.T) {
+	evidence := &record.Evidence{Dir: t.TempDir()}
+
+	first, err := evidence.Create("a/b/c", config.Evidence{})
+	require.NoError(t, err)
+	require.Empty(t, first.Finish())
+
+	second, err := evidence.Create("a/b/c", config.Evidence{})
+	require.NoError(t, err)
+	assert.NotEqual(t, first.Dir, second.Dir)
+}
