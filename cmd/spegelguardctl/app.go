@@ -171,9 +171,13 @@ func targets(a *app) []string {
 
 	defer fleet.Close() //nolint:errcheck // the command ends
 
+	// The fleet's timeout is that of each node, and many take turns.
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
+	defer cancel()
+
 	found := map[string]bool{}
 
-	for _, result := range client.Gather(context.Background(), fleet, (*client.Node).Targets) {
+	for _, result := range client.Gather(ctx, fleet, (*client.Node).Targets) {
 		for _, id := range result.Value {
 			found[id] = true
 		}

@@ -59,8 +59,11 @@ func NewClient(dial Dial, port int) *Client {
 		base: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		http: &http.Client{
 			Transport: &http.Transport{
-				// net/http dials in a goroutine of its own.
+				// net/http dials in a goroutine of its own, which does not end with the request.
 				DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+					ctx, cancel := context.WithTimeout(ctx, Timeout)
+					defer cancel()
+
 					err = task.Step("connect to the target", func() (err error) {
 						conn, err = dial(ctx, network, address)
 
