@@ -58,6 +58,11 @@ type startup struct {
 	logger   *zap.Logger
 }
 
+// source opens what is read of a target.
+func (s *startup) source(target resources.TargetSpec) observe.Source {
+	return observe.NewSource(s.host, target)
+}
+
 // locker is an enforce.Lock.
 type locker interface{ Acquire() error }
 
@@ -252,11 +257,9 @@ func newEngine(
 		s.logger.Error("failed to load the saved decisions, starting with the others", zap.String("mode", string(s.loaded.Mode)), zap.Error(err))
 	}
 
-	source := func(target resources.TargetSpec) observe.Source { return observe.NewSource(s.host, target) }
-
 	leases := &enforce.Leases{}
 	ceilings := &controllers.CeilingController{
-		Node: s.node, Source: source, Feed: feed, Lock: s.lock, Orphans: s.orphans, Initial: s.loaded.Config, Leases: leases, Active: active,
+		Node: s.node, Source: s.source, Feed: feed, Lock: s.lock, Orphans: s.orphans, Initial: s.loaded.Config, Leases: leases, Active: active,
 		Log: serving.node.Actions, Reaction: s.exported.Reaction,
 	}
 
@@ -274,7 +277,7 @@ func newEngine(
 	for _, c := range []controller.Controller{
 		&controllers.ConfigController{Path: f.config, Initial: s.loaded, Active: active},
 		&controllers.TargetController{Node: s.host, Sources: sources, Events: cri, Active: active},
-		&controllers.SampleController{Source: source, Feed: feed, Duration: s.exported.SampleDuration, Active: active},
+		&controllers.SampleController{Source: s.source, Feed: feed, Duration: s.exported.SampleDuration, Active: active},
 		&controllers.ClockController{State: s.state, Wall: boottime.Wall},
 		&controllers.NodeController{Host: s.host, Content: f.content, Pods: cri, History: serving.node.History},
 		&controllers.PolicyController{

@@ -20,7 +20,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/doctor"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/service/internal/metrics"
-	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
@@ -59,9 +58,7 @@ func newServing(start *startup, active *config.Active) *serving {
 		logger.Error("failed to load saved overrides, starting with the others", zap.Error(err))
 	}
 
-	capturer := controllers.Capturer{
-		Source: func(target resources.TargetSpec) observe.Source { return observe.NewSource(start.host, target) }, State: st, Active: active,
-	}
+	capturer := controllers.Capturer{Source: start.source, State: st, Active: active}
 	if f.captures() != "" {
 		capturer.Store = &record.Evidence{Dir: f.captures()}
 	}
