@@ -79,8 +79,7 @@ func (f findings) usageTables(b *strings.Builder) {
 
 func (f findings) reactionTable(b *strings.Builder) {
 	b.WriteString("\n## Reaction\n\nThe time from the start of the sample that completes a breach until `cpu.max` is written, as the guard reports it in actions and in\n" +
-		"`spegel_guard_reaction_seconds`. Evidence is the last answer of the application metrics, which is\n" +
-		"saved after the write, and a new one that is asked for after it.\n\n")
+		"`spegel_guard_reaction_seconds`. Evidence is a copy of the application metrics ([enforcement.md](enforcement.md#evidence)).\n\n")
 
 	table(b, []string{"", "trips", "p50", "p99", "max"}, func(row func(...string)) {
 		for _, r := range f.Reactions {
