@@ -49,8 +49,8 @@ demo: deps ## Boot a node in the VM, let spegel run away, and print how the guar
 	@$(VMRUN) exec -timeout 10m ./test/demo
 
 .PHONY: test
-test: ## Run all tests, and print the time of each part.
-	@./test/parts test-unit test-cli test-talosctl test-extension test-schemas test-harness test-vm test-talos faults
+test: deps ## Run all tests, and print the time of each part.
+	@./test/parts -beside faults test-unit test-cli test-talosctl test-extension test-schemas test-harness test-vm test-talos
 
 # Packages that neither start a goroutine nor have state that goroutines share. The race detector finds nothing there, and makes
 # their long tests several times as slow.
