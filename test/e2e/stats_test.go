@@ -136,23 +136,24 @@ func prepareNode(t *testing.T, n *node.Node) {
 
 	require.NoError(t, n.AddBlobs(ctx, incidentBlobs-present, 1000))
 
-	var group errgroup.Group
-
-	group.SetLimit(4)
-
 	// Spegel and its peer run already.
-	for i := range incidentPods - 2 {
-		group.Go(func() error {
-			pod, err := n.RunSandbox(ctx, node.PodSpec{Name: fmt.Sprint("filler-", i), Namespace: "default", HostNetwork: true})
-			if err == nil {
-				t.Cleanup(func() { pod.Remove(context.Background()) })
+	pods := make([]*node.Pod, incidentPods-2)
+
+	t.Cleanup(func() {
+		_ = sideBySide(len(pods), func(i int) error {
+			if pods[i] == nil {
+				return nil
 			}
 
-			return err
+			return pods[i].Remove(context.Background())
 		})
-	}
+	})
 
-	require.NoError(t, group.Wait())
+	require.NoError(t, sideBySide(len(pods), func(i int) (err error) {
+		pods[i], err = n.RunSandbox(ctx, node.PodSpec{Name: fmt.Sprint("filler-", i), Namespace: "default", HostNetwork: true})
+
+		return err
+	}))
 
 	var fs unix.Statfs_t
 
@@ -166,6 +167,19 @@ func prepareNode(t *testing.T, n *node.Node) {
 	t.Cleanup(func() { os.Remove(filler.Name()) })
 	require.NoError(t, unix.Fallocate(int(filler.Fd()), 0, 0, missing*fs.Bsize))
 	filler.Close()
+}
+
+// sideBySide does n things, four at a time.
+func sideBySide(n int, do func(i int) error) error {
+	var group errgroup.Group
+
+	group.SetLimit(4)
+
+	for i := range n {
+		group.Go(func() error { return do(i) })
+	}
+
+	return group.Wait()
 }
 
 // assertApplication checks the application metrics and the counters of the cgroup.

@@ -23,6 +23,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -237,18 +238,26 @@ const ContentStore = "/var/lib/containerd/io.containerd.content.v1.content"
 func (n *Node) AddBlobs(ctx context.Context, count, size int) error {
 	ctx = namespaces.WithNamespace(ctx, "k8s.io")
 	store := n.Client.ContentStore()
-	blob := make([]byte, size)
+
+	var group errgroup.Group
+
+	group.SetLimit(4)
 
 	for i := range count {
-		binary.BigEndian.PutUint64(blob, uint64(i))
+		group.Go(func() error {
+			blob := make([]byte, size)
+			binary.BigEndian.PutUint64(blob, uint64(i))
 
-		descriptor := ocispec.Descriptor{Digest: digest.FromBytes(blob), Size: int64(size)}
-		labels := content.WithLabels(map[string]string{"containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)})
+			descriptor := ocispec.Descriptor{Digest: digest.FromBytes(blob), Size: int64(size)}
+			labels := content.WithLabels(map[string]string{"containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)})
 
-		if err := content.WriteBlob(ctx, store, descriptor.Digest.String(), bytes.NewReader(blob), descriptor, labels); err != nil {
-			return fmt.Errorf("failed to write blob %d: %w", i, err)
-		}
+			if err := content.WriteBlob(ctx, store, descriptor.Digest.String(), bytes.NewReader(blob), descriptor, labels); err != nil {
+				return fmt.Errorf("failed to write blob %d: %w", i, err)
+			}
+
+			return nil
+		})
 	}
 
-	return nil
+	return group.Wait()
 }

@@ -15,24 +15,29 @@ import (
 
 // longTests are about how long the longest tests take. A wrong time costs balance only.
 var longTests = map[string]time.Duration{
-	"TestStats_MatchSystemTools":              190 * time.Second,
-	"TestAttack":                              190 * time.Second,
+	"TestStats_MatchSystemTools":              160 * time.Second,
+	"TestAttack":                              130 * time.Second,
 	"TestReport_OfClosedLoop":                 130 * time.Second,
-	"TestSampler_HostileMetricsDelayNoSample": 110 * time.Second,
-	"TestDiscovery_SwitchesSources":           110 * time.Second,
-	"TestGuard_EnforcesDuringOutage":          110 * time.Second,
-	"TestRestart_ContinuesHold":               65 * time.Second,
-	"TestReadme_ClosesLoop":                   65 * time.Second,
-	"TestCeiling_HoldsUnderShortPeriods":      55 * time.Second,
-	"TestGuard_WritesToTargetOnly":            50 * time.Second,
-	"TestRestart_AdoptsCeilingLeftInForce":    50 * time.Second,
-	"TestOverrides_ChangeRealCgroup":          45 * time.Second,
-	"TestAdaptive_LowersTrafficToThreshold":   45 * time.Second,
-	"TestPeriod_Latency":                      45 * time.Second,
+	"TestGuard_EnforcesDuringOutage":          100 * time.Second,
+	"TestSampler_HostileMetricsDelayNoSample": 70 * time.Second,
+	"TestReadme_ClosesLoop":                   60 * time.Second,
+	"TestRestart_ContinuesHold":               50 * time.Second,
+	"TestDiscovery_SwitchesSources":           50 * time.Second,
+	"TestVerdict_ContainedUntilRestart":       45 * time.Second,
+	"TestRestart_AdoptsCeilingLeftInForce":    45 * time.Second,
+	"TestAdaptive_LowersTrafficToThreshold":   40 * time.Second,
+	"TestGuard_WritesToTargetOnly":            40 * time.Second,
+	"TestOverrides_ChangeRealCgroup":          40 * time.Second,
+	"TestDashboard_QueriesReturnData":         35 * time.Second,
+	"TestGuard_WaitsForCgroup2":               35 * time.Second,
+	"TestVerdict_Harmed":                      35 * time.Second,
+	"TestRestart_ContinuesYielding":           35 * time.Second,
+	"TestCeiling_HoldsUnderShortPeriods":      35 * time.Second,
+	"TestClosedLoop_AppliesAndReleases":       35 * time.Second,
 }
 
 // usualTest is about how long any other test takes.
-const usualTest = 20 * time.Second
+const usualTest = 10 * time.Second
 
 // test is a test of a test binary.
 type test struct{ binary, name string }
