@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
-
-	"github.com/spegel-guard/spegel-guard/internal/pace"
 )
 
 const (
@@ -46,13 +44,13 @@ func follow(ctx context.Context, interval time.Duration, open func() (*notifier,
 		read()
 
 		if err != nil {
-			sleep(ctx, pace.Next(interval))
+			sleep(ctx, interval)
 
 			continue
 		}
 
 		if n.wait(ctx) {
-			sleep(ctx, pace.Next(min(interval, settle)))
+			sleep(ctx, min(interval, settle))
 		}
 
 		n.close() //nolint:errcheck // nothing was written
@@ -61,7 +59,7 @@ func follow(ctx context.Context, interval time.Duration, open func() (*notifier,
 
 // wait waits for an event, at most until Fallback. It reports whether there was one.
 func (n *notifier) wait(ctx context.Context) bool {
-	timer := time.NewTimer(pace.Next(Fallback))
+	timer := time.NewTimer(Fallback)
 	defer timer.Stop()
 
 	select {
@@ -80,7 +78,7 @@ func (n *notifier) wait(ctx context.Context) bool {
 func Poll(ctx context.Context, interval time.Duration, read func()) {
 	for ctx.Err() == nil {
 		read()
-		sleep(ctx, pace.Next(interval))
+		sleep(ctx, interval)
 	}
 }
 

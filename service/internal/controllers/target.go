@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
-	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -139,9 +138,9 @@ func (c *TargetController) due(now time.Duration) bool {
 	case c.asked == 0 || c.discovery.ended():
 		return true
 	case c.watch.up.Load():
-		return pace.Over(now-c.asked, confirmInterval)
+		return boottime.Due(now-c.asked, confirmInterval)
 	default:
-		return len(c.discovery.known) == 0 || pace.Over(now-c.asked, unwatchedInterval)
+		return len(c.discovery.known) == 0 || boottime.Due(now-c.asked, unwatchedInterval)
 	}
 }
 
