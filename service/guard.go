@@ -24,7 +24,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
-	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
@@ -72,7 +71,6 @@ type newNode func(h host.Host, failed func(error)) enforce.Node
 // guard runs the daemon until the context ends. What it finds of documents, files and sockets does not end it: an
 // error is a fault of the program.
 func guard(ctx context.Context, f flags, lock locker, node newNode, logger *zap.Logger) error {
-	pace.Spread()
 
 	if !waitForLock(ctx, lock, logger) {
 		return nil

@@ -17,12 +17,14 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/filewatch"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// configInterval is the time between two reads of the document. Talos restarts the service when it changes; other
-// machines do not.
+// configInterval is the time between two reads of the document while it cannot be watched, and the least one between two log lines
+// about its problem. Talos restarts the service when it changes; other machines do not.
 const configInterval = 2 * time.Second
 
 // maxReminder is the longest time between two log lines about the same problem of the document.
@@ -37,7 +39,7 @@ type ConfigController struct {
 	Initial LoadedConfig
 	// Active takes the configuration in force.
 	Active *config.Active
-	// Interval between two reads of the document; 0 for the default.
+	// Interval between two reads of the document while it cannot be watched; 0 for the default.
 	Interval time.Duration
 
 	// loaded is the document that was applied last; nil before the first.
@@ -64,7 +66,21 @@ func (*ConfigController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *ConfigController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
-	interval := func() time.Duration { return cmp.Or(c.Interval, configInterval) }
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	go task.Run(ctx, "watch the configuration", func() {
+		filewatch.Follow(ctx, cmp.Or(c.Interval, configInterval), []string{c.Path}, r.QueueReconcile)
+	})
+
+	// Only the problem of a document needs ticks.
+	interval := func() time.Duration {
+		if c.problem != "" {
+			return configInterval
+		}
+
+		return filewatch.Fallback
+	}
 
 	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
-	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -119,8 +118,8 @@ func weak(t resource.Type) controller.Input {
 func every(ctx context.Context, r controller.Runtime, interval func() time.Duration, reconcile func(tick bool) error) error {
 	current := interval()
 
-	timer := time.NewTimer(pace.Next(current))
-	defer timer.Stop()
+	ticker := time.NewTicker(current)
+	defer ticker.Stop()
 
 	for {
 		tick := false
@@ -129,10 +128,8 @@ func every(ctx context.Context, r controller.Runtime, interval func() time.Durat
 		case <-ctx.Done():
 			return nil
 		case <-r.EventCh():
-		case <-timer.C:
+		case <-ticker.C:
 			tick = true
-
-			timer.Reset(pace.Next(current))
 		}
 
 		if err := reconcile(tick); err != nil {
@@ -147,7 +144,7 @@ func every(ctx context.Context, r controller.Runtime, interval func() time.Durat
 
 		if next := interval(); next != current {
 			current = next
-			timer.Reset(pace.Next(current))
+			ticker.Reset(current)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type TargetNode interface {
 	CheckRoot() error
 	Inspect(container discover.Container) (resources.TargetSpec, error)
 	Alive(target resources.TargetSpec) bool
+	AwaitEnd(ctx context.Context, target resources.TargetSpec) error
 }
 
 // discovery finds the targets and keeps those that run.

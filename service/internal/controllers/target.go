@@ -21,7 +21,7 @@ import (
 )
 
 // discoverInterval is the longest time until the first container is found without an event stream, and until an ended one is
-// noticed. A request costs the runtime a few milliseconds, so it is not made at each sample.
+// noticed without a pidfd. A request costs the runtime a few milliseconds, so it is not made at each sample.
 const discoverInterval = 2 * time.Second
 
 // confirmInterval is how often the sources are asked while the event stream is up. machined answers with every container
@@ -47,6 +47,7 @@ type TargetController struct {
 	// asked is when the sources were asked last; 0 before.
 	asked time.Duration
 	watch watch
+	ends  *ends
 }
 
 // Name implements controller.Controller.
@@ -70,8 +71,6 @@ func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger
 	c.discovery.node, c.discovery.sources = c.Node, c.Sources
 	c.config.Active = c.Active
 
-	interval := func() time.Duration { return discoverInterval }
-
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -79,7 +78,28 @@ func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger
 		go task.Do("watch the container runtime", func() { c.watch.run(ctx, c.Events, r.QueueReconcile) })
 	}
 
-	return every(ctx, r, interval, func(bool) error { return c.reconcile(ctx, r, logger) })
+	c.ends = &ends{await: c.Node.AwaitEnd, wake: r.QueueReconcile}
+
+	return every(ctx, r, c.interval, func(bool) error {
+		err := c.reconcile(ctx, r, logger)
+		c.ends.follow(ctx, c.discovery.known)
+
+		return err
+	})
+}
+
+// interval returns the time between two looks at the targets. An event, or the end of one, wakes the controller earlier.
+func (c *TargetController) interval() time.Duration {
+	switch {
+	case !c.ends.followed():
+		return discoverInterval
+	case c.watch.up.Load():
+		return confirmInterval
+	case len(c.discovery.known) == 0:
+		return discoverInterval
+	default:
+		return unwatchedInterval
+	}
 }
 
 func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
@@ -90,7 +110,8 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 
 	selector := selectorOf(c.config.Target)
 
-	if pending := c.watch.take(selector); !changed && !pending && !c.due(boottime.Now()) {
+	pending := c.watch.take(selector)
+	if pending = c.ends.take() || pending; !changed && !pending && !c.due(boottime.Now()) {
 		return nil
 	}
 
@@ -117,9 +138,9 @@ func (c *TargetController) due(now time.Duration) bool {
 	case c.asked == 0 || c.discovery.ended():
 		return true
 	case c.watch.up.Load():
-		return now-c.asked >= confirmInterval
+		return boottime.Due(now-c.asked, confirmInterval)
 	default:
-		return len(c.discovery.known) == 0 || now-c.asked >= unwatchedInterval
+		return len(c.discovery.known) == 0 || boottime.Due(now-c.asked, unwatchedInterval)
 	}
 }
 

@@ -30,6 +30,8 @@ type machine struct {
 	answer     discover.Answer
 	sourceErr  error
 	ended      map[int64]bool
+	// ends are closed when a process ends.
+	ends map[int64]chan struct{}
 }
 
 func (m *machine) set(change func()) {
@@ -58,6 +60,24 @@ func (m *machine) Alive(spec resources.TargetSpec) bool {
 	defer m.mu.Unlock()
 
 	return !m.ended[spec.PID]
+}
+
+// AwaitEnd cannot know it unless pids are given.
+func (m *machine) AwaitEnd(ctx context.Context, spec resources.TargetSpec) error {
+	m.mu.Lock()
+	end := m.ends[spec.PID]
+	m.mu.Unlock()
+
+	if end == nil {
+		return errors.New("no pidfd")
+	}
+
+	select {
+	case <-ctx.Done():
+	case <-end:
+	}
+
+	return nil
 }
 
 func (*machine) Name() string { return "machine" }

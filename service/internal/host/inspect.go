@@ -5,6 +5,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -79,6 +80,12 @@ func (h Host) Alive(spec resources.TargetSpec) bool {
 	start, err := process.Start(h.Proc, int(spec.PID))
 
 	return err == nil && start == spec.PIDStartTime
+}
+
+// AwaitEnd waits until the target's first process has ended, or the context ends. It returns an error if the end cannot be known:
+// see process.AwaitEnd.
+func (h Host) AwaitEnd(ctx context.Context, spec resources.TargetSpec) error {
+	return process.AwaitEnd(ctx, h.Proc, int(spec.PID), spec.PIDStartTime)
 }
 
 func netnsPath(proc string, pid int) string {

@@ -9,13 +9,13 @@ import (
 
 	talosx509 "github.com/siderolabs/crypto/x509"
 
-	"github.com/spegel-guard/spegel-guard/internal/pace"
+	"github.com/spegel-guard/spegel-guard/internal/filewatch"
 	"github.com/spegel-guard/spegel-guard/internal/regular"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// filesInterval is how often the files are read. Their content is compared, so it does not matter how they are replaced:
-// written in place, renamed, or by a symbolic link.
+// filesInterval is how often the files are read while they cannot be watched. Their content is compared, so it does not matter how
+// they are replaced: written in place, renamed, or by a symbolic link.
 const filesInterval = 5 * time.Second
 
 // maxPEM is the maximum size of a PEM file in bytes. Some bundles of CAs have 250 kB.
@@ -26,6 +26,8 @@ type Files struct {
 	Paths config.TLS
 	// Field is the section of the configuration with the paths, for errors.
 	Field string
+	// Follow tells when files change; nil for filewatch.Follow.
+	Follow func(ctx context.Context, interval time.Duration, paths []string, read func())
 }
 
 // Run stores the identity of the files whenever it changes, until the context ends. The last valid identity stays in
@@ -33,19 +35,20 @@ type Files struct {
 func (f Files) Run(ctx context.Context, store *Store, report func(error)) error {
 	keeper := keeper{store: store, report: report}
 
-	for {
+	follow := f.Follow
+	if follow == nil {
+		follow = filewatch.Follow
+	}
+
+	follow(ctx, filesInterval, []string{f.Paths.CA, f.Paths.Cert, f.Paths.Key}, func() {
 		if material, err := f.read(); err != nil {
 			keeper.fail(err)
 		} else {
 			keeper.take(material)
 		}
+	})
 
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pace.Next(filesInterval)):
-		}
-	}
+	return nil
 }
 
 func (f Files) read() (Material, error) {

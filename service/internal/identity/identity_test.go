@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/spegel-guard/spegel-guard/internal/filewatch"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/test/machined"
@@ -130,60 +131,73 @@ func report(t *testing.T, reports <-chan error) error {
 
 // TestFiles_FollowsChanges replaces the directory of the files by a symbolic link, as Kubernetes does for a mounted secret.
 func TestFiles_FollowsChanges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		current := filepath.Join(dir, "current")
-		paths := config.TLS{CA: filepath.Join(current, "ca"), Cert: filepath.Join(current, "cert"), Key: filepath.Join(current, "key")}
+	t.Run("by events", func(t *testing.T) { followChanges(t, nil) })
+	t.Run("by polling", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			reports := followChanges(t, func(ctx context.Context, interval time.Duration, _ []string, read func()) {
+				filewatch.Poll(ctx, interval, read)
+			})
 
-		write := func(name string, m identity.Material) {
-			require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
-
-			for file, content := range map[string][]byte{"ca": m.CAs[0], "cert": m.Server.Crt, "key": m.Server.Key} {
-				require.NoError(t, os.WriteFile(filepath.Join(dir, name, file), content, 0o600))
-			}
-		}
-		link := func(name string) {
-			require.NoError(t, os.Symlink(name, filepath.Join(dir, "next")))
-			require.NoError(t, os.Rename(filepath.Join(dir, "next"), current))
-		}
-
-		authority := newPKI(t)
-		first, second := material(t, authority), material(t, authority)
-
-		write("first", first)
-		write("second", second)
-		write("mixed", identity.Material{CAs: first.CAs, Server: talosx509.PEMEncodedCertificateAndKey{Crt: first.Server.Crt, Key: second.Server.Key}})
-		link("first")
-
-		store, reports := run(t, identity.Files{Paths: paths, Field: "api.tls"})
-
-		require.NoError(t, report(t, reports))
-
-		before, _ := store.Current()
-		require.NotNil(t, before)
-
-		link("second")
-		require.NoError(t, report(t, reports))
-
-		after, _ := store.Current()
-		assert.NotEqual(t, before.Server.Certificates[0].Leaf.SerialNumber, after.Server.Certificates[0].Leaf.SerialNumber)
-
-		// The last valid certificates stay in force.
-		link("mixed")
-		require.ErrorContains(t, report(t, reports), "certificate and key")
-
-		require.NoError(t, os.Remove(current))
-		require.ErrorContains(t, report(t, reports), "api.tls.ca")
-
-		link("second")
-		require.NoError(t, report(t, reports))
-
-		last, _ := store.Current()
-		assert.Same(t, after, last, "the certificates are the same")
-
-		time.Sleep(time.Hour)
-		assert.Empty(t, reports, "each change is reported once")
+			time.Sleep(time.Hour)
+			assert.Empty(t, reports, "each change is reported once")
+		})
 	})
+}
+
+func followChanges(t *testing.T, follow func(context.Context, time.Duration, []string, func())) <-chan error {
+	t.Helper()
+
+	dir := t.TempDir()
+	current := filepath.Join(dir, "current")
+	paths := config.TLS{CA: filepath.Join(current, "ca"), Cert: filepath.Join(current, "cert"), Key: filepath.Join(current, "key")}
+
+	write := func(name string, m identity.Material) {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
+
+		for file, content := range map[string][]byte{"ca": m.CAs[0], "cert": m.Server.Crt, "key": m.Server.Key} {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name, file), content, 0o600))
+		}
+	}
+	link := func(name string) {
+		require.NoError(t, os.Symlink(name, filepath.Join(dir, "next")))
+		require.NoError(t, os.Rename(filepath.Join(dir, "next"), current))
+	}
+
+	authority := newPKI(t)
+	first, second := material(t, authority), material(t, authority)
+
+	write("first", first)
+	write("second", second)
+	write("mixed", identity.Material{CAs: first.CAs, Server: talosx509.PEMEncodedCertificateAndKey{Crt: first.Server.Crt, Key: second.Server.Key}})
+	link("first")
+
+	store, reports := run(t, identity.Files{Paths: paths, Field: "api.tls", Follow: follow})
+
+	require.NoError(t, report(t, reports))
+
+	before, _ := store.Current()
+	require.NotNil(t, before)
+
+	link("second")
+	require.NoError(t, report(t, reports))
+
+	after, _ := store.Current()
+	assert.NotEqual(t, before.Server.Certificates[0].Leaf.SerialNumber, after.Server.Certificates[0].Leaf.SerialNumber)
+
+	// The last valid certificates stay in force.
+	link("mixed")
+	require.ErrorContains(t, report(t, reports), "certificate and key")
+
+	require.NoError(t, os.Remove(current))
+	require.ErrorContains(t, report(t, reports), "api.tls.ca")
+
+	link("second")
+	require.NoError(t, report(t, reports))
+
+	last, _ := store.Current()
+	assert.Same(t, after, last, "the certificates are the same")
+
+	return reports
 }
 
 func TestTalos_FollowsMachined(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/internal/duration"
-	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
@@ -42,7 +42,7 @@ func (b *background[T]) latest(now time.Duration) (T, error) {
 		interval = min(interval, b.retry)
 	}
 
-	if !b.running && (!b.done || pace.Over(now-b.started, interval)) {
+	if !b.running && (!b.done || boottime.Due(now-b.started, interval)) {
 		b.running, b.started = true, now
 
 		go task.Do("keep a reading", b.take)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
-	"github.com/spegel-guard/spegel-guard/internal/pace"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
@@ -71,6 +70,9 @@ func (s *scraper) run(ctx context.Context) {
 	defer s.metrics.Close()
 	defer s.readiness.Close()
 
+	ticker := time.NewTicker(s.config.Interval.Duration)
+	defer ticker.Stop()
+
 	application := newApplication()
 
 	for {
@@ -84,7 +86,7 @@ func (s *scraper) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pace.Next(s.config.Interval.Duration)):
+		case <-ticker.C:
 		}
 	}
 }

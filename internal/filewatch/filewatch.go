@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+// Package filewatch tells when files change, by inotify(7) where it can be had, so that a process that has nothing to do does
+// not wake up to compare them.
+package filewatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	// Fallback is how often watched files are read without an event. Changes of the lower layers of an overlay, of a network's
+	// file systems and behind two symbolic links have none.
+	Fallback = time.Minute
+	// settle is the longest time from an event to the read. A program that replaces several files has done so by then, and a
+	// folder in which much happens causes no more than one read in it.
+	settle = time.Second
+)
+
+// notifier has the events of an inotify instance.
+type notifier struct {
+	events <-chan fsnotify.Event
+	errors <-chan error
+	close  func() error
+}
+
+// Follow calls read now, after each change of the files at the paths, and every Fallback, until the context ends. While the files
+// cannot be watched it calls read at the interval. Files and their folders may be missing, be replaced, or be symbolic links.
+func Follow(ctx context.Context, interval time.Duration, paths []string, read func()) {
+	follow(ctx, interval, func() (*notifier, error) { return open(paths) }, read)
+}
+
+// follow opens the watches again after each read: the paths may lead to other folders by then.
+func follow(ctx context.Context, interval time.Duration, open func() (*notifier, error), read func()) {
+	for ctx.Err() == nil {
+		// A change after the watch is an event, a change before it is read.
+		n, err := open()
+
+		read()
+
+		if err != nil {
+			sleep(ctx, interval)
+
+			continue
+		}
+
+		if n.wait(ctx) {
+			sleep(ctx, min(interval, settle))
+		}
+
+		n.close() //nolint:errcheck // nothing was written
+	}
+}
+
+// wait waits for an event, at most until Fallback. It reports whether there was one.
+func (n *notifier) wait(ctx context.Context) bool {
+	timer := time.NewTimer(Fallback)
+	defer timer.Stop()
+
+	select {
+	case <-ctx.Done():
+	case <-n.events:
+		return true
+	case <-n.errors: // events were lost
+		return true
+	case <-timer.C:
+	}
+
+	return false
+}
+
+// Poll calls read now and at each interval until the context ends.
+func Poll(ctx context.Context, interval time.Duration, read func()) {
+	for ctx.Err() == nil {
+		read()
+		sleep(ctx, interval)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
