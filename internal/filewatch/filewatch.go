@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// Fallback is how often watched files are read without an event. Changes of the lower layers of an overlay, of a network's
-	// file systems and behind two symbolic links have none.
+	// Fallback is how often watched files are read without an event. There is none when the lower layers of an overlay or the files
+	// of a network file system change, when something is mounted over the path, and when a folder above the file's is renamed.
 	Fallback = time.Minute
 	// settle is the longest time from an event to the read. A program that replaces several files has done so by then, and a
 	// folder in which much happens causes no more than one read in it.
@@ -40,22 +40,27 @@ func Follow(ctx context.Context, interval time.Duration, paths []string, read fu
 // follow opens the watches again after each read: the paths may lead to other folders by then.
 func follow(ctx context.Context, interval time.Duration, open func() (*notifier, error), read func()) {
 	for ctx.Err() == nil {
-		// A change after the watch is an event, a change before it is read.
-		n, err := open()
+		once(ctx, interval, open, read)
+	}
+}
 
+// once calls read and waits for the moment of the next one.
+func once(ctx context.Context, interval time.Duration, open func() (*notifier, error), read func()) {
+	// A change after the watch is an event, a change before it is read.
+	n, err := open()
+	if err != nil {
 		read()
+		sleep(ctx, pace.Next(interval))
 
-		if err != nil {
-			sleep(ctx, pace.Next(interval))
+		return
+	}
 
-			continue
-		}
+	defer n.close() //nolint:errcheck // nothing was written
 
-		if n.wait(ctx) {
-			sleep(ctx, pace.Next(min(interval, settle)))
-		}
+	read()
 
-		n.close() //nolint:errcheck // nothing was written
+	if n.wait(ctx) {
+		sleep(ctx, pace.Next(min(interval, settle)))
 	}
 }
 
