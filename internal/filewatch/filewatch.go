@@ -55,13 +55,19 @@ func once(ctx context.Context, interval time.Duration, open func() (*notifier, e
 		return
 	}
 
+	// While the changes settle nothing is watched: in a folder in which much happens the kernel would queue thousands of events.
+	if n.changed(ctx, read) {
+		sleep(ctx, pace.Next(min(interval, settle)))
+	}
+}
+
+// changed calls read, waits for an event and ends the watch. It reports whether there was one.
+func (n *notifier) changed(ctx context.Context, read func()) bool {
 	defer n.close() //nolint:errcheck // nothing was written
 
 	read()
 
-	if n.wait(ctx) {
-		sleep(ctx, pace.Next(min(interval, settle)))
-	}
+	return n.wait(ctx)
 }
 
 // wait waits for an event, at most until Fallback. It reports whether there was one.
