@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// Fallback is how often watched files are read without an event. Changes of the lower layers of an overlay, of a network's
-	// file systems and behind two symbolic links have none.
+	// Fallback is how often watched files are read without an event. There is none when the lower layers of an overlay or the files
+	// of a network file system change, when something is mounted over the path, and when a folder above the file's is renamed.
 	Fallback = time.Minute
 	// settle is the longest time from an event to the read. A program that replaces several files has done so by then, and a
 	// folder in which much happens causes no more than one read in it.
@@ -38,23 +38,34 @@ func Follow(ctx context.Context, interval time.Duration, paths []string, read fu
 // follow opens the watches again after each read: the paths may lead to other folders by then.
 func follow(ctx context.Context, interval time.Duration, open func() (*notifier, error), read func()) {
 	for ctx.Err() == nil {
-		// A change after the watch is an event, a change before it is read.
-		n, err := open()
-
-		read()
-
-		if err != nil {
-			sleep(ctx, interval)
-
-			continue
-		}
-
-		if n.wait(ctx) {
-			sleep(ctx, min(interval, settle))
-		}
-
-		n.close() //nolint:errcheck // nothing was written
+		once(ctx, interval, open, read)
 	}
+}
+
+// once calls read and waits for the moment of the next one.
+func once(ctx context.Context, interval time.Duration, open func() (*notifier, error), read func()) {
+	// A change after the watch is an event, a change before it is read.
+	n, err := open()
+	if err != nil {
+		read()
+		sleep(ctx, interval)
+
+		return
+	}
+
+	// While the changes settle nothing is watched: in a folder in which much happens the kernel would queue thousands of events.
+	if n.changed(ctx, read) {
+		sleep(ctx, min(interval, settle))
+	}
+}
+
+// changed calls read, waits for an event and ends the watch. It reports whether there was one.
+func (n *notifier) changed(ctx context.Context, read func()) bool {
+	defer n.close() //nolint:errcheck // nothing was written
+
+	read()
+
+	return n.wait(ctx)
 }
 
 // wait waits for an event, at most until Fallback. It reports whether there was one.

@@ -100,6 +100,52 @@ func TestFollow_Events(t *testing.T) {
 				require.NoError(t, os.Rename(dir+"/next", dir+"/folder"))
 			},
 		},
+		{
+			name: "link behind a link replaced", file: "file",
+			before: func(t *testing.T, dir string) {
+				mkdir(t, dir+"/elsewhere/1")
+				mkdir(t, dir+"/elsewhere/2")
+				write(t, dir+"/elsewhere/1/file", "old")
+				write(t, dir+"/elsewhere/2/file", "new")
+				link(t, "1", dir+"/elsewhere/current")
+				link(t, "elsewhere/current/file", dir+"/file")
+			},
+			change: func(t *testing.T, dir string) { link(t, "2", dir+"/elsewhere/current") },
+		},
+		{
+			name: "target of a link to another folder renamed over", file: "file",
+			before: func(t *testing.T, dir string) {
+				mkdir(t, dir+"/elsewhere")
+				write(t, dir+"/elsewhere/file", "old")
+				write(t, dir+"/elsewhere/next", "new")
+				link(t, dir+"/elsewhere/file", dir+"/file")
+			},
+			change: func(t *testing.T, dir string) {
+				require.NoError(t, os.Rename(dir+"/elsewhere/next", dir+"/elsewhere/file"))
+			},
+		},
+		{
+			name: "folder is a link whose target is created", file: "current/file",
+			before: func(t *testing.T, dir string) { link(t, "missing/folder", dir+"/current") },
+			change: func(t *testing.T, dir string) {
+				mkdir(t, dir+"/missing/folder")
+				write(t, dir+"/missing/folder/file", "new")
+			},
+		},
+		{
+			name: "link whose target is created", file: "file",
+			before: func(t *testing.T, dir string) { link(t, "missing/file", dir+"/file") },
+			change: func(t *testing.T, dir string) { mkdir(t, dir+"/missing"); write(t, dir+"/missing/file", "new") },
+		},
+		{
+			name: "folder was a file", file: "folder/file",
+			before: func(t *testing.T, dir string) { write(t, dir+"/folder", "no folder") },
+			change: func(t *testing.T, dir string) {
+				require.NoError(t, os.Remove(dir+"/folder"))
+				mkdir(t, dir+"/folder")
+				write(t, dir+"/folder/file", "new")
+			},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -110,6 +156,26 @@ func TestFollow_Events(t *testing.T) {
 			followed(t, filepath.Join(dir, test.file), func() { test.change(t, dir) })
 		})
 	}
+}
+
+// TestFollow_LinksInCircle: what cannot be followed is an error, which falls back to the interval, not an endless search.
+func TestFollow_LinksInCircle(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink("b", dir+"/a"))
+	require.NoError(t, os.Symlink("a", dir+"/b"))
+
+	_, err := open([]string{dir + "/a/file"})
+	require.ErrorIs(t, err, unix.ELOOP)
+}
+
+// TestFollow_Panic: a panic of the read leaves no inotify instance behind.
+func TestFollow_Panic(t *testing.T) {
+	assert.Panics(t, func() {
+		Follow(t.Context(), time.Second, []string{t.TempDir() + "/file"}, func() { panic("read") })
+	})
+
+	// goleak: the watcher's goroutine has ended.
+	goleak.VerifyNone(t)
 }
 
 // TestFollow_BindMount: a file that is mounted from elsewhere is written there, which is no event of the folder of the mount.
@@ -211,10 +277,18 @@ func TestFollow_BusyFolder(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 
-		reads := 0
-		follow(ctx, 5*time.Second, func() (*notifier, error) { return &notifier{events: events, close: func() error { return nil }}, nil },
-			func() { reads++ })
+		reads, watched := 0, time.Duration(0)
+		follow(ctx, 5*time.Second, func() (*notifier, error) {
+			opened := time.Now()
+
+			return &notifier{events: events, close: func() error {
+				watched += time.Since(opened)
+
+				return nil
+			}}, nil
+		}, func() { reads++ })
 		assert.InDelta(t, 60, reads, 1)
+		assert.Zero(t, watched, "the kernel queues no events that nobody waits for")
 	})
 }
 

@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
 )
 
 // open watches what decides on the content of the files.
@@ -32,57 +34,87 @@ func open(paths []string) (*notifier, error) {
 	return &notifier{events: watcher.Events, errors: watcher.Errors, close: watcher.Close}, nil
 }
 
-// add watches the folder of a file, or the nearest one that exists, and the folders of the symbolic links on the way, one of which
-// may be replaced. It watches the file, too: what is written to it at another mount is no event of the folder at this one.
+// mostAttempts is how often a path is followed again because it changed meanwhile.
+const mostAttempts = 10
+
+// mostLinks is the number of symbolic links on a path that the kernel follows: see path_resolution(7).
+const mostLinks = 40
+
+// add watches what decides on the content of a file, wherever the path leads. A change while it looks is followed again.
 func add(watcher *fsnotify.Watcher, path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
 	}
 
-	for {
-		missing, err := addFolder(watcher, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
-
-		// A folder may have been made between the attempts.
-		if _, err := os.Lstat(missing); missing == "" || err != nil {
+	for range mostAttempts {
+		if err = addPath(watcher, path); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
 
-	for link := path; link != filepath.Dir(link); link = filepath.Dir(link) {
-		if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			if err := watcher.Add(filepath.Dir(link)); err != nil {
+	return err
+}
+
+// addPath follows a path as open(2) does. It watches the folder of the file, or the nearest one that exists, and the folders of the
+// symbolic links on the way, each of which may be replaced. It watches the file, too: what is written to it at another mount is no
+// event of the folder at this one. It returns fs.ErrNotExist if the path has changed meanwhile.
+func addPath(watcher *fsnotify.Watcher, path string) error {
+	folder, rest, links := "/", names(path), 0
+
+	for len(rest) > 0 {
+		next := filepath.Join(folder, rest[0])
+		rest = rest[1:]
+
+		info, err := os.Lstat(next)
+		missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+
+		switch {
+		case err != nil && !missing:
+			return err
+		case !missing && info.IsDir() && len(rest) > 0:
+			folder = next
+
+			continue
+		}
+
+		// Its content is read after the watch, so that a change in between is not missed.
+		if err := watcher.Add(folder); err != nil {
+			return err
+		}
+
+		again, err := os.Lstat(next)
+
+		switch {
+		case missing && err != nil:
+			return nil
+		case err != nil || missing || again.Mode().Type() != info.Mode().Type():
+			return fs.ErrNotExist
+		case info.Mode().Type() == fs.ModeSymlink:
+			target, err := os.Readlink(next)
+			if err != nil {
 				return err
 			}
-		}
-	}
 
-	// A pipe or a device is not watched: only its folder tells that it is replaced.
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		if err := watcher.Add(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			if links++; links > mostLinks {
+				return unix.ELOOP
+			}
+
+			if filepath.IsAbs(target) {
+				folder = "/"
+			}
+
+			rest = append(names(target), rest...)
+		case info.Mode().IsRegular():
+			// A pipe or a device is not watched: only its folder tells that it is replaced.
+			return watcher.Add(next)
+		default:
+			return nil
 		}
 	}
 
 	return nil
 }
 
-// addFolder watches a folder or its nearest ancestor that exists. It returns the child of that one on the path, empty if the folder
-// exists.
-func addFolder(watcher *fsnotify.Watcher, folder string) (missing string, err error) {
-	for {
-		err := watcher.Add(folder)
-
-		switch {
-		case err == nil:
-			return missing, nil
-		case !errors.Is(err, fs.ErrNotExist), folder == filepath.Dir(folder):
-			return "", err
-		}
-
-		missing, folder = folder, filepath.Dir(folder)
-	}
-}
+// names returns the elements of a path.
+func names(path string) []string { return strings.Split(strings.Trim(path, "/"), "/") }

@@ -14,13 +14,16 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
 // errOther reports that a pid belongs to another process.
 var errOther = errors.New("the pid is that of another process")
 
 // AwaitEnd waits until the process that started at start has ended, or the context ends (pidfd_open(2)). It returns nil in both
-// cases, and an error if the end cannot be known: proc is another pid namespace's, or the process has ended before.
+// cases, and an error if the end cannot be known: proc is another pid namespace's, as in the service on Talos, or the process has
+// ended before. A process ends with its last thread. Until then procfs may show it as a zombie.
 func AwaitEnd(ctx context.Context, proc string, pid int, start uint64) error {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
@@ -39,8 +42,9 @@ func AwaitEnd(ctx context.Context, proc string, pid int, start uint64) error {
 		return fmt.Errorf("failed to wait for process %d: %w", pid, err)
 	}
 
-	// It ends the wait.
-	defer context.AfterFunc(ctx, func() { file.Close() })() //nolint:errcheck // only a reference
+	defer context.AfterFunc(ctx, func() {
+		task.Do("end the wait for a process", func() { file.Close() }) //nolint:errcheck // only a reference
+	})()
 
 	// A pidfd is readable once the process has ended. No goroutine and no thread runs until then.
 	if err := conn.Read(ended); err != nil && ctx.Err() == nil {
@@ -69,7 +73,7 @@ func verify(proc string, fd, pid int, start uint64) error {
 }
 
 func ended(fd uintptr) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a descriptor is small
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 
 	return n > 0 && err == nil
 }

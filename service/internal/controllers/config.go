@@ -66,6 +66,12 @@ func (*ConfigController) Outputs() []controller.Output {
 
 // Run implements controller.Controller.
 func (c *ConfigController) Run(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+	if c.loaded == nil {
+		if err := c.apply(ctx, r, &c.Initial, logger); err != nil {
+			return unlessStopped(err)
+		}
+	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -87,11 +93,9 @@ func (c *ConfigController) Run(ctx context.Context, r controller.Runtime, logger
 
 func (c *ConfigController) reconcile(ctx context.Context, r controller.Writer, logger *zap.Logger) error {
 	if fresh := c.fresh(); fresh != nil {
-		if err := c.apply(ctx, r, *fresh, logger); err != nil {
+		if err := c.apply(ctx, r, fresh, logger); err != nil {
 			return err
 		}
-
-		c.loaded = fresh
 	}
 
 	c.remind(boottime.Now(), logger)
@@ -101,10 +105,6 @@ func (c *ConfigController) reconcile(ctx context.Context, r controller.Writer, l
 
 // fresh returns the document when it is not the one that was applied last; nil otherwise.
 func (c *ConfigController) fresh() *LoadedConfig {
-	if c.loaded == nil {
-		return &c.Initial
-	}
-
 	document, err := readDocument(c.Path)
 	if err == nil && !c.loaded.unread && bytes.Equal(c.loaded.document, document) && (c.loaded.document == nil) == (document == nil) {
 		return nil
@@ -114,7 +114,7 @@ func (c *ConfigController) fresh() *LoadedConfig {
 }
 
 // apply puts a document in force, or reports why it cannot be used.
-func (c *ConfigController) apply(ctx context.Context, r controller.Writer, loaded LoadedConfig, logger *zap.Logger) error {
+func (c *ConfigController) apply(ctx context.Context, r controller.Writer, loaded *LoadedConfig, logger *zap.Logger) error {
 	spec, err := loaded.spec()
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (c *ConfigController) apply(ctx context.Context, r controller.Writer, loade
 		return fmt.Errorf("failed to publish the configuration: %w", err)
 	}
 
-	reason, message := c.condition(loaded, source)
+	reason, message := c.condition(*loaded, source)
 
 	if _, err = setCondition(ctx, r, resources.ConditionConfig, reason, message); err != nil {
 		return err
@@ -156,6 +156,8 @@ func (c *ConfigController) apply(ctx context.Context, r controller.Writer, loade
 	if message != c.problem {
 		c.problem, c.remindAt, c.reminder = message, 0, 0
 	}
+
+	c.loaded = loaded
 
 	return nil
 }

@@ -5,14 +5,19 @@
 package controllers
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/controller"
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
+	"github.com/spegel-guard/spegel-guard/internal/filewatch"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -87,6 +92,60 @@ func TestConfigController_PublishesInitialDocument(t *testing.T) {
 			assert.Equal(t, test.mode, string(cfg.Mode))
 		})
 	}
+}
+
+// oneEvent is a runtime whose queue has one event and takes no further one: the runtime merges events that nobody has read yet.
+type oneEvent struct {
+	controller.Runtime
+
+	events chan controller.ReconcileEvent
+	modes  chan string
+}
+
+func (r oneEvent) EventCh() <-chan controller.ReconcileEvent { return r.events }
+
+func (oneEvent) QueueReconcile() {}
+
+func (oneEvent) ResetRestartBackoff() {}
+
+func (r oneEvent) Modify(_ context.Context, empty resource.Resource, update func(resource.Resource) error, _ ...controller.ModifyOption) error {
+	err := update(empty)
+
+	if published, ok := empty.(*resources.GuardConfig); ok {
+		r.modes <- published.TypedSpec().Mode
+	}
+
+	return err
+}
+
+// TestConfigController_ChangedBeforeWatch: a document that changes between the start of the service and the watch has no event.
+func TestConfigController_ChangedBeforeWatch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("mode: observe"), 0o600))
+
+	c := ConfigController{Path: path, Initial: LoadConfig(path), Active: &config.Active{}}
+
+	require.NoError(t, os.WriteFile(path, []byte("mode: enforce"), 0o600))
+
+	r := oneEvent{events: make(chan controller.ReconcileEvent, 1), modes: make(chan string, 2)}
+	r.events <- controller.ReconcileEvent{}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+
+	go func() { ended <- c.Run(ctx, r, zap.NewNop()) }()
+
+	for _, want := range []string{"observe", "enforce"} {
+		select {
+		case mode := <-r.modes:
+			assert.Equal(t, want, mode)
+		case <-time.After(filewatch.Fallback / 4):
+			assert.Fail(t, "the document is not read")
+		}
+	}
+
+	cancel()
+	require.NoError(t, <-ended)
 }
 
 func TestLoadConfig_EmptyFileIsNoDocument(t *testing.T) {

@@ -22,8 +22,10 @@ func TestTargetController_AsksWhenDue(t *testing.T) {
 		known  bool
 		ended  bool
 		stream bool
-		after  time.Duration
-		due    bool
+		// followed tells that a pidfd reports the end of the target, and tick that the interval of the controller is over.
+		followed, tick bool
+		after          time.Duration
+		due            bool
 	}{
 		{name: "never asked", due: true},
 		{name: "no target and no stream", asked: asked, after: discoverInterval, due: true},
@@ -34,9 +36,13 @@ func TestTargetController_AsksWhenDue(t *testing.T) {
 		{name: "target with a stream for a while", asked: asked, known: true, stream: true, after: confirmInterval, due: true},
 		{name: "target that has ended", asked: asked, known: true, ended: true, after: time.Second, due: true},
 		{name: "target that has ended, with a stream", asked: asked, known: true, ended: true, stream: true, after: time.Second, due: true},
+		{name: "event soon after an answer", asked: asked, known: true, stream: true, followed: true, after: time.Second},
+		{name: "tick soon after an answer", asked: asked, known: true, stream: true, followed: true, tick: true, after: time.Second, due: true},
+		{name: "tick without a stream", asked: asked, known: true, followed: true, tick: true, after: time.Second, due: true},
+		{name: "tick to look at the target", asked: asked, known: true, stream: true, tick: true, after: discoverInterval},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := &TargetController{asked: test.asked}
+			c := &TargetController{asked: test.asked, ends: &ends{waiting: map[firstProcess]*wait{{pid: 10}: {over: !test.followed}}}}
 			c.discovery.node = &machine{ended: map[int64]bool{10: test.ended}}
 			c.watch.up.Store(test.stream)
 
@@ -44,7 +50,7 @@ func TestTargetController_AsksWhenDue(t *testing.T) {
 				c.discovery.known = map[string]resources.TargetSpec{targetID: {ContainerID: "c1", PID: 10}}
 			}
 
-			assert.Equal(t, test.due, c.due(test.asked+test.after))
+			assert.Equal(t, test.due, c.due(test.asked+test.after, test.tick))
 		})
 	}
 }

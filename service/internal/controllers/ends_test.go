@@ -62,6 +62,20 @@ func TestEnds(t *testing.T) {
 	})
 }
 
+// TestEnds_Panic: the target is looked at if the wait for its end panics.
+func TestEnds_Panic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		woken := 0
+		e := ends{await: func(context.Context, resources.TargetSpec) error { panic("await") }, wake: func() { woken++ }}
+
+		e.follow(t.Context(), map[string]resources.TargetSpec{targetID: {PID: 1}})
+		synctest.Wait()
+		assert.False(t, e.followed())
+		assert.False(t, e.take())
+		assert.Equal(t, 1, woken)
+	})
+}
+
 func TestTargetController_Interval(t *testing.T) {
 	target := map[string]resources.TargetSpec{targetID: {PID: 1}}
 

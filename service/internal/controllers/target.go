@@ -80,8 +80,8 @@ func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger
 
 	c.ends = &ends{await: c.Node.AwaitEnd, wake: r.QueueReconcile}
 
-	return every(ctx, r, c.interval, func(bool) error {
-		err := c.reconcile(ctx, r, logger)
+	return every(ctx, r, c.interval, func(tick bool) error {
+		err := c.reconcile(ctx, r, tick, logger)
 		c.ends.follow(ctx, c.discovery.known)
 
 		return err
@@ -102,7 +102,7 @@ func (c *TargetController) interval() time.Duration {
 	}
 }
 
-func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, logger *zap.Logger) error {
+func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, tick bool, logger *zap.Logger) error {
 	changed, ok, err := c.config.read(ctx, r)
 	if err != nil || !ok {
 		return err
@@ -111,7 +111,7 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 	selector := selectorOf(c.config.Target)
 
 	pending := c.watch.take(selector)
-	if pending = c.ends.take() || pending; !changed && !pending && !c.due(boottime.Now()) {
+	if pending = c.ends.take() || pending; !changed && !pending && !c.due(boottime.Now(), tick) {
 		return nil
 	}
 
@@ -133,9 +133,12 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 }
 
 // due reports whether the sources should be asked without an event: one may be missed, or none may come.
-func (c *TargetController) due(now time.Duration) bool {
+func (c *TargetController) due(now time.Duration, tick bool) bool {
 	switch {
 	case c.asked == 0 || c.discovery.ended():
+		return true
+	case tick && c.ends.followed():
+		// The tick after this one is a whole interval later, also if an event has caused an answer since the last one.
 		return true
 	case c.watch.up.Load():
 		return boottime.Due(now-c.asked, confirmInterval)
