@@ -162,7 +162,7 @@ generate: ## Generate the Go code of the protobuf files, the traces for tests, t
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint.
-	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --allow-serial-runners ./...
 
 .PHONY: actionlint
 actionlint: $(ACTIONLINT) ## Lint the workflows of GitHub.
