@@ -71,7 +71,6 @@ type newNode func(h host.Host, failed func(error)) enforce.Node
 // guard runs the daemon until the context ends. What it finds of documents, files and sockets does not end it: an
 // error is a fault of the program.
 func guard(ctx context.Context, f flags, lock locker, node newNode, logger *zap.Logger) error {
-
 	if !waitForLock(ctx, lock, logger) {
 		return nil
 	}
