@@ -74,7 +74,7 @@ func refuseFirst(t *testing.T, authority *pki.PKI) string {
 
 // serveRefusing serves a connection until the client closes it.
 func serveRefusing(conn net.Conn) error {
-	defer conn.Close() //nolint:errcheck
+	defer conn.Close()
 
 	framer := http2.NewFramer(conn, conn)
 
@@ -90,7 +90,7 @@ func serveRefusing(conn net.Conn) error {
 	for refused := false; ; {
 		frame, err := framer.ReadFrame()
 		if err != nil {
-			return nil //nolint:nilerr // closed
+			return nil // closed
 		}
 
 		switch frame := frame.(type) {
@@ -123,7 +123,7 @@ func trailers() []byte {
 	for _, field := range []hpack.HeaderField{
 		{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}, {Name: "grpc-status", Value: "0"},
 	} {
-		encoder.WriteField(field) //nolint:errcheck // a buffer does not fail
+		encoder.WriteField(field)
 	}
 
 	return block.Bytes()

@@ -63,7 +63,7 @@ func serveVersions(t *testing.T, nodes int, timeout, after time.Duration, dial f
 
 	listener := bufconn.Listen(1 << 16)
 
-	go guard.Serve(listener) //nolint:errcheck // ends with the test
+	go guard.Serve(listener)
 
 	t.Cleanup(guard.Stop)
 
