@@ -18,7 +18,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-var eventColumns = output.Titles("AT", "KIND", "TARGET", "NAME", "STATE", "BEFORE", "CHANGE", "MESSAGE", "+BY", "+EVIDENCE")
+var eventColumns = output.Titles("AT", "KIND", "TARGET", "NAME", "CHANGE", "MESSAGE", "+BY", "+EVIDENCE")
 
 func (a *app) eventsCommand() *cobra.Command {
 	var (
@@ -89,16 +89,31 @@ func (a *app) followEvents(ctx context.Context, tail int) error {
 }
 
 func eventItem(node string, e client.Event) output.Item {
-	row := output.Row{Cells: []string{clock(e.At), e.Kind, e.Target, e.Name, e.State, e.Before, "", e.Message, "", ""}}
+	row := output.Row{}
+	message, by, evidence := e.Message, "", ""
 
 	if action := e.Action; action != nil {
-		row.Cells[4], row.Cells[6], row.Cells[8], row.Cells[9] = action.Mode, action.Change(), action.By.Subject, action.Evidence
+		by, evidence = action.By.Subject, action.Evidence
 
 		if action.Error != "" {
 			row.Severity = output.Bad
-			row.Cells[7] = strings.Join([]string{action.Reason, "error: " + action.Error}, "; ")
+			message = strings.Join([]string{action.Reason, "error: " + action.Error}, "; ")
 		}
 	}
 
+	row.Cells = []string{clock(e.At), e.Kind, e.Target, e.Name, changeOf(e), message, by, evidence}
+
 	return output.Item{Node: node, Value: e, Rows: []output.Row{row}}
+}
+
+// changeOf returns what changed: the state from what to what, and cpu.max for an action. The action's name says whether it was written.
+func changeOf(e client.Event) string {
+	switch {
+	case e.Action != nil && e.Action.Change() != "":
+		return "cpu.max: " + e.Action.Change()
+	case e.Before != "":
+		return e.Before + " -> " + e.State
+	default:
+		return e.State
+	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/top"
+	"github.com/spegel-guard/spegel-guard/internal/axis"
 	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -29,8 +30,6 @@ const (
 	plotLeast = 20
 	// plotHeight of a chart with its axis, in lines.
 	plotHeight = 10
-	// plotGap is the time without points from which on no line is drawn.
-	plotGap = 30 * time.Second
 )
 
 // plotted are the signals that are drawn. The node has only TX.
@@ -83,7 +82,7 @@ func (p *plotPrinter) Print(items ...output.Item) error {
 
 				fmt.Fprintf(&text, "%s  %s  %s, at most %s\n", printable.Line(item.Node), printable.Line(targetName(series)), signal.name,
 					known(signal.signal, &highest))
-				fmt.Fprintf(&text, "%s\n\n", drawing(parts, highest, p.width, func(value float64) string { return known(signal.signal, &value) }))
+				fmt.Fprintf(&text, "%s\n\n", drawing(parts, highest, p.width, signal.signal))
 			}
 		}
 
@@ -115,7 +114,7 @@ func partsOf(points []*guardv1alpha1.Point, signal config.Signal) (parts [][]tim
 			continue
 		}
 
-		if len(parts) == 0 || at.Add(-p.GetOver().AsDuration()).Sub(last) > plotGap {
+		if len(parts) == 0 || at.Add(-p.GetOver().AsDuration()).Sub(last) > axis.Gap {
 			parts = append(parts, nil)
 		}
 
@@ -127,7 +126,7 @@ func partsOf(points []*guardv1alpha1.Point, signal config.Signal) (parts [][]tim
 }
 
 // drawing returns the chart of a signal.
-func drawing(parts [][]timeserieslinechart.TimePoint, highest float64, width int, format func(float64) string) string {
+func drawing(parts [][]timeserieslinechart.TimePoint, highest float64, width int, signal config.Signal) string {
 	last := parts[len(parts)-1]
 	from, to := parts[0][0].Time, last[len(last)-1].Time
 
@@ -140,12 +139,13 @@ func drawing(parts [][]timeserieslinechart.TimePoint, highest float64, width int
 		highest = 1
 	}
 
+	perMark, highest := axis.Lines(highest, signal.Resolution(), plotHeight-top.AxisLines)
 	chart := timeserieslinechart.New(max(plotLeast, width), plotHeight,
 		timeserieslinechart.WithTimeRange(from, to),
 		timeserieslinechart.WithYRange(0, highest),
-		timeserieslinechart.WithXYSteps(max(1, width/8), 2),
+		timeserieslinechart.WithXYSteps(max(1, width/8), perMark),
 		timeserieslinechart.WithXLabelFormatter(func(_ int, v float64) string { return time.Unix(int64(v), 0).Format("15:04") }),
-		timeserieslinechart.WithYLabelFormatter(func(_ int, v float64) string { return format(v) }),
+		timeserieslinechart.WithYLabelFormatter(func(_ int, v float64) string { return signal.Format(v) }),
 	)
 
 	names := make([]string, len(parts))

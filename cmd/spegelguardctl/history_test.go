@@ -51,7 +51,7 @@ func aDay() *guardv1alpha1.History {
 }
 
 // The axis has times of the user's zone.
-var axis = regexp.MustCompile(`\d\d:\d\d`)
+var clocks = regexp.MustCompile(`\d\d:\d\d`)
 
 func TestHistory_GoldenPlot(t *testing.T) {
 	var drawn strings.Builder
@@ -61,7 +61,7 @@ func TestHistory_GoldenPlot(t *testing.T) {
 		require.NoError(t, p.Print(output.Item{Node: "talos-prod-2", Value: aDay()}, output.Item{Node: "talos-prod-3", Value: &guardv1alpha1.History{}}))
 	}
 
-	compareGolden(t, "history-plot", axis.ReplaceAllString(drawn.String(), "hh:mm"))
+	compareGolden(t, "history-plot", clocks.ReplaceAllString(drawn.String(), "hh:mm"))
 
 	c := newCluster(t)
 	got := c.run("history", "-n", "talos-prod-2,talos-prod-3", "--since", "1h", "--plot")

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spegel-guard/spegel-guard/internal/compare"
+	"github.com/spegel-guard/spegel-guard/internal/axis"
+	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
 // Size of a chart in pixels.
@@ -20,8 +21,6 @@ const (
 	labelWidth = 50
 	// labelHeight is what a line of labels takes.
 	labelHeight = 20
-	// gap is the time without points from which on no line is drawn.
-	gap = 30 * time.Second
 	// headroom keeps the highest value off the border.
 	headroom = 1.05
 )
@@ -75,13 +74,13 @@ func (i Incident) charts() []chart {
 	none := func(Node) []ceiling { return nil }
 
 	return []chart{
-		i.chart("CPU", compare.CPU, func(u Usage) float64 { return u.CPU }, i.ceilings),
-		i.chart("TX", compare.TX, func(u Usage) float64 { return u.TX }, none),
-		i.chart("node TX", compare.NodeTX, func(u Usage) float64 { return u.NodeTX }, none),
+		i.chart("CPU", policy.Cores, func(u Usage) float64 { return u.CPU }, i.ceilings),
+		i.chart("TX", policy.BytesPerSecond, func(u Usage) float64 { return u.TX }, none),
+		i.chart("node TX", policy.BytesPerSecond, func(u Usage) float64 { return u.NodeTX }, none),
 	}
 }
 
-func (i Incident) chart(title string, metric compare.Metric, of func(Usage) float64, ceilings func(Node) []ceiling) chart {
+func (i Incident) chart(title string, unit policy.Unit, of func(Usage) float64, ceilings func(Node) []ceiling) chart {
 	highest, top := 0.0, 0.0
 
 	for _, node := range i.nodes {
@@ -107,10 +106,10 @@ func (i Incident) chart(title string, metric compare.Metric, of func(Usage) floa
 		return chartHeight - int(math.Round(value/(headroom*top)*chartHeight))
 	}
 
-	c := chart{Title: title, Highest: metric.Format(highest), Width: chartWidth, Height: chartHeight, Times: i.times()}
+	c := chart{Title: title, Highest: unit.Format(highest), Width: chartWidth, Height: chartHeight, Times: i.times()}
 
-	if top > 0 {
-		c.Levels = []label{{At: y(top), Text: metric.Format(top)}, {At: y(top / 2), Text: metric.Format(top / 2)}}
+	for _, mark := range axis.Marks(top, unit.Resolution()) {
+		c.Levels = append(c.Levels, label{At: y(mark), Text: unit.Format(mark)})
 	}
 
 	if !i.Under.IsZero() {
@@ -154,7 +153,7 @@ func (i Incident) parts(node Node, of func(Usage) float64, y func(float64) int) 
 			continue
 		}
 
-		if p.At.Add(-p.Over).Sub(last) > gap {
+		if p.At.Add(-p.Over).Sub(last) > axis.Gap {
 			end()
 		}
 

@@ -46,7 +46,7 @@ var (
 		text: "no answer from " + address + ": is the node up, is the firewall open?",
 		parts: []string{
 			"i/o timeout", "no route to host", "network is unreachable", "host is down", "connection timed out", "deadline exceeded",
-			"did not properly respond", "unreachable host", "unreachable network",
+			"did not properly respond", "unreachable host", "unreachable network", "keepalive ping failed",
 		},
 	}
 	// ErrUnknownName: DNS has no address for the name, or does not answer.
@@ -91,16 +91,22 @@ var (
 			"missing selected ALPN property", "no application protocol",
 		},
 	}
+	// ErrConnectionLost: a connection that was established ended before the response.
+	ErrConnectionLost = &Cause{
+		text:  "the connection to " + address + " was lost before the response: has the guard or the node stopped?",
+		parts: []string{"error reading from server"},
+	}
 )
 
 // The order matters where a text has parts of two: an alert of the server comes before what else the text has, and a lookup before why
-// the DNS server did not answer.
+// the DNS server did not answer. A lost connection can have every other cause.
 var causes = []*Cause{
 	ErrTooManyFiles, ErrClientExpired, ErrClientNotTrusted, ErrServerNotTrusted, ErrServerExpired, ErrServerName, ErrNoGuard, ErrUnknownName, ErrRefused, ErrNoAnswer,
+	ErrConnectionLost,
 }
 
 // transport is in the errors that gRPC itself makes. What a server says of its own connections is not about this one.
-var transport = regexp.MustCompile(`connection error: desc|error reading from server|unexpected HTTP status code|missing HTTP content-type`)
+var transport = regexp.MustCompile(`connection error: desc|error reading from server|keepalive ping failed|unexpected HTTP status code|missing HTTP content-type`)
 
 // Through begins the errors of a guard that forwards requests. What follows is about its connection to another guard.
 const Through = "this is node "

@@ -5,6 +5,7 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -30,8 +31,8 @@ type direct struct {
 	closing bool
 	// closed is set by Close.
 	closed bool
-	// connected is whether the node has accepted a TCP connection.
-	connected atomic.Bool
+	// open is how many TCP connections to the node are open: a new one can overlap with one that ends.
+	open atomic.Int32
 }
 
 // release ends a use of the connection, and lets the last use close it if it is not kept for others.
@@ -51,7 +52,6 @@ func (d *direct) end() {
 	if d.users--; d.users == 0 && d.closing && d.conn != nil {
 		d.conn.Close() //nolint:errcheck // the only error is that it is closed
 		d.conn, d.closing = nil, false
-		d.connected.Store(false)
 	}
 }
 
@@ -65,7 +65,7 @@ func (d *direct) use() (*grpc.ClientConn, error) {
 	}
 
 	if d.conn == nil {
-		conn, err := grpc.NewClient("passthrough:///"+d.address, append(dialOptions(d.tls, func() { d.connected.Store(true) }), d.extra...)...)
+		conn, err := grpc.NewClient("passthrough:///"+d.address, append(dialOptions(d.tls, &d.open), d.extra...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -97,15 +97,16 @@ func (d *direct) NewStream(ctx context.Context, desc *grpc.StreamDesc, method st
 		return nil, err
 	}
 
-	stream, err := conn.NewStream(ctx, desc, method, opts...)
+	// gRPC calls it for some of the streams that it does not create. The context of a stream is no alternative: whoever asks for it
+	// commits the first attempt, and a request that a stopping guard has refused is not repeated.
+	end := sync.OnceFunc(d.end)
+
+	stream, err := conn.NewStream(ctx, desc, method, slices.Concat(opts, []grpc.CallOption{grpc.OnFinish(func(error) { end() })})...)
 	if err != nil {
-		d.end()
+		end()
 
 		return nil, err
 	}
-
-	// gRPC ends the context of a stream with the stream.
-	context.AfterFunc(stream.Context(), d.end)
 
 	return stream, nil
 }

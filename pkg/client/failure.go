@@ -37,6 +37,8 @@ var (
 	ErrClientNotTrusted error = unreachable.ErrClientNotTrusted
 	// ErrNoGuard: another program listens on the port.
 	ErrNoGuard error = unreachable.ErrNoGuard
+	// ErrConnectionLost: the connection ended before the response.
+	ErrConnectionLost error = unreachable.ErrConnectionLost
 	// ErrTooManyFiles: this process has no more file descriptors, for its connections.
 	ErrTooManyFiles error = unreachable.ErrTooManyFiles
 )

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -42,7 +43,7 @@ func newFleet(config *tls.Config, endpoints, names []string, timeout time.Durati
 	fleet := &Fleet{timeout: timeout, tls: config, turns: newTurns()}
 
 	if len(endpoints) > 0 {
-		conn, err := dialAny(endpoints, append(dialOptions(config, func() {}), extra...))
+		conn, err := dialAny(endpoints, append(dialOptions(config, new(atomic.Int32)), extra...))
 		if err != nil {
 			return nil, err
 		}
@@ -100,10 +101,10 @@ func dialAny(endpoints []string, options []grpc.DialOption) (*grpc.ClientConn, e
 	return grpc.NewClient("guards:///", append(options, grpc.WithResolvers(found))...)
 }
 
-// dialOptions returns the options of a connection, which calls connected when its TCP connection is open.
-func dialOptions(config *tls.Config, connected func()) []grpc.DialOption {
+// dialOptions returns the options of a connection, which counts its open TCP connections in open.
+func dialOptions(config *tls.Config, open *atomic.Int32) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(newTransport(config, connected)),
+		grpc.WithTransportCredentials(newTransport(config, open)),
 		grpc.WithNoProxy(),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: connectTimeout,

@@ -7,6 +7,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/credentials"
@@ -18,22 +20,30 @@ import (
 type transport struct {
 	credentials.TransportCredentials
 
-	// connected is called when a TCP connection is open.
-	connected func()
+	// open counts the TCP connections that are open.
+	open *atomic.Int32
 }
 
-func newTransport(config *tls.Config, connected func()) credentials.TransportCredentials {
-	return transport{TransportCredentials: credentials.NewTLS(config), connected: connected}
+func newTransport(config *tls.Config, open *atomic.Int32) credentials.TransportCredentials {
+	return transport{TransportCredentials: credentials.NewTLS(config), open: open}
 }
 
 // Clone implements credentials.TransportCredentials.
 func (t transport) Clone() credentials.TransportCredentials {
-	return transport{TransportCredentials: t.TransportCredentials.Clone(), connected: t.connected}
+	return transport{TransportCredentials: t.TransportCredentials.Clone(), open: t.open}
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
-func (t transport) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	t.connected()
+func (t transport) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (_ net.Conn, _ credentials.AuthInfo, err error) {
+	t.open.Add(1)
+
+	closed := sync.OnceFunc(func() { t.open.Add(-1) })
+
+	defer func() {
+		if err != nil {
+			closed()
+		}
+	}()
 
 	conn, info, err := t.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	if err != nil {
@@ -52,7 +62,7 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, raw ne
 		return nil, nil, errors.Join(err, conn.Close())
 	}
 
-	return &begun{Conn: conn, first: first[:n]}, info, nil
+	return &begun{Conn: conn, first: first[:n], closed: closed}, info, nil
 }
 
 // begun is a connection of which some bytes were read.
@@ -60,6 +70,15 @@ type begun struct {
 	net.Conn
 
 	first []byte
+	// closed is called when the connection is closed, possibly several times.
+	closed func()
+}
+
+// Close implements net.Conn.
+func (b *begun) Close() error {
+	b.closed()
+
+	return b.Conn.Close()
 }
 
 // Read implements net.Conn.

@@ -16,7 +16,7 @@ const (
 	// handshakes take so long that they fail.
 	atOnce = 256
 	// turnTime is how long a node can keep others waiting that does not accept a connection: it is waited for until its timeout, but
-	// takes no time of this machine. A node that has accepted one keeps its turn: when this machine has too much to do, more of them
+	// takes no time of this machine. A node with an open connection keeps its turn: when this machine has too much to do, more of them
 	// would all be late.
 	turnTime = time.Second
 	// turn is what a node takes of the semaphore in its turn. After turnTime it takes 1, for its file descriptor and memory: at most
@@ -37,7 +37,7 @@ func (t turns) begin(ctx context.Context, node *Node) (end func(), err error) {
 
 	yield := sync.OnceFunc(func() { t.Release(turn - 1) })
 	timer := time.AfterFunc(turnTime, func() {
-		if node.conn != nil && !node.conn.connected.Load() {
+		if node.conn != nil && node.conn.open.Load() == 0 {
 			yield()
 		}
 	})

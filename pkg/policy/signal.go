@@ -112,3 +112,12 @@ func (s Signal) Format(value float64) string {
 
 	return s.Unit().Format(value)
 }
+
+// Resolution returns the least difference that Format shows, in the signal's unit.
+func (s Signal) Resolution() float64 {
+	if s == SignalAllocation {
+		return 1.0 / 60
+	}
+
+	return s.Unit().Resolution()
+}

@@ -41,6 +41,18 @@ func (u Unit) Noise() float64 {
 	}
 }
 
+// Resolution returns the least difference that Format shows, in the unit; 1 for an unknown unit.
+func (u Unit) Resolution() float64 {
+	switch u {
+	case Cores:
+		return 0.001
+	case Ratio:
+		return 0.01
+	default:
+		return 1
+	}
+}
+
 // Format writes a value for people: 1803m, 1.4 MB/s, 37 %. Without a unit it is true above 0.
 func (u Unit) Format(value float64) string {
 	switch u {

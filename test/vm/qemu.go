@@ -116,7 +116,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 }
 
 // watchBoot calls stalled if the kernel cannot calibrate its clock, or if the console does not change for stallTimeout before the
-// guest is ready.
+// guest is ready. A guest that prints for ever ends with ctx, which has the timeout of the run.
 func (m machine) watchBoot(ctx context.Context, ready <-chan struct{}, stalled func()) {
 	const interval = stallTimeout / 120
 

@@ -5,6 +5,7 @@ package top
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/NimbleMarkets/ntcharts/linechart"
 	"github.com/charmbracelet/lipgloss"
 
+	"github.com/spegel-guard/spegel-guard/internal/axis"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -24,10 +26,8 @@ const (
 )
 
 const (
-	// historyGap is more than the step of a node's history: values further apart are not joined.
-	historyGap = 30 * time.Second
-	// axisLines are the lines of the time axis.
-	axisLines = 2
+	// AxisLines are the lines of the time axis.
+	AxisLines = 2
 	// shortSpan is the longest period with seconds on its axis.
 	shortSpan = 5 * time.Minute
 )
@@ -58,11 +58,11 @@ func (m Model) chart(n *node, width, height int) []string {
 		top = 1
 	}
 
-	top *= 1.1
-
-	// The labels of the levels have room on the axis.
 	label := func(v float64) string { return formatted(m.signal, v) }
-	room := max(len(label(threshold)), len(label(ceiling)))
+	// The labels of the levels have room on the axis, and no mark has the label of one.
+	taken := []string{label(threshold), label(ceiling)}
+	room := max(len(taken[0]), len(taken[1]))
+	perMark, top := axis.Lines(top, signals[m.signal].signal.Resolution(), max(1, height-AxisLines))
 
 	timeLabel := "15:04"
 	if to.Sub(from) < shortSpan {
@@ -70,17 +70,17 @@ func (m Model) chart(n *node, width, height int) []string {
 	}
 
 	chart := linechart.New(width, height, seconds(from), seconds(to), 0, top,
-		linechart.WithXYSteps(max(1, width/20), max(1, height/4)),
+		linechart.WithXYSteps(max(1, width/20), perMark),
 		linechart.WithXLabelFormatter(func(_ int, v float64) string {
 			return time.Unix(int64(v), 0).In(m.now.Location()).Format(timeLabel)
 		}),
 		linechart.WithYLabelFormatter(func(line int, v float64) string {
-			// The library labels a line with its greatest value; its middle is what a line of text stands for.
-			if line > 0 {
-				v -= top / float64(height-axisLines) / 2
+			text := label(v)
+			if line > 0 && slices.Contains(taken, text) {
+				text = ""
 			}
 
-			return fmt.Sprintf("%*s", room, label(v))
+			return fmt.Sprintf("%*s", room, text)
 		}),
 	)
 
@@ -147,7 +147,7 @@ func (m Model) curve(grid *graph.BrailleGrid, points []point, from, to time.Time
 		drawn bool
 	)
 
-	gap := max(historyGap, 3*m.interval)
+	gap := max(axis.Gap, 3*m.interval)
 
 	for _, p := range points {
 		value := p.values[m.signal]

@@ -3,6 +3,7 @@
 package top
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -188,4 +189,39 @@ func TestSparkline_ShowsPeriod(t *testing.T) {
 
 	m.signal = 5 // the guard keeps no history of it
 	assert.Equal(t, "···········█", m.sparkline(m.nodes[0]))
+}
+
+func TestChart_MarksAreRound(t *testing.T) {
+	for _, test := range []struct {
+		cores  float64
+		height int
+		want   []string
+	}{
+		{0.37, 10, []string{"400m", "300m", "200m", "100m", "0m"}},
+		{0.74, 10, []string{"800m", "600m", "400m", "200m", "0m"}},
+		{1.48, 22, []string{"1500m", "1000m", "500m", "0m"}},
+		{1.48, 6, []string{"2000m", "1500m", "1000m", "500m", "0m"}},
+		{0.0004, 10, []string{"2m", "1m", "0m"}},
+		{0, 10, []string{"1000m", "750m", "500m", "250m", "0m"}},
+	} {
+		t.Run(fmt.Sprintf("%v cores in %d lines", test.cores, test.height), func(t *testing.T) {
+			m := fleet("a")
+			shown := client.TargetStatus{ID: target, TargetStatsSpec: resources.TargetStatsSpec{CPU: resources.Measured(test.cores)}}
+			m = updated(m, statusMsg{node: m.nodes[0], at: began, status: status("ok", shown)})
+
+			var got []string
+
+			for _, line := range m.chart(m.nodes[0], 60, test.height) {
+				if mark, _, ok := strings.Cut(line, "│"); ok && strings.TrimSpace(mark) != "" {
+					got = append(got, strings.TrimSpace(mark))
+				}
+
+				if mark, _, ok := strings.Cut(line, "└"); ok {
+					got = append(got, strings.TrimSpace(mark))
+				}
+			}
+
+			assert.Equal(t, test.want, got)
+		})
+	}
 }

@@ -210,7 +210,7 @@ func (p *peers) explain(target string, err error) error {
 		return err
 	case unreachable.ErrUnknownName:
 		text = fmt.Sprintf("does not know the name %s: correct it, or use the node's address", target)
-	case unreachable.ErrRefused, unreachable.ErrNoAnswer, unreachable.ErrNoGuard:
+	case unreachable.ErrRefused, unreachable.ErrNoAnswer, unreachable.ErrNoGuard, unreachable.ErrConnectionLost:
 		text = fmt.Sprintf("cannot reach %s: %s", target, cause.At(net.JoinHostPort(target, p.port)))
 	default:
 		text = fmt.Sprintf("cannot reach %s: %s", target, s.Message())
