@@ -55,8 +55,8 @@ func restoreNode(node enforce.Node, f flags, out io.Writer) error {
 	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), override.File{Path: f.overrides()}.Remove())
 }
 
-// continued returns the state that workloads continue from. The newer hold counts: after a crash during a trip that of the
-// journal, because a decision is saved after it is published.
+// continued returns the state that workloads continue from. The newer hold counts: after a crash during a trip or a step down that of
+// the journal, because a decision is saved after it is published.
 func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg controllers.LoadedConfig) map[string]persist.Workload {
 	known, now := maps.Clone(saved), boottime.Now()
 
@@ -79,11 +79,16 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 			continue
 		}
 
-		workload := known[id]
+		workload, before := known[id], saved[id].SavedState
+		hold = bounded(hold, cfg)
 
-		if workload.Hold.Rule == "" || hold.Since > workload.Hold.Since {
+		switch {
+		case before.Hold.Rule == hold.Rule && before.Hold.Since == hold.Since:
+			before.Hold = bounded(before.Hold, cfg)
+			workload.SavedState = before.SteppedDown(hold, cfg.Policy().Ceiling)
+		case workload.Hold.Rule == "" || hold.Since > workload.Hold.Since:
 			// The saved level does not count the trip of this hold. Without one the engine estimates it from the hold.
-			workload.Hold, workload.Level = bounded(hold, cfg), 0
+			workload.Hold, workload.Level = hold, 0
 		}
 
 		if since, ok := adopted.Changed[id]; ok && cfg.Ceiling.Conflict == config.ConflictYield && workload.Hold.Since == since {
