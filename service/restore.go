@@ -80,15 +80,14 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 		}
 
 		workload, before := known[id], saved[id].SavedState
-		hold = bounded(hold, cfg)
 
 		switch {
 		case before.Hold.Rule == hold.Rule && before.Hold.Since == hold.Since:
-			before.Hold = bounded(before.Hold, cfg)
 			workload.SavedState = before.SteppedDown(hold, cfg.Policy().Ceiling)
+			workload.Hold = bounded(workload.Hold, cfg)
 		case workload.Hold.Rule == "" || hold.Since > workload.Hold.Since:
 			// The saved level does not count the trip of this hold. Without one the engine estimates it from the hold.
-			workload.Hold, workload.Level = hold, 0
+			workload.Hold, workload.Level = bounded(hold, cfg), 0
 		}
 
 		if since, ok := adopted.Changed[id]; ok && cfg.Ceiling.Conflict == config.ConflictYield && workload.Hold.Since == since {
@@ -108,7 +107,7 @@ func bounded(hold policy.Hold, cfg controllers.LoadedConfig) policy.Hold {
 		return hold
 	}
 
-	hold.Until = min(hold.Until, hold.Since+cfg.Ceiling.Backoff.Max.Duration)
+	hold.Until = min(hold.Until, max(hold.Since, hold.Prolonged)+cfg.Ceiling.Backoff.Max.Duration)
 	hold.Millicores = max(hold.Millicores, cfg.Ceiling.Floor.Millicores)
 
 	return hold

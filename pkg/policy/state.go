@@ -36,8 +36,7 @@ func (s SavedState) SteppedDown(hold Hold, ceiling Ceiling) SavedState {
 
 	if hold.Until > s.Hold.Until {
 		next := backoff{hold: ceiling.Hold, config: ceiling.Backoff, level: s.Level}
-		next.again()
-
+		s.Hold.Prolonged = max(s.Hold.Until, hold.Until-next.again())
 		s.Hold.Until, s.Level = hold.Until, next.level
 	}
 
