@@ -55,8 +55,8 @@ func restoreNode(node enforce.Node, f flags, out io.Writer) error {
 	return errors.Join(err, persist.File[persist.Workload]{Path: f.state}.Remove(), override.File{Path: f.overrides()}.Remove())
 }
 
-// continued returns the state that workloads continue from. The newer hold counts: after a crash during a trip that of the
-// journal, because a decision is saved after it is published.
+// continued returns the state that workloads continue from. The newer hold counts: after a crash during a trip or a step down that of
+// the journal, because a decision is saved after it is published.
 func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg controllers.LoadedConfig) map[string]persist.Workload {
 	known, now := maps.Clone(saved), boottime.Now()
 
@@ -79,9 +79,13 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 			continue
 		}
 
-		workload := known[id]
+		workload, before := known[id], saved[id].SavedState
 
-		if workload.Hold.Rule == "" || hold.Since > workload.Hold.Since {
+		switch {
+		case before.Hold.Rule == hold.Rule && before.Hold.Since == hold.Since:
+			workload.SavedState = before.SteppedDown(hold, cfg.Policy().Ceiling)
+			workload.Hold = bounded(workload.Hold, cfg)
+		case workload.Hold.Rule == "" || hold.Since > workload.Hold.Since:
 			// The saved level does not count the trip of this hold. Without one the engine estimates it from the hold.
 			workload.Hold, workload.Level = bounded(hold, cfg), 0
 		}
@@ -103,7 +107,7 @@ func bounded(hold policy.Hold, cfg controllers.LoadedConfig) policy.Hold {
 		return hold
 	}
 
-	hold.Until = min(hold.Until, hold.Since+cfg.Ceiling.Backoff.Max.Duration)
+	hold.Until = min(hold.Until, max(hold.Since, hold.Prolonged)+cfg.Ceiling.Backoff.Max.Duration)
 	hold.Millicores = max(hold.Millicores, cfg.Ceiling.Floor.Millicores)
 
 	return hold

@@ -82,6 +82,24 @@ func TestContinued(t *testing.T) {
 	assert.Equal(t, policy.SavedState{Hold: newer}, crashed["a"].SavedState)
 	assert.Equal(t, policy.SavedState{Hold: newer, Released: ended.Until}, crashed["b"].SavedState)
 
+	// A crash between the write of a step down and that of the saved state.
+	stepped := held("memory")
+	stepped.Millicores = 375
+	crashed = continued(remembered, enforce.Adopted{Holds: map[string]policy.Hold{"a": stepped}}, cfg)
+	assert.Equal(t, policy.SavedState{Hold: stepped, Level: 2}, crashed["a"].SavedState)
+
+	// The step down after the end of the hold prolongs it: that counts as one more trip, however long ago the hold began.
+	relaxed := policy.Hold{Rule: "R", Since: now - 5*time.Hour, Until: now - 4*time.Hour, Millicores: 500, FailedProbes: 1}
+	prolonged := policy.Hold{Rule: "R", Since: relaxed.Since, Until: now + 30*time.Minute, Millicores: 375}
+	crashed = continued(map[string]persist.Workload{"a": {SavedState: policy.SavedState{Hold: relaxed, Level: 2}}},
+		enforce.Adopted{Holds: map[string]policy.Hold{"a": prolonged}}, cfg)
+	prolonged.FailedProbes, prolonged.Prolonged = 1, now-10*time.Minute
+	assert.Equal(t, policy.SavedState{Hold: prolonged, Level: 3}, crashed["a"].SavedState)
+
+	// It is not over because it began more than the longest hold ago.
+	known = continued(map[string]persist.Workload{"a": {SavedState: policy.SavedState{Hold: prolonged, Level: 3}}}, enforce.Adopted{}, cfg)
+	assert.Equal(t, prolonged, known["a"].Hold)
+
 	cfg.Ceiling.Conflict = config.ConflictYield
 	assert.Equal(t, now-time.Minute, continued(remembered, left, cfg)["c"].Yielded)
 

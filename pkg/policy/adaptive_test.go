@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
@@ -79,4 +80,53 @@ ceiling: {strategy: adaptive, hold: 10m, probe: 0s}
 
 	assert.Equal(t, policy.EventRelax, r.changes[len(r.changes)-1].event)
 	assert.Equal(t, int64(500), r.last.Hold.Millicores)
+}
+
+// TestSavedState_SteppedDown: a step down that was not saved is known from the hold that a journal has, also one that prolongs a hold
+// whose end is past, and the level of the back-off counts it.
+func TestSavedState_SteppedDown(t *testing.T) {
+	const document = `
+rules: [{name: TX, signal: networkTx, threshold: 150k/s, for: 1m, window: 10s}]
+ceiling: {strategy: adaptive, hold: 10m, probe: 0s, backoff: {factor: 2, max: 40m}}
+`
+
+	cfg, err := config.Parse([]byte(document))
+	require.NoError(t, err)
+
+	l := newLoop(t, document)
+	prolonged, tx := 0, 0.0
+
+	for second := range 4 * 3600 {
+		before := l.Engine.SavedState()
+
+		// A core sends much for 5 minutes, and then little: the ceiling follows.
+		rate := 100e3
+		if second%3600 < 5*60 {
+			rate = 800e3
+		}
+
+		limit := 1.8
+		if before.Hold.Rule != "" {
+			limit = float64(before.Hold.Millicores) / 1000
+		}
+
+		sample := l.Plant.Run(time.Second, 1.8, limit)
+		tx += rate * limit
+		sample.TX.Total = tx
+
+		if l.Engine.Step(sample).Event != policy.EventStepDown {
+			continue
+		}
+
+		after := l.Engine.SavedState()
+		assert.Equal(t, after, before.SteppedDown(after.Hold, cfg.Policy().Ceiling))
+		assert.Equal(t, after, after.SteppedDown(after.Hold, cfg.Policy().Ceiling), "it is counted once")
+		assert.Equal(t, after, after.SteppedDown(before.Hold, cfg.Policy().Ceiling), "it was saved and not written")
+
+		if after.Hold.Until > before.Hold.Until {
+			prolonged++
+		}
+	}
+
+	assert.Equal(t, 3, prolonged)
 }

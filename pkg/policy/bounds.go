@@ -49,8 +49,9 @@ func (h Hold) Check(b Bounds) error {
 		return fmt.Errorf("rule of the hold is %w: must not be empty", ErrOutOfBounds)
 	case h.Millicores < b.MinMillicores || h.Millicores > b.MaxMillicores:
 		return fmt.Errorf("ceiling of %dm is %w: must be %dm..%dm", h.Millicores, ErrOutOfBounds, b.MinMillicores, b.MaxMillicores)
-	case h.Until < h.Since || left > b.MaxHold:
-		return fmt.Errorf("end of the hold at %s after the boot is %w: must be %s..%s", h.Until, ErrOutOfBounds, h.Since, b.Now+b.MaxHold)
+	case h.Until < max(h.Since, h.Prolonged) || left > b.MaxHold:
+		return fmt.Errorf("end of the hold at %s after the boot is %w: must be %s..%s",
+			h.Until, ErrOutOfBounds, max(h.Since, h.Prolonged), b.Now+b.MaxHold)
 	}
 
 	return b.Past("since", h.Since)

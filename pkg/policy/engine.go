@@ -275,7 +275,7 @@ func (e *Engine) stepDown(over bool) bool {
 
 	// It had been relaxed, and that was too much.
 	if over {
-		e.hold.Until = e.sample.At + e.backoff.again()
+		e.hold.Until, e.hold.Prolonged = e.sample.At+e.backoff.again(), e.sample.At
 	}
 
 	e.move(lower, EventStepDown)

@@ -11,6 +11,8 @@ type Hold struct {
 	// Since is when it tripped, Until the earliest release.
 	Since time.Duration `json:"since"`
 	Until time.Duration `json:"until"`
+	// Prolonged is when a step down after its end prolonged it last; 0 if none did.
+	Prolonged time.Duration `json:"prolonged,omitempty"`
 	// Millicores of the ceiling, before the owner's limit is taken into account.
 	Millicores int64 `json:"millicores"`
 	// Observe is set when only rules in mode observe tripped: nothing is written.

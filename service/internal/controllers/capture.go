@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -35,100 +36,80 @@ type capture struct {
 
 	// answer is the newest one from before the ceiling.
 	answer observe.Answer
-	// profiled is closed when the profile was taken or has failed; nil without one. Unprofiled is why it has failed.
-	profiled   chan struct{}
-	unprofiled error
-	// folder is nil while nothing is saved. Only one goroutine at a time has it.
+	// profile from before the ceiling; nil without one.
+	profile *cpuProfile
+	// saved gets what the first action says about it when it is saved; nil before the first action. Until then the goroutine that
+	// saves has the answer, the profile and the folder. The folder is nil while nothing is saved.
+	saved  chan string
 	folder *record.Folder
-	// later is what the actions after the first one say about it; empty before the first.
+	// late is set when an action did not say where it is saved: then the log does.
+	late atomic.Bool
+	// later is what the actions after the first one say about it; empty until it is saved.
 	later string
 }
 
-// profile takes the profile and then wakes the enforcer.
-func (c *capture) profile() {
-	c.profiled = make(chan struct{})
+// keep saves the evidence of an action that was taken at a time (CLOCK_BOOTTIME), and returns what the action says about it. It waits
+// until the context ends: a file system that hangs does not stop the enforcer.
+func (c *capture) keep(ctx context.Context, at time.Duration) string {
+	first := c.saved == nil
 
-	go task.Do("profile a target before its ceiling", func() {
-		defer c.taker.wake()
-		defer close(c.profiled)
+	switch {
+	case c.later != "":
+		return c.later
+	case first && c.taker.saving.Load() >= record.EvidenceKept:
+		return fmt.Sprintf("none: %d earlier captures are not saved yet", record.EvidenceKept)
+	case first:
+		c.saved = make(chan string, 1)
+		c.taker.saving.Add(1)
 
-		c.unprofiled = task.Step("profile a target before its ceiling", func() error {
-			folder, err := c.taker.store.Create(c.id, c.config.Evidence)
-			if err != nil {
-				return err
-			}
-
-			target, err := connect(c.taker.source, c.target, c.config)
-			if err == nil {
-				defer target.Close()
-
-				err = folder.Profile(c.ctx, target, profileBefore)
-			}
-
-			if folder.Finish() != "" {
-				c.folder = folder
-			}
-
-			return err
-		})
-	})
-}
-
-// ready reports whether the ceiling may be written: there is no profile, or it was taken. A failure is no reason to wait.
-func (c *capture) ready() bool {
-	if c.profiled == nil {
-		return true
+		go task.Do("keep evidence", func() { c.save(at) })
 	}
 
 	select {
-	case <-c.profiled:
-		return true
+	case text := <-c.saved:
+		return c.settle(text, first)
+	case <-ctx.Done():
+	}
+
+	// It may be saved just now: what is sent after the flag was set is logged.
+	c.late.Store(true)
+
+	select {
+	case text := <-c.saved:
+		return c.settle(text, first)
 	default:
-		return false
+		return notSaved
 	}
 }
 
-// keep saves the evidence of an action that was taken at a time (CLOCK_BOOTTIME), and returns what the action says about it.
-func (c *capture) keep(at time.Duration) string {
-	if c.later != "" {
-		return c.later
+// settle takes what the save has sent, and returns what the first action or a later one says about it.
+func (c *capture) settle(text string, first bool) string {
+	c.answer, c.profile, c.later = observe.Answer{}, nil, text
+
+	if c.folder != nil {
+		c.later = c.folder.Dir + " (from an earlier action of the hold)"
 	}
 
-	saved := make(chan string, 1)
-
-	go task.Do("keep evidence", func() { c.save(at, saved) })
-
-	select {
-	case text := <-saved:
-		c.answer = observe.Answer{}
-
-		if c.later = text; c.folder != nil {
-			c.later = c.folder.Dir + " (from an earlier action of the hold)"
-		}
-
+	if first {
 		return text
-	case <-time.After(saveTimeout): // a file system that hangs does not stop the enforcer
-		c.later = fmt.Sprintf("none: not saved within %s", saveTimeout)
-
-		return c.later
 	}
+
+	return c.later
 }
 
 // save saves what is from before the action and sends what there is. Then it asks the target for what is from after it.
-func (c *capture) save(at time.Duration, saved chan<- string) {
+func (c *capture) save(at time.Duration) {
 	var (
 		text   string
 		target *connection
 	)
 
 	err := task.Step("save the evidence from before a ceiling", func() (err error) {
-		if c.folder == nil {
-			if c.folder, err = c.taker.store.Create(c.id, c.config.Evidence); err != nil {
-				return err
-			}
+		if c.folder, err = c.taker.create(c.id, c.config.Evidence); err != nil {
+			return err
 		}
 
-		target, err = connect(c.taker.source, c.target, c.config)
+		target, err = c.connect()
 		text = c.before(at, err)
 
 		return nil
@@ -138,7 +119,12 @@ func (c *capture) save(at time.Duration, saved chan<- string) {
 	}
 
 	folder := c.folder
-	saved <- text
+	c.taker.saving.Add(-1)
+	c.saved <- text
+
+	if c.late.Load() {
+		c.logger.Warn("saving the evidence of a ceiling took longer than its action waited", zap.String("evidence", text))
+	}
 
 	if target == nil {
 		return
@@ -153,6 +139,8 @@ func (c *capture) save(at time.Duration, saved chan<- string) {
 	}
 }
 
+func (c *capture) connect() (*connection, error) { return connect(c.taker.source, c.target, c.config) }
+
 // before saves what is from before the action and returns the text. Refused is why the target cannot be asked.
 func (c *capture) before(at time.Duration, refused error) string {
 	var files []string
@@ -165,8 +153,8 @@ func (c *capture) before(at time.Duration, refused error) string {
 		files = append(files, name+detail)
 	}
 
-	if c.profiled != nil {
-		add(profileBefore, "", c.unprofiled)
+	if c.profile != nil {
+		add(profileBefore, "", c.profile.save(c.folder))
 	}
 
 	err := errors.New(c.answer.Unavailable)

@@ -154,12 +154,9 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 
 	actions := actionSpecs(c.Orphans.Actions(), c.config.Mode)
 
+	// What was done is recorded whatever could not be published.
 	done, err := c.enforcer.reconcile(ctx, r, c.inputs, c.config.Config, logger)
-	if err != nil {
-		return err
-	}
-
-	if err := c.Log.Record(ctx, append(actions, done...)...); err != nil {
+	if err = errors.Join(err, c.Log.Record(ctx, append(actions, done...)...)); err != nil {
 		return err
 	}
 

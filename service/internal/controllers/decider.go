@@ -35,7 +35,7 @@ func leaseOf(cfg config.Config) time.Duration {
 	return max(minLease, leaseIntervals*cfg.Interval.Duration)
 }
 
-// decider decides on the samples of all workloads, saves and publishes.
+// decider decides on the samples of all workloads, publishes and saves.
 type decider struct {
 	state   persist.File[persist.Workload]
 	seed    uint64
@@ -50,6 +50,8 @@ type decider struct {
 	settings  decide.Settings
 	recorder  record.Trace
 	workloads workloads
+	// failing: the last save has failed.
+	failing bool
 }
 
 // configure starts every history anew under a configuration; a hold in force stays.
@@ -74,6 +76,25 @@ func (d *decider) engine(saved policy.SavedState) *policy.Engine {
 	return policy.New(d.policy, policy.Options{Seed: d.seed, Saved: saved})
 }
 
+// save saves the decisions that are not saved yet. Call it after they are published: after a crash in between, the journal on the
+// cgroup has the hold. A save that fails is tried again at the next call, and logged once until one succeeds.
+func (d *decider) save(logger *zap.Logger) {
+	if !d.workloads.unsaved {
+		return
+	}
+
+	err := d.workloads.save(d.state)
+
+	switch {
+	case err != nil && !d.failing:
+		logger.Error("failed to save decisions, a restart starts without them", zap.Error(err))
+	case err == nil && d.failing:
+		logger.Info("decisions are saved again")
+	}
+
+	d.failing = err != nil
+}
+
 // decide steps one workload and publishes it. It reports whether the status of the guard may have changed.
 func (d *decider) decide(
 	ctx context.Context, r controller.Writer, id resource.ID, stats *resources.TargetStatsSpec, ceiling *ceilingInput, overrides *decide.Overrides,
@@ -92,11 +113,11 @@ func (d *decider) decide(
 		d.history.Add(id, stats.ContainerID, sample)
 
 		w.unlogged = w.Step(sample)
-		w.saved = w.saved && w.Decision().Event == "" && !w.Decision().Learned
+		d.workloads.unsaved = d.workloads.unsaved || w.Decision().Event != "" || w.Decision().Learned
 	}
 
 	if d.settings.Yield && ceiling.State == resources.CeilingYielded && w.Yield(ceiling.SinceClock) {
-		w.saved = false
+		d.workloads.unsaved = true
 	}
 
 	status, err = w.publish(ctx, r, id, &d.settings, d.policy.Mode, func(changed bool) {
@@ -109,18 +130,9 @@ func (d *decider) decide(
 		}
 	})
 
-	// After it is published: a ceiling does not wait for files or the log. After a crash in between, the journal on the cgroup
-	// has the hold.
+	// After it is published: a ceiling does not wait for files or the log.
 	if due && d.recorder.Enabled() {
 		d.recorder.Record(&trace.Sample{Workload: id, Container: stats.ContainerID, Sample: sample}, targetLogger(logger, d.policy.Mode, id))
-	}
-
-	if !w.saved {
-		w.saved = true
-
-		if err := d.workloads.save(d.state); err != nil {
-			targetLogger(logger, d.policy.Mode, id).Error("failed to save decisions, a restart starts without them", zap.Error(err))
-		}
 	}
 
 	if w.unlogged {

@@ -60,11 +60,15 @@ func (e *enforcer) err() error {
 	return fmt.Errorf("%s: %w", strings.Join(e.stale, ", "), errStale)
 }
 
-// reconcile moves all ceilings towards the desired ones.
+// reconcile moves all ceilings towards the desired ones and returns what was done, also with an error: a ceiling whose status cannot
+// be published was written all the same, and delays no other. The next call publishes what differs.
 func (e *enforcer) reconcile(
 	ctx context.Context, r controller.Writer, inputs ceilingInputs, cfg config.Config, logger *zap.Logger,
 ) ([]resources.GuardActionSpec, error) {
-	var actions []resources.GuardActionSpec
+	var (
+		actions []resources.GuardActionSpec
+		errs    error
+	)
 
 	e.stale = e.stale[:0]
 
@@ -72,18 +76,12 @@ func (e *enforcer) reconcile(
 
 	for id, target := range inputs.targets {
 		done, err := e.follow(ctx, r, id, target, desiredCeiling(inputs.desired[id]), cfg, logger)
-		if err != nil {
-			return nil, err
-		}
-
-		actions = append(actions, done...)
+		actions, errs = append(actions, done...), errors.Join(errs, err)
 	}
 
 	e.evidence.keep(actions)
 
-	removed, err := e.remove(ctx, r, inputs.targets, cfg.Mode)
-
-	return append(actions, removed...), err
+	return append(actions, e.remove(inputs.targets, cfg.Mode)...), errors.Join(errs, e.publisher.withdraw(ctx, r, inputs.targets))
 }
 
 // follow moves a target's ceiling towards the desired one.
@@ -111,9 +109,7 @@ func (e *enforcer) follow(
 }
 
 // remove releases the ceilings of targets that are gone.
-func (e *enforcer) remove(
-	ctx context.Context, r controller.Writer, targets map[resource.ID]resources.TargetSpec, mode config.Mode,
-) ([]resources.GuardActionSpec, error) {
+func (e *enforcer) remove(targets map[resource.ID]resources.TargetSpec, mode config.Mode) []resources.GuardActionSpec {
 	var actions []resources.GuardActionSpec
 
 	e.leases.Keep(func(id string) bool {
@@ -130,11 +126,7 @@ func (e *enforcer) remove(
 		actions = append(actions, actionSpecs(e.ceilings.remove(id), mode)...)
 		e.evidence.drop(id)
 		delete(e.reactions.last, id)
-
-		if err := e.publisher.publish(ctx, r, id, resources.CeilingStatusSpec{}); err != nil {
-			return actions, err
-		}
 	}
 
-	return actions, nil
+	return actions
 }

@@ -6,6 +6,7 @@ package controllers
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -27,14 +28,17 @@ const (
 	afterFailed = "metrics-after.failed"
 )
 
-// saveTimeout is how long an action waits for its evidence to be saved, which takes less than a millisecond.
+// saveTimeout is how long the actions of one pass wait for their evidence to be saved, which takes less than a millisecond.
 const saveTimeout = time.Second
+
+// notSaved is what an action says about evidence that is still being saved.
+const notSaved = "not saved yet, the log says when it is saved"
 
 // evidenceTaker captures the evidence of each hold once, when its ceiling is first in force. It asks the target beside the
 // controller, because a target may be slow to answer.
 type evidenceTaker struct {
-	// store is where evidence is kept; nil captures none.
-	store *record.Evidence
+	// create makes the folder of a capture, see record.Evidence; nil captures none.
+	create func(target string, cfg config.Evidence) (*record.Folder, error)
 	// feed has the newest answers of the targets.
 	feed   *observe.Feed
 	source func(resources.TargetSpec) observe.Source
@@ -42,11 +46,18 @@ type evidenceTaker struct {
 	wake func()
 	// captures by target. Due are those whose ceiling may be written now.
 	captures, due map[resource.ID]*capture
+	// saving is the number of captures that are being saved.
+	saving atomic.Int32
 }
 
 func newEvidenceTaker(c *CeilingController) evidenceTaker {
+	var create func(string, config.Evidence) (*record.Folder, error)
+	if c.Evidence != nil {
+		create = c.Evidence.Create
+	}
+
 	return evidenceTaker{
-		store: c.Evidence, feed: c.Feed, source: c.Source, wake: c.Wake,
+		create: create, feed: c.Feed, source: c.Source, wake: c.Wake,
 		captures: map[resource.ID]*capture{}, due: map[resource.ID]*capture{},
 	}
 }
@@ -56,7 +67,7 @@ func newEvidenceTaker(c *CeilingController) evidenceTaker {
 func (e *evidenceTaker) prepare(
 	id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, inForce bool, cfg config.Config, logger *zap.Logger,
 ) bool {
-	if desired == nil || desired.None() || desired.Probing || e.store == nil || cfg.Evidence.Limit.Bytes == 0 {
+	if desired == nil || desired.None() || desired.Probing || e.create == nil || cfg.Evidence.Limit.Bytes == 0 {
 		return true
 	}
 
@@ -75,16 +86,16 @@ func (e *evidenceTaker) prepare(
 
 		// A profile of a throttled process says nothing: it is taken before the ceiling, which waits for it.
 		if cfg.Evidence.Profile.Duration > 0 {
-			c.profile()
+			c.profile = startProfile(c)
 		}
 	}
 
-	if !c.ready() {
+	if !c.profile.ready() {
 		return inForce
 	}
 
 	// The newest one: an earlier attempt to write may have failed.
-	if c.later == "" && !inForce {
+	if c.saved == nil && !inForce {
 		c.answer = e.feed.Answer(id, target.ContainerID)
 	}
 
@@ -93,13 +104,21 @@ func (e *evidenceTaker) prepare(
 	return true
 }
 
-// keep saves the evidence of new ceilings and names it in their actions. No ceiling waits for it: all were written before.
+// keep saves the evidence of new ceilings and names it in their actions. No ceiling of the pass waits for it: all were written before.
+// The next pass waits for at most saveTimeout, and not at all while a save of an earlier pass hangs.
 func (e *evidenceTaker) keep(actions []resources.GuardActionSpec) {
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+
+	if e.saving.Load() > 0 {
+		cancel()
+	}
+
 	for i := range actions {
 		action := &actions[i]
 
 		if c := e.due[action.Target]; c != nil && (action.Action == resources.ActionApply || action.Action == resources.ActionObserve) {
-			action.Evidence = c.keep(action.Clock)
+			action.Evidence = c.keep(ctx, action.Clock)
 		}
 	}
 }

@@ -6,6 +6,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -147,15 +148,19 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, r
 	inForce, expired := c.inputs.active(c.clock())
 	status := resourcesChanged || expired || len(inForce) > 0
 
+	var errs error
+
 	for id, stats := range c.latest {
 		ceiling, overrides := c.inputs.ceilings[id], inForce.of(id)
 
 		changed, err := c.decider.decide(ctx, r, id, stats, &ceiling, &overrides, logger)
-		if err != nil {
-			return err
-		}
+		status, errs = status || changed, errors.Join(errs, err)
+	}
 
-		status = status || changed
+	c.decider.save(logger)
+
+	if errs != nil {
+		return errs
 	}
 
 	withdrawn, err := c.decider.workloads.withdraw(ctx, r, c.latest, c.clock(), c.History.Forget)

@@ -111,16 +111,42 @@ func TestPolicyController_DecidesWithoutSavedState(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 
-	core, logs := observer.New(zapcore.ErrorLevel)
+	core, logs := observer.New(zapcore.InfoLevel)
 
 	ticks := newTicking(t)
 	ticks.logger = zap.New(core)
-	ticks.c.decider.state.Path = filepath.Join(file, "state.json")
+	ticks.c.decider.state = persist.File[persist.Workload]{Path: filepath.Join(file, "state.json"), BootID: "boot"}
 
 	for range 700 {
 		ticks.tick(t, map[string]float64{targetID: 1.8})
 	}
 
-	assert.Equal(t, 2, logs.FilterMessage("failed to save decisions, a restart starts without them").Len(), "when it is first seen, and at the trip")
+	assert.Equal(t, 1, logs.FilterMessage("failed to save decisions, a restart starts without them").Len(), "though it is tried at each tick")
 	assert.True(t, ticks.c.decider.workloads.known[targetID].Decision().Held)
+
+	// No event follows: the next tick saves what the earlier ones could not.
+	require.NoError(t, os.Remove(file))
+	ticks.tick(t, map[string]float64{targetID: 0.1})
+
+	known := ticks.c.decider.workloads.known[targetID]
+	require.Empty(t, known.Decision().Event)
+	assert.Equal(t, 1, logs.FilterMessage("decisions are saved again").Len())
+
+	saved, err := ticks.c.decider.state.Load()
+	require.NoError(t, err)
+	assert.Equal(t, known.Decision().Hold, saved[targetID].Hold)
+}
+
+// TestPolicyController_DecidesOnAllWorkloads: one that cannot be published keeps no other one from its decision.
+func TestPolicyController_DecidesOnAllWorkloads(t *testing.T) {
+	ticks := newTicking(t)
+	ticks.w = failingWriter{Writer: ticks.w, kind: resources.RuleStatusType}
+	load := map[string]float64{"a/1/c": 1.8, "a/2/c": 1.8, "a/3/c": 1.8}
+
+	require.ErrorIs(t, ticks.try(load), errBroken)
+
+	for id := range load {
+		_, err := safe.StateGetByID[*resources.DesiredCeiling](t.Context(), ticks.state, id)
+		require.NoError(t, err)
+	}
 }

@@ -6,6 +6,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cosi-project/runtime/pkg/controller"
@@ -51,4 +52,17 @@ func (p *ceilingPublisher) publish(ctx context.Context, r controller.Writer, id 
 	p.last[id] = status
 
 	return nil
+}
+
+// withdraw removes the resources of targets that are gone.
+func (p *ceilingPublisher) withdraw(ctx context.Context, r controller.Writer, targets map[resource.ID]resources.TargetSpec) error {
+	var errs error
+
+	for id := range p.last {
+		if _, present := targets[id]; !present {
+			errs = errors.Join(errs, p.publish(ctx, r, id, resources.CeilingStatusSpec{}))
+		}
+	}
+
+	return errs
 }

@@ -24,8 +24,8 @@ type workload struct {
 	rules   rulesPublisher
 	verdict verdictPublisher
 
-	// saved: its newest decision is in the saved state. unlogged: the newest decision is not in the log yet.
-	saved, unlogged bool
+	// unlogged: the newest decision is not in the log yet.
+	unlogged bool
 	// lostAt is when its container ended; 0 while it runs.
 	lostAt time.Duration
 }

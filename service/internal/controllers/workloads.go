@@ -24,8 +24,9 @@ type workloads struct {
 	known map[resource.ID]*workload
 	// saved are the states of workloads that are not known: those of an earlier process, and those that ended before others.
 	saved map[resource.ID]savedWorkload
-	// last is what the file holds.
-	last map[resource.ID]persist.Workload
+	// last is what the file holds. Unsaved: it may not hold the newest states.
+	last    map[resource.ID]persist.Workload
+	unsaved bool
 }
 
 // savedWorkload is the state of a workload since its container ended.
@@ -69,6 +70,7 @@ func (w *workloads) get(id resource.ID, engine func(policy.SavedState) *policy.E
 
 		found = &workload{Workload: decide.NewWorkload(engine(state.SavedState), state.Yielded)}
 		w.known[id] = found
+		w.unsaved = true
 	}
 
 	found.lostAt = 0
@@ -88,15 +90,13 @@ func (w *workloads) save(file persist.File[persist.Workload]) error {
 		state[id] = known.state()
 	}
 
-	if maps.EqualFunc(state, w.last, persist.Workload.Equal) {
-		return nil
+	if !maps.EqualFunc(state, w.last, persist.Workload.Equal) {
+		if err := file.Save(state); err != nil {
+			return err // and saved again
+		}
 	}
 
-	if err := file.Save(state); err != nil {
-		return err // and saved again
-	}
-
-	w.last = state
+	w.last, w.unsaved = state, false
 
 	return nil
 }

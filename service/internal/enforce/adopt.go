@@ -155,7 +155,13 @@ func (c *Ceiling) Adopt(orphan *Ceiling) {
 	c.Close()
 	c.dir, orphan.dir = orphan.dir, nil
 	c.adoptBy = boottime.Now() + adoptGrace
-	c.adopt(*orphan.journal)
+
+	readBack := ""
+	if current, err := c.dir.ReadCPUMax(); err == nil {
+		readBack = current.String()
+	}
+
+	c.adopt(*orphan.journal, readBack)
 }
 
 // Expire releases an orphaned ceiling whose target was not found: after a grace, or when its hold is over.

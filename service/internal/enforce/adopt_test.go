@@ -148,6 +148,50 @@ func TestCeiling_ContinuesAnOrphan(t *testing.T) {
 	})
 }
 
+// TestCeiling_CompletesAWrite: a crash during a step down from 500m to 375m leaves either in force, and the journal names both. The desired
+// ceiling is in force after the start, and the status has what the kernel has.
+func TestCeiling_CompletesAWrite(t *testing.T) {
+	const before, after = "50001 100000", "37501 100000"
+
+	for name, test := range map[string]struct {
+		max     string
+		desired int64
+		actions []string
+		want    string
+	}{
+		"not written":             {max: before, desired: 375, actions: []string{"adjust: cpu 1803m"}, want: after},
+		"written":                 {max: after, desired: 375, want: after},
+		"not written, other step": {max: before, desired: 281, actions: []string{"adjust: cpu 1803m", "adjust: cpu 1803m"}, want: "28101 100000"},
+		"written, other step":     {max: after, desired: 281, actions: []string{"adjust: cpu 1803m"}, want: "28101 100000"},
+		"not written, no step":    {max: before, desired: 500, actions: []string{"adjust: cpu 1803m", "adjust: cpu 1803m"}, want: before},
+		"written, no step":        {max: after, desired: 500, actions: []string{"adjust: cpu 1803m"}, want: before},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, enforcetest.Unlimited)
+
+			j := journal(time.Hour)
+			j.Previous, j.Applied = before, after
+			m.cgroup.SetJournal(j)
+			m.cgroup.Write(test.max)
+
+			left, err := enforce.Adopt(m.node.Enforce(), false, zap.NewNop())
+			require.NoError(t, err)
+			assert.Equal(t, int64(375), left.Holds[memoryTarget].Millicores, "the newest decision")
+
+			m.ceiling.Adopt(left.Ceilings[memoryPath])
+			assert.Equal(t, test.max, m.ceiling.Status().ReadBack)
+
+			m.desired.Millicores = test.desired
+			assert.Equal(t, test.actions, append(m.step(), m.step()...))
+			assert.Empty(t, m.step())
+			assert.Equal(t, test.want, m.cgroup.CPUMax())
+			assert.Equal(t, test.want, m.cgroup.Journal().Applied)
+			assert.Empty(t, m.cgroup.Journal().Previous)
+			assert.Equal(t, test.want, m.ceiling.Status().ReadBack)
+		})
+	}
+}
+
 func TestCeiling_ExpiresAnOrphan(t *testing.T) {
 	m := newMachine(t, enforcetest.Unlimited)
 	orphan := adopted(t, m, time.Hour)

@@ -84,7 +84,7 @@ func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
 	}
 
 	if journal.Ours(value) {
-		c.adopt(journal)
+		c.adopt(journal, value.String())
 
 		return value, true, nil
 	}
@@ -121,7 +121,7 @@ func (c *Ceiling) keep(desired *decide.DesiredCeiling, now time.Duration) []Acti
 
 	c.status.ReadBack = current.String()
 
-	return c.adjust(desired, now)
+	return c.adjust(desired, current, now)
 }
 
 // externalChange takes an external change of cpu.max for the owner's new limit, which a release restores from now on.
@@ -163,19 +163,22 @@ func (c *Ceiling) settled() {
 	c.status.State, c.status.LastError = StateApplied, ""
 }
 
-// adjust follows a desired ceiling that changed.
-func (c *Ceiling) adjust(desired *decide.DesiredCeiling, now time.Duration) []Action {
+// adjust follows a desired ceiling that changed. Current is the ceiling in force. A write that an earlier process did not complete is
+// completed first: either of its ceilings may be in force, and the journal names no third one.
+func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, now time.Duration) []Action {
 	owner, err := cgroup.ParseCPUMax(c.journal.OwnerLimit)
 	if err != nil {
 		return c.failed(desired.Rule, desired.Reason, c.journal.Applied, err, now)
 	}
 
-	next, before := *c.journal, c.journal.Applied
+	next, before := *c.journal, current.String()
 	next.Rule, next.Reason, next.Since, next.HoldUntil = desired.Rule, desired.Reason, desired.Since, desired.Until
 
 	limited, write := owner.Limit(desired.Millicores, desired.FloorMillicores)
 
 	switch {
+	case next.Previous != "":
+		return c.change(desired, next, before, now)
 	case limited.String() == before && next == *c.journal:
 		c.settled()
 
@@ -201,6 +204,11 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, now time.Duration) []Ac
 
 	next.Previous, next.Applied = before, limited.String()
 
+	return c.change(desired, next, before, now)
+}
+
+// change writes the ceiling of a journal in place of the one in force.
+func (c *Ceiling) change(desired *decide.DesiredCeiling, next cgroup.Journal, before string, now time.Duration) []Action {
 	readBack, err := c.dir.Apply(next)
 
 	switch {
@@ -214,6 +222,10 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, now time.Duration) []Ac
 
 	next.Previous = ""
 	c.inForce(desired, next, readBack)
+
+	if before == readBack.String() {
+		return nil
+	}
 
 	return []Action{c.action(ActionAdjust, desired.Rule, desired.Reason, before, readBack.String(), nil)}
 }

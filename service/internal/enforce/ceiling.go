@@ -323,12 +323,12 @@ func (c *Ceiling) action(kind, rule, reason, before, after string, err error) Ac
 	}
 }
 
-// adopt continues the ceiling that is in force on the cgroup.
-func (c *Ceiling) adopt(journal cgroup.Journal) {
+// adopt continues the ceiling that is in force on the cgroup. After a crash during a write that may be journal.Previous.
+func (c *Ceiling) adopt(journal cgroup.Journal, readBack string) {
 	c.err, c.journal = nil, &journal
 	c.status = Status{
 		State: StateApplied, ContainerID: c.target.ContainerID, Rule: journal.Rule, AppliedAt: journal.Since,
-		OwnerLimit: journal.OwnerLimit, Applied: journal.Applied, ReadBack: journal.Applied, ExternalChanges: c.externalChanges,
+		OwnerLimit: journal.OwnerLimit, Applied: journal.Applied, ReadBack: readBack, ExternalChanges: c.externalChanges,
 		Adopted: true, Since: journal.Since, Until: journal.HoldUntil,
 	}
 }

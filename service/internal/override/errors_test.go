@@ -85,3 +85,19 @@ func TestManager_ReturnsErrorsOfTheState(t *testing.T) {
 		})
 	}
 }
+
+// TestManager_SavesNoRefusedOverride: an override that was refused is not in force after a restart either.
+func TestManager_SavesNoRefusedOverride(t *testing.T) {
+	n := newNode(t, config.ModeEnforce)
+	intact := n.state
+	n.state = state.WrapCore(broken{CoreState: intact, verb: "create", kind: resources.GuardActionType})
+	require.NoError(t, n.open(t))
+
+	_, err := n.Throttle(t.Context(), override.Request{Target: one, For: time.Minute}, 200)
+	require.ErrorIs(t, err, errBroken)
+	assert.Empty(t, n.inForce(t))
+
+	n.state = intact
+	require.NoError(t, n.restart(t))
+	assert.Empty(t, n.inForce(t))
+}

@@ -16,18 +16,18 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// replace saves, records and publishes the overrides, in this order: an override is on record before it has an effect.
-// If saving fails it is logged and the overrides are in force all the same.
+// replace records, saves and publishes the overrides, in this order: an override is on record before it has an effect, and one that
+// cannot be recorded is not saved either. If saving fails it is logged and the overrides are in force all the same.
 func (m *Manager) replace(ctx context.Context, next map[string]resources.OverrideSpec, actions []resources.GuardActionSpec) error {
 	// A caller that disconnects must not leave some of the targets without its override.
 	ctx = context.WithoutCancel(ctx)
 
-	if err := m.file.Save(next); err != nil {
-		m.logger.Error("failed to save overrides, a restart of the service ends them", zap.Error(err))
-	}
-
 	if err := m.actions.Record(ctx, actions...); err != nil {
 		return err
+	}
+
+	if err := m.file.Save(next); err != nil {
+		m.logger.Error("failed to save overrides, a restart of the service ends them", zap.Error(err))
 	}
 
 	m.overrides = next

@@ -13,6 +13,7 @@ package record
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -41,7 +42,8 @@ func NewActions(st state.State, logger *zap.Logger, observers ...func(*resources
 }
 
 // Record logs and publishes actions in the order of its arguments, and removes all but the newest
-// resources.MaxGuardActions. An action without a time happened now; one without a mode has the mode in force.
+// resources.MaxGuardActions. An action without a time happened now; one without a mode has the mode in force. All are logged, and the
+// error is about those that could not be published.
 func (a *Actions) Record(ctx context.Context, actions ...resources.GuardActionSpec) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -50,6 +52,8 @@ func (a *Actions) Record(ctx context.Context, actions ...resources.GuardActionSp
 	if active, err := safe.StateGetByID[*resources.GuardConfig](ctx, a.state, resources.GuardConfigID); err == nil {
 		mode = active.TypedSpec().Mode
 	}
+
+	var errs error
 
 	for _, action := range actions {
 		action.Mode = cmp.Or(action.Mode, mode)
@@ -63,24 +67,31 @@ func (a *Actions) Record(ctx context.Context, actions ...resources.GuardActionSp
 			observe(&action)
 		}
 
-		a.sequence++
+		errs = errors.Join(errs, a.publish(ctx, action))
+	}
 
-		published := resources.NewGuardAction(id(a.sequence))
-		*published.TypedSpec() = action
+	return errs
+}
 
-		if err := a.state.Create(ctx, published); err != nil {
-			return fmt.Errorf("failed to publish action %s: %w", published.Metadata().ID(), err)
-		}
+// publish creates the resource of an action and removes the outdated one.
+func (a *Actions) publish(ctx context.Context, action resources.GuardActionSpec) error {
+	a.sequence++
 
-		if a.sequence <= resources.MaxGuardActions {
-			continue
-		}
+	published := resources.NewGuardAction(id(a.sequence))
+	*published.TypedSpec() = action
 
-		outdated := resources.NewGuardAction(id(a.sequence - resources.MaxGuardActions)).Metadata()
+	if err := a.state.Create(ctx, published); err != nil {
+		return fmt.Errorf("failed to publish action %s: %w", published.Metadata().ID(), err)
+	}
 
-		if err := a.state.Destroy(ctx, outdated); err != nil && !state.IsNotFoundError(err) {
-			return fmt.Errorf("failed to remove outdated action %s: %w", outdated.ID(), err)
-		}
+	if a.sequence <= resources.MaxGuardActions {
+		return nil
+	}
+
+	outdated := resources.NewGuardAction(id(a.sequence - resources.MaxGuardActions)).Metadata()
+
+	if err := a.state.Destroy(ctx, outdated); err != nil && !state.IsNotFoundError(err) {
+		return fmt.Errorf("failed to remove outdated action %s: %w", outdated.ID(), err)
 	}
 
 	return nil

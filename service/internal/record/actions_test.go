@@ -5,10 +5,13 @@
 package record
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
@@ -106,4 +109,23 @@ func TestActions_LogsWhoAskedAndUntilWhen(t *testing.T) {
 	for _, field := range []string{"by", "until", "reaction"} {
 		assert.NotContains(t, fields, field)
 	}
+}
+
+// full is a state that takes no actions.
+type full struct{ state.CoreState }
+
+var errFull = errors.New("full")
+
+// Create implements state.CoreState.
+func (full) Create(context.Context, resource.Resource, ...state.CreateOption) error { return errFull }
+
+// TestActions_LogsWhatItCannotPublish: an action was taken, whether it can be published or not.
+func TestActions_LogsWhatItCannotPublish(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	observed := 0
+	actions := NewActions(state.WrapCore(full{newState(t)}), zap.New(core), func(*resources.GuardActionSpec) { observed++ })
+
+	require.ErrorIs(t, actions.Record(t.Context(), resources.GuardActionSpec{}, resources.GuardActionSpec{}), errFull)
+	assert.Equal(t, 2, logs.FilterMessage("action recorded").Len())
+	assert.Equal(t, 2, observed)
 }

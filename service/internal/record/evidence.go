@@ -3,6 +3,7 @@
 package record
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -67,10 +68,31 @@ func (s *Evidence) Capture(ctx context.Context, source Source, target string, me
 	err = folder.Metrics(ctx, source, "metrics.txt", metrics.Path)
 
 	if cfg.Profile.Duration > 0 {
-		err = errors.Join(err, folder.Profile(ctx, source, "cpu.pprof"))
+		profile, failure := Profile(ctx, source, cfg)
+		if failure == nil {
+			failure = folder.Write("cpu.pprof", profile, time.Time{})
+		}
+
+		err = errors.Join(err, failure)
 	}
 
 	return folder.Finish(), err
+}
+
+// Profile profiles a target for evidence.profile and returns the profile, of at most evidence.limit bytes. It uses no file: a ceiling
+// waits for it.
+func Profile(ctx context.Context, source Source, cfg config.Evidence) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.Profile.Duration+profileSlack)
+	defer cancel()
+
+	var profile bytes.Buffer
+
+	err := source.Save(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(cfg.Profile.Seconds())), &profile, int64(cfg.Limit.Bytes))
+	if err != nil {
+		return nil, err
+	}
+
+	return profile.Bytes(), nil
 }
 
 // Create removes the oldest captures and returns the folder of a new one: <sequence>-<target>. The system's clock may be set at

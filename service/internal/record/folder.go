@@ -43,21 +43,9 @@ func (f *Folder) Write(name string, text []byte, at time.Time) error {
 	return nil
 }
 
-// Metrics asks a target for its metrics at a path and saves the answer.
+// Metrics asks a target for its metrics at a path and saves the answer. A file that fails half-way is removed.
 func (f *Folder) Metrics(ctx context.Context, source Source, name, path string) error {
-	return f.save(ctx, source, gometrics.Timeout, path, name)
-}
-
-// Profile profiles a target for evidence.profile and saves the profile.
-func (f *Folder) Profile(ctx context.Context, source Source, name string) error {
-	path := fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(f.config.Profile.Seconds()))
-
-	return f.save(ctx, source, f.config.Profile.Duration+profileSlack, path, name)
-}
-
-// save writes the response of one endpoint to a file. A file that fails half-way is removed.
-func (f *Folder) save(ctx context.Context, source Source, timeout time.Duration, path, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, gometrics.Timeout)
 	defer cancel()
 
 	name = filepath.Join(f.Dir, name)

@@ -194,7 +194,7 @@ func (c *Cgroup) Apply(j cgroup.Journal) (cgroup.CPUMax, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	if c.max != j.OwnerLimit && c.max != j.Previous {
+	if c.max != j.OwnerLimit && c.max != j.Applied && c.max != j.Previous {
 		c.journal = nil
 
 		return cgroup.CPUMax{}, cgroup.ErrChanged
