@@ -61,7 +61,7 @@ func NewClient(dial Dial, port int) *Client {
 			Transport: &http.Transport{
 				// net/http dials in a goroutine of its own, which does not end with the request.
 				DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-					ctx, cancel := context.WithTimeout(ctx, Timeout)
+					ctx, cancel := context.WithTimeoutCause(ctx, Timeout, ErrTimeout)
 					defer cancel()
 
 					err = task.Step("connect to the target", func() (err error) {
@@ -69,6 +69,11 @@ func NewClient(dial Dial, port int) *Client {
 
 						return err
 					})
+
+					// It ends when the request does, and either error may be returned.
+					if err != nil && ctx.Err() != nil {
+						err = context.Cause(ctx)
+					}
 
 					return conn, err
 				},
