@@ -165,7 +165,8 @@ func (c *cluster) start(ctx context.Context, stdout, stderr *buffer, args ...str
 	a.now = func() time.Time { return fleettest.Now }
 
 	root := a.root()
-	root.SetArgs(append([]string{"--talosconfig", c.talosconfig}, args...))
+	// A busy machine answers late.
+	root.SetArgs(append([]string{"--talosconfig", c.talosconfig, "--timeout", "1m"}, args...))
 
 	return root.ExecuteContext(ctx)
 }
