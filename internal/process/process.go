@@ -70,6 +70,26 @@ func Ending(proc string, pid int, start uint64) bool {
 	return err == nil && endingStatus(status)
 }
 
+// LeadsNamespace reports whether the process is the first of a pid namespace below the one that procfs shows: when it ends, the kernel
+// ends all others in that namespace (pid_namespaces(7)).
+func LeadsNamespace(proc string, pid int) (bool, error) {
+	status, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "status"))
+	if err != nil {
+		return false, fmt.Errorf("failed to read process %d: %w", pid, err)
+	}
+
+	for line := range bytes.Lines(status) {
+		// Its pids, from the namespace of procfs to its own.
+		if pids, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
+			all := strings.Fields(string(pids))
+
+			return len(all) > 1 && all[len(all)-1] == "1", nil
+		}
+	}
+
+	return false, fmt.Errorf("failed to read process %d: status: %w: no NSpid", pid, ErrMalformed)
+}
+
 // fatal is the signal mask of the signals with which runtimes end a container.
 const fatal uint64 = 1<<(syscall.SIGKILL-1) | 1<<(syscall.SIGTERM-1) | 1<<(syscall.SIGINT-1) | 1<<(syscall.SIGQUIT-1)
 

@@ -41,6 +41,42 @@ func TestEndingStatus(t *testing.T) {
 	}
 }
 
+func TestLeadsNamespace(t *testing.T) {
+	for _, test := range []struct {
+		name, status string
+		want         bool
+		err          error
+	}{
+		{"a container's first process", "Name:\tspegel\nNSpid:\t4711\t1\n", true, nil},
+		{"another of its processes", "NSpid:\t4712\t7\n", false, nil},
+		{"a container in a container", "NSpid:\t4713\t9\t1\n", true, nil},
+		{"a container with the node's pids", "NSpid:\t4714\n", false, nil},
+		{"the node's first process", "NSpid:\t1\n", false, nil},
+		{"without NSpid", "Name:\tspegel\n", false, ErrMalformed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			proc := t.TempDir()
+			require.NoError(t, os.MkdirAll(proc+"/42", 0o755))
+			require.NoError(t, os.WriteFile(proc+"/42/status", []byte(test.status), 0o600))
+
+			leads, err := LeadsNamespace(proc, 42)
+			require.ErrorIs(t, err, test.err)
+			assert.Equal(t, test.want, leads)
+		})
+	}
+
+	t.Run("an ended process", func(t *testing.T) {
+		_, err := LeadsNamespace(t.TempDir(), 42)
+		require.ErrorIs(t, err, os.ErrNotExist)
+	})
+
+	t.Run("this kernel", func(t *testing.T) {
+		leads, err := LeadsNamespace("/proc", os.Getpid())
+		require.NoError(t, err)
+		assert.False(t, leads, "procfs is of the namespace of this process")
+	})
+}
+
 // TestEnding follows a real process: running, stopped with SIGTERM pending, a zombie, another process's pid.
 func TestEnding(t *testing.T) {
 	cmd := exec.Command("/bin/sleep", "3600")

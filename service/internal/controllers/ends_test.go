@@ -50,7 +50,7 @@ func TestEnds(t *testing.T) {
 		assert.True(t, e.followed(), "the ended target is gone")
 
 		follow(2, 3)
-		assert.False(t, e.followed(), "no pidfd")
+		assert.False(t, e.followed(), "its end cannot be known")
 		assert.False(t, e.take(), "it has not ended")
 		assert.Equal(t, 2, woken, "the interval changes")
 
@@ -82,7 +82,7 @@ func TestTargetController_Interval(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		known  map[string]resources.TargetSpec
-		pidfd  bool
+		tells  bool
 		events bool
 		want   time.Duration
 	}{
@@ -90,13 +90,13 @@ func TestTargetController_Interval(t *testing.T) {
 		{name: "no target, events", events: true, want: confirmInterval},
 		{name: "a target, neither", known: target, want: discoverInterval},
 		{name: "a target, events only", known: target, events: true, want: discoverInterval},
-		{name: "a target, its end only", known: target, pidfd: true, want: unwatchedInterval},
-		{name: "a target, both", known: target, pidfd: true, events: true, want: confirmInterval},
+		{name: "a target, its end only", known: target, tells: true, want: unwatchedInterval},
+		{name: "a target, both", known: target, tells: true, events: true, want: confirmInterval},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &machine{ends: map[int64]chan struct{}{}}
-				if test.pidfd {
+				if test.tells {
 					m.ends[1] = make(chan struct{})
 				}
 

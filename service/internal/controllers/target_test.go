@@ -69,7 +69,7 @@ func (m *machine) AwaitEnd(ctx context.Context, spec resources.TargetSpec) error
 	m.mu.Unlock()
 
 	if end == nil {
-		return errors.New("no pidfd")
+		return errors.New("its end cannot be known")
 	}
 
 	select {

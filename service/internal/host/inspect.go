@@ -82,10 +82,32 @@ func (h Host) Alive(spec resources.TargetSpec) bool {
 	return err == nil && start == spec.PIDStartTime
 }
 
-// AwaitEnd waits until the target's first process has ended, or the context ends. It returns an error if the end cannot be known:
-// see process.AwaitEnd.
+// errOutlived says that the end of a first process does not end the others of its container.
+var errOutlived = errors.New("other processes of the container can outlive its first one: it does not lead a pid namespace")
+
+// AwaitEnd waits until the processes of the target have ended, or the context ends. It returns nil in both cases, and an error if the
+// end of the first one cannot be known. The cgroup tells it, because the service has a pid namespace of its own, in which the target
+// has no pid.
 func (h Host) AwaitEnd(ctx context.Context, spec resources.TargetSpec) error {
-	return process.AwaitEnd(ctx, h.Proc, int(spec.PID), spec.PIDStartTime)
+	switch leads, err := process.LeadsNamespace(h.Proc, int(spec.PID)); {
+	case err != nil:
+		return err
+	case !leads:
+		return errOutlived
+	}
+
+	dir, err := cgroup.Open(h.Cgroup, spec.Cgroup)
+	if err != nil {
+		return err
+	}
+
+	defer dir.Close() //nolint:errcheck // read only
+
+	if dir.ID().Inode != spec.CgroupInode {
+		return fmt.Errorf("cgroup %s: %w", spec.Cgroup, cgroup.ErrGone)
+	}
+
+	return dir.AwaitEmpty(ctx)
 }
 
 func netnsPath(proc string, pid int) string {

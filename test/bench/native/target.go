@@ -29,7 +29,7 @@ type target struct {
 	cgroup string
 }
 
-// startTarget starts it in its own cgroup and network namespace.
+// startTarget starts it in its own cgroup, network and pid namespace.
 func startTarget(ctx context.Context, program string) (*target, error) {
 	started := &target{cgroup: "/kubepods/burstable/pod" + podUID + "/" + containerID}
 
@@ -42,7 +42,7 @@ func startTarget(ctx context.Context, program string) (*target, error) {
 
 	started.cmd = exec.CommandContext(ctx, program, "-mode", "idle")
 	started.cmd.Stderr = os.Stderr
-	started.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(inside.Fd())}
+	started.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(inside.Fd()), Cloneflags: syscall.CLONE_NEWPID}
 
 	return started, podnet.Do(func() error {
 		if err := up("lo"); err != nil {

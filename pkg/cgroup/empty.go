@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package cgroup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// AwaitEmpty waits until no process runs in the cgroup and in those below it, or the context ends. It returns nil in both cases, also
+// when the cgroup is removed, and an error if the cgroup cannot be watched. A zombie does not run. The kernel tells the change to
+// inotify(7): see populated in Documentation/admin-guide/cgroup-v2.rst.
+func (d *Dir) AwaitEmpty(ctx context.Context) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("failed to watch cgroup %s: %w", d.path, err)
+	}
+
+	defer watcher.Close() //nolint:errcheck // nothing was written
+
+	// The file of this cgroup, even if there is another one at its path.
+	err = watcher.Add(filepath.Join("/proc/self/fd", strconv.Itoa(d.fd()), fileEvents))
+
+	switch err = gone(err); {
+	case errors.Is(err, ErrGone):
+		return nil
+	case err != nil:
+		return fmt.Errorf("failed to watch cgroup %s: %w", d.path, err)
+	}
+
+	for {
+		// A change after the watch is an event, a change before it is read.
+		populated, err := d.populated()
+
+		switch {
+		case errors.Is(err, ErrGone):
+			return nil
+		case err != nil:
+			return err
+		case !populated:
+			return nil
+		}
+
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-watcher.Events:
+		case <-watcher.Errors: // events were lost
+		}
+	}
+}
+
+// populated reports whether a process runs in the cgroup or below it.
+func (d *Dir) populated() (bool, error) {
+	events, err := d.ReadFile(fileEvents)
+	if err != nil {
+		return false, err
+	}
+
+	for line := range bytes.Lines(events) {
+		if key, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" ")); string(key) == "populated" {
+			return string(value) != "0", nil
+		}
+	}
+
+	return false, fmt.Errorf("failed to read %s of cgroup %s: no populated in %q", fileEvents, d.path, events)
+}
