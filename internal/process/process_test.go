@@ -89,16 +89,21 @@ func TestEnding(t *testing.T) {
 	assert.False(t, Ending("/proc", pid, start))
 	assert.True(t, Ending("/proc", pid, start+1), "the pid is somebody else's")
 
+	state := func() string {
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		require.NoError(t, err)
+
+		return afterCommand(stat)
+	}
+
 	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
+	// SIGTERM would end a process that has not stopped yet.
+	require.Eventually(t, func() bool { return strings.HasPrefix(state(), "T") }, time.Minute, time.Millisecond)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	assert.True(t, Ending("/proc", pid, start), "SIGTERM is pending")
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGCONT))
-	assert.Eventually(t, func() bool {
-		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-
-		return err == nil && endingStatus([]byte("State:\t"+afterCommand(stat)))
-	}, time.Minute, 10*time.Millisecond)
+	assert.Eventually(t, func() bool { return endingStatus([]byte("State:\t" + state())) }, time.Minute, 10*time.Millisecond)
 	assert.True(t, Ending("/proc", pid, start), "a zombie")
 
 	require.Error(t, cmd.Wait())

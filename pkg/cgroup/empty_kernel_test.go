@@ -7,30 +7,14 @@ package cgroup_test
 import (
 	"context"
 	"os"
-	"os/exec"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+	"github.com/spegel-guard/spegel-guard/test/kernel"
 )
-
-// runIn starts a process in the cgroup at a path.
-func runIn(t *testing.T, name string) *exec.Cmd {
-	t.Helper()
-
-	cmd := exec.CommandContext(t.Context(), "sleep", "600")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	write(t, name+"/cgroup.procs", strconv.Itoa(cmd.Process.Pid))
-
-	return cmd
-}
 
 func awaitEmpty(ctx context.Context, dir *cgroup.Dir) <-chan error {
 	done := make(chan error, 1)
@@ -59,15 +43,15 @@ func requireWaits(t *testing.T, done <-chan error) {
 
 func TestDir_AwaitEmpty(t *testing.T) {
 	dir, name := newCgroup(t)
-	first, second := runIn(t, name), runIn(t, name)
+	first, second := kernel.StartBusy(t, name), kernel.StartBusy(t, name)
 	done := awaitEmpty(t.Context(), dir)
 	requireWaits(t, done)
 
-	require.NoError(t, first.Process.Kill())
+	first.Stop(t)
 	requireWaits(t, done)
 
-	require.NoError(t, second.Process.Kill())
-	requireReturns(t, done) // before its parent has waited for it
+	second.Stop(t)
+	requireReturns(t, done)
 
 	requireReturns(t, awaitEmpty(t.Context(), dir)) // it is empty already
 }
@@ -77,17 +61,18 @@ func TestDir_AwaitEmpty_Below(t *testing.T) {
 	require.NoError(t, os.Mkdir(name+"/below", 0o755))
 	t.Cleanup(func() { os.Remove(name + "/below") })
 
-	cmd := runIn(t, name+"/below")
+	busy := kernel.StartBusy(t, name+"/below")
 	done := awaitEmpty(t.Context(), dir)
 	requireWaits(t, done)
 
-	require.NoError(t, cmd.Process.Kill())
+	busy.Stop(t)
 	requireReturns(t, done)
 }
 
 func TestDir_AwaitEmpty_ContextEnds(t *testing.T) {
 	dir, name := newCgroup(t)
-	runIn(t, name)
+	busy := kernel.StartBusy(t, name)
+	defer busy.Stop(t)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	done := awaitEmpty(ctx, dir)
@@ -103,6 +88,8 @@ func TestDir_AwaitEmpty_Removed(t *testing.T) {
 	require.NoError(t, os.Remove(name))
 	require.NoError(t, os.Mkdir(name, 0o755))
 
-	runIn(t, name)
+	busy := kernel.StartBusy(t, name)
+	defer busy.Stop(t)
+
 	requireReturns(t, awaitEmpty(t.Context(), dir))
 }

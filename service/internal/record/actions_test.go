@@ -81,7 +81,7 @@ func TestActions_CompletesTimeAndMode(t *testing.T) {
 	require.Equal(t, 3, list.Len())
 	assert.Empty(t, list.Get(0).TypedSpec().Mode)
 	assert.Equal(t, "enforce", list.Get(1).TypedSpec().Mode)
-	assert.WithinDuration(t, time.Now(), list.Get(1).TypedSpec().At, time.Minute)
+	assert.WithinDuration(t, time.Now(), list.Get(1).TypedSpec().At, time.Hour)
 	assert.Equal(t, "observe", list.Get(2).TypedSpec().Mode)
 	assert.Equal(t, boottime.Wall(at), list.Get(2).TypedSpec().At)
 }
