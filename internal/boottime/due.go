@@ -7,6 +7,6 @@ import "time"
 // early is the share of an interval before its end in which the interval counts as over.
 const early = 8
 
-// Due reports whether the time since the last work is enough for the next. Who looks at each tick of a ticker looks a bit less than
-// an interval after work that was done a bit late.
+// Due reports whether an interval has passed since the last work, up to an eighth of it early. Work that a tick starts may begin a bit
+// late, and then the tick after it comes a bit less than an interval later.
 func Due(since, interval time.Duration) bool { return since >= interval-interval/early }

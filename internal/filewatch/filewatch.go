@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Package filewatch tells when files change, by inotify(7) where it can be had, so that a process that has nothing to do does
-// not wake up to compare them.
+// Package filewatch reports changes of files by inotify(7), so that an idle process does not wake up to compare them. It reads the
+// files at intervals where inotify is unavailable.
 package filewatch
 
 import (

@@ -106,7 +106,7 @@ func addPath(watcher *fsnotify.Watcher, path string) error {
 
 			rest = append(names(target), rest...)
 		case info.Mode().IsRegular():
-			// A pipe or a device is not watched: only its folder tells that it is replaced.
+			// A pipe or a device is not watched: only its folder has an event when it is replaced.
 			return watcher.Add(next)
 		default:
 			return nil

@@ -16,8 +16,8 @@ import (
 )
 
 // AwaitEmpty waits until no process runs in the cgroup and in those below it, or the context ends. It returns nil in both cases, also
-// when the cgroup is removed, and an error if the cgroup cannot be watched. A zombie does not run. The kernel tells the change to
-// inotify(7): see populated in Documentation/admin-guide/cgroup-v2.rst.
+// when the cgroup is removed, and an error if the cgroup cannot be watched. A zombie does not run. The kernel reports the
+// change through inotify(7): see populated in Documentation/admin-guide/cgroup-v2.rst.
 func (d *Dir) AwaitEmpty(ctx context.Context) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
 
-// TestGuard_IsToldOfChanges: in the container of the service inotify watches the document and the cgroup whose emptiness is the end
+// TestGuard_WatchesDocumentAndTarget: in the container of the service inotify watches the document and the cgroup whose emptiness is the end
 // of the target, so that the guard does not read procfs every 2 s.
-func TestGuard_IsToldOfChanges(t *testing.T) {
+func TestGuard_WatchesDocumentAndTarget(t *testing.T) {
 	l := newLoop(t, fast, nil)
 
 	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)

@@ -22,7 +22,7 @@ func TestTargetController_AsksWhenDue(t *testing.T) {
 		known  bool
 		ended  bool
 		stream bool
-		// followed tells that the cgroup reports the end of the target, and tick that the interval of the controller is over.
+		// followed: the cgroup reports the end of the target. tick: the interval of the controller is over.
 		followed, tick bool
 		after          time.Duration
 		due            bool

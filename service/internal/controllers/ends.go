@@ -21,7 +21,7 @@ type ends struct {
 
 	mu      sync.Mutex
 	waiting map[firstProcess]*wait
-	// ended tells that a target has ended since the last take.
+	// ended reports that a target has ended since the last take.
 	ended bool
 }
 
@@ -34,7 +34,7 @@ type firstProcess struct {
 // wait is the wait for one target.
 type wait struct {
 	cancel context.CancelFunc
-	// over tells that the process has ended, or that its end cannot be known.
+	// over reports that the process has ended, or that its end cannot be known.
 	over bool
 }
 
@@ -85,7 +85,7 @@ func (e *ends) start(ctx context.Context, target resources.TargetSpec) *wait {
 	return started
 }
 
-// take forgets the ends and tells whether there was one.
+// take forgets the ends and reports whether there was one.
 func (e *ends) take() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

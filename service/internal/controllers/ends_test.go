@@ -80,23 +80,23 @@ func TestTargetController_Interval(t *testing.T) {
 	target := map[string]resources.TargetSpec{targetID: {PID: 1}}
 
 	for _, test := range []struct {
-		name   string
-		known  map[string]resources.TargetSpec
-		tells  bool
-		events bool
-		want   time.Duration
+		name     string
+		known    map[string]resources.TargetSpec
+		reported bool
+		events   bool
+		want     time.Duration
 	}{
 		{name: "no target, no events", want: discoverInterval},
 		{name: "no target, events", events: true, want: confirmInterval},
 		{name: "a target, neither", known: target, want: discoverInterval},
 		{name: "a target, events only", known: target, events: true, want: discoverInterval},
-		{name: "a target, its end only", known: target, tells: true, want: unwatchedInterval},
-		{name: "a target, both", known: target, tells: true, events: true, want: confirmInterval},
+		{name: "a target, its end only", known: target, reported: true, want: unwatchedInterval},
+		{name: "a target, both", known: target, reported: true, events: true, want: confirmInterval},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &machine{ends: map[int64]chan struct{}{}}
-				if test.tells {
+				if test.reported {
 					m.ends[1] = make(chan struct{})
 				}
 

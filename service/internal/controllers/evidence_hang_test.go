@@ -26,7 +26,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
-// TestCeilingController_NoCeilingWaitsForTheFileSystem: a file system that hangs costs the evidence only, that of a profile as well.
+// TestCeilingController_NoCeilingWaitsForTheFileSystem: a file system that hangs costs the evidence only, also with a profile.
 func TestCeilingController_NoCeilingWaitsForTheFileSystem(t *testing.T) {
 	for name, document := range map[string]string{
 		"metrics": "interval: 100ms\nevidence: {limit: 64Ki}\n",

@@ -21,7 +21,7 @@ import (
 )
 
 // discoverInterval is the longest time until the first container is found without an event stream, and until an ended one is
-// noticed if the cgroup does not tell it. A request costs the runtime a few milliseconds, so it is not made at each sample.
+// noticed where the cgroup does not report it. A request costs the runtime a few milliseconds, so it is not made at each sample.
 const discoverInterval = 2 * time.Second
 
 // confirmInterval is how often the sources are asked while the event stream is up. machined answers with every container

@@ -86,8 +86,8 @@ func (h Host) Alive(spec resources.TargetSpec) bool {
 var errOutlived = errors.New("other processes of the container can outlive its first one: it does not lead a pid namespace")
 
 // AwaitEnd waits until the processes of the target have ended, or the context ends. It returns nil in both cases, and an error if the
-// end of the first one cannot be known. The cgroup tells it, because the service has a pid namespace of its own, in which the target
-// has no pid.
+// end of the first one cannot be known. It does not use a pidfd: the service has a pid namespace of its own, in which the target has no
+// pid.
 func (h Host) AwaitEnd(ctx context.Context, spec resources.TargetSpec) error {
 	switch leads, err := process.LeadsNamespace(h.Proc, int(spec.PID)); {
 	case err != nil:

@@ -26,7 +26,7 @@ type Files struct {
 	Paths config.TLS
 	// Field is the section of the configuration with the paths, for errors.
 	Field string
-	// Follow tells when files change; nil for filewatch.Follow.
+	// Follow calls read when files change; nil for filewatch.Follow.
 	Follow func(ctx context.Context, interval time.Duration, paths []string, read func())
 }
 
