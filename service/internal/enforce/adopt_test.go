@@ -156,15 +156,17 @@ func TestCeiling_CompletesAWrite(t *testing.T) {
 	for name, test := range map[string]struct {
 		max     string
 		desired int64
+		floor   int64
 		actions []string
 		want    string
 	}{
-		"not written":             {max: before, desired: 375, actions: []string{"adjust: cpu 1803m"}, want: after},
-		"written":                 {max: after, desired: 375, want: after},
-		"not written, other step": {max: before, desired: 281, actions: []string{"adjust: cpu 1803m", "adjust: cpu 1803m"}, want: "28101 100000"},
-		"written, other step":     {max: after, desired: 281, actions: []string{"adjust: cpu 1803m"}, want: "28101 100000"},
-		"not written, no step":    {max: before, desired: 500, actions: []string{"adjust: cpu 1803m", "adjust: cpu 1803m"}, want: before},
-		"written, no step":        {max: after, desired: 500, actions: []string{"adjust: cpu 1803m"}, want: before},
+		"not written":                             {max: before, desired: 375, actions: []string{"adjust: cpu 1803m"}, want: after},
+		"written":                                 {max: after, desired: 375, want: after},
+		"not written, other step":                 {max: before, desired: 281, actions: []string{"adjust: cpu 1803m"}, want: "28101 100000"},
+		"written, other step":                     {max: after, desired: 281, actions: []string{"adjust: cpu 1803m"}, want: "28101 100000"},
+		"not written, no step":                    {max: before, desired: 500, want: before},
+		"not written, and below the floor of now": {max: before, desired: 375, floor: 500, want: before},
+		"written, no step":                        {max: after, desired: 500, actions: []string{"adjust: cpu 1803m"}, want: before},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, enforcetest.Unlimited)
@@ -181,8 +183,10 @@ func TestCeiling_CompletesAWrite(t *testing.T) {
 			m.ceiling.Adopt(left.Ceilings[memoryPath])
 			assert.Equal(t, test.max, m.ceiling.Status().ReadBack)
 
-			m.desired.Millicores = test.desired
-			assert.Equal(t, test.actions, append(m.step(), m.step()...))
+			m.desired.Millicores, m.desired.FloorMillicores = test.desired, test.floor
+			first := m.step()
+			assert.Contains(t, []string{test.max, test.want}, m.cgroup.CPUMax(), "no third value")
+			assert.Equal(t, test.actions, append(first, m.step()...))
 			assert.Empty(t, m.step())
 			assert.Equal(t, test.want, m.cgroup.CPUMax())
 			assert.Equal(t, test.want, m.cgroup.Journal().Applied)

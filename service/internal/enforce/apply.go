@@ -163,8 +163,15 @@ func (c *Ceiling) settled() {
 	c.status.State, c.status.LastError = StateApplied, ""
 }
 
-// adjust follows a desired ceiling that changed. Current is the ceiling in force. A write that an earlier process did not complete is
-// completed first: either of its ceilings may be in force, and the journal names no third one.
+// renew takes the journal of the ceiling that is in force already.
+func (c *Ceiling) renew(next cgroup.Journal) {
+	c.journal = &next
+	c.settled()
+	c.status.Rule, c.status.Since, c.status.Until, c.status.Applied = next.Rule, next.Since, next.HoldUntil, next.Applied
+}
+
+// adjust follows a desired ceiling that changed. Current is the ceiling in force. After a crash during a write it may be either of two,
+// and the journal has no place for a third one: one of the two is made the only one first.
 func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, now time.Duration) []Action {
 	owner, err := cgroup.ParseCPUMax(c.journal.OwnerLimit)
 	if err != nil {
@@ -178,6 +185,12 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, 
 
 	switch {
 	case next.Previous != "":
+		// Only the desired ceiling is known to respect the floor of now. Any other one is not written: the next call moves on from
+		// the one in force.
+		if next.Applied != before && next.Applied != limited.String() {
+			next.Applied, next.Previous = next.Previous, next.Applied
+		}
+
 		return c.change(desired, next, before, now)
 	case limited.String() == before && next == *c.journal:
 		c.settled()
@@ -188,9 +201,7 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, 
 			return c.failed(desired.Rule, desired.Reason, before, err, now)
 		}
 
-		c.journal = &next
-		c.settled()
-		c.status.Rule, c.status.Since, c.status.Until = next.Rule, next.Since, next.HoldUntil
+		c.renew(next)
 
 		return nil
 	case !write:
@@ -221,11 +232,14 @@ func (c *Ceiling) change(desired *decide.DesiredCeiling, next cgroup.Journal, be
 	}
 
 	next.Previous = ""
-	c.inForce(desired, next, readBack)
 
 	if before == readBack.String() {
+		c.renew(next)
+
 		return nil
 	}
+
+	c.inForce(desired, next, readBack)
 
 	return []Action{c.action(ActionAdjust, desired.Rule, desired.Reason, before, readBack.String(), nil)}
 }
@@ -243,17 +257,23 @@ func (c *Ceiling) Release(kind, reason string, now time.Duration) (actions []Act
 	}
 
 	journal := *c.journal
+	before := journal.Applied
+
+	// After a crash during a write it may be the ceiling before it.
+	if current, err := c.dir.ReadCPUMax(); err == nil {
+		before = current.String()
+	}
 
 	restored, err := c.dir.Restore(journal)
 	if err != nil {
-		return c.failed(journal.Rule, reason, journal.Applied, err, now)
+		return c.failed(journal.Rule, reason, before, err, now)
 	}
 
 	c.journal, c.err = nil, nil
 	c.status = Status{}
 	c.retryAt, c.backoff = 0, 0
 
-	return []Action{c.action(kind, journal.Rule, reason, journal.Applied, restored.String(), nil)}
+	return []Action{c.action(kind, journal.Rule, reason, before, restored.String(), nil)}
 }
 
 // Stop closes the ceiling because the service ends. It is released before if release is set, or if its hold is over: then
