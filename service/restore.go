@@ -84,6 +84,8 @@ func continued(saved map[string]persist.Workload, adopted enforce.Adopted, cfg c
 		switch {
 		case before.Hold.Rule == hold.Rule && before.Hold.Since == hold.Since:
 			workload.SavedState = before.SteppedDown(hold, cfg.Policy().Ceiling)
+			// The document may have a shorter hold by now.
+			workload.Hold.Prolonged = min(workload.Hold.Prolonged, now)
 			workload.Hold = bounded(workload.Hold, cfg)
 		case workload.Hold.Rule == "" || hold.Since > workload.Hold.Since:
 			// The saved level does not count the trip of this hold. Without one the engine estimates it from the hold.

@@ -100,6 +100,13 @@ func TestContinued(t *testing.T) {
 	known = continued(map[string]persist.Workload{"a": {SavedState: policy.SavedState{Hold: prolonged, Level: 3}}}, enforce.Adopted{}, cfg)
 	assert.Equal(t, prolonged, known["a"].Hold)
 
+	// The document may have shorter holds by now.
+	short := cfg
+	short.Ceiling.Hold.Duration, short.Ceiling.Backoff.Max.Duration = time.Minute, 5*time.Minute
+	crashed = continued(map[string]persist.Workload{"a": {SavedState: policy.SavedState{Hold: relaxed, Level: 2}}},
+		enforce.Adopted{Holds: map[string]policy.Hold{"a": prolonged}}, short)
+	assert.LessOrEqual(t, crashed["a"].Hold.Until, boottime.Now()+5*time.Minute)
+
 	cfg.Ceiling.Conflict = config.ConflictYield
 	assert.Equal(t, now-time.Minute, continued(remembered, left, cfg)["c"].Yielded)
 

@@ -82,6 +82,16 @@ ceiling: {strategy: adaptive, hold: 10m, probe: 0s}
 	assert.Equal(t, int64(500), r.last.Hold.Millicores)
 }
 
+// TestSavedState_SteppedDown_Relaxed: a relax and a step down that were not saved.
+func TestSavedState_SteppedDown_Relaxed(t *testing.T) {
+	saved := policy.SavedState{Hold: policy.Hold{Rule: "R", Until: time.Hour, Millicores: 281}}
+	journal := policy.Hold{Rule: "R", Until: 2 * time.Hour, Millicores: 375}
+
+	after := saved.SteppedDown(journal, config.Default().Policy().Ceiling)
+	assert.Equal(t, int64(375), after.Hold.Millicores)
+	assert.Equal(t, 2*time.Hour, after.Hold.Until)
+}
+
 // TestSavedState_SteppedDown: a step down that was not saved is known from the hold that a journal has, also one that prolongs a hold
 // whose end is past, and the level of the back-off counts it.
 func TestSavedState_SteppedDown(t *testing.T) {

@@ -30,15 +30,18 @@ func (s SavedState) At(now time.Duration) SavedState {
 }
 
 // SteppedDown returns the state after the step down by which the same hold differs from the saved one; the same state if it does not.
-// Nothing else changes a hold before its end: a step down lowers the ceiling, and after the end it prolongs the hold.
+// Nothing else changes a hold before its end: a step down lowers the ceiling, and after the end it prolongs the hold. The hold that ends
+// later is the newer one.
 func (s SavedState) SteppedDown(hold Hold, ceiling Ceiling) SavedState {
-	s.Hold.Millicores = min(s.Hold.Millicores, hold.Millicores)
+	if hold.Until <= s.Hold.Until {
+		s.Hold.Millicores = min(s.Hold.Millicores, hold.Millicores)
 
-	if hold.Until > s.Hold.Until {
-		next := backoff{hold: ceiling.Hold, config: ceiling.Backoff, level: s.Level}
-		s.Hold.Prolonged = max(s.Hold.Until, hold.Until-next.again())
-		s.Hold.Until, s.Level = hold.Until, next.level
+		return s
 	}
+
+	next := backoff{hold: ceiling.Hold, config: ceiling.Backoff, level: s.Level}
+	s.Hold.Prolonged = max(s.Hold.Until, hold.Until-next.again())
+	s.Hold.Millicores, s.Hold.Until, s.Level = hold.Millicores, hold.Until, next.level
 
 	return s
 }
