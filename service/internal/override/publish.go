@@ -6,6 +6,7 @@ package override
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cosi-project/runtime/pkg/safe"
@@ -17,7 +18,8 @@ import (
 )
 
 // replace records, saves and publishes the overrides, in this order: an override is on record before it has an effect, and one that
-// cannot be recorded is not saved either. If saving fails it is logged and the overrides are in force all the same.
+// cannot be recorded is not saved either. If saving fails it is logged, the overrides are in force all the same,
+// and the file of the overrides before is removed.
 func (m *Manager) replace(ctx context.Context, next map[string]resources.OverrideSpec, actions []resources.GuardActionSpec) error {
 	// A caller that disconnects must not leave some of the targets without its override.
 	ctx = context.WithoutCancel(ctx)
@@ -27,6 +29,8 @@ func (m *Manager) replace(ctx context.Context, next map[string]resources.Overrid
 	}
 
 	if err := m.file.Save(next); err != nil {
+		// After a restart the old file would put in force again what has ended.
+		err = errors.Join(err, m.file.Remove())
 		m.logger.Error("failed to save overrides, a restart of the service ends them", zap.Error(err))
 	}
 
