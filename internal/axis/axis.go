@@ -30,11 +30,11 @@ func Step(least, resolution float64) float64 {
 	return 10 * decade * resolution
 }
 
-// Marks returns round values up to highest, without 0, in ascending order: at most four.
+// Marks returns round values up to highest, without 0, in ascending order: at most four, and none for an infinite highest.
 func Marks(highest, resolution float64) []float64 {
 	var marks []float64
 
-	if highest > 0 {
+	if highest > 0 && !math.IsInf(highest, 1) {
 		step := Step(highest/(maxMarks+0.5), resolution)
 
 		for n := 1; float64(n)*step <= highest*(1+1e-9); n++ {

@@ -3,6 +3,7 @@
 package axis_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -31,6 +32,7 @@ func TestMarks_AreRound(t *testing.T) {
 		{"percent", policy.SignalThrottled, 1.1, []string{"25 %", "50 %", "75 %", "100 %"}},
 		{"few percent", policy.SignalCPUPressure, 0.033, []string{"1 %", "2 %", "3 %"}},
 		{"nothing", policy.SignalCPU, 0, nil},
+		{"infinite", policy.SignalCPU, math.Inf(1), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
