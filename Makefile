@@ -72,7 +72,7 @@ deps-cli:
 test-cli: deps-cli ## Test the command line on a terminal (tmux) and with a thousand guards, and the monitoring with Prometheus.
 	SPEGEL_GUARD_PROMTOOL=$(PROMETHEUS)/promtool SPEGEL_GUARD_PROMETHEUS=$(PROMETHEUS)/prometheus SPEGEL_GUARD_AMTOOL=$(PROMETHEUS)/amtool \
 		SPEGEL_GUARD_TMUX=1 SPEGEL_GUARD_FANOUT=1000 \
-		go test -count=1 -v -timeout 5m -run 'Promtool|Prometheus|Amtool|Tmux|Lost|Thousand|Dead' \
+		go test -count=1 -v -timeout 15m -run 'Promtool|Prometheus|Amtool|Tmux|Lost|Thousand|Dead' \
 		./internal/alerts ./internal/scrape ./service/internal/metrics ./docs ./cmd/spegelguardctl
 
 .PHONY: golden
@@ -116,7 +116,7 @@ talos: deps build $(TALOSCTL) ## Run a real Talos node with the guard until Ctrl
 
 .PHONY: faults
 faults: deps ## Kill the guard 1,000 times at fault points, and let it hang: every cpu.max must be restored.
-	$(VMRUN) test -v -tags faults -timeout 15m ./service/internal/enforce/faults ./test/faults/daemon
+	$(VMRUN) test -v -tags faults -timeout 40m ./service/internal/enforce/faults ./test/faults/daemon
 
 .PHONY: attack
 attack: deps ## Attack the service as hostile clients and pods would, in the VM, and print what it cost.

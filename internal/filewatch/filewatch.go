@@ -85,14 +85,6 @@ func (n *notifier) wait(ctx context.Context) bool {
 	return false
 }
 
-// Poll calls read now and at each interval until the context ends.
-func Poll(ctx context.Context, interval time.Duration, read func()) {
-	for ctx.Err() == nil {
-		read()
-		sleep(ctx, interval)
-	}
-}
-
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():

@@ -291,14 +291,3 @@ func TestFollow_BusyFolder(t *testing.T) {
 		assert.Zero(t, watched, "the kernel queues no events that nobody waits for")
 	})
 }
-
-func TestPoll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-
-		reads := 0
-		Poll(ctx, 5*time.Second, func() { reads++ })
-		assert.InDelta(t, 12, reads, 1)
-	})
-}

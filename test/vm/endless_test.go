@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -37,6 +38,8 @@ func TestMachine_EndsGuestThatPrintsForEver(t *testing.T) {
 			if console, err := os.ReadFile(m.consoleLog); err == nil && len(console) > 0 {
 				cancel(timeout)
 			}
+
+			time.Sleep(10 * time.Millisecond)
 		}
 	}()
 

@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -127,5 +129,11 @@ func TestTargetController_FollowsEnds(t *testing.T) {
 
 	m.set(func() { m.answer.Containers = nil })
 	close(end)
-	s.gone(resources.NewTarget(targetID))
+
+	// Before the controller looks without an event.
+	require.Eventually(t, func() bool {
+		_, err := s.state.Get(t.Context(), resources.NewTarget(targetID).Metadata())
+
+		return state.IsNotFoundError(err)
+	}, confirmInterval/2, time.Millisecond)
 }

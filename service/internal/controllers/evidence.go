@@ -48,6 +48,8 @@ type evidenceTaker struct {
 	captures, due map[resource.ID]*capture
 	// saving is the number of captures that are being saved.
 	saving atomic.Int32
+	// timeout is saveTimeout.
+	timeout time.Duration
 }
 
 func newEvidenceTaker(c *CeilingController) evidenceTaker {
@@ -58,7 +60,7 @@ func newEvidenceTaker(c *CeilingController) evidenceTaker {
 
 	return evidenceTaker{
 		create: create, feed: c.Feed, source: c.Source, wake: c.Wake,
-		captures: map[resource.ID]*capture{}, due: map[resource.ID]*capture{},
+		captures: map[resource.ID]*capture{}, due: map[resource.ID]*capture{}, timeout: saveTimeout,
 	}
 }
 
@@ -107,7 +109,7 @@ func (e *evidenceTaker) prepare(
 // keep saves the evidence of new ceilings and names it in their actions. No ceiling of the pass waits for it: all were written before.
 // The next pass waits for at most saveTimeout, and not at all while a save of an earlier pass hangs.
 func (e *evidenceTaker) keep(actions []resources.GuardActionSpec) {
-	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
 
 	if e.saving.Load() > 0 {

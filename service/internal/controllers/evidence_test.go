@@ -256,6 +256,7 @@ func taking(t *testing.T, target *asked) (e *evidenceTaker, prepare func(answer 
 			return observe.Source{Namespace: func() (observe.Namespace, error) { return target, nil }}
 		},
 	})
+	taker.timeout = patience
 	e = &taker
 	desired := &decide.DesiredCeiling{Millicores: 500, Rule: "R", Since: 1}
 

@@ -22,7 +22,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/spegel-guard/spegel-guard/internal/filewatch"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/service/internal/identity"
 	"github.com/spegel-guard/spegel-guard/test/machined"
@@ -135,7 +134,14 @@ func TestFiles_FollowsChanges(t *testing.T) {
 	t.Run("by polling", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			reports := followChanges(t, func(ctx context.Context, interval time.Duration, _ []string, read func()) {
-				filewatch.Poll(ctx, interval, read)
+				for ctx.Err() == nil {
+					read()
+
+					select {
+					case <-ctx.Done():
+					case <-time.After(interval):
+					}
+				}
 			})
 
 			time.Sleep(time.Hour)
