@@ -30,7 +30,7 @@ func NewEnded(ctx context.Context, f Figures, host string, port int) (*Guard, er
 	calm.Throttled = false
 
 	all := calm.resources()
-	now := clock()
+	now := boottime.Now()
 
 	if f.Throttled {
 		written := now - (underSteps+afterSteps)*record.HistoryStep
@@ -45,6 +45,8 @@ func NewEnded(ctx context.Context, f Figures, host string, port int) (*Guard, er
 	if err != nil {
 		return nil, err
 	}
+
+	guard.now = now
 
 	past := func(value float64) func(int) float64 {
 		return func(step int) float64 {

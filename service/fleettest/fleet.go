@@ -43,6 +43,9 @@ type Guard struct {
 	History *record.History
 	// Forward requests for other names to other guards.
 	Forward bool
+
+	// now is when the guard was made, and the end of its past: it samples nothing, so the end must not age while a slow test asks.
+	now time.Duration
 }
 
 // Addresses returns loopback addresses other than 127.0.0.1, one for each node.
@@ -82,17 +85,14 @@ func New(ctx context.Context, name, host string, port int, specs ...resource.Res
 		}
 	}
 
-	return &Guard{Name: name, Address: net.JoinHostPort(host, strconv.Itoa(port)), State: st, History: &record.History{}}, nil
+	return &Guard{
+		Name: name, Address: net.JoinHostPort(host, strconv.Itoa(port)), State: st, History: &record.History{}, now: boottime.Now(),
+	}, nil
 }
-
-// started is the end of each guard's past. Its guards sample nothing, so the end must not age while a slow test asks.
-var started = boottime.Now()
-
-func clock() time.Duration { return started }
 
 // Past adds a history of a number of steps of 10 s until now to a target.
 func (g *Guard) Past(target string, steps int, cores, tx, alloc func(step int) float64) {
-	total := policy.Sample{At: clock() - time.Duration(steps)*record.HistoryStep}
+	total := policy.Sample{At: g.now - time.Duration(steps)*record.HistoryStep}
 
 	g.History.Add(target, "c", total)
 
@@ -109,7 +109,7 @@ func (g *Guard) Past(target string, steps int, cores, tx, alloc func(step int) f
 
 // NodePast adds a history of a number of steps of 10 s until now to the node.
 func (g *Guard) NodePast(steps int, tx func(step int) float64) {
-	stats := resources.NodeStatsSpec{Clock: clock() - time.Duration(steps)*record.HistoryStep}
+	stats := resources.NodeStatsSpec{Clock: g.now - time.Duration(steps)*record.HistoryStep}
 
 	g.History.AddNode(&stats)
 
@@ -164,7 +164,7 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		}
 
 		node := api.Node{
-			State: g.State, Overrides: overrides, Actions: actions, History: g.History, Now: clock,
+			State: g.State, Overrides: overrides, Actions: actions, History: g.History, Now: func() time.Duration { return g.now },
 			Capture: func(context.Context, string, resources.TargetSpec) (string, error) {
 				return "/run/spegel-guard/captures/1", nil
 			},
