@@ -8,8 +8,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,12 +61,12 @@ func (d *Dir) Controllable() error {
 		return fmt.Errorf("%s of cgroup %s is not writable: %w", fileMax, d.path, gone(err))
 	}
 
-	events, err := d.ReadFile(fileEvents)
+	_, frozen, err := d.events()
 	if err != nil {
 		return err
 	}
 
-	if slices.Contains(strings.Split(string(events), "\n"), "frozen 1") {
+	if frozen {
 		return fmt.Errorf("%w: nothing in cgroup %s runs, there is nothing to limit; it is looked at again once it is thawed", ErrFrozen, d.path)
 	}
 

@@ -5,7 +5,6 @@
 package cgroup
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +37,7 @@ func (d *Dir) AwaitEmpty(ctx context.Context) error {
 
 	for {
 		// A change after the watch is an event, a change before it is read.
-		populated, err := d.populated()
+		populated, _, err := d.events()
 
 		switch {
 		case errors.Is(err, ErrGone):
@@ -58,18 +57,21 @@ func (d *Dir) AwaitEmpty(ctx context.Context) error {
 	}
 }
 
-// populated reports whether a process runs in the cgroup or below it.
-func (d *Dir) populated() (bool, error) {
-	events, err := d.ReadFile(fileEvents)
+// eventsKeys are in cgroup.events. Linux before 5.2 has no frozen.
+var eventsKeys = []string{"populated", "frozen"}
+
+// events reports whether a process runs in the cgroup or below it, and whether the cgroup is frozen.
+func (d *Dir) events() (populated, frozen bool, err error) {
+	data, err := d.ReadFile(fileEvents)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 
-	for line := range bytes.Lines(events) {
-		if key, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" ")); string(key) == "populated" {
-			return string(value) != "0", nil
-		}
+	var v [2]uint64
+
+	if !parseKeyed(data, eventsKeys, v[:]) {
+		return false, false, fmt.Errorf("error reading %s of cgroup %s: %w", fileEvents, d.path, ErrMalformed)
 	}
 
-	return false, fmt.Errorf("failed to read %s of cgroup %s: no populated in %q", fileEvents, d.path, events)
+	return v[0] != 0, v[1] != 0, nil
 }

@@ -139,6 +139,9 @@ func (m Model) noChart(n *node, height int) []string {
 	return lines
 }
 
+// gap is the time without values from which on they are not joined, and the newest is called old.
+func (m Model) gap() time.Duration { return max(axis.Gap, 3*m.interval) }
+
 // curve draws the values from one time to another. Values on the two sides of a gap are not joined.
 func (m Model) curve(grid *graph.BrailleGrid, points []point, from, to time.Time) {
 	var (
@@ -147,7 +150,7 @@ func (m Model) curve(grid *graph.BrailleGrid, points []point, from, to time.Time
 		drawn bool
 	)
 
-	gap := max(axis.Gap, 3*m.interval)
+	gap := m.gap()
 
 	for _, p := range points {
 		value := p.values[m.signal]

@@ -12,7 +12,6 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
-	"github.com/spegel-guard/spegel-guard/internal/axis"
 	"github.com/spegel-guard/spegel-guard/internal/duration"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
@@ -162,7 +161,7 @@ func (m Model) caption(n *node) []string {
 	if v := n.newest(m.signal); !math.IsNaN(v) {
 		text += " " + formatted(m.signal, v)
 
-		if age := m.now.Sub(n.points[len(n.points)-1].at); age > max(axis.Gap, 3*m.interval) {
+		if age := m.now.Sub(n.points[len(n.points)-1].at); age > m.gap() {
 			text += " " + duration.Format(age) + " ago"
 		}
 	} else if why := n.missing(m.signal); why != "" {
