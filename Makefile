@@ -5,7 +5,7 @@ VERSION  := $(shell sed -n 's/^  version: *//p' manifest.yaml)
 CACHE    ?= $(or $(SPEGEL_GUARD_CACHE),$(HOME)/.cache/spegel-guard)
 export SPEGEL_GUARD_CACHE := $(CACHE)
 MODULE   := github.com/spegel-guard/spegel-guard
-# grpcnotrace excludes x/net/trace, whose page is not served. Without it the linker removes a fifth of the program.
+# grpcnotrace excludes x/net/trace. Its page is not served, and without that package the linker removes a fifth of the program.
 TAGS     := grpcnotrace
 LDFLAGS  := -s -w -X $(MODULE)/service/internal/api.Version=$(VERSION) -X main.version=$(VERSION)
 FUZZTIME ?= 60s

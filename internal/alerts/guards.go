@@ -29,7 +29,7 @@ func guardAlerts(cfg config.Config, options Options) []alert {
 			description: `The guard on {{ with $labels.instance }}{{ . }}{{ else }}every node{{ end }} does not answer Prometheus: the extension is missing or stopped, or the port, the firewall or the client certificate prevent it. Run ` + "`spegelguardctl status`.",
 		},
 		{
-			// A probe lifts the ceiling for a short time, which is no end. A guard with a ceiling that limits nothing is pending or firing.
+			// A probe lifts the ceiling for a short time, which is no end. In the states pending and firing the ceiling limits nothing.
 			name: CeilingInForce, expr: "max by (" + workload + ") (" + series.Ceiling + ") > 0 unless on (cluster, instance) " + series.State + `{state=~"pending|firing"} == 1`, keep: cfg.Ceiling.Probe.Duration + time.Minute, severity: warning,
 			summary:     "A ceiling limits the CPU usage of spegel.",
 			description: "Pod " + pod + " is under a ceiling of {{ $value | humanize }} cores: a rule tripped or a person set an override. Run `spegelguardctl explain`. CPUThrottlingHigh is expected while the ceiling is in force, and inhibited.",
@@ -46,7 +46,7 @@ func guardAlerts(cfg config.Config, options Options) []alert {
 		},
 		{
 			name: Unavailable, expr: series.State + `{state=~"unavailable|no-target|no-cri|no-cgroup-v2|no-permission|no-control"} == 1`, lasting: 10 * time.Minute, severity: warning,
-			summary:     "A guard does not protect its node.",
+			summary:     "A guard does not protect its node, or only in part.",
 			description: "The guard on " + where + " is {{ $labels.state }}. Run `spegelguardctl doctor` for the cause and the fix.",
 		},
 		{

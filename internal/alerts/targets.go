@@ -70,7 +70,7 @@ func expression(rule config.Rule, target config.Target, options Options) (expr, 
 	case !rule.Baseline.IsZero():
 		return "", "it compares the signal with its usual level, which only the guard knows"
 	case !rule.Credit.IsZero():
-		return "", "it has a CPU credit, whose level only the guard knows"
+		return "", "it has a credit, whose level only the guard knows"
 	}
 
 	var selector string

@@ -24,7 +24,7 @@ type Conflict string
 
 // Ways to deal with an external change.
 const (
-	// ConflictReassert applies the lower of the two again, ever more slowly.
+	// ConflictReassert applies the lower of the two again, at growing intervals.
 	ConflictReassert Conflict = "reassert"
 	// ConflictYield leaves the new value in force for the rest of the hold.
 	ConflictYield Conflict = "yield"
@@ -49,7 +49,7 @@ type Ceiling struct {
 	// Backoff is how the hold grows.
 	Backoff Backoff `yaml:"backoff"`
 	// Conflict is what happens after an external change of cpu.max, which is the owner's limit from then on either way:
-	// reassert applies the lower of the two again, ever more slowly; yield leaves it in force for the rest of the hold.
+	// reassert applies the lower of the two again, at growing intervals; yield leaves it in force for the rest of the hold.
 	Conflict Conflict `yaml:"conflict"`
 	// OnStop is what happens to a ceiling when the service stops: release it, or keep it for the next start if its hold
 	// is not over.

@@ -21,13 +21,13 @@ type API struct {
 	Listen string `yaml:"listen"`
 	TLS    TLS    `yaml:"tls"`
 	// Forward requests for other nodes (talosctl -n) to their guards, as apid does. It needs a client certificate that
-	// those accept, which with TLSTalos control plane nodes have. They must listen on the same port.
+	// those accept. With source talos only control plane nodes have one. All guards must listen on the same port.
 	Forward bool `yaml:"forward"`
 }
 
-// TLS is mutual: where the certificates come from, and which clients are accepted. The paths are for TLSFiles only.
+// TLS is mutual: where the certificates come from, and which clients are accepted. The paths are for source files only.
 type TLS struct {
-	// Source: talos (the node's own certificates, which apid has), files, or none.
+	// Source: talos (the node's own certificates, which apid has), files, or none: the API has no TCP listener, and the metrics are plain HTTP.
 	Source TLSSource `yaml:"source"`
 	// CA of the accepted clients.
 	CA string `yaml:"ca"`

@@ -44,11 +44,11 @@ type RuleStatusSpec struct {
 	TripsIn time.Duration `yaml:"tripsIn" protobuf:"6"`
 	// Reason says why the signal of an unavailable rule cannot be read.
 	Reason string `yaml:"reason,omitempty" protobuf:"7"`
-	// Credit is the share of its CPU credit that is left, 0..1, if HasCredit.
+	// Credit is the share of the rule's credit that is left, 0..1, if HasCredit.
 	Credit float64 `yaml:"credit,omitempty" protobuf:"8"`
 	// Mode of the rule: observe or enforce.
 	Mode string `yaml:"mode" protobuf:"9"`
-	// HasCredit reports whether the rule is one with a CPU credit, which may be empty.
+	// HasCredit reports whether the rule has a credit, which may be empty.
 	HasCredit bool `yaml:"hasCredit,omitempty" protobuf:"10"`
 	// SinceClock is Since on CLOCK_BOOTTIME.
 	SinceClock time.Duration `yaml:"sinceClock" protobuf:"11"`

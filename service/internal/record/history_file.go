@@ -29,7 +29,7 @@ const (
 	maxName = 1024
 )
 
-// HistoryFile saves a History, at most 1.6 MB: 2.7 kB for each hour of each series.
+// HistoryFile saves a History, at most 1.8 MB with usual names of pods: 2.8 kB for each hour of each series.
 type HistoryFile = persist.File[HistoryBlock]
 
 // HistoryBlock is an entry of the file: at most an hour of a target, or of the node if the target is empty.
