@@ -146,9 +146,7 @@ func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) (
 	case desired.Probing:
 		return c.Release(ActionProbe, "the hold is over and the workload is throttled", now)
 	case desired.Yield && (desired.Since == c.yielded || desired.Since == desired.YieldedSince):
-		c.yield(desired)
-
-		return nil
+		return c.yield(desired, now)
 	case c.journal != nil:
 		return c.keep(desired, now)
 	default:
@@ -220,20 +218,32 @@ func (c *Ceiling) end(desired *decide.DesiredCeiling, now time.Duration) []Actio
 	return actions
 }
 
-// yield leaves an external change in force and shows it.
-func (c *Ceiling) yield(desired *decide.DesiredCeiling) {
+// yield leaves an external change in force and shows it. A ceiling in force is that of an override which prevailed over the hold
+// meanwhile, or was written before ceiling.conflict became yield.
+func (c *Ceiling) yield(desired *decide.DesiredCeiling, now time.Duration) []Action {
 	c.yielded = desired.Since
 
-	current, err := c.dir.ReadCPUMax()
-	if err != nil {
-		return // gone: the target is about to go
+	actions := c.Release(ActionRelease, "the hold yielded to an external change of cpu.max", now)
+	if c.journal != nil {
+		return actions
 	}
 
-	if c.status.State != StateYielded || c.status.Since != desired.Since {
+	owner, ours, err := c.owner()
+
+	switch {
+	case err != nil:
+		return append(actions, c.failed(desired.Rule, desired.Reason, "", err, now)...)
+	case ours:
+		return actions // the next call releases it
+	}
+
+	if c.err = nil; c.status.State != StateYielded || c.status.Since != desired.Since {
 		c.status = c.newStatus(desired, StateYielded)
 	}
 
-	c.status.OwnerLimit, c.status.ReadBack, c.status.Applied = current.String(), current.String(), ""
+	c.status.OwnerLimit, c.status.ReadBack = owner.String(), owner.String()
+
+	return actions
 }
 
 // gone: the cgroup was removed, and with it the ceiling and the journal.
