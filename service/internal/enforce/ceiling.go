@@ -246,26 +246,31 @@ func (c *Ceiling) yield(desired *decide.DesiredCeiling, now time.Duration) []Act
 	return actions
 }
 
-// gone: the cgroup was removed, and with it the ceiling and the journal.
-func (c *Ceiling) gone() {
+// gone: the cgroup was removed, and with it the ceiling and the journal. It returns the end of a ceiling that was in force.
+func (c *Ceiling) gone(before string) []Action {
+	journal := c.journal
 	c.journal, c.err = nil, nil
 	c.status = Status{}
+
+	if journal == nil {
+		return nil
+	}
+
+	return []Action{c.action(ActionRelease, journal.Rule, "the container's cgroup is gone", before, "", nil)}
 }
 
 // failed records a failure, starts a back-off and returns an action unless the same failure was returned before.
 func (c *Ceiling) failed(rule, reason, before string, err error, now time.Duration) []Action {
+	if errors.Is(err, cgroup.ErrGone) {
+		return c.gone(before)
+	}
+
 	// The journal on the cgroup is what there is to restore; one that cannot be read now is as it was.
 	switch journal, journalErr := c.dir.ReadJournal(); {
 	case journalErr == nil:
 		c.journal = &journal
 	case noJournal(journalErr):
 		c.journal = nil
-	}
-
-	if errors.Is(err, cgroup.ErrGone) {
-		c.gone()
-
-		return nil
 	}
 
 	c.node.failed(err)
