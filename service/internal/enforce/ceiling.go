@@ -90,8 +90,17 @@ func (c *Ceiling) Target() Target { return c.target }
 // Status is the ceiling as the kernel has it; its State is empty without one.
 func (c *Ceiling) Status() Status { return c.status }
 
+// ErrInForce is part of an error that keeps a ceiling in force.
+var ErrInForce = errors.New("a ceiling stays in force")
+
 // Err is what prevents a ceiling from being written or released; nil when nothing does.
-func (c *Ceiling) Err() error { return c.err }
+func (c *Ceiling) Err() error {
+	if c.err != nil && c.status.AppliedAt != 0 {
+		return fmt.Errorf("%w: %w", c.err, ErrInForce)
+	}
+
+	return c.err
+}
 
 // InForce reports whether there is a ceiling, or another change to be restored.
 func (c *Ceiling) InForce() bool { return c.journal != nil }
@@ -271,6 +280,7 @@ func (c *Ceiling) failed(rule, reason, before string, err error, now time.Durati
 		c.journal = &journal
 	case noJournal(journalErr):
 		c.journal = nil
+		c.showNone() // a write that failed was undone
 	}
 
 	c.node.failed(err)
