@@ -142,7 +142,6 @@ func (c *Ceiling) keep(desired *decide.DesiredCeiling, now time.Duration) []Acti
 // externalChange takes an external change of cpu.max for the owner's new limit, which a release restores from now on.
 // The lower of the two is applied again after a back-off, or with conflict: yield not in this hold.
 func (c *Ceiling) externalChange(desired *decide.DesiredCeiling, before string, now time.Duration) []Action {
-	c.externalChanges++
 	c.showNone()
 
 	// The old limit is removed first: after a crash here a restart must not restore it. Restore leaves an external
@@ -152,6 +151,9 @@ func (c *Ceiling) externalChange(desired *decide.DesiredCeiling, before string, 
 			return c.failed(desired.Rule, desired.Reason, before, err, now)
 		}
 	}
+
+	// Without the journal it is not found again.
+	c.externalChanges++
 
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {

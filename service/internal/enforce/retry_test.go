@@ -183,3 +183,19 @@ func TestCeiling_ShowsWhatAFailureLeaves(t *testing.T) {
 		assert.Zero(t, m.ceiling.Status().AppliedAt)
 	})
 }
+
+// TestCeiling_CountsAnExternalChangeOnce, however often the journal cannot be removed.
+func TestCeiling_CountsAnExternalChangeOnce(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.step()
+	m.cgroup.Write("80000 100000")
+	m.cgroup.Fail("Restore", enforcetest.ErrBroken)
+
+	for range 3 {
+		m.after(time.Minute)
+	}
+
+	m.cgroup.Fail("Restore", nil)
+	assert.Len(t, m.after(time.Minute), 1)
+	assert.Equal(t, uint64(1), m.ceiling.Status().ExternalChanges)
+}
