@@ -77,7 +77,9 @@ func explained(t *testing.T, d policy.Decision, v *policy.Verdict) string {
 			Mode: "enforce", CeilingMillicores: d.Hold.Millicores, Rule: d.Hold.Rule, Probing: d.Hold.Probing,
 			ReleasesIn: d.ReleasesIn, ProbesIn: d.ProbesIn, Quiet: d.Quiet, FailedProbes: uint64(d.Hold.FailedProbes), Since: a.now(),
 		}
-		target.Ceiling = &resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: fmt.Sprintf("%d 100000", 100*d.Hold.Millicores+1)}
+		target.Ceiling = &resources.CeilingStatusSpec{
+			State: resources.CeilingApplied, AppliedAtClock: 1, ReadBack: fmt.Sprintf("%d 100000", 100*d.Hold.Millicores+1),
+		}
 	}
 
 	events := ""

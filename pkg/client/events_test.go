@@ -68,11 +68,12 @@ func TestCeilingCores(t *testing.T) {
 		want    float64
 	}{
 		"none":        {nil, 0},
-		"applied":     {&resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "20001 100000"}, 0.20001},
+		"in force":    {&resources.CeilingStatusSpec{AppliedAtClock: 1, ReadBack: "20001 100000"}, 0.20001},
+		"not lifted":  {&resources.CeilingStatusSpec{State: resources.CeilingFailed, AppliedAtClock: 1, ReadBack: "20001 100000"}, 0.20001},
 		"observed":    {&resources.CeilingStatusSpec{State: resources.CeilingObserved, ReadBack: "20001 100000"}, 0},
-		"unlimited":   {&resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "max 100000"}, 0},
-		"not read":    {&resources.CeilingStatusSpec{State: resources.CeilingApplied}, 0},
-		"zero period": {&resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "1 0"}, 0},
+		"unlimited":   {&resources.CeilingStatusSpec{AppliedAtClock: 1, ReadBack: "max 100000"}, 0},
+		"not read":    {&resources.CeilingStatusSpec{AppliedAtClock: 1}, 0},
+		"zero period": {&resources.CeilingStatusSpec{AppliedAtClock: 1, ReadBack: "1 0"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) { assert.InDelta(t, test.want, client.CeilingCores(test.ceiling), 1e-9) })
 	}

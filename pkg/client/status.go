@@ -110,7 +110,7 @@ type Override struct {
 
 // CeilingCores returns the ceiling in force in cores; 0 without one, and for one that is only observed.
 func CeilingCores(ceiling *resources.CeilingStatusSpec) float64 {
-	if ceiling == nil || ceiling.State != resources.CeilingApplied {
+	if ceiling == nil || !ceiling.InForce() {
 		return 0
 	}
 

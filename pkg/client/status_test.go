@@ -15,8 +15,8 @@ func TestStatus_Worst(t *testing.T) {
 	target := func(id string, cores float64, ceiling *resources.CeilingStatusSpec) client.TargetStatus {
 		return client.TargetStatus{ID: id, TargetStatsSpec: resources.TargetStatsSpec{CPU: resources.Measured(cores)}, Ceiling: ceiling}
 	}
-	applied := &resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50000 100000"}
-	observed := &resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "max 100000"}
+	applied := &resources.CeilingStatusSpec{State: resources.CeilingApplied, AppliedAtClock: 1, ReadBack: "50000 100000"}
+	observed := &resources.CeilingStatusSpec{State: resources.CeilingApplied, AppliedAtClock: 1, ReadBack: "max 100000"}
 
 	for _, test := range []struct {
 		name    string

@@ -184,6 +184,10 @@ func (e *Engine) account(passed time.Duration) {
 		e.trial.write(e.odometer.divide())
 	}
 
+	if !e.trial.open && e.sample.Override > 0 {
+		e.trial.limited = true
+	}
+
 	if enforced && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
 		e.trial.throttled += passed
 	}
@@ -306,14 +310,15 @@ func (e *Engine) startProbe() {
 	e.decision.Event = EventProbe
 }
 
-// probe measures the demand without a ceiling. It ends early when the breach is certain.
+// probe measures the demand without a ceiling. It ends early when the breach is certain. Under an override no breach is no measurement.
 func (e *Engine) probe() {
-	breach, unknown := e.rules.probed(e.hold.Rule, e.ceiling.Probe, e.sample.At >= e.probeEnd)
+	over := e.sample.At >= e.probeEnd
+	breach, unknown := e.rules.probed(e.hold.Rule, e.ceiling.Probe, over)
 
 	switch {
-	case breach != nil, unknown && e.sample.At >= e.probeEnd:
+	case breach != nil, over && (unknown || e.trial.limited):
 		e.retrip(breach)
-	case e.sample.At >= e.probeEnd:
+	case over:
 		e.release(endQuiet)
 	}
 }

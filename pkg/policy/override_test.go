@@ -81,3 +81,60 @@ func TestEngine_ProbesOnlyWhatItCanLift(t *testing.T) {
 		})
 	}
 }
+
+// TestEngine_TakesNoLimitedProbeForTheDemand: usage under an override says nothing about the breach.
+func TestEngine_TakesNoLimitedProbeForTheDemand(t *testing.T) {
+	const ceiling = cpuRule + "ceiling: {cpu: 300m}"
+
+	t.Run("probe", func(t *testing.T) {
+		l, r := newLoop(t, ceiling), &recorder{}
+
+		l.Run(11*time.Minute, 1.8, r.see)
+
+		l.Override = 0.35
+		l.Run(30*time.Minute, 1.8, r.see)
+
+		assert.Contains(t, r.events(), policy.EventRetrip)
+		assert.NotContains(t, r.events(), policy.EventRelease)
+		assert.True(t, r.last.Held)
+		assert.Zero(t, r.last.Hold.FailedProbes, "it could not measure")
+
+		for _, v := range r.verdicts {
+			assert.Equal(t, policy.OutcomeUnknown, v.Outcome)
+		}
+	})
+
+	t.Run("part of a probe", func(t *testing.T) {
+		l, r := newLoop(t, ceiling), &recorder{}
+
+		l.Run(11*time.Minute, 1.8, r.see)
+
+		for !r.last.Hold.Probing {
+			l.Run(time.Second, 1.8, r.see)
+		}
+
+		l.Override = 0.2
+		l.Run(55*time.Second, 1.8, r.see)
+		l.Override = 0
+		l.Run(6*time.Second, 0.1, r.see)
+
+		require.Equal(t, []policy.Event{policy.EventTrip, policy.EventProbe, policy.EventRetrip}, r.events())
+		assert.Equal(t, policy.OutcomeUnknown, r.verdicts[0].Outcome)
+	})
+
+	t.Run("after a release", func(t *testing.T) {
+		l, r := newLoop(t, cpuRule), &recorder{}
+
+		l.Run(11*time.Minute, 1.8, r.see)
+
+		for r.last.Held {
+			l.Run(time.Second, 0.05, r.see)
+		}
+
+		l.Override = 0.2
+		l.Run(10*time.Minute, 1.8, r.see)
+
+		require.Len(t, r.verdicts, 1)
+		assert.Equal(t, policy.OutcomeUnknown, r.verdicts[0].Outcome)
+	})
+}

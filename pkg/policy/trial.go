@@ -13,6 +13,8 @@ type trial struct {
 	throttled time.Duration
 	// open is set until the ceiling is lifted, written once it was seen in force.
 	open, written bool
+	// limited is set once an override was in force after the ceiling was lifted: usage under it says nothing about the breach.
+	limited bool
 	// dueAt is when the verdict on a release by quiet is due; 0 for none.
 	dueAt time.Duration
 }
@@ -29,7 +31,7 @@ func (t *trial) unwritten() bool { return t.open && !t.written }
 func (t *trial) write(total Usage) { t.from, t.written = total, true }
 
 // end marks where the ceiling is lifted.
-func (t *trial) end(total Usage) { t.to, t.open = total, false }
+func (t *trial) end(total Usage) { t.to, t.open, t.limited = total, false, false }
 
 // verdict judges the ceiling by the odometer's total: everything after t.to is without the ceiling. It is nil when
 // there was none.
@@ -56,6 +58,8 @@ func (t *trial) released(total Usage) end {
 		return endUnknown
 	case signal.usage != nil && signal.usage(after) > t.rule.config.Threshold, signal.usage == nil && t.rule.isAbove():
 		return endBreach
+	case t.limited:
+		return endUnknown
 	default:
 		return endQuiet
 	}

@@ -72,6 +72,9 @@ type CeilingStatusSpec struct {
 	Pretty *Pretty `yaml:"pretty,omitempty" protobuf:"-"`
 }
 
+// InForce reports whether a ceiling is in force, also one that could not be adjusted or released.
+func (s *CeilingStatusSpec) InForce() bool { return s.AppliedAtClock != 0 }
+
 // ResourceDefinition implements typed.Extension.
 func (CeilingStatusExtension) ResourceDefinition() meta.ResourceDefinitionSpec {
 	return definition(CeilingStatusType, []resource.Type{"ceilingstatus", "ceiling", "ceilings"},

@@ -139,7 +139,7 @@ func (f Figures) resources() []resource.Resource {
 	ceiling := resources.NewCeilingStatus(id)
 	*ceiling.TypedSpec() = resources.CeilingStatusSpec{
 		State: resources.CeilingApplied, ContainerID: "5f2a", OwnerLimit: "max 100000", Applied: "50001 100000", ReadBack: "50001 100000",
-		Rule: "SpegelHighCPU", AppliedAt: Now.Add(-59 * seconds),
+		Rule: "SpegelHighCPU", AppliedAt: Now.Add(-59 * seconds), AppliedAtClock: 59 * seconds,
 	}
 
 	action := resources.NewGuardAction("000000")

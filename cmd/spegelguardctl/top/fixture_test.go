@@ -47,7 +47,7 @@ func status(state string, targets ...client.TargetStatus) *client.Status {
 
 // limited puts a ceiling of 500m on a target.
 func limited(t client.TargetStatus) client.TargetStatus {
-	t.Ceiling = &resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50001 100000", Rule: "SpegelHighCPU"}
+	t.Ceiling = &resources.CeilingStatusSpec{State: resources.CeilingApplied, AppliedAtClock: 1, ReadBack: "50001 100000", Rule: "SpegelHighCPU"}
 	t.ThrottledRatio = resources.Measured(0.94)
 
 	return t

@@ -74,15 +74,24 @@ func (c *ceilings) idle() bool {
 	return true
 }
 
-// err is the error of a ceiling that cannot be written or released; nil when there is none.
+// err is the error of a ceiling that cannot be written or released, of one that stays in force before others; nil when there is none.
 func (c *ceilings) err() error {
+	var first error
+
 	for _, id := range slices.Sorted(maps.Keys(c.byTarget)) {
-		if err := c.byTarget[id].Err(); err != nil {
+		switch err := c.byTarget[id].Err(); {
+		case leavesCeiling(err):
 			return err
+		case first == nil:
+			first = err
 		}
 	}
 
-	return c.orphans.Err()
+	if err := c.orphans.Err(); first == nil || leavesCeiling(err) {
+		return err
+	}
+
+	return first
 }
 
 // stop closes every ceiling, orphaned ones included: see enforce.Ceiling.Stop.

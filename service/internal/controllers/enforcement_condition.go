@@ -30,13 +30,21 @@ func (c *enforcementCondition) publish(ctx context.Context, r controller.Writer,
 	return err
 }
 
+// leavesCeiling reports whether an error leaves a ceiling in force, or may do so because its journal cannot be read.
+func leavesCeiling(err error) bool {
+	return errors.Is(err, enforce.ErrInForce) || errors.Is(err, cgroup.ErrBadJournal) || errors.Is(err, enforce.ErrNotAdopted)
+}
+
 // enforcementReason returns the condition for an error of a ceiling. In mode observe nothing is to be written, so nothing
-// prevents it.
+// prevents it, but a ceiling in force is to be released.
 func enforcementReason(err error, mode config.Mode) (reason, message string) {
-	const observing = ": only observing"
+	observing := ": only observing"
+	if errors.Is(err, enforce.ErrInForce) {
+		observing = "" // the error says what it leaves in force
+	}
 
 	switch {
-	case err == nil, mode == config.ModeObserve:
+	case err == nil, mode == config.ModeObserve && !leavesCeiling(err):
 		return resources.ReasonOK, ""
 	case errors.Is(err, errStale):
 		return resources.ReasonNoDecisions, err.Error()

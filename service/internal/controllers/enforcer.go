@@ -103,7 +103,7 @@ func (e *enforcer) follow(
 	}
 
 	done := actionSpecs(ceiling.Reconcile(desired, now), cfg.Mode)
-	e.reactions.measure(id, done, desired)
+	e.reactions.measure(id, target.StartedClock, done, desired)
 
 	return append(actionSpecs(replaced, cfg.Mode), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
 }

@@ -280,6 +280,44 @@ func TestPolicyController_TripsAndReleases(t *testing.T) {
 	}
 }
 
+// TestPolicyController_KeepsTheTimeOfAVerdict when it is published again for the next container.
+func TestPolicyController_KeepsTheTimeOfAVerdict(t *testing.T) {
+	ticks := newTickingWith(t, quickRules)
+	verdict := func() (*resources.Verdict, error) {
+		return safe.StateGetByID[*resources.Verdict](t.Context(), ticks.state, targetID)
+	}
+
+	var decided time.Duration
+
+	for step := 0; decided == 0 && step < 100; step++ {
+		cores := 0.05
+		if step < 15 {
+			cores = 1.8
+		}
+
+		ticks.tick(t, map[string]float64{targetID: cores})
+
+		if _, err := verdict(); err == nil {
+			decided = ticks.now
+		}
+	}
+
+	first, err := verdict()
+	require.NoError(t, err)
+	assert.Equal(t, decided, first.TypedSpec().Clock, "the time of the sample")
+
+	ticks.c.Feed.Remove(targetID)
+	ticks.tick(t, nil)
+	_, err = verdict()
+	require.Error(t, err)
+
+	ticks.tick(t, map[string]float64{targetID: 0.05})
+
+	again, err := verdict()
+	require.NoError(t, err)
+	assert.Equal(t, decided, again.TypedSpec().Clock)
+}
+
 // TestPolicyController_RenewsLeases with the time of the sample: a decision on an old sample is no newer than it.
 func TestPolicyController_RenewsLeases(t *testing.T) {
 	leases := &enforce.Leases{}

@@ -7,6 +7,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
@@ -21,8 +22,11 @@ import (
 // verdictPublisher publishes the newest verdict on a ceiling of one target.
 type verdictPublisher struct{ last *policy.Verdict }
 
-// publish updates the resource when there is another verdict.
-func (p *verdictPublisher) publish(ctx context.Context, r controller.Writer, id resource.ID, verdict *policy.Verdict) error {
+// publish updates the resource when there is another verdict. At is the time of the verdict: it may be published again later, for the
+// next container.
+func (p *verdictPublisher) publish(
+	ctx context.Context, r controller.Writer, id resource.ID, verdict *policy.Verdict, at time.Duration,
+) error {
 	if verdict == p.last {
 		return nil
 	}
@@ -30,12 +34,11 @@ func (p *verdictPublisher) publish(ctx context.Context, r controller.Writer, id 
 	err := safe.WriterModify(ctx, r, resources.NewVerdict(id), func(res *resources.Verdict) error {
 		spec := res.TypedSpec()
 		next := resources.VerdictSpec{
-			At: spec.At, Clock: spec.Clock, Rule: verdict.Rule, Outcome: string(verdict.Outcome), Reason: verdict.Reason, FailedProbes: uint64(verdict.FailedProbes),
+			At: spec.At, Clock: at, Rule: verdict.Rule, Outcome: string(verdict.Outcome), Reason: verdict.Reason, FailedProbes: uint64(verdict.FailedProbes),
 			Before: usage(verdict.Before), During: usage(verdict.During), After: usage(verdict.After),
 		}
 
 		if *spec != next {
-			next.Clock = boottime.Now()
 			*spec = next
 			resources.SetTimes(spec, boottime.Wall)
 		}

@@ -20,19 +20,29 @@ type reactions struct {
 	observer prometheus.Observer
 	// since is when this process began: a ceiling that is due to an earlier sample has no reaction.
 	since time.Duration
-	// last is the hold of each target whose reaction was measured.
+	// last is the newest hold of each target.
 	last map[resource.ID]time.Duration
 }
 
-// measure writes the reaction into the actions. A second attempt and an override have none.
-func (m *reactions) measure(id resource.ID, actions []resources.GuardActionSpec, desired *decide.DesiredCeiling) {
+// measure writes the reaction into the actions, if the hold is desired for the first time: a second attempt has none, and neither has
+// an override, nor a container that started after the trip. What waits for a profile is not desired yet: desired is nil.
+func (m *reactions) measure(id resource.ID, started time.Duration, actions []resources.GuardActionSpec, desired *decide.DesiredCeiling) {
+	if desired == nil || desired.None() || desired.Probing || desired.Rule == decide.RuleOverride {
+		return
+	}
+
+	first := m.last[id] != desired.Since
+	m.last[id] = desired.Since
+
+	if !first || desired.Since < max(m.since, started) {
+		return
+	}
+
 	for i := range actions {
-		if actions[i].Action != resources.ActionApply || desired.Rule == decide.RuleOverride ||
-			desired.Since < m.since || desired.Since == m.last[id] {
+		if actions[i].Action != resources.ActionApply {
 			continue
 		}
 
-		m.last[id] = desired.Since
 		actions[i].Reaction = actions[i].Clock - desired.Since
 		m.observer.Observe(actions[i].Reaction.Seconds())
 	}

@@ -31,7 +31,12 @@ func guardStatus(
 	status := worstStatus(latest, known, inputs.ceilings)
 
 	if pause, ok := inForce[resources.OverridePauseID]; ok {
-		status.State, status.Message = resources.StatePaused, pause.Text
+		status.State = resources.StatePaused
+
+		// A ceiling that cannot be released limits its target in spite of the pause.
+		if ceiling := inputs.ceilings[status.Target]; !ceiling.InForce() || ceiling.LastError == "" {
+			status.Message = pause.Text
+		}
 	}
 
 	status.Mode, status.Targets = string(mode), int64(len(latest))
@@ -76,20 +81,26 @@ func targetStatus(
 		status.Message = override.Text
 	}
 
+	// Whatever is desired: it may be one that cannot be released.
+	if ceiling.InForce() {
+		status.Ceiling = displayCeiling(ceiling.ReadBack)
+		status.Message = cmp.Or(ceiling.LastError, status.Message)
+	}
+
 	if desired.Probing {
 		status.State, status.Rule = resources.StateProbing, desired.Rule
 
 		return status
 	}
 
-	if desired.None() || ceiling.State != resources.CeilingApplied {
+	if desired.None() || !ceiling.InForce() {
 		status.Message = cmp.Or(withoutCeiling(ceiling), status.Message)
 
 		return status
 	}
 
 	byRule := desired.Rule != decide.RuleOverride
-	status.Rule, status.Ceiling = desired.Rule, displayCeiling(ceiling.ReadBack)
+	status.Rule = desired.Rule
 
 	switch {
 	case byRule && status.State == resources.StateOK && !decision.Throttled:
@@ -171,7 +182,7 @@ func applyCondition(status *resources.GuardStatusSpec, condition *resources.Cond
 	case resources.ReasonNoController, resources.ReasonThreaded:
 		status.State, status.Message = resources.StateNoControl, condition.Message
 	case resources.ReasonBadConfig, resources.ReasonRestartRequired, resources.ReasonFrozen, resources.ReasonBadJournal, resources.ReasonNoLock,
-		resources.ReasonNoDecisions:
+		resources.ReasonNoDecisions, resources.ReasonNotAdopted, resources.ReasonWriteError:
 		status.Message = condition.Message
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/stretchr/testify/assert"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
@@ -40,7 +41,7 @@ func TestTargetStatus_FollowsTheRules(t *testing.T) {
 
 		return d
 	}
-	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50001 100000"}
+	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, AppliedAtClock: 1, ReadBack: "50001 100000"}
 	probing := held(decision(policy.StateFiring, policy.StateOK))
 	probing.Hold.Probing = true
 
@@ -73,7 +74,7 @@ func TestTargetStatus_FollowsTheRules(t *testing.T) {
 
 // TestTargetStatus_IsNotThrottledFarBelowTheCeiling: a ceiling that a rule on traffic led to may be no limit.
 func TestTargetStatus_IsNotThrottledFarBelowTheCeiling(t *testing.T) {
-	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "50001 100000"}
+	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, AppliedAtClock: 1, ReadBack: "50001 100000"}
 
 	for _, test := range []struct {
 		name      string
@@ -144,7 +145,7 @@ func TestApplyCondition_PrecedesTheTargets(t *testing.T) {
 }
 
 func TestTargetStatus_ShowsTheOverride(t *testing.T) {
-	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, ReadBack: "20001 100000"}
+	applied := resources.CeilingStatusSpec{State: resources.CeilingApplied, AppliedAtClock: 1, ReadBack: "20001 100000"}
 	status := func(d policy.Decision, override decide.Override, ceiling resources.CeilingStatusSpec) resources.GuardStatusSpec {
 		desired := decide.Arbitrate(&decide.Case{Decision: &d, Overrides: decide.Overrides{Target: override}}, &decide.Settings{})
 
@@ -165,5 +166,36 @@ func TestTargetStatus_ShowsTheOverride(t *testing.T) {
 func TestDisplayCeiling(t *testing.T) {
 	for cpuMax, want := range map[string]string{"50001 100000": "500m", "max 100000": "-", "": "-"} {
 		t.Run(cpuMax, func(t *testing.T) { assert.Equal(t, want, displayCeiling(cpuMax)) })
+	}
+}
+
+// TestGuardStatus_ShowsACeilingThatCannotBeReleased: it limits its target in spite of a pause.
+func TestGuardStatus_ShowsACeilingThatCannotBeReleased(t *testing.T) {
+	pause := decide.Override{Kind: decide.Pause, Text: "paused by anna"}
+	failed := resources.CeilingStatusSpec{
+		State: resources.CeilingFailed, AppliedAtClock: 1, ReadBack: "50001 100000", LastError: "failed to write cpu.max: read-only file system",
+	}
+
+	status := func(ceiling resources.CeilingStatusSpec, conditions ...resources.ConditionSpec) resources.GuardStatusSpec {
+		d := decision(policy.StateFiring)
+		w := &workload{Workload: decide.NewWorkload(policy.New(config.Default().Policy(), policy.Options{}), 0)}
+		w.Update("c1", &decide.Overrides{Node: pause})
+		w.desired.last = decide.Arbitrate(&decide.Case{Decision: &d, Overrides: decide.Overrides{Node: pause}}, &decide.Settings{})
+
+		return guardStatus(
+			map[resource.ID]*resources.TargetStatsSpec{"id": {}}, map[resource.ID]*workload{"id": w},
+			policyInputs{ceilings: map[resource.ID]ceilingInput{"id": {CeilingStatusSpec: ceiling}}, conditions: conditions},
+			overrides{resources.OverridePauseID: pause}, config.ModeEnforce,
+		)
+	}
+
+	got := status(failed)
+	assert.Equal(t, []string{resources.StatePaused, "500m", failed.LastError}, []string{got.State, got.Ceiling, got.Message})
+
+	got = status(resources.CeilingStatusSpec{})
+	assert.Equal(t, []string{resources.StatePaused, "-", "paused by anna"}, []string{got.State, got.Ceiling, got.Message})
+
+	for _, reason := range []string{resources.ReasonWriteError, resources.ReasonNotAdopted} {
+		assert.Equal(t, "m", status(resources.CeilingStatusSpec{}, resources.ConditionSpec{Reason: reason, Message: "m"}).Message, reason)
 	}
 }

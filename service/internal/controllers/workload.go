@@ -49,7 +49,9 @@ func (w *workload) publish(
 		return false, err
 	}
 
-	return ceiling || rules || !desired.None(), w.verdict.publish(ctx, r, id, w.Verdict())
+	verdict, at := w.Verdict()
+
+	return ceiling || rules || !desired.None(), w.verdict.publish(ctx, r, id, verdict, at)
 }
 
 // state is what its next engine continues from, in this process or another.

@@ -13,13 +13,14 @@ import (
 // reason keeps the texts of the hold in force and of the last release: their figures are those of that moment.
 type reason struct {
 	tripped, released string
-	since, until      time.Duration
+	since             time.Duration
 }
 
 // update takes a decision. Probing reports whether the hold probed before it; override is the prevailing one.
 func (r *reason) update(d *policy.Decision, probing bool, override *Override) {
-	if hold := &d.Hold; hold.Since != r.since || hold.Until != r.until {
-		r.since, r.until = hold.Since, hold.Until
+	// A step down prolongs the hold and is no trip.
+	if d.Hold.Since != r.since {
+		r.since = d.Hold.Since
 
 		if d.Held {
 			r.tripped = tripReason(d)

@@ -48,3 +48,26 @@ func TestTripReason(t *testing.T) {
 
 	assert.Equal(t, "adopted from an earlier process", tripReason(&policy.Decision{Hold: policy.Hold{Rule: "Gone"}}))
 }
+
+// TestReason_IsThatOfTheTrip: a step down that prolongs the hold is no trip.
+func TestReason_IsThatOfTheTrip(t *testing.T) {
+	rules := config.Default().Policy().Rules
+	decision := policy.Decision{
+		Held: true, Event: policy.EventTrip, Hold: policy.Hold{Rule: rules[0].Name, Since: 1, Until: 2},
+		Rules: []policy.RuleStatus{{Rule: &rules[0], State: policy.StateFiring, Value: 1.8}},
+	}
+
+	var r reason
+
+	r.update(&decision, false, &Override{})
+	require.Equal(t, "cpu 1800m above 550m for 10m", r.tripped)
+
+	decision.Event, decision.Hold.Until = policy.EventStepDown, 3
+	decision.Rules[0].State, decision.Rules[0].Value = policy.StateOK, 0.3
+	r.update(&decision, false, &Override{})
+	assert.Equal(t, "cpu 1800m above 550m for 10m", r.tripped)
+
+	decision.Event, decision.Hold.Since = policy.EventRetrip, 4
+	r.update(&decision, true, &Override{})
+	assert.Equal(t, "the probe could not measure", r.tripped)
+}

@@ -20,6 +20,8 @@ type Workload struct {
 	decision policy.Decision
 	before   []policy.RuleStatus
 	verdict  *policy.Verdict
+	// verdictAt is the time of the sample that the verdict was on.
+	verdictAt time.Duration
 
 	reason       reason
 	yieldedSince time.Duration
@@ -60,7 +62,7 @@ func (w *Workload) Step(sample policy.Sample) bool {
 	w.decision = w.engine.Step(sample)
 
 	if w.decision.Verdict != nil {
-		w.verdict = w.decision.Verdict
+		w.verdict, w.verdictAt = w.decision.Verdict, sample.At
 	}
 
 	w.reason.update(&w.decision, probing, w.Override())
@@ -100,8 +102,8 @@ func (w *Workload) Decision() *policy.Decision { return &w.decision }
 // Before are the rules as they were before the newest decision.
 func (w *Workload) Before() []policy.RuleStatus { return w.before }
 
-// Verdict on the last ceiling that ended; nil when there is none.
-func (w *Workload) Verdict() *policy.Verdict { return w.verdict }
+// Verdict on the last ceiling that ended, and the time of the sample that it was on; nil when there is none.
+func (w *Workload) Verdict() (*policy.Verdict, time.Duration) { return w.verdict, w.verdictAt }
 
 // Override that prevails; the zero Override for none.
 func (w *Workload) Override() *Override { return w.overrides.Prevailing() }

@@ -101,6 +101,21 @@ func (c *Ceiling) showOwner(owner cgroup.CPUMax, desired *decide.DesiredCeiling,
 	c.status.OwnerLimit, c.status.ReadBack = owner.String(), owner.String()
 }
 
+// show shows the ceiling of the journal, which is in force. A write may have failed and left it.
+func (c *Ceiling) show(current cgroup.CPUMax) {
+	c.status.ReadBack = current.String()
+
+	if c.status.AppliedAt == 0 {
+		c.status.AppliedAt = boottime.Now()
+		c.status.OwnerLimit, c.status.Applied = c.journal.OwnerLimit, c.journal.Applied
+	}
+}
+
+// showNone shows that no ceiling is in force.
+func (c *Ceiling) showNone() {
+	c.status.Applied, c.status.ReadBack, c.status.AppliedAt, c.status.Adopted = "", "", 0, false
+}
+
 func (c *Ceiling) inForce(desired *decide.DesiredCeiling, journal cgroup.Journal, readBack cgroup.CPUMax) {
 	c.err, c.journal = nil, &journal
 	c.status = c.newStatus(desired, StateApplied)
@@ -119,7 +134,7 @@ func (c *Ceiling) keep(desired *decide.DesiredCeiling, now time.Duration) []Acti
 		return c.externalChange(desired, c.journal.Applied, now)
 	}
 
-	c.status.ReadBack = current.String()
+	c.show(current)
 
 	return c.adjust(desired, current, now)
 }
@@ -127,7 +142,7 @@ func (c *Ceiling) keep(desired *decide.DesiredCeiling, now time.Duration) []Acti
 // externalChange takes an external change of cpu.max for the owner's new limit, which a release restores from now on.
 // The lower of the two is applied again after a back-off, or with conflict: yield not in this hold.
 func (c *Ceiling) externalChange(desired *decide.DesiredCeiling, before string, now time.Duration) []Action {
-	c.externalChanges++
+	c.showNone()
 
 	// The old limit is removed first: after a crash here a restart must not restore it. Restore leaves an external
 	// cpu.max in force and restores the burst.
@@ -136,6 +151,9 @@ func (c *Ceiling) externalChange(desired *decide.DesiredCeiling, before string, 
 			return c.failed(desired.Rule, desired.Reason, before, err, now)
 		}
 	}
+
+	// Without the journal it is not found again.
+	c.externalChanges++
 
 	current, err := c.dir.ReadCPUMax()
 	if err != nil {
@@ -262,6 +280,12 @@ func (c *Ceiling) Release(kind, reason string, now time.Duration) (actions []Act
 	// After a crash during a write it may be the ceiling before it.
 	if current, err := c.dir.ReadCPUMax(); err == nil {
 		before = current.String()
+
+		if journal.Ours(current) {
+			c.show(current)
+		} else {
+			c.showNone()
+		}
 	}
 
 	restored, err := c.dir.Restore(journal)

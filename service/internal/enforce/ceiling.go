@@ -90,8 +90,17 @@ func (c *Ceiling) Target() Target { return c.target }
 // Status is the ceiling as the kernel has it; its State is empty without one.
 func (c *Ceiling) Status() Status { return c.status }
 
+// ErrInForce is part of an error that keeps a ceiling in force.
+var ErrInForce = errors.New("a ceiling stays in force")
+
 // Err is what prevents a ceiling from being written or released; nil when nothing does.
-func (c *Ceiling) Err() error { return c.err }
+func (c *Ceiling) Err() error {
+	if c.err != nil && c.status.AppliedAt != 0 {
+		return fmt.Errorf("%w: %w", c.err, ErrInForce)
+	}
+
+	return c.err
+}
 
 // InForce reports whether there is a ceiling, or another change to be restored.
 func (c *Ceiling) InForce() bool { return c.journal != nil }
@@ -146,9 +155,7 @@ func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) (
 	case desired.Probing:
 		return c.Release(ActionProbe, "the hold is over and the workload is throttled", now)
 	case desired.Yield && (desired.Since == c.yielded || desired.Since == desired.YieldedSince):
-		c.yield(desired)
-
-		return nil
+		return c.yield(desired, now)
 	case c.journal != nil:
 		return c.keep(desired, now)
 	default:
@@ -220,42 +227,60 @@ func (c *Ceiling) end(desired *decide.DesiredCeiling, now time.Duration) []Actio
 	return actions
 }
 
-// yield leaves an external change in force and shows it.
-func (c *Ceiling) yield(desired *decide.DesiredCeiling) {
+// yield leaves an external change in force and shows it. A ceiling in force is that of an override which prevailed over the hold
+// meanwhile, or was written before ceiling.conflict became yield.
+func (c *Ceiling) yield(desired *decide.DesiredCeiling, now time.Duration) []Action {
 	c.yielded = desired.Since
 
-	current, err := c.dir.ReadCPUMax()
-	if err != nil {
-		return // gone: the target is about to go
+	actions := c.Release(ActionRelease, "the hold yielded to an external change of cpu.max", now)
+	if c.journal != nil {
+		return actions
 	}
 
-	if c.status.State != StateYielded || c.status.Since != desired.Since {
+	owner, ours, err := c.owner()
+
+	switch {
+	case err != nil:
+		return append(actions, c.failed(desired.Rule, desired.Reason, "", err, now)...)
+	case ours:
+		return actions // the next call releases it
+	}
+
+	if c.err = nil; c.status.State != StateYielded || c.status.Since != desired.Since {
 		c.status = c.newStatus(desired, StateYielded)
 	}
 
-	c.status.OwnerLimit, c.status.ReadBack, c.status.Applied = current.String(), current.String(), ""
+	c.status.OwnerLimit, c.status.ReadBack = owner.String(), owner.String()
+
+	return actions
 }
 
-// gone: the cgroup was removed, and with it the ceiling and the journal.
-func (c *Ceiling) gone() {
+// gone: the cgroup was removed, and with it the ceiling and the journal. It returns the end of a ceiling that was in force.
+func (c *Ceiling) gone(before string) []Action {
+	journal := c.journal
 	c.journal, c.err = nil, nil
 	c.status = Status{}
+
+	if journal == nil {
+		return nil
+	}
+
+	return []Action{c.action(ActionRelease, journal.Rule, "the container's cgroup is gone", before, "", nil)}
 }
 
 // failed records a failure, starts a back-off and returns an action unless the same failure was returned before.
 func (c *Ceiling) failed(rule, reason, before string, err error, now time.Duration) []Action {
+	if errors.Is(err, cgroup.ErrGone) {
+		return c.gone(before)
+	}
+
 	// The journal on the cgroup is what there is to restore; one that cannot be read now is as it was.
 	switch journal, journalErr := c.dir.ReadJournal(); {
 	case journalErr == nil:
 		c.journal = &journal
 	case noJournal(journalErr):
 		c.journal = nil
-	}
-
-	if errors.Is(err, cgroup.ErrGone) {
-		c.gone()
-
-		return nil
+		c.showNone() // a write that failed was undone
 	}
 
 	c.node.failed(err)

@@ -269,10 +269,27 @@ func TestCeiling_EndsWithItsCgroup(t *testing.T) {
 	m.step()
 	m.node.Remove(memoryPath)
 
-	assert.Empty(t, m.step())
+	actions := m.ceiling.Reconcile(&m.desired, m.now+time.Second)
+	require.Equal(t, []string{"release: the container's cgroup is gone"}, kinds(actions))
+	assert.Equal(t, []string{"SpegelHighCPU", "50001 100000", ""}, []string{actions[0].Rule, actions[0].Before, actions[0].After})
 	assert.False(t, m.ceiling.InForce())
-	assert.NoError(t, m.ceiling.Err())
+	require.NoError(t, m.ceiling.Err())
 	assert.Empty(t, m.node.Failures)
+	assert.Empty(t, m.step(), "it ends once")
+
+	t.Run("in a release", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.step()
+		m.node.Remove(memoryPath)
+		m.none("", "every rule was quiet")
+		assert.Equal(t, []string{"release: the container's cgroup is gone"}, m.step())
+	})
+
+	t.Run("without a ceiling", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.node.Remove(memoryPath)
+		assert.Empty(t, m.step())
+	})
 }
 
 func TestCeiling_WritesToItsOwnCgroupOnly(t *testing.T) {

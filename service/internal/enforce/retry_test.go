@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
@@ -119,4 +120,82 @@ func TestCeiling_OverrideKeepsTheBackOffWithNothingInForce(t *testing.T) {
 			assert.Equal(t, []string{"apply: cpu 1803m"}, m.after(100*time.Millisecond))
 		})
 	}
+}
+
+// TestCeiling_ShowsWhatAFailureLeaves: a ceiling that cannot be lifted is shown, and none that was lifted.
+func TestCeiling_ShowsWhatAFailureLeaves(t *testing.T) {
+	t.Run("the ceiling", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.step()
+		m.none("", "released")
+		m.cgroup.Fail("Restore", unix.EROFS)
+		m.step()
+
+		require.ErrorIs(t, m.ceiling.Err(), enforce.ErrInForce)
+		require.ErrorIs(t, m.ceiling.Err(), unix.EROFS)
+		assert.NotZero(t, m.ceiling.Status().AppliedAt)
+		assert.Equal(t, "50001 100000", m.ceiling.Status().ReadBack)
+	})
+
+	t.Run("none after an adjustment that was undone", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.step()
+		m.desired.Millicores = 300
+		m.cgroup.OnApply(func() {
+			journal := m.cgroup.Journal()
+			_, err := m.cgroup.Restore(*journal)
+			require.NoError(t, err)
+		})
+		m.cgroup.Fail("Apply", enforcetest.ErrBroken)
+		assert.Equal(t, []string{"fail: cpu 1803m"}, m.step())
+
+		assert.False(t, m.ceiling.InForce())
+		assert.NotErrorIs(t, m.ceiling.Err(), enforce.ErrInForce)
+		assert.Equal(t, enforce.Status{
+			State: enforce.StateFailed, ContainerID: "c1", Rule: "SpegelHighCPU", OwnerLimit: enforcetest.Unlimited,
+			LastError: enforcetest.ErrBroken.Error(), Since: m.desired.Since, Until: m.desired.Until,
+		}, m.ceiling.Status())
+	})
+
+	t.Run("the ceiling of a write that failed", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.cgroup.OnApply(func() {
+			m.cgroup.SetJournal(journal(time.Hour))
+			m.cgroup.Write("50001 100000")
+		})
+		m.cgroup.Fail("Apply", enforcetest.ErrBroken)
+		m.step()
+		m.cgroup.Fail("Apply", nil)
+		m.after(time.Minute)
+
+		status := m.ceiling.Status()
+		assert.Equal(t, enforce.StateApplied, status.State)
+		assert.NotZero(t, status.AppliedAt)
+		assert.Equal(t, []string{enforcetest.Unlimited, "50001 100000"}, []string{status.OwnerLimit, status.Applied})
+	})
+
+	t.Run("none under an external change", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		m.step()
+		m.cgroup.Write("80000 100000")
+		m.cgroup.Fail("Restore", enforcetest.ErrBroken)
+		m.step()
+		assert.Zero(t, m.ceiling.Status().AppliedAt)
+	})
+}
+
+// TestCeiling_CountsAnExternalChangeOnce, however often the journal cannot be removed.
+func TestCeiling_CountsAnExternalChangeOnce(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.step()
+	m.cgroup.Write("80000 100000")
+	m.cgroup.Fail("Restore", enforcetest.ErrBroken)
+
+	for range 3 {
+		m.after(time.Minute)
+	}
+
+	m.cgroup.Fail("Restore", nil)
+	assert.Len(t, m.after(time.Minute), 1)
+	assert.Equal(t, uint64(1), m.ceiling.Status().ExternalChanges)
 }

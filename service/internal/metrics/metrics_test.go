@@ -200,12 +200,26 @@ func TestMetrics_OmitsObservedCeilings(t *testing.T) {
 
 	_, err := safe.StateUpdateWithConflicts(t.Context(), st, resources.NewCeilingStatus(fleettest.TargetOf("talos-prod-2")).Metadata(),
 		func(r *resources.CeilingStatus) error {
-			r.TypedSpec().State = resources.CeilingObserved
+			r.TypedSpec().State, r.TypedSpec().AppliedAtClock = resources.CeilingObserved, 0
 
 			return nil
 		})
 	require.NoError(t, err)
 	assert.NotContains(t, scrape(t, m), "\n"+series.Ceiling+"{")
+}
+
+// TestMetrics_ExportsACeilingThatCannotBeLifted: it is in force.
+func TestMetrics_ExportsACeilingThatCannotBeLifted(t *testing.T) {
+	m, st, _ := incident(t)
+
+	_, err := safe.StateUpdateWithConflicts(t.Context(), st, resources.NewCeilingStatus(fleettest.TargetOf("talos-prod-2")).Metadata(),
+		func(r *resources.CeilingStatus) error {
+			r.TypedSpec().State = resources.CeilingFailed
+
+			return nil
+		})
+	require.NoError(t, err)
+	assert.Contains(t, scrape(t, m), "\n"+series.Ceiling+"{")
 }
 
 func TestMetrics_CountsActions(t *testing.T) {

@@ -137,7 +137,7 @@ func (c *collector) ceilings(out *sink) {
 	each(c, out, series.Ceiling, func(ceiling *resources.CeilingStatus) {
 		spec := ceiling.TypedSpec()
 
-		if cores := cgroup.Cores(spec.ReadBack); spec.State == resources.CeilingApplied && cores > 0 {
+		if cores := cgroup.Cores(spec.ReadBack); spec.InForce() && cores > 0 {
 			out.put(series.Ceiling, cores, workloadOf(ceiling.Metadata().ID())...)
 		}
 	})
