@@ -24,7 +24,7 @@ func (m *Manager) replace(ctx context.Context, next map[string]resources.Overrid
 	// A caller that disconnects must not leave some of the targets without its override.
 	ctx = context.WithoutCancel(ctx)
 
-	if err := m.actions.Record(ctx, actions...); err != nil {
+	if err := m.actions.Require(ctx, actions...); err != nil {
 		return err
 	}
 
