@@ -5,8 +5,10 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +58,9 @@ type CeilingController struct {
 	inputs    ceilingInputs
 	enforcer  enforcer
 	condition enforcementCondition
+	// unread: the resources could not be read, and the next pass reads them again.
+	unread  bool
+	failure failure
 }
 
 // Name implements controller.Controller.
@@ -95,16 +100,25 @@ func (c *CeilingController) Run(ctx context.Context, r controller.Runtime, logge
 		return c.config.Interval.Duration
 	}
 
+	// A restart by the runtime would take up to 90 s, in which no ceiling is released.
 	return every(ctx, r, interval, func(tick bool) error {
-		// Between two changes the resources are the same, but cpu.max may not be.
-		if !tick {
-			if err := c.refresh(ctx, r); err != nil {
-				return err
-			}
-		}
+		c.failure.log(ctx, logger, c.pass(ctx, r, tick, logger))
 
-		return c.reconcile(ctx, r, logger)
+		return nil
 	})
+}
+
+// pass moves the ceilings towards the desired ones, also if the newest of these cannot be read: leases expire, and cpu.max changes.
+func (c *CeilingController) pass(ctx context.Context, r controller.Runtime, tick bool, logger *zap.Logger) error {
+	var err error
+
+	// Between two changes the resources are the same.
+	if !tick || c.unread {
+		err = c.refresh(ctx, r)
+		c.unread = err != nil
+	}
+
+	return errors.Join(err, c.reconcile(ctx, r, logger))
 }
 
 // Wake queues a reconcile now. It may be called from any goroutine at any time.
@@ -114,7 +128,7 @@ func (c *CeilingController) Wake() {
 	}
 }
 
-// begin prepares the first Run; a Run after an error continues.
+// begin prepares the first Run; a Run after a panic continues.
 func (c *CeilingController) begin() {
 	if c.enforcer.ceilings.byTarget != nil {
 		return
@@ -152,17 +166,17 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 		return c.condition.publish(ctx, r, logger, resources.ReasonNoLock, err.Error())
 	}
 
-	actions := actionSpecs(c.Orphans.Actions(), c.config.Mode)
-
-	// What was done is recorded whatever could not be published.
 	done, err := c.enforcer.reconcile(ctx, r, c.inputs, c.config.Config, logger)
-	if err = errors.Join(err, c.Log.Record(ctx, append(actions, done...)...)); err != nil {
-		return err
-	}
 
+	// After the ceilings, which a panic may end: then the actions are still there. An orphan may have been released meanwhile.
+	actions := append(actionSpecs(c.Orphans.Actions(), c.config.Mode), done...)
+	slices.SortStableFunc(actions, func(a, b resources.GuardActionSpec) int { return cmp.Compare(a.Clock, b.Clock) })
+
+	// What was done is recorded whatever could not be published, and what could not be recorded before.
+	err = errors.Join(err, c.Log.Record(ctx, actions...))
 	reason, message := enforcementReason(c.enforcer.err(), c.config.Mode)
 
-	return c.condition.publish(ctx, r, logger, reason, message)
+	return errors.Join(err, c.condition.publish(ctx, r, logger, reason, message))
 }
 
 // Stop leaves every ceiling as ceiling.onStop says. It is called after the last Run, however that ended. It returns an error if

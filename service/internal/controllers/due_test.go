@@ -29,6 +29,7 @@ func TestTargetController_AsksWhenDue(t *testing.T) {
 	}{
 		{name: "never asked", due: true},
 		{name: "no target and no stream", asked: asked, after: discoverInterval, due: true},
+		{name: "no target and no stream soon after an answer", asked: asked, after: time.Second},
 		{name: "no target with a stream", asked: asked, stream: true, after: discoverInterval},
 		{name: "target and no stream", asked: asked, known: true, after: discoverInterval},
 		{name: "target and no stream for a while", asked: asked, known: true, after: unwatchedInterval, due: true},

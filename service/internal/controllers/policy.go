@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
@@ -46,6 +47,9 @@ type PolicyController struct {
 	decider decider
 	// latest are the newest samples by target.
 	latest map[resource.ID]*resources.TargetStatsSpec
+	// behind: the last pass failed. The next one reads the resources again and publishes the status.
+	behind  bool
+	failure failure
 	// clock is CLOCK_BOOTTIME, or the clock of a test.
 	clock func() time.Duration
 }
@@ -85,21 +89,29 @@ func (c *PolicyController) Run(ctx context.Context, r controller.Runtime, logger
 		case <-c.Feed.News():
 		case <-r.EventCh():
 			resourcesChanged = true
-
-			if err := c.refresh(ctx, r); err != nil {
-				return unlessStopped(err)
-			}
 		}
 
-		if err := c.reconcile(ctx, r, resourcesChanged, logger); err != nil {
-			return unlessStopped(err)
-		}
-
+		// A restart by the runtime would take up to 90 s, and without decisions all ceilings end earlier.
+		c.failure.log(ctx, logger, c.pass(ctx, r, resourcesChanged, logger))
 		r.ResetRestartBackoff()
 	}
 }
 
-// begin prepares the first Run; a Run after an error continues.
+// pass decides on the newest samples, also if the newest resources cannot be read.
+func (c *PolicyController) pass(ctx context.Context, r controller.ReaderWriter, resourcesChanged bool, logger *zap.Logger) error {
+	var err error
+
+	if resourcesChanged = resourcesChanged || c.behind; resourcesChanged {
+		err = c.refresh(ctx, r)
+	}
+
+	err = errors.Join(err, c.reconcile(ctx, r, resourcesChanged, logger))
+	c.behind = err != nil
+
+	return err
+}
+
+// begin prepares the first Run; a Run after a panic continues.
 func (c *PolicyController) begin() {
 	c.config.Active = c.Active
 
@@ -153,20 +165,25 @@ func (c *PolicyController) reconcile(ctx context.Context, r controller.Writer, r
 	for id, stats := range c.latest {
 		ceiling, overrides := c.inputs.ceilings[id], inForce.of(id)
 
-		changed, err := c.decider.decide(ctx, r, id, stats, &ceiling, &overrides, logger)
-		status, errs = status || changed, errors.Join(errs, err)
+		// A panic ends the decision on this target only.
+		err := task.Step("decide on a target", func() error {
+			changed, err := c.decider.decide(ctx, r, id, stats, &ceiling, &overrides, logger)
+			status = status || changed
+
+			return err
+		})
+		errs = errors.Join(errs, err)
 	}
 
 	c.decider.save(logger)
 
-	if errs != nil {
-		return errs
-	}
-
 	withdrawn, err := c.decider.workloads.withdraw(ctx, r, c.latest, c.clock(), c.History.Forget)
-	if err != nil || !status && !withdrawn {
-		return err
+	errs = errors.Join(errs, err)
+
+	if status || withdrawn {
+		err = publishStatus(ctx, r, guardStatus(c.latest, c.decider.workloads.known, c.inputs, inForce, c.config.Mode), logger)
+		errs = errors.Join(errs, err)
 	}
 
-	return publishStatus(ctx, r, guardStatus(c.latest, c.decider.workloads.known, c.inputs, inForce, c.config.Mode), logger)
+	return errs
 }

@@ -90,9 +90,17 @@ func (c *TargetController) Run(ctx context.Context, r controller.Runtime, logger
 
 // interval returns the time between two looks at the targets. An event, or the end of one, wakes the controller earlier.
 func (c *TargetController) interval() time.Duration {
-	switch {
-	case !c.ends.followed():
+	// Only procfs is read: the sources are asked when due.
+	if !c.ends.followed() {
 		return discoverInterval
+	}
+
+	return c.askInterval()
+}
+
+// askInterval returns how long an answer of the sources counts without an event.
+func (c *TargetController) askInterval() time.Duration {
+	switch {
 	case c.watch.up.Load():
 		return confirmInterval
 	case len(c.discovery.known) == 0:
@@ -134,17 +142,8 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 
 // due reports whether the sources should be asked without an event: one may be missed, or none may come.
 func (c *TargetController) due(now time.Duration, tick bool) bool {
-	switch {
-	case c.asked == 0 || c.discovery.ended():
-		return true
-	case tick && c.ends.followed():
-		// The tick after this one is a whole interval later, also if an event has caused an answer since the last one.
-		return true
-	case c.watch.up.Load():
-		return boottime.Due(now-c.asked, confirmInterval)
-	default:
-		return len(c.discovery.known) == 0 || boottime.Due(now-c.asked, unwatchedInterval)
-	}
+	// With a followed end the tick after this one is a whole interval later, also if an event has caused an answer since the last one.
+	return c.asked == 0 || c.discovery.ended() || tick && c.ends.followed() || boottime.Due(now-c.asked, c.askInterval())
 }
 
 // publish makes the Target resources those that were found.

@@ -12,7 +12,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// Run removes overrides whose time is over, until the context ends.
+// retryInterval is the time until what could not be saved or published is tried again.
+const retryInterval = 5 * time.Second
+
+// Run removes overrides whose time is over, and saves and publishes what could not be before, until the context ends. After an error it
+// must be called again.
 func (m *Manager) Run(ctx context.Context) error {
 	for {
 		var timer <-chan time.Time
@@ -35,18 +39,23 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
-// untilNext returns the time until the next override ends, and false if there is none.
+// untilNext returns the time until the next override ends or something is tried again, and false if there is neither.
 func (m *Manager) untilNext() (time.Duration, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
 	least, now := maxDuration, m.now()
 
+	retry := m.unsaved || m.unpublished
+	if retry {
+		least = retryInterval
+	}
+
 	for _, spec := range m.overrides {
 		least = min(least, max(0, spec.UntilClock-now))
 	}
 
-	return least, len(m.overrides) > 0
+	return least, retry || len(m.overrides) > 0
 }
 
 func (m *Manager) expire(ctx context.Context) error {
@@ -65,6 +74,10 @@ func (m *Manager) expire(ctx context.Context) error {
 		delete(next, id)
 
 		actions = append(actions, action(resources.ActionExpire, id, Request{}, "the time of the "+spec.Kind+" is over"))
+	}
+
+	if len(actions) == 0 {
+		return m.settle(ctx)
 	}
 
 	return m.replace(ctx, next, actions)

@@ -49,7 +49,11 @@ type Manager struct {
 
 	mu        sync.Mutex
 	overrides map[string]resources.OverrideSpec
-	changed   chan struct{}
+	// unsaved, unpublished: the file or the resources may not be those of the overrides. Run tries again.
+	unsaved, unpublished bool
+	// saveFailure is the newest log message about a save that failed; empty after one that succeeded.
+	saveFailure string
+	changed     chan struct{}
 }
 
 // Open returns a manager with the saved overrides that are still in force, and publishes them. now is CLOCK_BOOTTIME.
@@ -76,7 +80,9 @@ func Open(
 			zap.String("by", spec.By.Subject), zap.Duration("left", left.Round(time.Second)))
 	}
 
-	return m, errors.Join(err, m.publish(ctx))
+	m.unpublished = true
+
+	return m, errors.Join(err, m.settle(ctx))
 }
 
 // Pause suspends all ceilings on the node.

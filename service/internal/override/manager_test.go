@@ -6,6 +6,7 @@ package override_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -357,13 +358,27 @@ func TestManager_ContinuesAfterARestart(t *testing.T) {
 }
 
 func TestManager_WorksWithoutItsFile(t *testing.T) {
-	n := newNode(t, config.ModeEnforce)
-	n.file.Path = t.TempDir() // a directory can be neither read nor replaced
+	for _, test := range []struct{ name, content, want string }{
+		{name: "removed", want: "failed to save overrides, a restart of the service ends them"},
+		{
+			name: "not removed", content: "file",
+			want: "failed to save and to remove overrides, a restart of the service continues those that were saved last",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := newNode(t, config.ModeEnforce)
+			n.file.Path = t.TempDir() // a directory can be neither read nor replaced
 
-	require.Error(t, n.restart(t))
+			if test.content != "" {
+				require.NoError(t, os.WriteFile(filepath.Join(n.file.Path, test.content), nil, 0o600))
+			}
 
-	_, err := n.Pause(t.Context(), override.Request{For: time.Minute})
-	require.NoError(t, err)
-	assert.Len(t, n.inForce(t), 1)
-	assert.Equal(t, 1, n.logs.FilterMessageSnippet("failed to save overrides").Len())
+			require.Error(t, n.restart(t))
+
+			_, err := n.Pause(t.Context(), override.Request{For: time.Minute})
+			require.NoError(t, err)
+			assert.Len(t, n.inForce(t), 1)
+			assert.Equal(t, 1, n.logs.FilterMessage(test.want).Len())
+		})
+	}
 }

@@ -18,30 +18,69 @@ import (
 )
 
 // replace records, saves and publishes the overrides, in this order: an override is on record before it has an effect, and one that
-// cannot be recorded is not saved either. If saving fails it is logged, the overrides are in force all the same,
-// and the file of the overrides before is removed.
+// cannot be recorded is not saved either. What cannot be saved or published then is tried again by Run.
 func (m *Manager) replace(ctx context.Context, next map[string]resources.OverrideSpec, actions []resources.GuardActionSpec) error {
 	// A caller that disconnects must not leave some of the targets without its override.
 	ctx = context.WithoutCancel(ctx)
 
-	if err := m.actions.Record(ctx, actions...); err != nil {
+	if err := m.actions.Require(ctx, actions...); err != nil {
 		return err
 	}
 
-	if err := m.file.Save(next); err != nil {
-		// After a restart the old file would put in force again what has ended.
-		err = errors.Join(err, m.file.Remove())
-		m.logger.Error("failed to save overrides, a restart of the service ends them", zap.Error(err))
-	}
-
-	m.overrides = next
+	m.overrides, m.unsaved, m.unpublished = next, true, true
 
 	select {
 	case m.changed <- struct{}{}:
 	default:
 	}
 
-	return m.publish(ctx)
+	if err := m.settle(ctx); err != nil {
+		return fmt.Errorf("the change is recorded and not in force yet; it is tried again: %w", err)
+	}
+
+	return nil
+}
+
+// settle saves and publishes the overrides if that is not done yet. They are in force all the same if they cannot be saved.
+func (m *Manager) settle(ctx context.Context) error {
+	if m.unsaved {
+		m.save()
+	}
+
+	if !m.unpublished {
+		return nil
+	}
+
+	err := m.publish(ctx)
+	m.unpublished = err != nil
+
+	return err
+}
+
+// save saves the overrides, or removes the file of those before. A failure is logged once until it has another effect or saving succeeds.
+func (m *Manager) save() {
+	failure := ""
+
+	err := m.file.Save(m.overrides)
+	if err != nil {
+		failure = "failed to save overrides, a restart of the service ends them"
+
+		// After a restart the old file would put in force again what has ended.
+		if removeErr := m.file.Remove(); removeErr != nil {
+			err = errors.Join(err, removeErr)
+			failure = "failed to save and to remove overrides, a restart of the service continues those that were saved last"
+		}
+	}
+
+	switch {
+	case failure == m.saveFailure:
+	case failure == "":
+		m.logger.Info("overrides are saved again")
+	default:
+		m.logger.Error(failure, zap.Error(err))
+	}
+
+	m.unsaved, m.saveFailure = err != nil, failure
 }
 
 // publish makes the Override resources equal to the overrides.

@@ -32,8 +32,11 @@ type Actions struct {
 	logger    *zap.Logger
 	observers []func(*resources.GuardActionSpec)
 
-	mu       sync.Mutex
-	sequence uint64
+	mu sync.Mutex
+	// pending are recorded and not published yet, oldest first.
+	pending []resources.GuardActionSpec
+	// sequence is the number of the newest published action, removed that of the newest removed one.
+	sequence, removed uint64
 }
 
 // NewActions returns a record that is published in a state without actions. Observers are called for each action.
@@ -41,57 +44,141 @@ func NewActions(st state.State, logger *zap.Logger, observers ...func(*resources
 	return &Actions{state: st, logger: logger, observers: observers}
 }
 
-// Record logs and publishes actions in the order of its arguments, and removes all but the newest
-// resources.MaxGuardActions. An action without a time happened now; one without a mode has the mode in force. All are logged, and the
-// error is about those that could not be published.
+// Record logs and publishes what was done in the order of its arguments, and removes all but the newest
+// resources.MaxGuardActions. An action without a time happened now; one without a mode has the mode in force. All are logged. The
+// error is about those that could not be published or removed: the next call, also one without actions, tries again.
 func (a *Actions) Record(ctx context.Context, actions ...resources.GuardActionSpec) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 
+	if len(actions) > 0 {
+		a.complete(ctx, actions)
+		a.announce(actions)
+
+		a.pending = append(a.pending, actions...)
+		a.pending = a.pending[max(0, len(a.pending)-resources.MaxGuardActions):]
+	}
+
+	return errors.Join(a.flush(ctx), a.trim(ctx))
+}
+
+// Require is Record for what must be on record before it is done. It publishes all actions and logs them then, or returns an error and
+// has done neither.
+func (a *Actions) Require(ctx context.Context, actions ...resources.GuardActionSpec) error {
+	if len(actions) == 0 {
+		return nil
+	}
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	if err := a.flush(ctx); err != nil {
+		return err
+	}
+
+	a.complete(ctx, actions)
+
+	for i, action := range actions {
+		if err := a.publish(ctx, action); err != nil {
+			return errors.Join(err, a.withdraw(ctx, i))
+		}
+	}
+
+	a.announce(actions)
+
+	// They are on record all the same, and the next call tries again.
+	if err := a.trim(ctx); err != nil {
+		a.logger.Error("failed to remove outdated actions", zap.Error(err))
+	}
+
+	return nil
+}
+
+// complete sets the mode and the times of actions that have none.
+func (a *Actions) complete(ctx context.Context, actions []resources.GuardActionSpec) {
 	mode := ""
 	if active, err := safe.StateGetByID[*resources.GuardConfig](ctx, a.state, resources.GuardConfigID); err == nil {
 		mode = active.TypedSpec().Mode
 	}
 
-	var errs error
-
-	for _, action := range actions {
-		action.Mode = cmp.Or(action.Mode, mode)
-
-		action.Clock = cmp.Or(action.Clock, boottime.Now())
-		resources.SetTimes(&action, boottime.Wall)
-
-		a.Log(action)
-
-		for _, observe := range a.observers {
-			observe(&action)
-		}
-
-		errs = errors.Join(errs, a.publish(ctx, action))
+	for i := range actions {
+		actions[i].Mode = cmp.Or(actions[i].Mode, mode)
+		actions[i].Clock = cmp.Or(actions[i].Clock, boottime.Now())
+		resources.SetTimes(&actions[i], boottime.Wall)
 	}
-
-	return errs
 }
 
-// publish creates the resource of an action and removes the outdated one.
-func (a *Actions) publish(ctx context.Context, action resources.GuardActionSpec) error {
-	a.sequence++
+// announce logs actions and calls the observers.
+func (a *Actions) announce(actions []resources.GuardActionSpec) {
+	for i := range actions {
+		a.Log(actions[i])
 
-	published := resources.NewGuardAction(id(a.sequence))
+		for _, observe := range a.observers {
+			observe(&actions[i])
+		}
+	}
+}
+
+// flush publishes what is pending. It stops at the first error, so that the order is kept.
+func (a *Actions) flush(ctx context.Context) error {
+	for len(a.pending) > 0 {
+		if err := a.publish(ctx, a.pending[0]); err != nil {
+			return err
+		}
+
+		a.pending = a.pending[1:]
+	}
+
+	a.pending = nil
+
+	return nil
+}
+
+// publish creates the resource of an action.
+func (a *Actions) publish(ctx context.Context, action resources.GuardActionSpec) error {
+	published := resources.NewGuardAction(id(a.sequence + 1))
 	*published.TypedSpec() = action
+	resources.SetTimes(published.TypedSpec(), boottime.Wall) // the system's clock may have been set since
 
 	if err := a.state.Create(ctx, published); err != nil {
 		return fmt.Errorf("failed to publish action %s: %w", published.Metadata().ID(), err)
 	}
 
-	if a.sequence <= resources.MaxGuardActions {
-		return nil
+	a.sequence++
+
+	return nil
+}
+
+// withdraw removes the newest actions.
+func (a *Actions) withdraw(ctx context.Context, count int) error {
+	for range count {
+		if err := a.remove(ctx, a.sequence); err != nil {
+			return err
+		}
+
+		a.sequence--
 	}
 
-	outdated := resources.NewGuardAction(id(a.sequence - resources.MaxGuardActions)).Metadata()
+	return nil
+}
 
-	if err := a.state.Destroy(ctx, outdated); err != nil && !state.IsNotFoundError(err) {
-		return fmt.Errorf("failed to remove outdated action %s: %w", outdated.ID(), err)
+// trim removes the outdated actions.
+func (a *Actions) trim(ctx context.Context) error {
+	for ; a.sequence-a.removed > resources.MaxGuardActions; a.removed++ {
+		if err := a.remove(ctx, a.removed+1); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// remove destroys the resource of an action.
+func (a *Actions) remove(ctx context.Context, sequence uint64) error {
+	removed := resources.NewGuardAction(id(sequence)).Metadata()
+
+	if err := a.state.Destroy(ctx, removed); err != nil && !state.IsNotFoundError(err) {
+		return fmt.Errorf("failed to remove action %s: %w", removed.ID(), err)
 	}
 
 	return nil
