@@ -58,7 +58,7 @@ SEQUENTIAL := pkg/policy pkg/trace internal/compare release extension/image
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector where goroutines are.
-	go test $(addprefix ./,$(SEQUENTIAL))
+	go test -timeout 30m $(addprefix ./,$(SEQUENTIAL))
 	go test -race -timeout 30m $$(go list ./... | grep -vxF $(addprefix -e $(MODULE)/,$(SEQUENTIAL)))
 
 # Prometheus, promtool and amtool of Debian.
@@ -93,14 +93,14 @@ $(TALOSCTL):
 
 .PHONY: test-talosctl
 test-talosctl: $(TALOSCTL) ## Test guards on the loopback with the real talosctl.
-	SPEGEL_GUARD_TALOSCTL=$(TALOSCTL) go test -count=1 -v -run 'Talosctl|Docs' ./service/internal/api
+	SPEGEL_GUARD_TALOSCTL=$(TALOSCTL) go test -count=1 -v -timeout 30m -run 'Talosctl|Docs' ./service/internal/api
 
 # Programs of a reader of README, and Prometheus, for test/e2e.
 READER := -tool talosctl=$(TALOSCTL) -tool spegelguardctl=bin/spegelguardctl -tool prometheus=$(PROMETHEUS)/prometheus -file README.md=README.md
 
 .PHONY: test-harness
 test-harness: deps ## Test the VM itself: its boots that must fail, and its packages from Debian's mirror.
-	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -v -run "TestRun|TestVMRun|TestUnpack|TestNewClient|TestKeyring" ./test/vm ./test/debian
+	SPEGEL_GUARD_SELFTEST=1 go test -count=1 -v -timeout 30m -run "TestRun|TestVMRun|TestUnpack|TestNewClient|TestKeyring" ./test/vm ./test/debian
 
 .PHONY: test-vm
 test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kernel, in the VM.
@@ -245,8 +245,8 @@ UNPACKED := $(CURDIR)/dist/unpacked
 test-extension: $(QEMU_ARM64) ## Check the image with the machinery of Talos v1.12, and run its arm64 binary (qemu-user).
 	rm -rf $(UNPACKED)
 	go run ./extension/cmd/mkextension -out dist -unpack $(UNPACKED)
-	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/amd64 GOFLAGS= go test -C test/machinery112 -count=1 -v ./...
-	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/arm64 SPEGEL_GUARD_QEMU_ARM64=$(QEMU_ARM64) go test -count=1 -v -run TestARM64Binary ./extension/image
+	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/amd64 GOFLAGS= go test -C test/machinery112 -count=1 -v -timeout 30m ./...
+	SPEGEL_GUARD_UNPACKED=$(UNPACKED)/arm64 SPEGEL_GUARD_QEMU_ARM64=$(QEMU_ARM64) go test -count=1 -v -timeout 30m -run TestARM64Binary ./extension/image
 
 # The reports from the module proxy, because the site of the database is not reachable everywhere.
 VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018
@@ -351,7 +351,7 @@ test-release: $(COSIGN) ## Run the steps of the release workflow against a regis
 
 .PHONY: test-schemas
 test-schemas: ## Validate examples, the objects of the monitoring, the dashboard and renovate.json by the schemas of their programs.
-	GOFLAGS= go test -C test/schemas -count=1 -v ./...
+	GOFLAGS= go test -C test/schemas -count=1 -v -timeout 30m ./...
 
 .PHONY: deps-check
 deps-check: ## Check that go.mod is tidy and verified, and print newer versions of direct dependencies.

@@ -32,6 +32,8 @@ type cluster struct {
 	pki         *pki.PKI
 	addresses   map[string]string
 	guards      []*fleettest.Guard
+	// dial are options beside those of the command.
+	dial []grpc.DialOption
 }
 
 // newCluster serves the incident until the test ends. Its nodes are known by their names.
@@ -105,6 +107,7 @@ func (c *cluster) config(t testing.TB, nodes []string, roles ...role.Role) strin
 
 // open finds the nodes by their names, as DNS would.
 func (c *cluster) open(options client.Options) (*client.Fleet, error) {
+	options.DialOptions = append(options.DialOptions, c.dial...)
 	options.DialOptions = append(options.DialOptions, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 		name, _, err := net.SplitHostPort(address)
 		if err != nil {

@@ -19,6 +19,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
@@ -26,6 +28,8 @@ import (
 // TestGolden_ConnectionErrors prints what a command says for each cause that keeps it from a node.
 func TestGolden_ConnectionErrors(t *testing.T) {
 	c := newCluster(t)
+	// The attempt to connect to the node that does not answer lasts longer than the timeout of its command.
+	c.dial = []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: time.Minute})}
 	nodes := []string{"talos-prod-1", "talos-prod-2", "talos-prod-3"}
 
 	other, err := pki.New()
@@ -80,7 +84,7 @@ func TestGolden_ConnectionErrors(t *testing.T) {
 		{"the node's certificate is of another CA", []string{"--talosconfig", saved(own, other, nodes...), "status"}, 3},
 		{"the node's certificate is for another name", []string{"-n", "alias", "status"}, 3},
 		{"nothing listens", []string{"-n", "closed-1", "status"}, 3},
-		{"nothing listens on two nodes, and one does not answer", []string{"-n", "closed-1,closed-2,silent", "--timeout", "1s", "events"}, 3},
+		{"nothing listens on two nodes, and one does not answer", []string{"-n", "closed-1,closed-2,silent", "--timeout", "10s", "events"}, 3},
 		{"the name is unknown", []string{"-n", "nowhere.invalid", "status"}, 3},
 		{"the port is Talos' own", []string{"-n", nodes[0] + ":50000", "status"}, 1},
 		{"the endpoint has Talos' port", []string{"-e", nodes[0] + ":50000", "-n", nodes[1], "status"}, 1},

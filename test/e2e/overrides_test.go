@@ -61,7 +61,7 @@ func TestOverrides_ChangeRealCgroup(t *testing.T) {
 	_, err = l.guard.WaitState(ctx, patience, resources.StateThrottled)
 	require.NoError(t, err)
 	require.Equal(t, ceiling200, cpuMax(t, l.spegel))
-	assert.Equal(t, unlimited, waitCeiling(t, l.guard, resources.CeilingApplied, unlimited).OwnerLimit)
+	waitCeiling(t, l.guard, resources.CeilingApplied, unlimited)
 
 	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{})
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestOverrides_ChangeRealCgroup(t *testing.T) {
 	applied := make(chan state.Event, 1024)
 	require.NoError(t, l.guard.Client.COSI.WatchKind(ctx, resources.NewCeilingStatus("").Metadata(), applied))
 
-	_, err = l.operator(t).Throttle(ctx, &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: durationpb.New(3 * time.Second)})
+	_, err = l.operator(t).Throttle(ctx, &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: durationpb.New(15 * time.Second)})
 	require.NoError(t, err)
 	waitEvent(t, applied, func(r resource.Resource) bool { return r.(*resources.CeilingStatus).TypedSpec().ReadBack == ceiling200 })
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
@@ -106,11 +106,18 @@ func TestOverrides_ChangeRealCgroup(t *testing.T) {
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "cpu.max during the pause")
 	noJournals(t)
 
-	captured, err := l.operator(t).Capture(ctx, &guardv1alpha1.CaptureRequest{})
-	require.NoError(t, err)
+	// A workload that uses all processors may answer too late on a slow machine: within 3 s.
+	var evidence *guardv1alpha1.Evidence
 
-	evidence := captured.GetMessages()[0].GetEvidence()[0]
-	assert.Empty(t, evidence.GetError())
+	operator := l.operator(t)
+
+	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		captured, err := operator.Capture(ctx, &guardv1alpha1.CaptureRequest{})
+		require.NoError(t, err)
+
+		evidence = captured.GetMessages()[0].GetEvidence()[0]
+		assert.Empty(t, evidence.GetError())
+	}, patience, 100*time.Millisecond)
 	assert.FileExists(t, evidence.GetPath()+"/metrics.txt")
 
 	_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{Target: resources.OverridePauseID})

@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -29,12 +30,26 @@ type reading struct {
 	counted
 }
 
+// read reads the clock before and after the counters. It repeats what the machine has paused, but not without end: a machine may always
+// be slow, and the shortest one is taken.
 func (r *readings) read(t *testing.T) reading {
 	t.Helper()
 
-	r.all = append(r.all, reading{at: boottime.Now(), cpuMax: cpuMax(t, r.pod), counted: count(t, r.pod)})
+	const tries, most = 10, 20 * time.Millisecond
 
-	return r.all[len(r.all)-1]
+	var best reading
+
+	for try, shortest := 0, time.Duration(math.MaxInt64); try < tries && shortest > most; try++ {
+		next := reading{at: boottime.Now(), cpuMax: cpuMax(t, r.pod), counted: count(t, r.pod)}
+
+		if took := boottime.Now() - next.at; took < shortest {
+			best, shortest = next, took
+		}
+	}
+
+	r.all = append(r.all, best)
+
+	return best
 }
 
 // until reads until the condition holds.

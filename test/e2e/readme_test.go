@@ -218,7 +218,7 @@ func (r *reader) talos(line string) bool {
 }
 
 // patch starts the service with the files of the machine configuration, which Talos' loader parses. The certificates are
-// files, because there is no machined.
+// files, because there is no machined. The hold is longer than that of README: its commands must end within it, also on a slow machine.
 func (r *reader) patch(text []byte) {
 	r.t.Helper()
 
@@ -233,6 +233,9 @@ func (r *reader) patch(text []byte) {
 	require.Len(r.t, files, 1)
 	require.Equal(r.t, config.Path, files[0].MountPath())
 
-	r.guard, err = r.n.StartGuardOf(r.t.Context(), files[0].Content(), r.authority)
+	document := strings.Replace(files[0].Content(), "hold: 30s", "hold: "+patience.String(), 1)
+	require.NotEqual(r.t, files[0].Content(), document)
+
+	r.guard, err = r.n.StartGuardOf(r.t.Context(), document, r.authority)
 	require.NoError(r.t, err)
 }

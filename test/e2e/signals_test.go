@@ -84,11 +84,15 @@ func waitUnavailable(t *testing.T, events chan state.Event, container string) (r
 // TestEvidence_BeforeAndAfterCeiling: metrics and profile are from before the ceiling, other metrics from after it, and the action
 // names their folder.
 func TestEvidence_BeforeAndAfterCeiling(t *testing.T) {
-	l := newLoop(t, fast+"evidence: {profile: 2s, limit: 1M}\n", nil)
+	// The workload uses one processor at most, and four fifths of it under the ceiling, so that it answers the guard in time: a profile
+	// may take 3 s longer than its 2 s, and the metrics 3 s.
+	l := newLoop(t, strings.Replace(fast, "cpu: 500m", "cpu: 800m", 1)+"evidence: {profile: 2s, limit: 1M}\n", nil)
 	ctx := t.Context()
 
-	l.runAway(t, l.spegel, l.peer)
-	waitCPUMax(t, l, l.spegel, ceiling500, patience)
+	require.NoError(t, l.spegel.Steer(ctx, map[string]any{
+		"mode": "sustained", "blobs": 1053, "workers": 1, "peers": []string{l.peer.IP + ":5001"},
+	}))
+	waitCPUMax(t, l, l.spegel, "80001 100000", patience)
 
 	var apply resources.GuardActionSpec
 

@@ -115,7 +115,8 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 	peerUnder, _ := peer.rate(t, written.at, peer.all[len(peer.all)-2].at)
 
 	t.Logf("peer: %.3f of %.3f cores, %.0f of %.0f B/s; %.3f cores under the ceiling until %s", peerFree, free, peerTX, freeTX, peerUnder, lifted.at)
-	assert.InDelta(t, 0.55, peerTX/freeTX, 0.15, "share of the culprit's TX")
+	// Some answers of the peer may follow the trip.
+	assert.InDelta(t, 0.55, peerTX/freeTX, 0.25, "share of the culprit's TX")
 	// A third, and what the datagrams themselves cost the peer, which depends on the machine.
 	assert.Less(t, peerFree, free)
 	assert.Less(t, peerUnder, peerFree)
@@ -163,9 +164,10 @@ func (r *readings) assertCalm(t *testing.T, verdict resources.VerdictSpec) {
 	assert.Less(t, cores, most, "cores after the ceiling, by the kernel")
 }
 
-// TestVerdict_Ended: the load ends during the hold, so the ceiling is released and the breach is over without it.
+// TestVerdict_Ended: the load ends during the hold, so the ceiling is released and the breach is over without it. There are no probes: one
+// would end the ceiling while a slow machine still throttles the calm workload.
 func TestVerdict_Ended(t *testing.T) {
-	l := newLoop(t, judging, nil)
+	l := newLoop(t, strings.Replace(judging, "probe: 4s", "probe: 0s", 1), nil)
 	r := &readings{pod: l.spegel}
 
 	r.read(t)

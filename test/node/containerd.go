@@ -86,6 +86,9 @@ type Node struct {
 	done chan error
 }
 
+// patience is the deadline of every wait. It is long, because no test may depend on the speed of the machine.
+const patience = 2 * time.Minute
+
 // ContainerdLog is the path of containerd's log.
 const ContainerdLog = "/tmp/containerd.log"
 
@@ -162,7 +165,7 @@ func (n *Node) StartContainerd(ctx context.Context) error {
 }
 
 func (n *Node) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 
 	for {

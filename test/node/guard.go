@@ -125,7 +125,7 @@ func (g *Guard) NewClient(ctx context.Context, authority *pki.PKI, roles ...role
 }
 
 func (g *Guard) waitServing(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the guard's API does not answer"))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the guard's API does not answer"))
 	defer cancel()
 
 	for {

@@ -261,7 +261,7 @@ func (p *Pod) Steer(ctx context.Context, load map[string]any) error {
 	}
 
 	// A throttled workload may be slow to answer.
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.IP+":9090/steer", bytes.NewReader(body))

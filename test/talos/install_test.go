@@ -144,15 +144,20 @@ func (s *scenario) sharedAddress(t *testing.T) {
 	s.patch(t, "apiVersion: v1alpha1\nkind: DHCPv4Config\nname: eth0\n---\n"+
 		"apiVersion: v1alpha1\nkind: DummyLinkConfig\nname: dummy9\nup: true\naddresses:\n  - address: "+shared+"/32\n")
 
-	eventually(t, s.node, "waiting for the certificate", func(context.Context) error {
-		certificate, err := x509.ParseCertificate(shown(t, s.node.Guard))
+	eventually(t, s.node, "waiting for the certificate", func(ctx context.Context) error {
+		raw, err := shown(ctx, s.node.Guard)
+		if err != nil {
+			return err
+		}
+
+		certificate, err := x509.ParseCertificate(raw)
 		if err != nil {
 			return err
 		}
 
 		return certificate.VerifyHostname(shared)
 	})
-	assert.Equal(t, shown(t, s.node.Apid), shown(t, s.node.Guard))
+	s.certificates(t)
 
 	c, err := client.New(t.Context(), client.WithConfigFromFile(s.node.Talosconfig), client.WithEndpoints(s.node.Guard))
 	require.NoError(t, err)

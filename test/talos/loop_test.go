@@ -142,7 +142,7 @@ func (s *scenario) restartInsideHold(t *testing.T) {
 	waitReady(t, s.node)
 
 	// A new document changes the hold of later ceilings only. An override releases this one.
-	out := ctl(t, s.node, "release", "--for", "1s", "--reason", "the test goes on")
+	out := ctl(t, s.node, "release", "--for", "30s", "--reason", "the test goes on")
 	assert.Contains(t, out, "release")
 	s.waitCPUMax(t, unlimited)
 }

@@ -93,6 +93,12 @@ func newEnforcing(t *testing.T, document, owner string, change func(*enforcing))
 	return e
 }
 
+// waitForEvidence lets actions wait for their evidence as long as tests wait for anything. It is called last before the start.
+func (e *enforcing) waitForEvidence() {
+	e.c.begin()
+	e.c.enforcer.evidence.timeout = patience
+}
+
 func (e *enforcing) target(container string, inode uint64) {
 	put(e.suite, resources.NewTarget(targetID), func(spec *resources.TargetSpec) {
 		spec.ContainerID, spec.Cgroup, spec.CgroupInode, spec.PID = container, cgroupPath, inode, 1
@@ -154,7 +160,18 @@ func TestCeilingController_FollowsTheDesiredCeiling(t *testing.T) {
 }
 
 func TestCeilingController_WakesAtOnce(t *testing.T) {
-	e := newEnforcing(t, "interval: 1m\nrules: [{name: R, signal: cpu, threshold: 400m, for: 10m, window: 10m}]\nevidence: {limit: 0}\n", enforcetest.Unlimited, nil)
+	// No tick comes within the time that the test waits. A document has no such interval.
+	e := newEnforcing(t, enforceDoc, enforcetest.Unlimited, func(e *enforcing) {
+		cfg, err := config.Parse([]byte(enforceDoc))
+		require.NoError(t, err)
+
+		text, err := config.Marshal(cfg)
+		require.NoError(t, err)
+
+		cfg.Interval.Duration = time.Hour
+		e.c.Active = &config.Active{}
+		e.c.Active.Set(string(text), cfg)
+	})
 	e.desire(500, "R", "r")
 	e.status(resources.CeilingApplied)
 
@@ -285,7 +302,10 @@ func TestCeilingController_SaysWhyThereIsNoEvidence(t *testing.T) {
 		"not a pod's": {"interval: 100ms\n", "network namespace"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEnforcing(t, test.document, enforcetest.Unlimited, func(e *enforcing) { e.c.Evidence = &record.Evidence{Dir: t.TempDir()} })
+			e := newEnforcing(t, test.document, enforcetest.Unlimited, func(e *enforcing) {
+				e.c.Evidence = &record.Evidence{Dir: t.TempDir()}
+				e.waitForEvidence()
+			})
 			e.desire(500, "R", "r")
 			e.status(resources.CeilingApplied)
 			require.Eventually(t, func() bool { return len(e.actions()) == 1 }, patience, time.Millisecond)

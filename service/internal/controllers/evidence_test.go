@@ -80,6 +80,7 @@ func withEvidence(t *testing.T, document string, target *asked, answer observe.A
 		e.c.Source = func(resources.TargetSpec) observe.Source {
 			return observe.Source{Namespace: func() (observe.Namespace, error) { return target, nil }}
 		}
+		e.waitForEvidence()
 	}), dir
 }
 

@@ -62,7 +62,7 @@ func TestHost_ListenPort(t *testing.T) {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
 
 		return err == nil && len(line) > 0
-	}, 20*time.Second, time.Millisecond)
+	}, 2*time.Minute, time.Millisecond)
 
 	start, err := process.Start("/proc", cmd.Process.Pid)
 	require.NoError(t, err)

@@ -80,7 +80,7 @@ func serve(t *testing.T, opts metrics.Options) string {
 func fetch(t *testing.T, url string, cfg *tls.Config) (int, string, error) {
 	t.Helper()
 
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: true}, Timeout: time.Minute}
 
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)

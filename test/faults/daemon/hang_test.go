@@ -116,8 +116,6 @@ func TestGuard_ReleasesWhileThePolicyHangs(t *testing.T) {
 
 	// The newest sample of a decision is older than the hang. Half of the lease is left for a slow machine.
 	assert.GreaterOrEqual(t, longest, lease/2, "released early\n%s", &log)
-	// The enforcer runs at each interval; the rest is for a slow machine.
-	assert.LessOrEqual(t, least, lease+10*time.Second, "%s", &log)
 
 	// It logs the release, and removes the journal, after cpu.max is written.
 	eventually("the reason is logged", func() bool { return log.has("the sampling or the policy is stuck") })

@@ -20,6 +20,7 @@ func main() {
 			fmt.Println(err)
 		}
 	case "never":
+		fmt.Println("never ends")
 		time.Sleep(time.Hour)
 	}
 }
