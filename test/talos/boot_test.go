@@ -180,7 +180,7 @@ func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 		before := len(n.Console())
 
 		(&scenario{node: n}).reboot(t)
-		order(t, n.Console()[before:], "Unmounting Filesystem", "service[ext-spegel-guard](Finished)", bootLine)
+		order(t, n.Console()[before:], "Unmounting Filesystem", "service[ext-spegel-guard](Finished)", talos.BootLine)
 	})
 }
 

@@ -195,7 +195,7 @@ func (s *scenario) firstDocument(t *testing.T) {
 func assertBooting(t *testing.T, n *talos.Node) {
 	t.Helper()
 
-	assert.Equal(t, 1, strings.Count(n.Console(), bootLine), "the node has rebooted")
+	assert.Equal(t, 1, strings.Count(n.Console(), talos.BootLine), "the node has rebooted")
 	assert.Contains(t, talosctl(t, n, "get", "machinestatus", "-o", "yaml"), "stage: booting")
 
 	states := map[string]string{}

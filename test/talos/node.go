@@ -56,12 +56,13 @@ type Node struct {
 	cluster cluster
 	made    base
 	qemu    vm.QEMU
+	args    []string
 	cmd     *exec.Cmd
 	done    chan struct{}
 	stop    *sync.Once
 }
 
-// Start makes an image with the extension and starts a machine. It does not wait for the boot.
+// Start makes an image with the extension, starts a machine and waits until Talos' init runs.
 func Start(ctx context.Context, options Options) (*Node, error) {
 	programs, err := FindPrograms()
 	if err != nil {
@@ -126,7 +127,7 @@ func (n *Node) start(ctx context.Context, options Options) error {
 }
 
 // Upgrade shuts the node down and boots it with another image and the same disk, as "talosctl upgrade" does with the image of an
-// installer. It does not wait for the boot.
+// installer. It waits until Talos' init runs.
 func (n *Node) Upgrade(ctx context.Context, options Options) error {
 	if _, err := n.Talosctl(ctx, "shutdown", "--force", "--wait=false"); err != nil {
 		return err
@@ -151,7 +152,7 @@ func (n *Node) boot(ctx context.Context, options Options) error {
 		n.Apid, apidPort, n.Guard, guardPort, n.Agent, agentPort)
 
 	args := append(n.qemu.Command(),
-		"-M", "q35", "-nodefaults", "-no-user-config", "-display", "none",
+		"-M", "q35,hpet=off", "-nodefaults", "-no-user-config", "-display", "none",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072M",
 		"-kernel", n.made.kernel.Image, "-initrd", initramfs, "-append", kernelArgs,
 		"-drive", "file="+n.disk()+",if=virtio,format=raw,cache=unsafe",
@@ -159,20 +160,19 @@ func (n *Node) boot(ctx context.Context, options Options) error {
 		"-chardev", "file,id=console,path="+n.consolePath()+",append=on", "-device", "isa-serial,chardev=console",
 	)
 
-	// The machine outlives ctx. Stop ends it.
-	n.cmd = exec.Command(args[0], args[1:]...) //nolint:noctx
-	n.cmd.Stderr = os.Stderr
+	n.args, n.Started = args, time.Now()
 
-	if err := n.cmd.Start(); err != nil {
-		return fmt.Errorf("failed to start QEMU: %w", err)
+	from := len(n.Console())
+
+	if err := n.switchOn(); err != nil {
+		return err
 	}
 
-	n.Started, n.done = time.Now(), make(chan struct{})
+	if err := n.AwaitBoot(ctx, from); err != nil {
+		n.switchOff()
 
-	go func(cmd *exec.Cmd, done chan<- struct{}) {
-		cmd.Wait() //nolint:errcheck // Stop kills it, WaitFor reports an earlier end
-		close(done)
-	}(n.cmd, n.done)
+		return err
+	}
 
 	return nil
 }
@@ -273,10 +273,7 @@ var ErrEnded = errors.New("the machine has ended")
 
 // Stop ends the machine without a shutdown and removes its disk.
 func (n *Node) Stop() error {
-	n.stop.Do(func() {
-		n.cmd.Process.Kill() //nolint:errcheck // it may have ended
-		<-n.done
-	})
+	n.stop.Do(n.switchOff)
 
 	return os.RemoveAll(n.dir)
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
 // rebootsInOrder: the guard stops before the CRI, and has its document after the second boot.
@@ -26,8 +28,9 @@ func (s *scenario) reboot(t *testing.T) {
 
 	talosctl(t, s.node, "reboot", "-m", "powercycle", "--wait=false")
 
+	eventually(t, s.node, "waiting for the next boot", func(ctx context.Context) error { return s.node.AwaitBoot(ctx, before) })
 	eventually(t, s.node, "waiting for the second boot", func(context.Context) error {
-		_, again, found := strings.Cut(s.node.Console()[before:], bootLine)
+		_, again, found := strings.Cut(s.node.Console()[before:], talos.BootLine)
 
 		switch {
 		case !found:
@@ -39,12 +42,9 @@ func (s *scenario) reboot(t *testing.T) {
 		}
 	})
 
-	down, _, _ := strings.Cut(s.node.Console()[before:], bootLine)
+	down, _, _ := strings.Cut(s.node.Console()[before:], talos.BootLine)
 	order(t, down, "Unmounting Filesystem")
 	assert.False(t, strings.Contains(strings.ToLower(down), "busy"), "a file system was busy")
 
 	waitReady(t, s.node)
 }
-
-// bootLine is the first line that Talos' init prints.
-const bootLine = "[initramfs] booting Talos"

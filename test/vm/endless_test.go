@@ -21,7 +21,7 @@ trap 'exit 1' INT
 while :; do echo booting >> "$console"; sleep 0.01; done
 `
 
-// TestMachine_EndsGuestThatPrintsForEver: watchBoot waits as long as the console grows, but not longer than the caller.
+// TestMachine_EndsGuestThatPrintsForEver: AwaitBoot waits as long as the console grows, but not longer than the caller.
 func TestMachine_EndsGuestThatPrintsForEver(t *testing.T) {
 	m := machine{qemu: QEMU{root: t.TempDir()}, consoleLog: filepath.Join(t.TempDir(), "console"), out: io.Discard}
 

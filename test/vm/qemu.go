@@ -4,7 +4,6 @@ package vm
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,17 +22,6 @@ const kernelArgs = "console=ttyS0 panic=-1 reboot=t mitigations=off tsc=reliable
 // board has no HPET and no ACPI timer. With an HPET (boards pc and q35) the kernel's clock has jumped by 43 s, the time in which the
 // HPET's counter overflows.
 const board = "microvm,rtc=on"
-
-// uncalibrated is in the kernel's log if the host has paused the emulator while the kernel compared the TSC with the PIT. Without
-// another timer the boot hangs then. It happens on a busy machine only.
-const uncalibrated = "could not calculate TSC khz"
-
-// stallTimeout is how long a guest may print nothing before its init is ready. A boot takes seconds on an idle machine, and most
-// of it prints.
-const stallTimeout = 2 * time.Minute
-
-// errStalled is returned if the boot of the guest has stopped.
-var errStalled = fmt.Errorf("the guest is not ready: its kernel has no clock, or has printed nothing for %s", stallTimeout)
 
 // machine describes a boot.
 type machine struct {
@@ -59,7 +47,11 @@ func (m machine) run(ctx context.Context) (int, error) {
 
 	ready := make(chan struct{})
 
-	go m.watchBoot(ctx, ready, func() { cancel(errStalled) })
+	go func() {
+		if err := AwaitBoot(ctx, m.consoleLog, 0, func([]byte) bool { return isClosed(ready) }); errors.Is(err, ErrStalled) {
+			cancel(err)
+		}
+	}()
 
 	// The first port has the kernel's log, in a file. The second has the output of the programs.
 	args := append(m.qemu.Command(),
@@ -113,33 +105,6 @@ func (m machine) run(ctx context.Context) (int, error) {
 	default:
 		return 0, fmt.Errorf("the guest ended early: %w: %s", errors.Join(copyErr, waitErr), strings.TrimSpace(stderr.String()))
 	}
-}
-
-// watchBoot calls stalled if the kernel cannot calibrate its clock, or if the console does not change for stallTimeout before the
-// guest is ready. A guest that prints for ever ends with ctx, which has the timeout of the run.
-func (m machine) watchBoot(ctx context.Context, ready <-chan struct{}, stalled func()) {
-	const interval = stallTimeout / 120
-
-	for size, changed := 0, time.Now(); time.Since(changed) < stallTimeout; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ready:
-			return
-		case <-time.After(interval):
-		}
-
-		console, err := os.ReadFile(m.consoleLog)
-		if err == nil && len(console) != size {
-			size, changed = len(console), time.Now()
-		}
-
-		if bytes.Contains(console, []byte(uncalibrated)) {
-			break
-		}
-	}
-
-	stalled()
 }
 
 // copyOutput copies lines until the exit line of the marker, and calls ready at its ready line.

@@ -116,7 +116,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 
 		console, _ := os.ReadFile(m.consoleLog) // best effort: it explains err
 
-		stalled := errors.Is(err, errStalled)
+		stalled := errors.Is(err, ErrStalled)
 
 		if !stalled && !emulatorFault(console) || attempt == maxAttempts {
 			return 0, fmt.Errorf("%w\n--- guest console ---\n%s", err, tail(console, 8192))

@@ -91,18 +91,21 @@ func TestCopyOutput_StopsAtMarker(t *testing.T) {
 	assert.Error(t, err, "a guest that ends without its exit line failed")
 }
 
-func TestWatchBoot_WaitsWhileConsoleGrows(t *testing.T) {
+func TestAwaitBoot_WaitsWhileConsoleGrows(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		first   string          // output at the start
 		prints  []time.Duration // times of output
 		ready   time.Duration   // 0: never
+		from    int             // where the boot begins
 		stalled time.Duration   // 0: never
 	}{
-		{"no clock", "tsc: Marking TSC unstable due to could not calculate TSC khz", nil, 0, time.Second},
-		{"no output", "", nil, 0, stallTimeout},
-		{"output ends", "", []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute}, 0, 3*time.Minute + stallTimeout},
-		{"slow boot", "", []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute}, 4 * time.Minute, 0},
+		{"no clock", "tsc: Marking TSC unstable due to could not calculate TSC khz", nil, 0, 0, time.Second},
+		{"no timer", "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", nil, 0, 0, time.Second},
+		{"no timer in an earlier boot", "rcu_preempt detected stalls on CPUs/tasks:", nil, 0, 42, stallTimeout},
+		{"no output", "", nil, 0, 0, stallTimeout},
+		{"output ends", "", []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute}, 0, 0, 3*time.Minute + stallTimeout},
+		{"slow boot", "", []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute}, 4 * time.Minute, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			console := filepath.Join(t.TempDir(), "console")
@@ -123,10 +126,16 @@ func TestWatchBoot_WaitsWhileConsoleGrows(t *testing.T) {
 					}
 				}()
 
-				var stalled time.Duration
+				err := AwaitBoot(t.Context(), console, test.from, func([]byte) bool { return isClosed(ready) })
 
-				machine{consoleLog: console}.watchBoot(t.Context(), ready, func() { stalled = time.Since(began) })
-				assert.InDelta(t, test.stalled, stalled, float64(stallTimeout/30))
+				if test.ready > 0 {
+					require.NoError(t, err)
+
+					return
+				}
+
+				require.ErrorIs(t, err, ErrStalled)
+				assert.InDelta(t, test.stalled, time.Since(began), float64(stallTimeout/30))
 			})
 		})
 	}
