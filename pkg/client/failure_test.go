@@ -3,6 +3,7 @@
 package client_test
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func TestNode_FailureHasCause(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// Only one node lets the time pass.
 			connect := time.Minute
-			if test.want == client.ErrNoAnswer {
+			if errors.Is(test.want, client.ErrNoAnswer) {
 				connect = time.Second
 			}
 

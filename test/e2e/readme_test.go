@@ -233,7 +233,7 @@ func (r *reader) patch(text []byte) {
 	require.Len(r.t, files, 1)
 	require.Equal(r.t, config.Path, files[0].MountPath())
 
-	document := strings.Replace(files[0].Content(), "hold: 30s", "hold: "+patience.String(), 1)
+	document := strings.Replace(files[0].Content(), "hold: 30s", "hold: 1m", 1)
 	require.NotEqual(r.t, files[0].Content(), document)
 
 	r.guard, err = r.n.StartGuardOf(r.t.Context(), document, r.authority)

@@ -72,9 +72,9 @@ func (m *Manager) save() {
 		}
 	}
 
-	switch {
-	case failure == m.saveFailure:
-	case failure == "":
+	switch failure {
+	case m.saveFailure:
+	case "":
 		m.logger.Info("overrides are saved again")
 	default:
 		m.logger.Error(failure, zap.Error(err))
