@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,9 @@ func (a *app) captureCommand() *cobra.Command {
 					return n.Capture(ctx, request)
 				},
 				rows: captureRows,
+				failed: func(result *guardv1alpha1.CaptureResult) bool {
+					return slices.ContainsFunc(result.GetEvidence(), func(e *guardv1alpha1.Evidence) bool { return e.GetError() != "" })
+				},
 			}.ask(cmd.Context(), a)
 		},
 	}

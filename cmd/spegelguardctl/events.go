@@ -3,13 +3,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,10 +63,19 @@ func (a *app) pastEvents(ctx context.Context, tail int) error {
 
 			return items
 		},
-		arrange: func(items []output.Item) {
-			slices.SortStableFunc(items, func(a, b output.Item) int { return cmp.Compare(a.Rows[0].Cells[0], b.Rows[0].Cells[0]) })
-		},
+		arrange: byTime,
 	}.ask(ctx, a)
+}
+
+// byTime sorts events by their time, not by its text: local time is set back once a year, and seconds have several events.
+func byTime(events []output.Item) {
+	at := func(item output.Item) time.Time {
+		event, _ := item.Value.(client.Event)
+
+		return event.At
+	}
+
+	slices.SortStableFunc(events, func(a, b output.Item) int { return at(a).Compare(at(b)) })
 }
 
 // followEvents prints events until the context ends. A node whose connection failed is watched again, without its

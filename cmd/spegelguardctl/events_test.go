@@ -5,6 +5,7 @@ package main
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -42,4 +43,30 @@ func TestEventItem_ShowsChange(t *testing.T) {
 			assert.Len(t, row.Cells, len(eventColumns))
 		})
 	}
+}
+
+// TestByTime_SortsWithinASecond: the order of cause and effect over nodes.
+func TestByTime_SortsWithinASecond(t *testing.T) {
+	second := time.Date(2026, 1, 5, 3, 4, 5, 0, time.UTC)
+
+	var items []output.Item
+
+	for _, event := range []struct {
+		node string
+		at   time.Time
+	}{
+		{"a", second.Add(900 * time.Millisecond)}, {"b", second.Add(100 * time.Millisecond)}, {"c", time.Time{}}, {"d", second.Add(time.Second)},
+	} {
+		items = append(items, eventItem(event.node, client.Event{Kind: client.EventState, At: event.at}))
+	}
+
+	byTime(items)
+
+	var nodes string
+
+	for _, item := range items {
+		nodes += item.Node
+	}
+
+	assert.Equal(t, "cbad", nodes)
 }

@@ -123,25 +123,26 @@ func because(reason string) string {
 func (a *app) ruleRow(target string, rule client.Rule) output.Row {
 	signal := config.Signal(rule.Signal)
 	row := output.Row{Severity: output.Good}
+	value, threshold := signal.Format(rule.Value), signal.Format(rule.Threshold)
+
+	if rule.Signal == resources.SignalExpression {
+		threshold = "true"
+	}
+
+	if rule.State == string(policy.StateUnavailable) {
+		value = ""
+	}
 
 	if rule.State != "ok" {
 		row.Severity = output.Warning
 	}
 
 	row.Cells = []string{
-		target, rule.Name, rule.State, signal.Format(rule.Value), threshold(signal, rule.Threshold), a.ago(rule.Since),
+		target, rule.Name, rule.State, value, threshold, a.ago(rule.Since),
 		nextOf(rule), rule.Mode, rule.Signal,
 	}
 
 	return row
-}
-
-func threshold(signal config.Signal, value float64) string {
-	if signal == "" {
-		return "true"
-	}
-
-	return signal.Format(value)
 }
 
 // nextOf returns what a rule waits for.

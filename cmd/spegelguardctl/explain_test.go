@@ -48,6 +48,26 @@ func TestRuleRow_ShowsABaseline(t *testing.T) {
 	}
 }
 
+// TestRuleRow_ShowsValueAndThreshold: a value that is unavailable is not 0, and an expression fires when it is true.
+func TestRuleRow_ShowsValueAndThreshold(t *testing.T) {
+	for name, test := range map[string]struct {
+		rule resources.RuleStatusSpec
+		want []string
+	}{
+		"known":       {resources.RuleStatusSpec{Signal: "cpu", State: "firing", Value: 1.8, Threshold: 0.4}, []string{"1800m", "400m"}},
+		"unavailable": {resources.RuleStatusSpec{Signal: "cpu", State: "unavailable", Threshold: 0.4}, []string{"", "400m"}},
+		"true":        {resources.RuleStatusSpec{Signal: "expression", State: "firing", Value: 1}, []string{"true", "true"}},
+		"false":       {resources.RuleStatusSpec{Signal: "expression", State: "ok"}, []string{"false", "true"}},
+		"unavailable expression": {
+			resources.RuleStatusSpec{Signal: "expression", State: "unavailable"}, []string{"", "true"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, (&app{now: time.Now}).ruleRow("a/b/c", client.Rule{Name: "R", RuleStatusSpec: test.rule}).Cells[3:5])
+		})
+	}
+}
+
 // TestRows_WithoutClock: a node whose clock is not set knows no time of day, and the age of 1970 is not shown.
 func TestRows_WithoutClock(t *testing.T) {
 	a := &app{now: time.Now}

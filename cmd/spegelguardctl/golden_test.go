@@ -5,11 +5,13 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -111,4 +113,51 @@ func TestGolden(t *testing.T) {
 	}
 
 	compareGolden(t, "config-generate", c.run("config", "generate", "--mode", "observe", "--cpu", "300m", "--alloc", "1G/min", "--ceiling", "400m").stdout)
+}
+
+// TestGolden_HasEachKeyOnce: of two fields of one name a program reads only one. The golden files are the output of all commands.
+func TestGolden_HasEachKeyOnce(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json.golden")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+
+			documents, _, _ := strings.Cut(string(text), "--- stderr")
+
+			for decoder := json.NewDecoder(strings.NewReader(documents)); decoder.More(); {
+				eachKeyOnce(t, decoder)
+			}
+		})
+	}
+}
+
+// eachKeyOnce reads one value.
+func eachKeyOnce(t *testing.T, decoder *json.Decoder) {
+	t.Helper()
+
+	begin, err := decoder.Token()
+	require.NoError(t, err)
+
+	if _, ok := begin.(json.Delim); !ok {
+		return
+	}
+
+	for keys := map[json.Token]bool{}; decoder.More(); {
+		if begin == json.Delim('{') {
+			key, err := decoder.Token()
+			require.NoError(t, err)
+			assert.False(t, keys[key], "%q occurs twice in one object", key)
+
+			keys[key] = true
+		}
+
+		eachKeyOnce(t, decoder)
+	}
+
+	_, err = decoder.Token()
+	require.NoError(t, err)
 }

@@ -41,7 +41,7 @@ With -o csv the output is a table for a spreadsheet: numbers without units, time
 				question: func(n *client.Node, ctx context.Context) (*guardv1alpha1.History, error) {
 					history, err := n.History(ctx, target, since)
 					if err == nil && target != "" {
-						history.Node = nil
+						history.Links = nil
 					}
 
 					return history, err
@@ -72,11 +72,11 @@ With -o csv the output is a table for a spreadsheet: numbers without units, time
 
 // historySeries returns the series of a node's targets, and that of the node if there is one.
 func historySeries(h *guardv1alpha1.History) []*guardv1alpha1.Series {
-	if len(h.GetNode().GetPoints()) == 0 {
+	if len(h.GetLinks().GetPoints()) == 0 {
 		return h.GetSeries()
 	}
 
-	return append(h.GetSeries()[:len(h.GetSeries()):len(h.GetSeries())], h.GetNode())
+	return append(h.GetSeries()[:len(h.GetSeries()):len(h.GetSeries())], h.GetLinks())
 }
 
 // targetName returns what a series is about.

@@ -26,7 +26,7 @@ import (
 // aDay has a wave of CPU in steps of a minute, a restart of the service after 15 hours that took two, and no allocation.
 func aDay() *guardv1alpha1.History {
 	series := &guardv1alpha1.Series{Target: "spegel/spegel-2x7k2/registry"}
-	node := &guardv1alpha1.Series{}
+	links := &guardv1alpha1.Series{}
 
 	for step := range 24 * 60 {
 		if step >= 15*60 && step < 17*60 {
@@ -41,13 +41,13 @@ func aDay() *guardv1alpha1.History {
 
 		// For an hour nobody could read the links.
 		if traffic := cpu * 1e6; step < 5*60 || step >= 6*60 {
-			node.Points = append(node.Points, &guardv1alpha1.Point{At: at, Over: over, TxBytesPerSecond: &traffic})
+			links.Points = append(links.Points, &guardv1alpha1.Point{At: at, Over: over, TxBytesPerSecond: &traffic})
 		} else {
-			node.Points = append(node.Points, &guardv1alpha1.Point{At: at, Over: over})
+			links.Points = append(links.Points, &guardv1alpha1.Point{At: at, Over: over})
 		}
 	}
 
-	return &guardv1alpha1.History{Series: []*guardv1alpha1.Series{series}, Node: node}
+	return &guardv1alpha1.History{Series: []*guardv1alpha1.Series{series}, Links: links}
 }
 
 // The axis has times of the user's zone.

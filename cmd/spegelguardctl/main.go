@@ -17,7 +17,7 @@ import (
 func init() { noquery.Restore() }
 
 func main() {
-	err := run()
+	err := run(newApp())
 	if err != nil && err.Error() != "" {
 		fmt.Fprintln(os.Stderr, "spegelguardctl:", printable.Lines(err.Error()))
 	}
@@ -25,9 +25,12 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-func run() error {
+func run(a *app) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	return newApp().root().ExecuteContext(ctx)
+	// The second signal ends what does not follow the context, such as a read of the standard input.
+	context.AfterFunc(ctx, stop)
+
+	return a.root().ExecuteContext(ctx)
 }

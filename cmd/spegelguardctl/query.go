@@ -24,6 +24,8 @@ type query[T any] struct {
 	arrange func([]output.Item)
 	// judge returns the exit code of a response; nil is 0.
 	judge func(T) int
+	// failed reports whether a node failed to do what was requested, which its response says; nil for never. The exit code is 1.
+	failed func(T) bool
 	// first is printed before any response.
 	first []output.Item
 	// printer is another one than that of --output; nil for that.
@@ -82,6 +84,10 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 
 			if q.judge != nil {
 				outcome.code = max(outcome.code, q.judge(result.Value))
+			}
+
+			if q.failed != nil && q.failed(result.Value) {
+				outcome.code = max(outcome.code, 1)
 			}
 		}
 

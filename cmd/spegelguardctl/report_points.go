@@ -42,7 +42,7 @@ func reportPoints(history *guardv1alpha1.History) []report.Point {
 			addKnown(&p.CPU, average.CPU)
 			addKnown(&p.Allocation, average.Allocation)
 
-			if series == history.GetNode() {
+			if series == history.GetLinks() {
 				addKnown(&p.NodeTX, average.TX)
 			} else {
 				addKnown(&p.TX, average.TX)

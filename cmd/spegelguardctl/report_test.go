@@ -111,7 +111,7 @@ func TestReportPoints_OfADay(t *testing.T) {
 			{Target: "a", Points: []*guardv1alpha1.Point{point(5, 60, 1), point(65, 60, 2), point(75, 10, 4), point(85, 10, 4)}},
 			{Target: "b", Points: []*guardv1alpha1.Point{point(40, 60, 0.5), point(100, 60, 0.25)}},
 		},
-		Node: &guardv1alpha1.Series{Points: []*guardv1alpha1.Point{traffic}},
+		Links: &guardv1alpha1.Series{Points: []*guardv1alpha1.Point{traffic}},
 	})
 
 	require.Len(t, points, 2)

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
@@ -44,9 +46,10 @@ target or cannot be reached.`,
 func (a *app) statusRows(s *client.Status) []output.Row {
 	target := s.Worst()
 
-	overrides := ""
+	var overrides []string
+
 	for _, o := range s.Overrides {
-		overrides = o.Kind + a.left(" for ", o.Until) + " by " + o.By.Subject
+		overrides = append(overrides, o.Kind+a.left(" for ", o.Until)+" by "+o.By.Subject)
 	}
 
 	return []output.Row{{Severity: output.SeverityOf(s.State), Cells: []string{
@@ -54,7 +57,7 @@ func (a *app) statusRows(s *client.Status) []output.Row {
 		reading(config.SignalAllocation, target.Application.AllocBytesPerSecond), ceilingInForce(target.Ceiling), target.LoudestRule(),
 		a.ago(s.Since), s.Mode, reading(config.SignalNetworkRX, target.RXBytesPerSecond), bytesOf(target.MemoryBytes),
 		reading(config.SignalThrottled, target.ThrottledRatio), reading(config.SignalThrottled, target.Application.MirrorHitRatio),
-		readiness(target.Application.Ready), overrides, s.Version, s.Message,
+		readiness(target.Application.Ready), strings.Join(overrides, "; "), s.Version, s.Message,
 	}}}
 }
 

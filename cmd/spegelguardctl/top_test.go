@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	a := newApp()
 	a.open = c.open
 
-	err := a.root().ExecuteContext(context.Background())
+	err := run(a)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "spegelguardctl:", err)
 	}

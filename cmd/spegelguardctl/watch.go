@@ -92,7 +92,9 @@ func (a *app) follow(
 	}
 
 	for _, node := range fleet.Nodes() {
-		group.Go(func() { again(ctx, a, node, func() error { return do(ctx, node, show) }) })
+		group.Go(func() {
+			again(ctx, a, node, show, func(show func(...output.Item) error) error { return do(ctx, node, show) })
+		})
 	}
 
 	group.Wait()
@@ -100,12 +102,21 @@ func (a *app) follow(
 	return writeErr
 }
 
-// again calls do until the context ends, and prints each new error once.
-func again(ctx context.Context, a *app, node *client.Node, do func() error) {
+// again calls do until the context ends, and prints each new error once. What do shows is an answer of the node: an error that was
+// printed before it is new again after it.
+func again(
+	ctx context.Context, a *app, node *client.Node, show func(...output.Item) error, do func(show func(...output.Item) error) error,
+) {
 	printed := ""
 
+	answered := func(items ...output.Item) error {
+		printed = ""
+
+		return show(items...)
+	}
+
 	for ctx.Err() == nil {
-		err := do()
+		err := do(answered)
 		if err == nil || ctx.Err() != nil {
 			printed = ""
 		} else if text := node.Failure(err).Error(); text != printed {

@@ -153,10 +153,14 @@ func fill(into []Assessment, nodes []Node, metric Metric) Summary {
 	return Summary{Metric: metric, Median: median, MAD: sorted.deviation(median, -1), Nodes: len(values)}
 }
 
+// greatest is far above any figure. A node decides what it sends, and a greater one makes the sums and ratios of all nodes infinite.
+const greatest = 1e18
+
+// known returns a figure; false for one that is absent or no measurement.
 func known(node Node, metric Metric) (float64, bool) {
 	value, ok := node.Figures[metric]
 
-	return value, ok && !math.IsNaN(value) && !math.IsInf(value, 0)
+	return value, ok && math.Abs(value) <= greatest
 }
 
 // culprit reports whether a node raises the load of its peers: such a spegel allocates at least 3.1 GB/min, an affected one up

@@ -3,6 +3,9 @@
 package compare_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -201,4 +204,20 @@ func TestCompare_NamesNobodyInHealthyFleets(t *testing.T) {
 	require.Zero(t, alarms)
 	require.Zero(t, wrong)
 	require.Greater(t, float64(found)/fleets, 0.999)
+}
+
+// TestCompare_LeavesOutImpossibleFigures: a node decides what it sends, and the report is JSON, which has no infinite numbers.
+func TestCompare_LeavesOutImpossibleFigures(t *testing.T) {
+	for _, value := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64} {
+		t.Run(fmt.Sprint(value), func(t *testing.T) {
+			nodes := table()
+			nodes[0].Figures[compare.CPU] = value
+
+			report := compare.Compare(nodes, compare.Limits{})
+			assert.NotContains(t, report.Nodes[0].Cells, compare.CPU)
+
+			_, err := json.Marshal(report)
+			require.NoError(t, err)
+		})
+	}
 }

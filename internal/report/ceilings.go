@@ -32,7 +32,8 @@ func (i Incident) ceilings(node Node) []ceiling {
 	}
 
 	for _, action := range node.Actions {
-		if action.After == "" {
+		// A release has no cpu.max after it if the container's cgroup is gone.
+		if action.After == "" && action.Kind != resources.ActionRelease {
 			continue
 		}
 

@@ -67,7 +67,8 @@ func average(points []Point, period Period) Usage {
 	return Usage{cpu.Value(), tx.Value(), allocation.Value(), nodeTX.Value()}
 }
 
-// periods finds the times before, under and after the last ceilings of all nodes. A probe is a part of the time under them.
+// periods finds the times before, under and after the last ceilings of all nodes. A probe between two ceilings is a part of the time
+// under them.
 func (i *Incident) periods() {
 	var all []Period
 
@@ -98,32 +99,58 @@ func (i *Incident) periods() {
 }
 
 // underCeilings returns the times in which a node's ceilings were in force, those that began before the points left out, and sets InForce.
+// A ceiling that was lifted, by a probe or by an external change, has ended if it is not applied again within the time that separates
+// incidents: a probe that measures no breach is the last action of a ceiling.
 func (i *Incident) underCeilings(node Node) []Period {
-	var all []Period
+	var (
+		all           []Period
+		since, lifted = map[string]time.Time{}, map[string]time.Time{}
+	)
 
-	since := map[string]time.Time{}
+	end := func(target string, at time.Time) {
+		if begin := since[target]; !begin.Before(i.From) {
+			all = append(all, Period{begin, at})
+		}
+
+		delete(since, target)
+		delete(lifted, target)
+	}
 
 	for _, action := range node.Actions {
-		begin, inForce := since[action.Target]
+		_, begun := since[action.Target]
+		liftedAt, isLifted := lifted[action.Target]
 
 		switch {
-		case applies(action.Kind) && !inForce:
-			since[action.Target] = action.At
-		case action.Kind == resources.ActionRelease && inForce:
-			delete(since, action.Target)
+		case applies(action.Kind):
+			if isLifted && action.At.Sub(liftedAt) > apart {
+				end(action.Target, liftedAt)
 
-			if !begin.Before(i.From) {
-				all = append(all, Period{begin, action.At})
+				begun = false
 			}
+
+			delete(lifted, action.Target)
+
+			if !begun {
+				since[action.Target] = action.At
+			}
+		case !begun:
+		case action.Kind == resources.ActionRelease && isLifted:
+			end(action.Target, liftedAt)
+		case action.Kind == resources.ActionRelease:
+			end(action.Target, action.At)
+		case lifts(action.Kind) && !isLifted:
+			lifted[action.Target] = action.At
 		}
 	}
 
-	for _, begin := range since {
+	for target, at := range lifted {
+		end(target, at)
+	}
+
+	for target := range since {
 		i.InForce = true
 
-		if !begin.Before(i.From) {
-			all = append(all, Period{begin, i.To})
-		}
+		end(target, i.To)
 	}
 
 	return all
@@ -132,6 +159,11 @@ func (i *Incident) underCeilings(node Node) []Period {
 // applies reports whether a ceiling is in force after an action of a kind.
 func applies(kind string) bool {
 	return kind == resources.ActionApply || kind == resources.ActionAdjust || kind == resources.ActionAdopt
+}
+
+// lifts reports whether an action of a kind ends a ceiling that may be applied again.
+func lifts(kind string) bool {
+	return kind == resources.ActionProbe || kind == resources.ActionExternalChange
 }
 
 func longEnough(from, to time.Time) Period {

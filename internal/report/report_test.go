@@ -199,6 +199,19 @@ func TestBuild_Ceilings(t *testing.T) {
 		"ended before":       {[]report.Action{at(-10, "apply"), at(-5, "release")}, "No ceiling was in force for 30 s in this time."},
 		"observed only":      {[]report.Action{at(10, "would-apply")}, "No ceiling was in force for 30 s in this time."},
 		"adopted at a start": {[]report.Action{at(10, "adopt"), at(20, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
+		"ended by a probe":   {[]report.Action{at(10, "apply"), at(20, "probe")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
+		"probed":             {[]report.Action{at(10, "apply"), at(20, "probe"), at(21, "apply")}, "Ceilings are in force since 03:10:00."},
+		"probed and released": {
+			[]report.Action{at(10, "apply"), at(20, "probe"), at(22, "release")}, "Ceilings were in force from 03:10:00 to 03:20:00.",
+		},
+		"probed since before": {
+			[]report.Action{at(-10, "apply"), at(10, "probe"), at(11, "apply"), at(20, "probe")}, "No ceiling was in force for 30 s in this time.",
+		},
+		"yielded": {[]report.Action{at(10, "apply"), at(20, "external-change")}, "Ceilings were in force from 03:10:00 to 03:20:00."},
+		"reasserted": {
+			[]report.Action{at(10, "apply"), at(15, "external-change"), at(16, "apply"), at(20, "release")},
+			"Ceilings were in force from 03:10:00 to 03:20:00.",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nodes := []report.Node{{Name: "a", Points: points(usage(1, 1, 1, 1), usage(1, 1, 1, 1), usage(1, 1, 1, 1)), Actions: test.actions}}
@@ -234,6 +247,33 @@ func TestBuild_TellsTheLastIncident(t *testing.T) {
 	assert.Equal(t, "Report of spegel-guard, 2026-01-05 03:00 to 2026-01-06 03:00 UTC", built.Title())
 	assert.Equal(t, "Ceilings were in force from 2026-01-05 23:00:00 to 2026-01-06 00:30:00. "+
 		"Earlier ones ended at 2026-01-05 04:30:00 and are in the timeline only.", built.Ceilings())
+}
+
+// TestBuild_SeparatesIncidentsThatAProbeEnded: a probe that measures no breach is the last action of a ceiling.
+func TestBuild_SeparatesIncidentsThatAProbeEnded(t *testing.T) {
+	at := func(hour, minutes int) time.Time {
+		return start.Add(time.Duration(60*hour+minutes) * time.Minute)
+	}
+	node := report.Node{Name: "a"}
+
+	for _, hour := range []int{1, 20} {
+		for minutes, kind := range map[int]string{0: "apply", 30: "probe", 31: "apply", 50: "probe"} {
+			node.Actions = append(node.Actions, report.Action{At: at(hour, minutes), Kind: kind, Target: "a/b/c"})
+		}
+	}
+
+	slices.SortFunc(node.Actions, func(a, b report.Action) int { return a.At.Compare(b.At) })
+
+	for minute := range 24 * 60 {
+		node.Points = append(node.Points, report.Point{At: at(0, minute+1), Over: time.Minute, Usage: usage(1, 1, 1, 1)})
+	}
+
+	built := report.Build([]report.Node{node}, nil)
+
+	assert.Equal(t, report.Period{From: at(20, 0), To: at(20, 50)}, built.Under)
+	assert.Equal(t, report.Period{From: at(20, 50), To: at(24, 0)}, built.After)
+	assert.Equal(t, at(1, 50), built.Earlier)
+	assert.False(t, built.InForce)
 }
 
 // TestHTML_DrawsNoLineOverAGap, which a restart of a guard leaves.
@@ -300,4 +340,20 @@ func TestHTML_ChartHasTheCeiling(t *testing.T) {
 	require.Len(t, ceilings, 2)
 	assert.Equal(t, []string{"338", "132", "563", "132"}, ceilings[0][1:])
 	assert.Equal(t, []string{"570", "132", "788", "132"}, ceilings[1][1:])
+}
+
+// TestHTML_CeilingEndsWithItsCgroup: the release of a cgroup that is gone has no cpu.max after it.
+func TestHTML_CeilingEndsWithItsCgroup(t *testing.T) {
+	all := nodes()
+	all[1].Actions[3].After = ""
+
+	built := report.Build(all, nil)
+
+	var html, markdown bytes.Buffer
+
+	require.NoError(t, report.HTML(&html, built))
+	require.NoError(t, report.Markdown(&markdown, built))
+
+	assert.Contains(t, html.String(), `<line class="ceiling" x1="570" y1="132" x2="788" y2="132"/>`)
+	assert.Contains(t, markdown.String(), "| release | - | the target is gone |")
 }

@@ -5,13 +5,14 @@ package client
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 )
 
 // marshal encodes a value as JSON with the names, the order and the forms of its YAML, which are those of the
-// resources in talosctl get -o yaml. Times are in UTC.
+// resources in talosctl get -o yaml. Times are in UTC, and a float that is no number or infinite is null.
 func marshal(value any) ([]byte, error) {
 	var node yaml.Node
 
@@ -61,6 +62,11 @@ func appendJSON(text []byte, node *yaml.Node) (_ []byte, err error) {
 
 		if at, ok := scalar.(time.Time); ok {
 			scalar = at.UTC()
+		}
+
+		// A node decides what it sends, and JSON has no form for these floats.
+		if value, ok := scalar.(float64); ok && (math.IsNaN(value) || math.IsInf(value, 0)) {
+			scalar = nil
 		}
 
 		encoded, err := json.Marshal(scalar)

@@ -74,7 +74,7 @@ func (s *RuleStatusSpec) Describe() {
 	signal := policy.Signal(s.Signal)
 	value, threshold, tripsIn := signal.Format(s.Value), signal.Format(s.Threshold), none
 
-	if signal == "" {
+	if s.Signal == SignalExpression {
 		threshold = "true"
 	}
 

@@ -113,7 +113,7 @@ func TestColumns_AreForPeople(t *testing.T) {
 			}
 		}, "State pending|Value 9.6 GB/min|Threshold 1.0 GB/min|Trips in 1m30s"},
 		{resources.NewRuleStatus(target + "/Expression"), func(r resource.Resource) {
-			*r.(*resources.RuleStatus).TypedSpec() = resources.RuleStatusSpec{State: "firing", Value: 1}
+			*r.(*resources.RuleStatus).TypedSpec() = resources.RuleStatusSpec{Signal: "expression", State: "firing", Value: 1}
 		}, "State firing|Value true|Threshold true|Trips in -"},
 		{resources.NewRuleStatus(target + "/SpegelHighCPU"), func(r resource.Resource) {
 			*r.(*resources.RuleStatus).TypedSpec() = resources.RuleStatusSpec{Signal: "cpu", State: "unavailable", Threshold: 0.4}

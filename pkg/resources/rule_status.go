@@ -29,8 +29,12 @@ func (s RuleStatusSpec) DeepCopy() RuleStatusSpec { return s }
 
 func init() { register[RuleStatusSpec, RuleStatusExtension](RuleStatusType) }
 
+// SignalExpression is in the place of a signal for a rule with an expression.
+const SignalExpression = "expression"
+
 // RuleStatusSpec is the outcome of one rule.
 type RuleStatusSpec struct {
+	// Signal is what the rule watches, or SignalExpression.
 	Signal string `yaml:"signal" protobuf:"1"`
 	// State is ok, pending, firing, releasing or unavailable.
 	State string `yaml:"state" protobuf:"2"`

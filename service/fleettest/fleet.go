@@ -43,6 +43,8 @@ type Guard struct {
 	History *record.History
 	// Forward requests for other names to other guards.
 	Forward bool
+	// CaptureError is that of every capture of evidence; nil for none.
+	CaptureError error
 
 	// now is when the guard was made, and the end of its past: it samples nothing, so the end must not age while a slow test asks.
 	now time.Duration
@@ -166,6 +168,10 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		node := api.Node{
 			State: g.State, Overrides: overrides, Actions: actions, History: g.History, Now: func() time.Duration { return g.now },
 			Capture: func(context.Context, string, resources.TargetSpec) (string, error) {
+				if g.CaptureError != nil {
+					return "", g.CaptureError
+				}
+
 				return "/run/spegel-guard/captures/1", nil
 			},
 			Doctor: func(ctx context.Context) ([]doctor.Check, error) {

@@ -96,12 +96,19 @@ func (m Model) chart(n *node, width, height int) []string {
 
 	thresholdAt, ceilingAt := lineOf(grid, threshold), lineOf(grid, ceiling)
 
+	// free reports whether a line has no label of a mark.
+	free := func(y int) bool {
+		line := chart.Origin().Y - y
+
+		return line%perMark != 0 || slices.Contains(taken, label(top/float64(chart.GraphHeight())*float64(line)))
+	}
+
 	switch {
 	case threshold == 0 || ceiling == 0:
 	case threshold >= ceiling:
-		thresholdAt, ceilingAt = apart(thresholdAt, ceilingAt)
+		thresholdAt, ceilingAt = apart(thresholdAt, ceilingAt, chart.GraphHeight()-1, free)
 	default:
-		ceilingAt, thresholdAt = apart(ceilingAt, thresholdAt)
+		ceilingAt, thresholdAt = apart(ceilingAt, thresholdAt, chart.GraphHeight()-1, free)
 	}
 
 	level(&chart, thresholdAt, threshold, label, thresholdRune, warning)
@@ -185,14 +192,15 @@ func lineOf(grid *graph.BrailleGrid, value float64) int {
 	return grid.GridPoint(canvas.Float64Point{Y: value}).Y / dotsPerLine
 }
 
-// apart returns the lines of two levels, the greater one first, so that neither hides the other.
-func apart(greater, lower int) (int, int) {
+// apart returns the lines of two levels, the greater one first, so that neither hides the other, nor a mark of the axis if there is
+// a free line. Last is the lowest line of the chart.
+func apart(greater, lower, last int, free func(y int) bool) (int, int) {
 	switch {
 	case greater != lower:
-	case greater > 0:
-		greater--
-	default:
+	case greater == 0, lower < last && free(lower+1) && !free(greater-1):
 		lower++
+	default:
+		greater--
 	}
 
 	return greater, lower

@@ -180,6 +180,17 @@ func TestChart_ShowsUsageAgainstCeiling(t *testing.T) {
 	}
 }
 
+// TestChart_LevelsHideNoMark: of two levels on one line the one moves that hides no mark of the axis.
+func TestChart_LevelsHideNoMark(t *testing.T) {
+	m := fleet("a")
+	m = updated(m, statusMsg{node: m.nodes[0], at: began, status: status("throttled", limited(usage(1.8)))})
+
+	text := strings.Join(m.chart(m.nodes[0], 80, 9), "\n")
+	assert.Contains(t, text, "1000m│")
+	assert.Contains(t, text, "550m┤")
+	assert.Contains(t, text, "500m┤")
+}
+
 func TestSparkline_ShowsPeriod(t *testing.T) {
 	m := fleet("a")
 	m = updated(m, statusMsg{node: m.nodes[0], at: began, status: status("ok", usage(0.55))})

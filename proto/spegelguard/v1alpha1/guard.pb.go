@@ -128,8 +128,8 @@ type History struct {
 	Metadata *common.Metadata       `protobuf:"bytes,1,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// Series of the targets: the running ones, and those that ended in the last day.
 	Series []*Series `protobuf:"bytes,2,rep,name=series,proto3" json:"series,omitempty"`
-	// Node is the traffic of the node's physical links. Its points have TX and RX only.
-	Node          *Series `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	// Links is the traffic of the node's physical links. Its points have TX and RX only.
+	Links         *Series `protobuf:"bytes,3,opt,name=links,proto3" json:"links,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -178,9 +178,9 @@ func (x *History) GetSeries() []*Series {
 	return nil
 }
 
-func (x *History) GetNode() *Series {
+func (x *History) GetLinks() *Series {
 	if x != nil {
-		return x.Node
+		return x.Links
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func (x *History) GetNode() *Series {
 // gap: nothing was measured, for instance because the service was restarted.
 type Series struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Target is a target's id; empty for the node.
+	// Target is a target's id; empty for the links of the node.
 	Target        string   `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	Points        []*Point `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1408,11 +1408,11 @@ const file_spegelguard_v1alpha1_guard_proto_rawDesc = "" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12/\n" +
 	"\x05since\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05since\"L\n" +
 	"\x0fHistoryResponse\x129\n" +
-	"\bmessages\x18\x01 \x03(\v2\x1d.spegelguard.v1alpha1.HistoryR\bmessages\"\x9f\x01\n" +
+	"\bmessages\x18\x01 \x03(\v2\x1d.spegelguard.v1alpha1.HistoryR\bmessages\"\xa1\x01\n" +
 	"\aHistory\x12,\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x10.common.MetadataR\bmetadata\x124\n" +
-	"\x06series\x18\x02 \x03(\v2\x1c.spegelguard.v1alpha1.SeriesR\x06series\x120\n" +
-	"\x04node\x18\x03 \x01(\v2\x1c.spegelguard.v1alpha1.SeriesR\x04node\"U\n" +
+	"\x06series\x18\x02 \x03(\v2\x1c.spegelguard.v1alpha1.SeriesR\x06series\x122\n" +
+	"\x05links\x18\x03 \x01(\v2\x1c.spegelguard.v1alpha1.SeriesR\x05links\"U\n" +
 	"\x06Series\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x123\n" +
 	"\x06points\x18\x02 \x03(\v2\x1b.spegelguard.v1alpha1.PointR\x06points\"\xc1\x03\n" +
@@ -1548,7 +1548,7 @@ var file_spegelguard_v1alpha1_guard_proto_depIdxs = []int32{
 	2,  // 1: spegelguard.v1alpha1.HistoryResponse.messages:type_name -> spegelguard.v1alpha1.History
 	25, // 2: spegelguard.v1alpha1.History.metadata:type_name -> common.Metadata
 	3,  // 3: spegelguard.v1alpha1.History.series:type_name -> spegelguard.v1alpha1.Series
-	3,  // 4: spegelguard.v1alpha1.History.node:type_name -> spegelguard.v1alpha1.Series
+	3,  // 4: spegelguard.v1alpha1.History.links:type_name -> spegelguard.v1alpha1.Series
 	4,  // 5: spegelguard.v1alpha1.Series.points:type_name -> spegelguard.v1alpha1.Point
 	26, // 6: spegelguard.v1alpha1.Point.at:type_name -> google.protobuf.Timestamp
 	24, // 7: spegelguard.v1alpha1.Point.over:type_name -> google.protobuf.Duration

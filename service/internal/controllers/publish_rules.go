@@ -82,7 +82,7 @@ func modifyRule(ctx context.Context, r controller.Writer, id resource.ID, next r
 func ruleSpec(status *policy.RuleStatus, mode config.Mode) resources.RuleStatusSpec {
 	signal := string(status.Rule.Signal)
 	if status.Rule.Expression != nil {
-		signal = "expression"
+		signal = resources.SignalExpression
 	}
 
 	return resources.RuleStatusSpec{

@@ -36,13 +36,13 @@ func (s *Service) History(ctx context.Context, request *guardv1alpha1.HistoryReq
 	}
 
 	past, after := s.node.History, s.node.now()-back
-	target, node := past.Points, past.NodePoints
+	target, links := past.Points, past.NodePoints
 
 	if back > record.HistoryFine {
-		target, node = past.Minutes, past.NodeMinutes
+		target, links = past.Minutes, past.NodeMinutes
 	}
 
-	message := &guardv1alpha1.History{Metadata: s.node.metadata(), Node: seriesOf("", node(after))}
+	message := &guardv1alpha1.History{Metadata: s.node.metadata(), Links: seriesOf("", links(after))}
 
 	for _, id := range ids {
 		message.Series = append(message.Series, seriesOf(id, target(id, after)))

@@ -214,10 +214,10 @@ func TestService_HistoryOfADay(t *testing.T) {
 			assert.Len(t, message.GetSeries(), test.series)
 			// The first point may have been a day ago when the test began.
 			assert.InDelta(t, test.points, len(message.GetSeries()[0].GetPoints()), 1)
-			assert.InDelta(t, test.node, len(message.GetNode().GetPoints()), 6)
-			assert.Equal(t, test.over, message.GetNode().GetPoints()[0].GetOver().AsDuration())
-			assert.InDelta(t, 1e6, message.GetNode().GetPoints()[0].GetTxBytesPerSecond(), 1)
-			assert.Nil(t, message.GetNode().GetPoints()[0].CpuCores) //nolint:protogetter // absent, not 0
+			assert.InDelta(t, test.node, len(message.GetLinks().GetPoints()), 6)
+			assert.Equal(t, test.over, message.GetLinks().GetPoints()[0].GetOver().AsDuration())
+			assert.InDelta(t, 1e6, message.GetLinks().GetPoints()[0].GetTxBytesPerSecond(), 1)
+			assert.Nil(t, message.GetLinks().GetPoints()[0].CpuCores) //nolint:protogetter // absent, not 0
 			// talosctl and other clients accept 4 MiB if nothing else is set.
 			assert.Less(t, proto.Size(response), 4<<20)
 		})
