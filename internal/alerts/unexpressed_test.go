@@ -27,7 +27,7 @@ rules:
 	_, unexpressed := alerts.Groups(cfg, alerts.Options{})
 	assert.Equal(t, []alerts.Unexpressed{
 		{Rule: "Expression", Reason: "it is an expression in CEL"},
-		{Rule: "Credit", Reason: "it has a CPU credit, whose level only the guard knows"},
+		{Rule: "Credit", Reason: "it has a credit, whose level only the guard knows"},
 		{Rule: "Baseline", Reason: "it compares the signal with its usual level, which only the guard knows"},
 		{Rule: "Throttled", Reason: "every ceiling raises the signal throttled"},
 	}, unexpressed)
