@@ -15,8 +15,7 @@ import (
 // guard stays small under any load.
 const (
 	MaxConnections = 256
-	// MaxConnectionsPerClient share one certificate. Data that was sent on a stream and not read is kept as long as
-	// the connection is open, so that this bounds what one client makes the guard hold.
+	// MaxConnectionsPerClient share one certificate.
 	MaxConnectionsPerClient = 16
 
 	// maxHandshaking is the number of connections without a verified certificate, in total and from one address.
