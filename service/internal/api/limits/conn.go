@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/bounded"
 )
@@ -18,9 +19,10 @@ var errTooManyConnections = errors.New("the client has too many connections")
 type Conn struct {
 	net.Conn
 
-	set  *Connections
-	host string
-	once sync.Once
+	set      *Connections
+	host     string
+	accepted time.Time
+	once     sync.Once
 	// known is set after the handshake; chain is the client's certificate on TCP.
 	known bool
 	chain []*x509.Certificate
