@@ -58,7 +58,7 @@ func newServing(start *startup, active *config.Active) *serving {
 		logger.Error("failed to load saved overrides, starting with the others", zap.Error(err))
 	}
 
-	capturer := controllers.Capturer{Source: start.source, State: st, Active: active}
+	capturer := &controllers.Capturer{Source: start.source, State: st, Active: active}
 	if f.captures() != "" {
 		capturer.Store = &record.Evidence{Dir: f.captures()}
 	}

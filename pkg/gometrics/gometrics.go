@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/task"
@@ -180,7 +181,11 @@ func (c *Client) do(ctx context.Context, path string) (*http.Response, error) {
 	return response, nil
 }
 
-// concise returns the cause of an error of net/http, which repeats the address and hides the timeout.
+// maxError is the longest text of an error, in bytes. It becomes the reason of every value, at each scrape.
+const maxError = 200
+
+// concise returns the cause of an error of net/http, which repeats the address, hides the timeout, and quotes a header line of
+// the process of any length.
 func concise(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); errors.Is(cause, ErrTimeout) {
 		return ErrTimeout
@@ -191,8 +196,25 @@ func concise(ctx context.Context, err error) error {
 		return op.Err
 	}
 
+	if text := err.Error(); len(text) > maxError {
+		return longError{error: err, text: strings.ToValidUTF8(text[:maxError], "") + "..."}
+	}
+
 	return err
 }
+
+// longError is an error with the beginning of its text.
+type longError struct {
+	error
+
+	text string
+}
+
+// Error implements error.
+func (e longError) Error() string { return e.text }
+
+// Unwrap returns the error as it was.
+func (e longError) Unwrap() error { return e.error }
 
 // clip quotes and shortens text from the process for messages.
 func clip(text string) string {

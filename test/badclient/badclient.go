@@ -5,6 +5,7 @@ package badclient
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -25,6 +27,11 @@ type Client struct {
 	conn   *tls.Conn
 	framer *http2.Framer
 	ended  chan error
+
+	answers atomic.Int64
+
+	// Encoding is the name of a compression; it is empty for none. Set it before the first call.
+	Encoding string
 
 	mu     sync.Mutex // for writing, because pings are answered in between
 	header bytes.Buffer
@@ -63,16 +70,24 @@ func (c *Client) read() {
 			return
 		}
 
-		if ping, ok := frame.(*http2.PingFrame); ok && !ping.IsAck() {
-			c.mu.Lock()
-			c.framer.WritePing(true, ping.Data) //nolint:errcheck // the next read fails, too
-			c.mu.Unlock()
+		switch frame := frame.(type) {
+		case *http2.PingFrame:
+			if !frame.IsAck() {
+				c.mu.Lock()
+				c.framer.WritePing(true, frame.Data) //nolint:errcheck // the next read fails, too
+				c.mu.Unlock()
+			}
+		case *http2.HeadersFrame:
+			c.answers.Add(1)
 		}
 	}
 }
 
 // Ended receives an error when the server has closed the connection.
 func (c *Client) Ended() <-chan error { return c.ended }
+
+// Answers returns how many headers have arrived. The server sends those of a response with its first message.
+func (c *Client) Answers() int64 { return c.answers.Load() }
 
 // Close closes the connection.
 func (c *Client) Close() error { return c.conn.Close() }
@@ -128,7 +143,7 @@ func (c *Client) open(method string) (uint32, error) {
 
 	for _, field := range [][2]string{
 		{":method", "POST"}, {":scheme", "https"}, {":path", method}, {":authority", "guard"},
-		{"content-type", "application/grpc"}, {"te", "trailers"},
+		{"content-type", "application/grpc"}, {"te", "trailers"}, {"grpc-encoding", cmp.Or(c.Encoding, "identity")},
 	} {
 		if err := c.hpack.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
 			return 0, err

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -27,11 +28,15 @@ const (
 	HugeHeader   Mode = "huge-header"
 	Compressed   Mode = "compressed"
 	ManyLabels   Mode = "many-labels"
+	// LongHeaderLine is a header line that is not one, of characters that are quoted as four each.
+	LongHeaderLine Mode = "long-header-line"
 )
 
 // Modes returns all modes.
 func Modes() []Mode {
-	return []Mode{HugeBody, EndlessLine, OneByte, Silent, NaN, Negative, CounterReset, HTML, HugeHeader, Compressed, ManyLabels}
+	return []Mode{
+		HugeBody, EndlessLine, OneByte, Silent, NaN, Negative, CounterReset, HTML, HugeHeader, Compressed, ManyLabels, LongHeaderLine,
+	}
 }
 
 const (
@@ -68,6 +73,8 @@ func Handler(mode Mode) http.Handler {
 		case HugeHeader:
 			w.Header().Set("X-Filler", string(bytes.Repeat([]byte("x"), 1<<20)))
 			program(w, "1")
+		case LongHeaderLine:
+			raw(w, "HTTP/1.1 200 OK\r\n"+strings.Repeat("\x01", 15<<10)+"\r\n\r\n")
 		case ManyLabels:
 			labels(w)
 		case Compressed:
@@ -75,6 +82,17 @@ func Handler(mode Mode) http.Handler {
 			w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}) //nolint:errcheck // the client may be gone
 		}
 	})
+}
+
+// raw answers with text that net/http would not send, and closes the connection.
+func raw(w http.ResponseWriter, text string) {
+	conn, _, err := w.(http.Hijacker).Hijack() //nolint:forcetypeassert // net/http's is one
+	if err != nil {
+		return
+	}
+
+	conn.Write([]byte(text)) //nolint:errcheck // the client may be gone
+	conn.Close()             //nolint:errcheck // the same
 }
 
 // program answers like a Go program, with one invalid value.

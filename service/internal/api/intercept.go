@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 
 	"github.com/spegel-guard/spegel-guard/internal/task"
@@ -27,6 +28,8 @@ type server struct {
 	identities  *identity.Store
 	logger      *zap.Logger
 	streams     limits.Streams
+	unread      limits.Unread
+	codec       encoding.CodecV2
 	messages    encode.Messages
 	router      *forward.Router
 	sendTimeout time.Duration
@@ -59,8 +62,18 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 
 	defer end()
 
+	conn, ok := auth.Connection(ctx).(*limits.Conn)
+	if !ok {
+		return status.Error(codes.Internal, "the request has no connection")
+	}
+
+	// gRPC would answer a compressed request with buffers that nobody counts.
+	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
+		return err
+	}
+
 	cut := func() {
-		if auth.Cut(ctx) {
+		if conn.Close() == nil {
 			s.logger.Warn("client disconnected, it does not read", zap.String("subject", caller.Person.Subject), zap.String("from", caller.Person.From))
 		}
 	}
@@ -75,7 +88,10 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 		}()
 	}
 
-	stream = encode.Stream{ServerStream: stream, Messages: &s.messages}
+	stream = encode.Stream{
+		ServerStream: stream, Messages: &s.messages, Codec: s.codec,
+		Hold: func(size int) (func(), error) { return s.unread.Hold(ctx, conn, caller.Key(), size) },
+	}
 	stream = request{ServerStream: limits.NewStream(stream, s.sendTimeout, caller.Forwarded, cut), ctx: auth.NewContext(ctx, caller)}
 
 	route, err := s.router.Route(stream.Context(), info.FullMethod, info.IsServerStream)
@@ -85,6 +101,16 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 
 	if route != nil {
 		return route(service, stream)
+	}
+
+	// Those that wait for room need memory for their answers. A watch has small ones, one at a time.
+	if !info.IsServerStream {
+		done, err := s.unread.Answer(ctx, caller.Key())
+		if err != nil {
+			return err
+		}
+
+		defer done()
 	}
 
 	return handler(service, stream)

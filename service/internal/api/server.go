@@ -87,12 +87,15 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 		peers = opts.Identities
 	}
 
-	s := &server{identities: opts.Identities, logger: logger, sendTimeout: opts.SendTimeout, router: forward.New(node.Name, listener.Addr(), peers)}
+	s := &server{
+		identities: opts.Identities, logger: logger, codec: proxy.Codec(), sendTimeout: opts.SendTimeout,
+		router: forward.New(node.Name, listener.Addr(), peers),
+	}
 
 	background.Go(func() { task.Run(ctx, "close unused connections to guards", func() { s.router.Run(ctx) }) })
 
 	g := grpc.NewServer(append(limits.ServerOptions(), grpc.Creds(transport), grpc.StreamInterceptor(s.intercept),
-		grpc.UnknownServiceHandler(unknown), grpc.ForceServerCodecV2(encode.Codec(proxy.Codec())))...)
+		grpc.UnknownServiceHandler(unknown), grpc.ForceServerCodecV2(encode.Codec(s.codec)))...)
 	register(g, node)
 
 	stop := context.AfterFunc(ctx, func() { task.Do("stop the API", g.Stop) })

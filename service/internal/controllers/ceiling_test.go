@@ -325,7 +325,7 @@ func TestCapturer(t *testing.T) {
 	s := newSuite(t, newState(t))
 	target := resources.TargetSpec{PID: 1}
 
-	_, err := Capturer{}.Capture(t.Context(), targetID, target)
+	_, err := (&Capturer{}).Capture(t.Context(), targetID, target)
 	require.ErrorContains(t, err, "set its flag -evidence")
 
 	c := Capturer{Store: &record.Evidence{Dir: t.TempDir()}, Source: hostSource, State: s.state}

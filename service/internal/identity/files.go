@@ -26,8 +26,6 @@ type Files struct {
 	Paths config.TLS
 	// Field is the section of the configuration with the paths, for errors.
 	Field string
-	// Follow calls read when files change; nil for filewatch.Follow.
-	Follow func(ctx context.Context, interval time.Duration, paths []string, read func())
 }
 
 // Run stores the identity of the files whenever it changes, until the context ends. The last valid identity stays in
@@ -35,12 +33,7 @@ type Files struct {
 func (f Files) Run(ctx context.Context, store *Store, report func(error)) error {
 	keeper := keeper{store: store, report: report}
 
-	follow := f.Follow
-	if follow == nil {
-		follow = filewatch.Follow
-	}
-
-	follow(ctx, filesInterval, []string{f.Paths.CA, f.Paths.Cert, f.Paths.Key}, func() {
+	filewatch.Follow(ctx, filesInterval, []string{f.Paths.CA, f.Paths.Cert, f.Paths.Key}, func() {
 		if material, err := f.read(); err != nil {
 			keeper.fail(err)
 		} else {

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	talosx509 "github.com/siderolabs/crypto/x509"
@@ -130,29 +129,6 @@ func report(t *testing.T, reports <-chan error) error {
 
 // TestFiles_FollowsChanges replaces the directory of the files by a symbolic link, as Kubernetes does for a mounted secret.
 func TestFiles_FollowsChanges(t *testing.T) {
-	t.Run("by events", func(t *testing.T) { followChanges(t, nil) })
-	t.Run("by polling", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			reports := followChanges(t, func(ctx context.Context, interval time.Duration, _ []string, read func()) {
-				for ctx.Err() == nil {
-					read()
-
-					select {
-					case <-ctx.Done():
-					case <-time.After(interval):
-					}
-				}
-			})
-
-			time.Sleep(time.Hour)
-			assert.Empty(t, reports, "each change is reported once")
-		})
-	})
-}
-
-func followChanges(t *testing.T, follow func(context.Context, time.Duration, []string, func())) <-chan error {
-	t.Helper()
-
 	dir := t.TempDir()
 	current := filepath.Join(dir, "current")
 	paths := config.TLS{CA: filepath.Join(current, "ca"), Cert: filepath.Join(current, "cert"), Key: filepath.Join(current, "key")}
@@ -177,7 +153,7 @@ func followChanges(t *testing.T, follow func(context.Context, time.Duration, []s
 	write("mixed", identity.Material{CAs: first.CAs, Server: talosx509.PEMEncodedCertificateAndKey{Crt: first.Server.Crt, Key: second.Server.Key}})
 	link("first")
 
-	store, reports := run(t, identity.Files{Paths: paths, Field: "api.tls", Follow: follow})
+	store, reports := run(t, identity.Files{Paths: paths, Field: "api.tls"})
 
 	require.NoError(t, report(t, reports))
 
@@ -202,8 +178,6 @@ func followChanges(t *testing.T, follow func(context.Context, time.Duration, []s
 
 	last, _ := store.Current()
 	assert.Same(t, after, last, "the certificates are the same")
-
-	return reports
 }
 
 func TestTalos_FollowsMachined(t *testing.T) {

@@ -42,7 +42,7 @@ type conn struct {
 	set  *connections
 	host string
 	once sync.Once
-	// idle is since when it waits for the next request; zero during the first one and any other.
+	// idle is since when it waits for a request, the first one included; zero during one.
 	idle time.Time
 }
 
@@ -84,7 +84,7 @@ func (l boundedListener) Accept() (net.Conn, error) {
 
 // admit returns the connection that is admitted, nil if it is refused, and the idle one that must be closed for it, if any.
 func (s *connections) admit(raw net.Conn) (admitted, idle *conn) {
-	c := &conn{Conn: raw, set: s, host: remote.Host(raw.RemoteAddr())}
+	c := &conn{Conn: raw, set: s, host: remote.Host(raw.RemoteAddr()), idle: time.Now()}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,9 +157,10 @@ func (s *connections) follow(served net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	c.idle = time.Time{}
-
-	if state == http.StateIdle {
+	switch state { //nolint:exhaustive // the others change nothing
+	case http.StateActive:
+		c.idle = time.Time{}
+	case http.StateIdle:
 		c.idle = time.Now()
 	}
 }

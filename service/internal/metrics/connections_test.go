@@ -107,19 +107,37 @@ func TestServe_IdleConnectionsOfManyAddressesKeepNobodyOut(t *testing.T) {
 	assert.Equal(t, http.StatusOK, scrapeOver(t, connect(t, "127.0.0.1", endpoint)))
 }
 
-// TestServe_HalfRequestsKeepOnlyTheirAddressOut: one above the bound is closed at once.
-func TestServe_HalfRequestsKeepOnlyTheirAddressOut(t *testing.T) {
+// TestServe_HalfRequestsKeepNobodyOut: the oldest is closed for a new one.
+func TestServe_HalfRequestsKeepNobodyOut(t *testing.T) {
 	endpoint := serve(t, metrics.Options{})
+
+	var half []net.Conn
 
 	for range 8 {
 		conn := connect(t, "127.0.0.2", endpoint)
 
 		_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gu", metrics.Path)
 		require.NoError(t, err)
+
+		half = append(half, conn)
 	}
 
-	assert.True(t, ended(t, connect(t, "127.0.0.2", endpoint)))
+	assert.Equal(t, http.StatusOK, scrapeOver(t, connect(t, "127.0.0.2", endpoint)))
+	assert.True(t, ended(t, half[0]))
 	assert.Equal(t, http.StatusOK, scrapeOver(t, connect(t, "127.0.0.1", endpoint)))
+}
+
+// TestServe_SilentConnectionsOfManyAddressesKeepNobodyOut: they have all connections and request nothing.
+func TestServe_SilentConnectionsOfManyAddressesKeepNobodyOut(t *testing.T) {
+	endpoint := serve(t, metrics.Options{})
+
+	for i := range 64 {
+		connect(t, fmt.Sprintf("127.0.1.%d", i/8+1), endpoint)
+	}
+
+	for range 8 {
+		assert.Equal(t, http.StatusOK, scrapeOver(t, connect(t, "127.0.0.1", endpoint)))
+	}
 }
 
 // TestServe_SlowReadersKeepNobodyOut: they request again and again, and read nothing.

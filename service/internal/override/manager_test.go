@@ -245,6 +245,18 @@ func TestManager_RefusesInvalidRequests(t *testing.T) {
 			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Reason = strings.Repeat("x", 257) }), millicores: 200,
 			want: `invalid reason "xxxx`,
 		},
+		"escape sequence in the reason": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Reason = "\x1b[2J" }), millicores: 200,
+			want: `invalid reason "[2J": must be printable text on one line, of at most 256 bytes`,
+		},
+		"two lines of reason": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Reason = "a\nb" }), millicores: 200,
+			want: `invalid reason "a b"`,
+		},
+		"bidirectional reason": {
+			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Reason = "\u202eabc" }), millicores: 200,
+			want: `invalid reason "abc"`,
+		},
 		"unknown target": {
 			mode: config.ModeEnforce, request: with(func(r *override.Request) { r.Target = "a/b/c" }), millicores: 200,
 			want: `no such target: "a/b/c", the node has ` + one + ", " + other, is: override.ErrNoTarget,

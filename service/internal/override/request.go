@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 
 	"github.com/spegel-guard/spegel-guard/internal/duration"
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -39,7 +41,7 @@ const (
 // Request is what a person asks for.
 type Request struct {
 	By resources.Person
-	// Reason is the person's own text, at most 256 bytes.
+	// Reason is the person's own text, one printable line of at most 256 bytes.
 	Reason string
 	// For is how long the override is in force, 1s to 24h. Resume ignores it.
 	For time.Duration
@@ -47,13 +49,19 @@ type Request struct {
 	Target string
 }
 
-// CheckReason returns a config.FieldError if the reason is too long.
+// CheckReason returns a config.FieldError if the reason is too long, or has characters that a terminal does not print: it is
+// logged, and listed by every client.
 func (r Request) CheckReason() error {
-	if len(r.Reason) <= maxReason {
+	if len(r.Reason) <= maxReason && !strings.ContainsFunc(r.Reason, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return nil
 	}
 
-	return config.FieldError{Field: "reason", Value: r.Reason[:32] + "...", Allowed: fmt.Sprintf("a text of at most %d bytes", maxReason)}
+	value := printable.Line(r.Reason)
+	if len(value) > 32 {
+		value = strings.ToValidUTF8(value[:32], "") + "..."
+	}
+
+	return config.FieldError{Field: "reason", Value: value, Allowed: fmt.Sprintf("printable text on one line, of at most %d bytes", maxReason)}
 }
 
 func (r Request) check() error {

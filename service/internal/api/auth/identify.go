@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"net"
 	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/role"
@@ -43,20 +44,20 @@ func Identify(ctx context.Context, store *identity.Store) (Caller, error) {
 	}
 }
 
-// Cut closes the connection of a request. It reports whether the connection was open.
-func Cut(ctx context.Context) bool {
+// Connection returns the connection of a request, below TLS; nil without one.
+func Connection(ctx context.Context) net.Conn {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return false
+		return nil
 	}
 
 	switch info := p.AuthInfo.(type) {
 	case unixInfo:
-		return info.conn.Close() == nil
+		return info.conn
 	case tlsInfo:
-		return info.conn.Close() == nil
+		return info.conn
 	default:
-		return false
+		return nil
 	}
 }
 

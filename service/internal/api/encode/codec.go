@@ -7,11 +7,24 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// message is encoded already, and shared: nobody changes it.
-type message []byte
+// minCapacity is that of a message: gRPC does not report that it is done with a smaller one (mem.NewBuffer).
+const minCapacity = 1152
+
+// message is encoded already. Its data may be shared: nobody changes it.
+type message struct {
+	data []byte
+	// free is called when gRPC is done with the message: the client's window had room for it, or its stream has ended.
+	free func()
+}
+
+// Get implements mem.BufferPool.
+func (*message) Get(int) *[]byte { return nil }
+
+// Put implements mem.BufferPool.
+func (m *message) Put(*[]byte) { m.free() }
 
 // Codec returns a codec that sends the messages of Stream as they are, and leaves all others to another codec. That one would
-// copy each into a buffer of gRPC's pool, of up to four times its size, which lasts until the client has read it.
+// copy each into a buffer of gRPC's pool, of up to thirty times its size, which lasts until the client has read it.
 func Codec(others encoding.CodecV2) encoding.CodecV2 { return codec{CodecV2: others} }
 
 type codec struct {
@@ -20,8 +33,8 @@ type codec struct {
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	if m, ok := v.(message); ok {
-		return mem.BufferSlice{mem.SliceBuffer(m)}, nil
+	if m, ok := v.(*message); ok {
+		return mem.BufferSlice{mem.NewBuffer(&m.data, m)}, nil
 	}
 
 	return c.CodecV2.Marshal(v)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -17,11 +18,11 @@ const maxMessages = 64
 // value is ready.
 type Messages struct {
 	mu     sync.Mutex
-	recent map[string]message
+	recent map[string][]byte
 }
 
 // share returns a message of the same content.
-func (m *Messages) share(encoded []byte) message {
+func (m *Messages) share(encoded []byte) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
@@ -30,7 +31,7 @@ func (m *Messages) share(encoded []byte) message {
 	}
 
 	if m.recent == nil || len(m.recent) >= maxMessages {
-		m.recent = make(map[string]message, maxMessages)
+		m.recent = make(map[string][]byte, maxMessages)
 	}
 
 	m.recent[string(encoded)] = encoded
@@ -38,24 +39,50 @@ func (m *Messages) share(encoded []byte) message {
 	return encoded
 }
 
-// Stream shares the events that it sends with the streams of other watchers. Its server needs Codec.
+// Stream encodes what it sends, so that its size is known and nothing is rounded up. It shares events with the streams of other
+// watchers. Its server needs Codec.
 type Stream struct {
 	grpc.ServerStream
 
 	Messages *Messages
+	// Codec encodes what is not protobuf: the messages of the proxy.
+	Codec encoding.CodecV2
+	// Hold waits until a message of a size in bytes may be sent. free is called when gRPC does not keep it any more.
+	Hold func(size int) (free func(), err error)
 }
 
 // SendMsg implements grpc.ServerStream.
 func (s Stream) SendMsg(m any) error {
-	events, ok := m.(*v1alpha1.WatchResponse)
-	if !ok {
-		return s.ServerStream.SendMsg(m)
-	}
-
-	encoded, err := proto.Marshal(events)
+	encoded, err := s.encode(m)
 	if err != nil {
 		return err
 	}
 
-	return s.ServerStream.SendMsg(s.Messages.share(encoded))
+	if _, ok := m.(*v1alpha1.WatchResponse); ok {
+		encoded = s.Messages.share(encoded)
+	}
+
+	free, err := s.Hold(cap(encoded))
+	if err != nil {
+		return err
+	}
+
+	return s.ServerStream.SendMsg(&message{data: encoded, free: free})
+}
+
+func (s Stream) encode(m any) ([]byte, error) {
+	if m, ok := m.(proto.Message); ok {
+		return proto.MarshalOptions{}.MarshalAppend(make([]byte, 0, max(minCapacity, proto.Size(m))), m)
+	}
+
+	data, err := s.Codec.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+
+	defer data.Free()
+
+	encoded := make([]byte, max(minCapacity, data.Len()))
+
+	return encoded[:data.CopyTo(encoded)], nil
 }

@@ -7,6 +7,7 @@ package guard
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -16,15 +17,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
 )
 
+// ErrCapturing is the error of Node.Capture while another capture is in progress.
+var ErrCapturing = errors.New("evidence is being captured already")
+
 // Capture implements guardv1alpha1.GuardServiceServer.
 func (s *Service) Capture(ctx context.Context, request *guardv1alpha1.CaptureRequest) (*guardv1alpha1.CaptureResponse, error) {
-	// A profile costs the target CPU time for several seconds, so that one at a time is enough.
-	if !s.capturing.TryLock() {
-		return nil, status.Error(codes.Aborted, "evidence is being captured already: try again later")
-	}
-
-	defer s.capturing.Unlock()
-
 	if err := s.checkReason(request.GetReason()); err != nil {
 		return nil, statusOf(err)
 	}
@@ -44,6 +41,10 @@ func (s *Service) Capture(ctx context.Context, request *guardv1alpha1.CaptureReq
 		id := target.Metadata().ID()
 		path, failure := s.node.Capture(ctx, id, *target.TypedSpec())
 		evidence := &guardv1alpha1.Evidence{Target: id, Path: path}
+
+		if errors.Is(failure, ErrCapturing) && len(result.GetEvidence()) == 0 {
+			return nil, status.Errorf(codes.Aborted, "%v: try again later", ErrCapturing)
+		}
 
 		if failure != nil {
 			evidence.Error = failure.Error()

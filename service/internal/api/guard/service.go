@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
@@ -25,8 +24,7 @@ import (
 type Service struct {
 	guardv1alpha1.UnimplementedGuardServiceServer
 
-	node      Node
-	capturing sync.Mutex
+	node Node
 }
 
 // NewService returns the service of a node.

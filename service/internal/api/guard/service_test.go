@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -26,6 +29,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/apitest"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/guard"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
@@ -112,6 +116,44 @@ func TestService_NamesTheFieldOfWrongRequests(t *testing.T) {
 			assert.ErrorContains(t, test.err, test.text)
 		})
 	}
+}
+
+// TestService_CapturesOnce: every listener has a service of its own for the same node.
+func TestService_CapturesOnce(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+
+	var busy atomic.Bool
+
+	g := apitest.New(t, apitest.Options{Capture: func() (string, error) {
+		if !busy.CompareAndSwap(false, true) {
+			return "", guard.ErrCapturing
+		}
+
+		close(begun)
+		<-end
+
+		return "/somewhere", nil
+	}})
+
+	c, first := g.Service(t, role.Admin), make(chan error, 1)
+
+	go func() {
+		_, err := c.Capture(t.Context(), &guardv1alpha1.CaptureRequest{})
+		first <- err
+	}()
+
+	<-begun
+
+	conn, err := grpc.NewClient("unix://"+g.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+
+	defer conn.Close()
+
+	_, err = guardv1alpha1.NewGuardServiceClient(conn).Capture(t.Context(), &guardv1alpha1.CaptureRequest{})
+	assert.Equal(t, codes.Aborted, status.Code(err), "%v", err)
+
+	close(end)
+	require.NoError(t, <-first)
 }
 
 // TestService_ReportsFailedCaptures: the API serves the next request after a failure and after a panic.

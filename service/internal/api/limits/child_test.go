@@ -82,7 +82,7 @@ func runChild(dir, listen string) error {
 	options := api.Options{Listen: listen, Identities: &store, SendTimeout: childSendTimeout}
 
 	group.Go(func() error { return files.Run(ctx, &store, func(error) {}) })
-	group.Go(func() error { return api.Serve(ctx, api.Node{State: st}, options, zap.NewNop()) })
+	group.Go(func() error { return api.Serve(ctx, api.Node{State: st, History: aDay()}, options, zap.NewNop()) })
 	group.Go(func() error { return change(ctx, st, resources.NewRuleStatus(apitest.Workload+"/SpegelHighCPU")) })
 	group.Go(func() error { return measureMemory(ctx, &peak) })
 

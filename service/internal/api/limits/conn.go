@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/bounded"
 )
@@ -18,14 +19,51 @@ var errTooManyConnections = errors.New("the client has too many connections")
 type Conn struct {
 	net.Conn
 
-	set  *Connections
-	host string
-	once sync.Once
+	set      *Connections
+	host     string
+	accepted time.Time
+	once     sync.Once
 	// known is set after the handshake; chain is the client's certificate on TCP.
 	known bool
 	chain []*x509.Certificate
 	// client is the key by which its connections are counted.
 	client string
+
+	// kept are the functions of untilClosed. There is none after Close.
+	mu     sync.Mutex
+	kept   map[*func()]struct{}
+	closed bool
+}
+
+// untilClosed returns a function that calls f, unless it was called already. Close calls f, too.
+func (c *Conn) untilClosed(f func()) func() {
+	key := &f
+
+	c.mu.Lock()
+
+	switch {
+	case c.closed:
+		c.mu.Unlock()
+		f()
+
+		return func() {}
+	case c.kept == nil:
+		c.kept = map[*func()]struct{}{}
+	}
+
+	c.kept[key] = struct{}{}
+	c.mu.Unlock()
+
+	return func() {
+		c.mu.Lock()
+		_, ok := c.kept[key]
+		delete(c.kept, key)
+		c.mu.Unlock()
+
+		if ok {
+			f()
+		}
+	}
 }
 
 // Established ends the handshake of a client. The chain is empty on a unix socket. The error is about a client that
@@ -55,20 +93,32 @@ func (c *Conn) Established(client string, chain []*x509.Certificate) error {
 
 // Close implements net.Conn.
 func (c *Conn) Close() error {
-	c.once.Do(func() {
-		c.set.mu.Lock()
-		defer c.set.mu.Unlock()
-
-		delete(c.set.open, c)
-
-		if !c.known {
-			c.set.countHandshake(c.host, -1)
-		}
-
-		if c.client != "" {
-			bounded.Count(c.set.clients, c.client, -1)
-		}
-	})
+	c.once.Do(c.forget)
 
 	return c.Conn.Close()
+}
+
+func (c *Conn) forget() {
+	c.set.mu.Lock()
+
+	delete(c.set.open, c)
+
+	if !c.known {
+		c.set.countHandshake(c.host, -1)
+	}
+
+	if c.client != "" {
+		bounded.Count(c.set.clients, c.client, -1)
+	}
+
+	c.set.mu.Unlock()
+
+	c.mu.Lock()
+	kept := c.kept
+	c.kept, c.closed = nil, true
+	c.mu.Unlock()
+
+	for f := range kept {
+		(*f)()
+	}
 }

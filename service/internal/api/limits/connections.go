@@ -3,6 +3,7 @@
 package limits
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -58,38 +59,72 @@ func (l listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 
-		if c, ok := l.set.admit(raw); ok {
-			return c, nil
+		admitted, replaced := l.set.admit(raw)
+
+		if replaced != nil {
+			replaced.Close() //nolint:errcheck // nothing is left to do with it
+		}
+
+		if admitted != nil {
+			return admitted, nil
 		}
 
 		raw.Close() //nolint:errcheck // refused
 	}
 }
 
-func (s *Connections) admit(raw net.Conn) (*Conn, bool) {
+// admit returns the connection that is admitted, nil if it is refused, and the one that must be closed for it, if any. A few
+// addresses could otherwise hold all handshakes: they connect again at once, and others get in by luck.
+func (s *Connections) admit(raw net.Conn) (admitted, replaced *Conn) {
 	host := remote.Host(raw.RemoteAddr())
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if len(s.open) >= MaxConnections || s.waiting >= maxHandshaking || s.handshaking[host] >= maxHandshakingPerHost {
-		s.refused++
+	if len(s.open) >= MaxConnections || s.handshaking[host] >= maxHandshakingPerHost {
+		s.refuse(host)
 
-		if now := time.Now(); now.Sub(s.loggedAt) >= refusalsInterval {
-			s.logger.Warn("connections refused, too many are open", zap.Int("refused", s.refused), zap.Int("open", len(s.open)),
-				zap.Int("handshaking", s.waiting), zap.String("from", host))
-
-			s.refused, s.loggedAt = 0, now
-		}
-
-		return nil, false
+		return nil, nil
 	}
 
-	c := &Conn{Conn: raw, set: s, host: host}
+	if s.waiting >= maxHandshaking {
+		replaced = s.oldestHandshake()
+		s.refuse(replaced.host)
+	}
+
+	c := &Conn{Conn: raw, set: s, host: host, accepted: time.Now()}
 	s.open[c] = struct{}{}
 	s.countHandshake(host, 1)
 
-	return c, true
+	return c, replaced
+}
+
+// oldestHandshake returns the oldest connection in its handshake of the address that has the most of them.
+func (s *Connections) oldestHandshake() *Conn {
+	var oldest *Conn
+
+	for c := range s.open {
+		if c.known {
+			continue
+		}
+
+		if oldest == nil || cmp.Or(cmp.Compare(s.handshaking[c.host], s.handshaking[oldest.host]), oldest.accepted.Compare(c.accepted)) > 0 {
+			oldest = c
+		}
+	}
+
+	return oldest
+}
+
+func (s *Connections) refuse(host string) {
+	s.refused++
+
+	if now := time.Now(); now.Sub(s.loggedAt) >= refusalsInterval {
+		s.logger.Warn("connections refused, too many are open", zap.Int("refused", s.refused), zap.Int("open", len(s.open)),
+			zap.Int("handshaking", s.waiting), zap.String("from", host))
+
+		s.refused, s.loggedAt = 0, now
+	}
 }
 
 func (s *Connections) countHandshake(host string, by int) {

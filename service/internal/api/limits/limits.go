@@ -15,11 +15,11 @@ import (
 // guard stays small under any load.
 const (
 	MaxConnections = 256
-	// MaxConnectionsPerClient share one certificate. Data that was sent on a stream and not read is kept as long as
-	// the connection is open, so that this bounds what one client makes the guard hold.
+	// MaxConnectionsPerClient share one certificate.
 	MaxConnectionsPerClient = 16
 
-	// maxHandshaking is the number of connections without a verified certificate, in total and from one address.
+	// maxHandshaking is the number of connections without a verified certificate, in total and from one address. One above the
+	// total takes the place of another, one above that of its address is refused.
 	maxHandshaking        = 64
 	maxHandshakingPerHost = 16
 	// handshakeTimeout is for TLS and the HTTP/2 preface together.

@@ -4,6 +4,7 @@ package limits
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -101,7 +102,12 @@ func (s *Stream) SendMsg(message any) (err error) {
 	timer := time.AfterFunc(s.timeout, func() { task.Do("disconnect a client that does not read", s.cut) })
 	defer timer.Stop()
 
-	return s.ServerStream.SendMsg(message)
+	err = s.ServerStream.SendMsg(message)
+	if errors.Is(err, ErrUnread) && !s.forwarded {
+		s.cut()
+	}
+
+	return err
 }
 
 // recovered is deferred: it turns a panic into an error with the code Internal.

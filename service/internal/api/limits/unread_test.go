@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package limits_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
+)
+
+func newConn(t *testing.T) *limits.Conn {
+	t.Helper()
+
+	raw, peer := net.Pipe()
+	t.Cleanup(func() { peer.Close() })
+
+	accepted := make(queue, 1)
+	accepted <- raw
+
+	conn, err := limits.NewConnections(zap.NewNop()).Listener(accepted).Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+
+	return conn.(*limits.Conn)
+}
+
+// TestUnread_WaitsForRoom: each client has its own, and gets it back from free and from a connection that is closed.
+func TestUnread_WaitsForRoom(t *testing.T) {
+	const all = 16 << 20
+
+	var (
+		u       limits.Unread
+		waiting errgroup.Group
+	)
+
+	ctx := t.Context()
+	conn, other := newConn(t), newConn(t)
+
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+
+	free, err := u.Hold(ctx, conn, "a", 2*all)
+	require.NoError(t, err, "one that is larger than the room")
+
+	_, err = u.Hold(canceled, conn, "a", 1)
+	require.Equal(t, codes.Canceled, status.Code(err), "%v", err)
+
+	_, err = u.Hold(ctx, other, "b", all)
+	require.NoError(t, err)
+
+	free()
+	free()
+
+	_, err = u.Hold(ctx, conn, "a", all)
+	require.NoError(t, err)
+
+	_, err = u.Hold(canceled, conn, "a", 1)
+	require.Equal(t, codes.Canceled, status.Code(err), "free counts once")
+
+	for range 3 {
+		waiting.Go(func() error {
+			_, err := u.Hold(ctx, conn, "a", all)
+
+			return err
+		})
+	}
+
+	require.Eventually(t, func() bool {
+		_, err := u.Hold(canceled, conn, "a", 1)
+
+		return status.Code(err) == codes.ResourceExhausted
+	}, time.Minute, time.Millisecond)
+
+	require.NoError(t, conn.Close())
+	require.NoError(t, waiting.Wait())
+
+	_, err = u.Hold(ctx, other, "a", all)
+	assert.NoError(t, err)
+}
+
+// TestUnread_BoundsAnswers: those above the bound wait.
+func TestUnread_BoundsAnswers(t *testing.T) {
+	var (
+		u    limits.Unread
+		last func()
+	)
+
+	for range 16 {
+		done, err := u.Answer(t.Context(), "a")
+		require.NoError(t, err)
+
+		last = done
+	}
+
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	_, err := u.Answer(canceled, "a")
+	require.Equal(t, codes.Canceled, status.Code(err), "%v", err)
+
+	_, err = u.Answer(t.Context(), "b")
+	require.NoError(t, err)
+
+	last()
+
+	_, err = u.Answer(t.Context(), "a")
+	assert.NoError(t, err)
+}
