@@ -17,7 +17,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/gometrics"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/internal/api/guard"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
@@ -73,7 +72,7 @@ type captured struct {
 }
 
 // Capture keeps a target's evidence under the configuration in force and returns its folder. Of a partial capture both
-// are set. While another capture is in progress it returns guard.ErrCapturing: a profile costs the target CPU time for seconds.
+// are set. While another capture is in progress it returns record.ErrCapturing: a profile costs the target CPU time for seconds.
 func (c *Capturer) Capture(ctx context.Context, id string, target resources.TargetSpec) (string, error) {
 	if c.Store == nil {
 		return "", errors.New("the service has no folder for evidence: set its flag -evidence")
@@ -92,7 +91,7 @@ func (c *Capturer) Capture(ctx context.Context, id string, target resources.Targ
 	}
 
 	if !c.busy.CompareAndSwap(false, true) {
-		return "", guard.ErrCapturing
+		return "", record.ErrCapturing
 	}
 
 	timeout := record.EvidenceTimeout(active.Evidence)

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/internal/api/guard"
 	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
@@ -38,7 +37,7 @@ func TestCapturer_EndsForItsCaller(t *testing.T) {
 	require.ErrorContains(t, err, "failed to capture evidence within 3s")
 
 	_, err = c.Capture(t.Context(), targetID, resources.TargetSpec{})
-	require.ErrorIs(t, err, guard.ErrCapturing)
+	require.ErrorIs(t, err, record.ErrCapturing)
 
 	close(release)
 

@@ -27,6 +27,9 @@ import (
 // EvidenceKept is how many captures a directory keeps. The oldest are removed.
 const EvidenceKept = 4
 
+// ErrCapturing is returned while another capture is in progress, where only one at a time is allowed.
+var ErrCapturing = errors.New("evidence is being captured already")
+
 // profileSlack is the time for a profile beyond its own duration, to start it and to send it.
 const profileSlack = 3 * time.Second
 

@@ -15,10 +15,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/auth"
+	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
-
-// ErrCapturing is the error of Node.Capture while another capture is in progress.
-var ErrCapturing = errors.New("evidence is being captured already")
 
 // Capture implements guardv1alpha1.GuardServiceServer.
 func (s *Service) Capture(ctx context.Context, request *guardv1alpha1.CaptureRequest) (*guardv1alpha1.CaptureResponse, error) {
@@ -42,8 +40,8 @@ func (s *Service) Capture(ctx context.Context, request *guardv1alpha1.CaptureReq
 		path, failure := s.node.Capture(ctx, id, *target.TypedSpec())
 		evidence := &guardv1alpha1.Evidence{Target: id, Path: path}
 
-		if errors.Is(failure, ErrCapturing) && len(result.GetEvidence()) == 0 {
-			return nil, status.Errorf(codes.Aborted, "%v: try again later", ErrCapturing)
+		if errors.Is(failure, record.ErrCapturing) && len(result.GetEvidence()) == 0 {
+			return nil, status.Errorf(codes.Aborted, "%v: try again later", record.ErrCapturing)
 		}
 
 		if failure != nil {

@@ -29,7 +29,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/internal/api/apitest"
-	"github.com/spegel-guard/spegel-guard/service/internal/api/guard"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
@@ -126,7 +125,7 @@ func TestService_CapturesOnce(t *testing.T) {
 
 	g := apitest.New(t, apitest.Options{Capture: func() (string, error) {
 		if !busy.CompareAndSwap(false, true) {
-			return "", guard.ErrCapturing
+			return "", record.ErrCapturing
 		}
 
 		close(begun)
