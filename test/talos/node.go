@@ -25,9 +25,10 @@ const (
 	agentPort = 50400
 )
 
-// kernelArgs are the arguments of Talos' metal images that Debian's kernel supports, and a console.
+// kernelArgs are the arguments of Talos' metal images that Debian's kernel supports, a console, and the clock: without an HPET
+// the kernel compares the TSC with its jiffies, which are late on a busy machine, and takes the ACPI timer, which is slow to emulate.
 const kernelArgs = "talos.platform=metal init_on_alloc=1 slab_nomerge pti=on consoleblank=0 nvme_core.io_timeout=4294967295 " +
-	"printk.devkmsg=on selinux=0 talos.dashboard.disabled=1 net.ifnames=0 console=ttyS0"
+	"printk.devkmsg=on selinux=0 talos.dashboard.disabled=1 net.ifnames=0 console=ttyS0 tsc=reliable"
 
 // Options of a node.
 type Options struct {
@@ -151,6 +152,7 @@ func (n *Node) boot(ctx context.Context, options Options) error {
 	forward := fmt.Sprintf("user,id=net,restrict=on,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d",
 		n.Apid, apidPort, n.Guard, guardPort, n.Agent, agentPort)
 
+	// There is no HPET for the reason given in package vm.
 	args := append(n.qemu.Command(),
 		"-M", "q35,hpet=off", "-nodefaults", "-no-user-config", "-display", "none",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072M",
