@@ -72,11 +72,13 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 		return err
 	}
 
-	cut := func() {
+	disconnect := func(conn *limits.Conn) {
 		if conn.Close() == nil {
 			s.logger.Warn("client disconnected, it does not read", zap.String("subject", caller.Person.Subject), zap.String("from", caller.Person.From))
 		}
 	}
+
+	cut := func() { disconnect(conn) }
 
 	// Data that is buffered for a stream is freed with its connection. The connection of another guard has the
 	// streams of other clients, too.
@@ -88,11 +90,14 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 		}()
 	}
 
+	patience := limits.Patience(s.sendTimeout, caller.Forwarded)
 	stream = encode.Stream{
-		ServerStream: stream, Messages: &s.messages, Codec: s.codec,
-		Hold: func(size int) (func(), error) { return s.unread.Hold(ctx, conn, caller.Key(), size) },
+		ServerStream: limits.Sender{ServerStream: stream, Patience: patience, Cut: cut}, Messages: &s.messages, Codec: s.codec,
+		Hold: func(size int) (func(), error) {
+			return s.unread.Hold(ctx, conn, caller.Key(), size, patience, disconnect)
+		},
 	}
-	stream = request{ServerStream: limits.NewStream(stream, s.sendTimeout, caller.Forwarded, cut), ctx: auth.NewContext(ctx, caller)}
+	stream = request{ServerStream: limits.NewStream(stream, caller.Forwarded, cut), ctx: auth.NewContext(ctx, caller)}
 
 	route, err := s.router.Route(stream.Context(), info.FullMethod, info.IsServerStream)
 	if err != nil {

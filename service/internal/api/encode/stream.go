@@ -67,7 +67,14 @@ func (s Stream) SendMsg(m any) error {
 		return err
 	}
 
-	return s.ServerStream.SendMsg(&message{data: encoded, free: free})
+	err = s.ServerStream.SendMsg(&message{data: encoded, free: free})
+
+	// gRPC drops what is sent while its stream is reset, and does not free it.
+	if s.Context().Err() != nil {
+		free()
+	}
+
+	return err
 }
 
 func (s Stream) encode(m any) ([]byte, error) {

@@ -3,6 +3,8 @@
 package encode_test
 
 import (
+	"cmp"
+	"context"
 	"io"
 	"strings"
 	"testing"
@@ -24,6 +26,7 @@ type sent struct {
 
 	bodies [][]byte
 	kept   mem.BufferSlice
+	ctx    context.Context //nolint:containedctx // grpc.ServerStream returns its context from a method
 }
 
 func (s *sent) SendMsg(m any) error {
@@ -34,6 +37,9 @@ func (s *sent) SendMsg(m any) error {
 
 	return err
 }
+
+// Context implements grpc.ServerStream.
+func (s *sent) Context() context.Context { return cmp.Or(s.ctx, context.Background()) }
 
 func hold(int) (func(), error) { return func() {}, nil }
 
@@ -92,6 +98,20 @@ func TestStream_HoldsWhatGRPCKeeps(t *testing.T) {
 			assert.Zero(t, held)
 		})
 	}
+}
+
+// TestStream_FreesWhatAResetDropped: gRPC drops a message that is sent while the client resets its stream.
+func TestStream_FreesWhatAResetDropped(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	freed := 0
+	s := encode.Stream{ServerStream: &sent{ctx: ctx}, Messages: &encode.Messages{}, Hold: func(int) (func(), error) {
+		return func() { freed++ }, nil
+	}}
+
+	require.NoError(t, s.SendMsg(&v1alpha1.GetResponse{}))
+	assert.Equal(t, 1, freed)
 }
 
 // TestStream_SendsNothingWithoutRoom: the error of Hold is returned.

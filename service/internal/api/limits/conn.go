@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/bounded"
@@ -28,6 +29,9 @@ type Conn struct {
 	chain []*x509.Certificate
 	// client is the key by which its connections are counted.
 	client string
+
+	// written is how many bytes were written to the client.
+	written atomic.Int64
 
 	// kept are the functions of untilClosed. There is none after Close.
 	mu     sync.Mutex
@@ -89,6 +93,14 @@ func (c *Conn) Established(client string, chain []*x509.Certificate) error {
 	c.set.countHandshake(c.host, -1)
 
 	return nil
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(data []byte) (int, error) {
+	written, err := c.Conn.Write(data)
+	c.written.Add(int64(written))
+
+	return written, err
 }
 
 // Close implements net.Conn.

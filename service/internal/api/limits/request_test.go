@@ -98,7 +98,7 @@ func (panicking) SendMsg(any) error { panic("secret") }
 
 // TestStream_SurvivesPanics: the proxy calls both methods in goroutines of its own.
 func TestStream_SurvivesPanics(t *testing.T) {
-	stream := limits.NewStream(panicking{silent{ctx: t.Context()}}, 0, false, func() {})
+	stream := limits.NewStream(panicking{silent{ctx: t.Context()}}, false, func() {})
 
 	for name, call := range map[string]func(any) error{"receive": stream.RecvMsg, "receive again": stream.RecvMsg, "send": stream.SendMsg} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestStream_EndsWithoutARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, cut := time.Now(), false
 		ctx, cancel := context.WithCancel(t.Context())
-		stream := limits.NewStream(silent{ctx: ctx}, 0, false, func() { cut = true })
+		stream := limits.NewStream(silent{ctx: ctx}, false, func() { cut = true })
 
 		err := stream.RecvMsg(&v1alpha1.GetRequest{})
 		assert.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)

@@ -4,7 +4,6 @@ package limits
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"time"
 
@@ -32,25 +31,46 @@ var ErrTooSlow = status.Error(codes.ResourceExhausted, "changes were lost becaus
 // takes up to sixty times its size when it comes in many frames.
 const receiveTimeout = 5 * time.Second
 
-// Stream is a stream whose request must arrive in time and be one that CheckRequest accepts, and whose connection is closed
-// when the client does not read: what gRPC has buffered for a stream is kept as long as the connection, even after the
-// stream has ended.
+// Patience returns how long a client may leave data unread; configured is that of direct clients, 0 for the default.
+func Patience(configured time.Duration, forwarded bool) time.Duration {
+	patience := cmp.Or(configured, sendTimeout)
+	if forwarded {
+		patience *= forwardedFactor
+	}
+
+	return patience
+}
+
+// Sender is a stream whose connection is closed when the client does not read: what gRPC has buffered for a stream is kept as long
+// as the connection, even after the stream has ended.
+type Sender struct {
+	grpc.ServerStream
+
+	// Patience is how long a message may take.
+	Patience time.Duration
+	// Cut closes the connection.
+	Cut func()
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s Sender) SendMsg(message any) error {
+	timer := time.AfterFunc(s.Patience, func() { task.Do("disconnect a client that does not read", s.Cut) })
+	defer timer.Stop()
+
+	return s.ServerStream.SendMsg(message)
+}
+
+// Stream is a stream whose request must arrive in time and be one that CheckRequest accepts, and that ends when changes are lost.
 type Stream struct {
 	grpc.ServerStream
 
-	timeout   time.Duration
 	forwarded bool
 	cut       func()
 }
 
-// NewStream returns the stream with a timeout for each message; 0 is the default. Cut closes the connection.
-func NewStream(stream grpc.ServerStream, timeout time.Duration, forwarded bool, cut func()) *Stream {
-	timeout = cmp.Or(timeout, sendTimeout)
-	if forwarded {
-		timeout *= forwardedFactor
-	}
-
-	return &Stream{ServerStream: stream, timeout: timeout, forwarded: forwarded, cut: cut}
+// NewStream returns the stream. Cut closes the connection.
+func NewStream(stream grpc.ServerStream, forwarded bool, cut func()) *Stream {
+	return &Stream{ServerStream: stream, forwarded: forwarded, cut: cut}
 }
 
 // RecvMsg implements grpc.ServerStream. It recovers from a panic, because a forwarded request is received in a goroutine of the
@@ -99,15 +119,7 @@ func (s *Stream) SendMsg(message any) (err error) {
 		return ErrTooSlow
 	}
 
-	timer := time.AfterFunc(s.timeout, func() { task.Do("disconnect a client that does not read", s.cut) })
-	defer timer.Stop()
-
-	err = s.ServerStream.SendMsg(message)
-	if errors.Is(err, ErrUnread) && !s.forwarded {
-		s.cut()
-	}
-
-	return err
+	return s.ServerStream.SendMsg(message)
 }
 
 // recovered is deferred: it turns a panic into an error with the code Internal.

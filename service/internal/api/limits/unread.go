@@ -5,10 +5,14 @@ package limits
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/internal/bounded"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
 const (
@@ -20,9 +24,12 @@ const (
 	maxOutstanding = 4 * maxUnread
 	// maxAnswers is how many answers of this node are computed for a client at once, or wait.
 	maxAnswers = 16
+	// leastProgress is how many bytes a connection must take, in the time that a client may leave data unread, to stay open while
+	// messages wait for the room that it keeps. Answers to pings are less.
+	leastProgress = 4 << 10
 )
 
-// ErrUnread ends a request of a client that does not read its answers.
+// ErrUnread ends a request of a client that has too many answers to read.
 var ErrUnread = status.Errorf(codes.ResourceExhausted, "the client has not read %d MiB of answers", maxOutstanding>>20)
 
 // Unread bounds what is kept for each client until it reads it. That is more than what its open streams have: gRPC buffers an
@@ -35,7 +42,9 @@ type Unread struct {
 // unread is what is kept for one client.
 type unread struct {
 	// uses are the answers and messages below, without which the client is forgotten; bytes are those of the messages.
-	uses, bytes   int
+	uses, bytes int
+	// kept is how many messages each connection keeps.
+	kept          map[*Conn]int
 	room, answers *semaphore.Weighted
 }
 
@@ -59,8 +68,11 @@ func (u *Unread) Answer(ctx context.Context, client string) (done func(), err er
 }
 
 // Hold waits until there is room for a message of a size in bytes. Call free when the message is not kept any more. When the
-// connection is closed nothing of it is.
-func (u *Unread) Hold(ctx context.Context, conn *Conn, client string, size int) (free func(), err error) {
+// connection is closed nothing of it is. Connections that keep the room and take nothing for as long as patience are closed: gRPC
+// writes to many streams in turn, so that a slow client may read for long before one message of it is done.
+func (u *Unread) Hold(
+	ctx context.Context, conn *Conn, client string, size int, patience time.Duration, closeConn func(*Conn),
+) (free func(), err error) {
 	size = min(size, maxUnread) // one that is larger needs all the room
 
 	c, err := u.begin(client, size)
@@ -68,16 +80,74 @@ func (u *Unread) Hold(ctx context.Context, conn *Conn, client string, size int) 
 		return nil, err
 	}
 
-	if err := c.room.Acquire(ctx, int64(size)); err != nil {
-		u.end(client, size)
+	if !c.room.TryAcquire(int64(size)) {
+		waiting, stop := context.WithCancel(ctx)
 
-		return nil, status.FromContextError(err).Err()
+		go task.Do("disconnect a client that does not read", func() { u.closeStalled(waiting, c, patience, closeConn) })
+
+		err := c.room.Acquire(ctx, int64(size))
+
+		stop()
+
+		if err != nil {
+			u.end(client, size)
+
+			return nil, status.FromContextError(err).Err()
+		}
 	}
 
+	u.keep(c, conn, 1)
+
 	return conn.untilClosed(func() {
+		u.keep(c, conn, -1)
 		c.room.Release(int64(size))
 		u.end(client, size)
 	}), nil
+}
+
+// closeStalled closes connections that keep messages and take nothing, until the context ends.
+func (u *Unread) closeStalled(ctx context.Context, c *unread, patience time.Duration, closeConn func(*Conn)) {
+	ticker := time.NewTicker(patience)
+	defer ticker.Stop()
+
+	for before := u.written(c); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+
+		now := u.written(c)
+
+		for conn, written := range now {
+			if earlier, ok := before[conn]; ok && written-earlier < leastProgress {
+				closeConn(conn)
+			}
+		}
+
+		before = now
+	}
+}
+
+// written returns how many bytes each connection that keeps messages has taken.
+func (u *Unread) written(c *unread) map[*Conn]int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+
+	written := make(map[*Conn]int64, len(c.kept))
+
+	for conn := range c.kept {
+		written[conn] = conn.written.Load()
+	}
+
+	return written
+}
+
+func (u *Unread) keep(c *unread, conn *Conn, by int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+
+	bounded.Count(c.kept, conn, by)
 }
 
 func (u *Unread) begin(client string, size int) (*unread, error) {
@@ -90,7 +160,7 @@ func (u *Unread) begin(client string, size int) (*unread, error) {
 
 	c, ok := u.clients[client]
 	if !ok {
-		c = &unread{room: semaphore.NewWeighted(maxUnread), answers: semaphore.NewWeighted(maxAnswers)}
+		c = &unread{kept: map[*Conn]int{}, room: semaphore.NewWeighted(maxUnread), answers: semaphore.NewWeighted(maxAnswers)}
 		u.clients[client] = c
 	}
 

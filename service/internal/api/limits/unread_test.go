@@ -4,8 +4,10 @@ package limits_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -24,6 +26,8 @@ func newConn(t *testing.T) *limits.Conn {
 	raw, peer := net.Pipe()
 	t.Cleanup(func() { peer.Close() })
 
+	go io.Copy(io.Discard, peer) // it ends with the connection
+
 	accepted := make(queue, 1)
 	accepted <- raw
 
@@ -32,6 +36,60 @@ func newConn(t *testing.T) *limits.Conn {
 	t.Cleanup(func() { conn.Close() })
 
 	return conn.(*limits.Conn)
+}
+
+func closeAny(conn *limits.Conn) { conn.Close() }
+
+// TestUnread_ClosesWhatTakesNothing: messages wait for a client that reads slowly, and not for a connection that takes nothing.
+func TestUnread_ClosesWhatTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			u      limits.Unread
+			closed []*limits.Conn
+		)
+
+		const room, patience = 16 << 20, 10 * time.Second
+
+		slow, stuck := newConn(t), newConn(t)
+		disconnect := func(conn *limits.Conn) {
+			closed = append(closed, conn)
+			closeAny(conn)
+		}
+
+		for _, conn := range []*limits.Conn{slow, stuck} {
+			_, err := u.Hold(t.Context(), conn, "a", room/2, patience, disconnect)
+			require.NoError(t, err)
+		}
+
+		reading, stop := context.WithCancel(t.Context())
+		defer stop()
+
+		go func() {
+			for reading.Err() == nil {
+				slow.Write(make([]byte, 1<<10))
+
+				select {
+				case <-reading.Done():
+				case <-time.After(time.Second):
+				}
+			}
+		}()
+
+		began := time.Now()
+
+		_, err := u.Hold(t.Context(), slow, "a", room/2, patience, disconnect)
+		require.NoError(t, err)
+		assert.Equal(t, patience, time.Since(began))
+		assert.Equal(t, []*limits.Conn{stuck}, closed)
+
+		// For this one nothing makes room, and the client goes on.
+		waiting, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+
+		_, err = u.Hold(waiting, slow, "a", 1, patience, disconnect)
+		require.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)
+		assert.Len(t, closed, 1)
+	})
 }
 
 // TestUnread_WaitsForRoom: each client has its own, and gets it back from free and from a connection that is closed.
@@ -49,34 +107,34 @@ func TestUnread_WaitsForRoom(t *testing.T) {
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 
-	free, err := u.Hold(ctx, conn, "a", 2*all)
+	free, err := u.Hold(ctx, conn, "a", 2*all, time.Hour, closeAny)
 	require.NoError(t, err, "one that is larger than the room")
 
-	_, err = u.Hold(canceled, conn, "a", 1)
+	_, err = u.Hold(canceled, conn, "a", 1, time.Hour, closeAny)
 	require.Equal(t, codes.Canceled, status.Code(err), "%v", err)
 
-	_, err = u.Hold(ctx, other, "b", all)
+	_, err = u.Hold(ctx, other, "b", all, time.Hour, closeAny)
 	require.NoError(t, err)
 
 	free()
 	free()
 
-	_, err = u.Hold(ctx, conn, "a", all)
+	_, err = u.Hold(ctx, conn, "a", all, time.Hour, closeAny)
 	require.NoError(t, err)
 
-	_, err = u.Hold(canceled, conn, "a", 1)
+	_, err = u.Hold(canceled, conn, "a", 1, time.Hour, closeAny)
 	require.Equal(t, codes.Canceled, status.Code(err), "free counts once")
 
 	for range 3 {
 		waiting.Go(func() error {
-			_, err := u.Hold(ctx, conn, "a", all)
+			_, err := u.Hold(ctx, conn, "a", all, time.Hour, closeAny)
 
 			return err
 		})
 	}
 
 	require.Eventually(t, func() bool {
-		_, err := u.Hold(canceled, conn, "a", 1)
+		_, err := u.Hold(canceled, conn, "a", 1, time.Hour, closeAny)
 
 		return status.Code(err) == codes.ResourceExhausted
 	}, time.Minute, time.Millisecond)
@@ -84,7 +142,7 @@ func TestUnread_WaitsForRoom(t *testing.T) {
 	require.NoError(t, conn.Close())
 	require.NoError(t, waiting.Wait())
 
-	_, err = u.Hold(ctx, other, "a", all)
+	_, err = u.Hold(ctx, other, "a", all, time.Hour, closeAny)
 	assert.NoError(t, err)
 }
 
