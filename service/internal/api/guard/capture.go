@@ -48,7 +48,8 @@ func (s *Service) Capture(ctx context.Context, request *guardv1alpha1.CaptureReq
 			evidence.Error = failure.Error()
 		}
 
-		err := s.node.Actions.Require(context.WithoutCancel(ctx), resources.GuardActionSpec{
+		// It is done: it is logged, and published later if it cannot be now.
+		err := s.node.Actions.Record(context.WithoutCancel(ctx), resources.GuardActionSpec{
 			Action: resources.ActionCapture, Target: id, Rule: resources.RuleOverride, Reason: cmp.Or(request.GetReason(), "requested"),
 			By: auth.FromContext(ctx).Person, Evidence: path, Error: evidence.Error,
 		})
