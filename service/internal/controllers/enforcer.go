@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/decide"
@@ -75,8 +76,11 @@ func (e *enforcer) reconcile(
 	clear(e.evidence.due)
 
 	for id, target := range inputs.targets {
-		done, err := e.follow(ctx, r, id, target, desiredCeiling(inputs.desired[id]), cfg, logger)
-		actions, errs = append(actions, done...), errors.Join(errs, err)
+		// A panic ends the work on this target only.
+		err := task.Step("move the ceiling of a target", func() error {
+			return e.follow(ctx, r, id, target, desiredCeiling(inputs.desired[id]), cfg, logger, &actions)
+		})
+		errs = errors.Join(errs, err)
 	}
 
 	e.evidence.keep(actions)
@@ -84,12 +88,13 @@ func (e *enforcer) reconcile(
 	return append(actions, e.remove(inputs.targets, cfg.Mode)...), errors.Join(errs, e.publisher.withdraw(ctx, r, inputs.targets))
 }
 
-// follow moves a target's ceiling towards the desired one.
+// follow moves a target's ceiling towards the desired one. It adds what was done to actions, also before an error.
 func (e *enforcer) follow(
 	ctx context.Context, r controller.Writer, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
-	logger *zap.Logger,
-) ([]resources.GuardActionSpec, error) {
+	logger *zap.Logger, actions *[]resources.GuardActionSpec,
+) error {
 	ceiling, replaced := e.ceilings.get(enforceTarget(id, target))
+	*actions = append(*actions, actionSpecs(replaced, cfg.Mode)...)
 
 	now := boottime.Now()
 
@@ -105,7 +110,9 @@ func (e *enforcer) follow(
 	done := actionSpecs(ceiling.Reconcile(desired, now), cfg.Mode)
 	e.reactions.measure(id, target.StartedClock, done, desired)
 
-	return append(actionSpecs(replaced, cfg.Mode), done...), e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
+	*actions = append(*actions, done...)
+
+	return e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
 }
 
 // remove releases the ceilings of targets that are gone.

@@ -159,8 +159,8 @@ func TestCeilingController_DelaysNoOtherTarget(t *testing.T) {
 	}
 }
 
-// TestCeilingController_RecordsOrphansAfterAPanic: a pass that panics loses no action of an orphaned ceiling.
-func TestCeilingController_RecordsOrphansAfterAPanic(t *testing.T) {
+// TestCeilingController_RecordsWhatAPanicInterrupts: a panic at one target loses no action, neither of it nor of an orphaned ceiling.
+func TestCeilingController_RecordsWhatAPanicInterrupts(t *testing.T) {
 	node, st := enforcetest.NewNode(), newState(t)
 	c, s := newCeilingController(node, st), &suite{t: t, state: st}
 
@@ -183,11 +183,15 @@ func TestCeilingController_RecordsOrphansAfterAPanic(t *testing.T) {
 	writer := owned.New(st, "guard.CeilingController")
 	panicking := &unpublishing{writer: panickingWriter{Writer: writer, kind: resources.CeilingStatusType, id: "a/1/c"}}
 
-	require.Panics(t, func() { _ = c.reconcile(t.Context(), panicking, zap.NewNop()) })
-	require.NoError(t, c.reconcile(t.Context(), &unpublishing{writer: writer}, zap.NewNop()))
+	require.ErrorIs(t, c.reconcile(t.Context(), panicking, zap.NewNop()), task.ErrPanicked)
 
-	require.NotEmpty(t, s.actions())
-	assert.Equal(t, resources.ActionAdopt, s.actions()[0].Action)
+	var kinds []string
+
+	for _, action := range s.actions() {
+		kinds = append(kinds, action.Action)
+	}
+
+	assert.Equal(t, []string{resources.ActionAdopt, resources.ActionApply}, kinds)
 }
 
 // panickingWriter panics when it updates one resource.

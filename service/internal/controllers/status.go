@@ -56,8 +56,14 @@ func worstStatus(
 	rank := -1
 
 	for _, id := range slices.Sorted(maps.Keys(latest)) {
-		w := known[id]
-		status := targetStatus(id, w.Decision(), &w.desired.last, w.Override(), ceilings[id].CeilingStatusSpec)
+		status := resources.GuardStatusSpec{
+			State: resources.StateUnavailable, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-",
+			Message: "the first decision on the target has failed: see the log",
+		}
+
+		if w, ok := known[id]; ok {
+			status = targetStatus(id, w.Decision(), &w.desired.last, w.Override(), ceilings[id].CeilingStatusSpec)
+		}
 
 		if r := slices.Index(severity, status.State); r > rank {
 			worst, rank = status, r

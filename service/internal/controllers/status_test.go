@@ -199,3 +199,13 @@ func TestGuardStatus_ShowsACeilingThatCannotBeReleased(t *testing.T) {
 		assert.Equal(t, "m", status(resources.CeilingStatusSpec{}, resources.ConditionSpec{Reason: reason, Message: "m"}).Message, reason)
 	}
 }
+
+// TestGuardStatus_ShowsATargetWithoutADecision: a panic in the first decision leaves no workload.
+func TestGuardStatus_ShowsATargetWithoutADecision(t *testing.T) {
+	latest := map[resource.ID]*resources.TargetStatsSpec{targetID: {}}
+	status := guardStatus(latest, nil, policyInputs{}, overrides{}, config.ModeEnforce)
+
+	assert.Equal(t, resources.StateUnavailable, status.State)
+	assert.Equal(t, targetID, status.Target)
+	assert.Contains(t, status.Message, "decision")
+}
