@@ -37,6 +37,9 @@ func (b *backoff) again() time.Duration {
 	return hold
 }
 
+// repeat returns a hold that is not longer than the newest one, for a probe that could not measure: the level stays as it is.
+func (b *backoff) repeat() time.Duration { return b.length(max(0, b.level-1)) }
+
 func (b *backoff) length(level int) time.Duration {
 	return time.Duration(min(float64(b.config.Max), float64(b.hold)*math.Pow(b.config.Factor, float64(level))))
 }

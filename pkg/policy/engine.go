@@ -325,16 +325,16 @@ func (e *Engine) probe() {
 
 // retrip ends a probe with the ceiling as it was. A probe that could not measure has not failed.
 func (e *Engine) retrip(breach *rule) {
-	failed, seen := e.hold.FailedProbes, endUnknown
+	failed, seen, length := e.hold.FailedProbes, endUnknown, e.backoff.repeat()
 	if breach != nil {
-		failed, seen = failed+1, endBreach
+		failed, seen, length = failed+1, endBreach, e.backoff.again()
 		e.decision.Breach = Breach{Rule: &breach.config, Value: breach.meters[0].overProbe()}
 	}
 
 	r := e.rules.named(e.hold.Rule)
 
 	e.decision.Verdict = e.trial.verdict(e.odometer.total, failed, seen)
-	e.begin(r, e.hold.Millicores, e.backoff.again())
+	e.begin(r, e.hold.Millicores, length)
 	e.hold.FailedProbes = failed
 	e.trial.begin(r, e.trial.before, e.odometer.divide())
 

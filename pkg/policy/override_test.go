@@ -91,8 +91,12 @@ func TestEngine_TakesNoLimitedProbeForTheDemand(t *testing.T) {
 
 		l.Run(11*time.Minute, 1.8, r.see)
 
+		first := r.last.Hold.Until - r.last.Hold.Since
+
 		l.Override = 0.35
 		l.Run(30*time.Minute, 1.8, r.see)
+
+		assert.LessOrEqual(t, r.last.Hold.Until-r.last.Hold.Since, first, "a probe that could not measure makes no hold longer")
 
 		assert.Contains(t, r.events(), policy.EventRetrip)
 		assert.NotContains(t, r.events(), policy.EventRelease)
