@@ -25,10 +25,9 @@ const (
 	agentPort = 50400
 )
 
-// kernelArgs are the arguments of Talos' metal images that Debian's kernel supports, a console, and the clock: without an HPET
-// the kernel compares the TSC with its jiffies, which are late on a busy machine, and takes the ACPI timer, which is slow to emulate.
+// kernelArgs are the arguments of Talos' metal images that Debian's kernel supports, and a console.
 const kernelArgs = "talos.platform=metal init_on_alloc=1 slab_nomerge pti=on consoleblank=0 nvme_core.io_timeout=4294967295 " +
-	"printk.devkmsg=on selinux=0 talos.dashboard.disabled=1 net.ifnames=0 console=ttyS0 tsc=reliable"
+	"printk.devkmsg=on selinux=0 talos.dashboard.disabled=1 net.ifnames=0 console=ttyS0"
 
 // Options of a node.
 type Options struct {
@@ -152,9 +151,9 @@ func (n *Node) boot(ctx context.Context, options Options) error {
 	forward := fmt.Sprintf("user,id=net,restrict=on,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d",
 		n.Apid, apidPort, n.Guard, guardPort, n.Agent, agentPort)
 
-	// There is no HPET for the reason given in package vm.
+	// Without the HPET the tests took 650 s instead of 460 s.
 	args := append(n.qemu.Command(),
-		"-M", "q35,hpet=off", "-nodefaults", "-no-user-config", "-display", "none",
+		"-M", "q35", "-nodefaults", "-no-user-config", "-display", "none",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072M",
 		"-kernel", n.made.kernel.Image, "-initrd", initramfs, "-append", kernelArgs,
 		"-drive", "file="+n.disk()+",if=virtio,format=raw,cache=unsafe",

@@ -19,8 +19,9 @@ const BootLine = "[initramfs] booting Talos"
 // maxBoots is how often a boot is tried that stalls in the kernel.
 const maxBoots = 5
 
-// AwaitBoot waits until Talos' init runs, or the machine is off. From is the size of the console when the boot began, in bytes. A boot
-// that stalls in the kernel is repeated with the same image and disk: the emulator causes that, and no code of this project runs by then.
+// AwaitBoot waits until Talos' init runs, or the machine is off. From is where the output of the boot begins on the console, in bytes. A
+// boot that stalls in the kernel is repeated with the same image and disk: the emulator causes that, and no code of this project runs by
+// then.
 func (n *Node) AwaitBoot(ctx context.Context, from int) error {
 	for attempt := 1; ; attempt++ {
 		err := vm.AwaitBoot(ctx, n.consolePath(), from, func(output []byte) bool {

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-
-	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
 // rebootsInOrder: the guard stops before the CRI, and has its document after the second boot.
@@ -28,21 +26,28 @@ func (s *scenario) reboot(t *testing.T) {
 
 	talosctl(t, s.node, "reboot", "-m", "powercycle", "--wait=false")
 
-	eventually(t, s.node, "waiting for the next boot", func(ctx context.Context) error { return s.node.AwaitBoot(ctx, before) })
-	eventually(t, s.node, "waiting for the second boot", func(context.Context) error {
-		_, again, found := strings.Cut(s.node.Console()[before:], talos.BootLine)
+	booting := before
 
-		switch {
-		case !found:
+	eventually(t, s.node, "waiting for the next kernel", func(context.Context) error {
+		at := strings.Index(s.node.Console()[before:], "Linux version ")
+		if at < 0 {
 			return errors.New("the node is not down yet")
-		case !strings.Contains(again, "service[ext-spegel-guard](Running)"):
-			return errors.New("the service does not run yet")
-		default:
-			return nil
 		}
+
+		booting = before + at
+
+		return nil
+	})
+	eventually(t, s.node, "waiting for the next boot", func(ctx context.Context) error { return s.node.AwaitBoot(ctx, booting) })
+	eventually(t, s.node, "waiting for the second boot", func(context.Context) error {
+		if !strings.Contains(s.node.Console()[booting:], "service[ext-spegel-guard](Running)") {
+			return errors.New("the service does not run yet")
+		}
+
+		return nil
 	})
 
-	down, _, _ := strings.Cut(s.node.Console()[before:], talos.BootLine)
+	down := s.node.Console()[before:booting]
 	order(t, down, "Unmounting Filesystem")
 	assert.False(t, strings.Contains(strings.ToLower(down), "busy"), "a file system was busy")
 
