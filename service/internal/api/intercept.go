@@ -67,6 +67,10 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 		return status.Error(codes.Internal, "the request has no connection")
 	}
 
+	if caller.Forwarded {
+		conn.Share()
+	}
+
 	// gRPC would answer a compressed request with buffers that nobody counts.
 	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
 		return err
@@ -91,11 +95,11 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 	}
 
 	patience := limits.Patience(s.sendTimeout, caller.Forwarded)
+	waiting := limits.NewWaiting(patience, info.IsServerStream, disconnect)
+
 	stream = encode.Stream{
 		ServerStream: limits.Sender{ServerStream: stream, Patience: patience, Cut: cut}, Messages: &s.messages, Codec: s.codec,
-		Hold: func(size int) (func(), error) {
-			return s.unread.Hold(ctx, conn, caller.Key(), size, patience, disconnect)
-		},
+		Hold: func(size int) (func(), error) { return s.unread.Hold(ctx, conn, caller.Key(), size, waiting) },
 	}
 	stream = request{ServerStream: limits.NewStream(stream, caller.Forwarded, cut), ctx: auth.NewContext(ctx, caller)}
 
@@ -108,7 +112,7 @@ func (s *server) intercept(service any, stream grpc.ServerStream, info *grpc.Str
 		return route(service, stream)
 	}
 
-	// Those that wait for room need memory for their answers. A watch has small ones, one at a time.
+	// Requests that wait for room keep their answers in memory. A watch sends small messages, one at a time.
 	if !info.IsServerStream {
 		done, err := s.unread.Answer(ctx, caller.Key())
 		if err != nil {

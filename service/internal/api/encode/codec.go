@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// minCapacity is that of a message: gRPC does not report that it is done with a smaller one (mem.NewBuffer).
+// minCapacity is the least capacity of a message in bytes: gRPC does not report that it is done with a smaller one (mem.NewBuffer).
 const minCapacity = 1152
 
 // message is encoded already. Its data may be shared: nobody changes it.

@@ -3,6 +3,8 @@
 package encode
 
 import (
+	"context"
+	"errors"
 	"sync"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
@@ -69,8 +71,8 @@ func (s Stream) SendMsg(m any) error {
 
 	err = s.ServerStream.SendMsg(&message{data: encoded, free: free})
 
-	// gRPC drops what is sent while its stream is reset, and does not free it.
-	if s.Context().Err() != nil {
+	// gRPC drops what is sent while its stream is reset, and does not free it. After a deadline it may keep it.
+	if errors.Is(s.Context().Err(), context.Canceled) {
 		free()
 	}
 

@@ -32,8 +32,10 @@ type Conn struct {
 
 	// written is how many bytes were written to the client.
 	written atomic.Int64
+	// shared is set if the client is another guard.
+	shared atomic.Bool
 
-	// kept are the functions of untilClosed. There is none after Close.
+	// kept are the functions that Close calls; nil after Close.
 	mu     sync.Mutex
 	kept   map[*func()]struct{}
 	closed bool
@@ -94,6 +96,9 @@ func (c *Conn) Established(client string, chain []*x509.Certificate) error {
 
 	return nil
 }
+
+// Share marks a connection with the streams of several clients: that of another guard.
+func (c *Conn) Share() { c.shared.Store(true) }
 
 // Write implements net.Conn.
 func (c *Conn) Write(data []byte) (int, error) {

@@ -19,7 +19,7 @@ const (
 	MaxConnectionsPerClient = 16
 
 	// maxHandshaking is the number of connections without a verified certificate, in total and from one address. One above the
-	// total takes the place of another, one above that of its address is refused.
+	// total replaces another one. One above the number of its address is refused.
 	maxHandshaking        = 64
 	maxHandshakingPerHost = 16
 	// handshakeTimeout is for TLS and the HTTP/2 preface together.

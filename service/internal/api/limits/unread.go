@@ -27,10 +27,33 @@ const (
 	// leastProgress is how many bytes a connection must take, in the time that a client may leave data unread, to stay open while
 	// messages wait for the room that it keeps. Answers to pings are less.
 	leastProgress = 4 << 10
+	// maxPatience is how often an answer waits as long as a client may leave data unread: two minutes.
+	maxPatience = 12
 )
 
 // ErrUnread ends a request of a client that has too many answers to read.
-var ErrUnread = status.Errorf(codes.ResourceExhausted, "the client has not read %d MiB of answers", maxOutstanding>>20)
+var ErrUnread = status.Errorf(codes.ResourceExhausted, "the client has not read %d MiB or more of answers", maxUnread>>20)
+
+// Waiting is how long a message waits for room.
+type Waiting struct {
+	// Patience is how long a connection that keeps messages may take nothing.
+	Patience time.Duration
+	// Longest is how long the message waits at most.
+	Longest time.Duration
+	// Disconnect closes a connection.
+	Disconnect func(*Conn)
+}
+
+// NewWaiting returns the waiting of a message on a stream of events, or of an answer. Nothing is taken meanwhile from the guard that
+// sends a forwarded stream, which has patience for three times as long. An answer has arrived, and may wait for many others.
+func NewWaiting(patience time.Duration, events bool, disconnect func(*Conn)) Waiting {
+	longest := patience
+	if !events {
+		longest *= maxPatience
+	}
+
+	return Waiting{Patience: patience, Longest: longest, Disconnect: disconnect}
+}
 
 // Unread bounds what is kept for each client until it reads it. That is more than what its open streams have: gRPC buffers an
 // answer of any size, and ends its stream in the guard. The zero value has no client.
@@ -67,12 +90,11 @@ func (u *Unread) Answer(ctx context.Context, client string) (done func(), err er
 	}, nil
 }
 
-// Hold waits until there is room for a message of a size in bytes. Call free when the message is not kept any more. When the
-// connection is closed nothing of it is. Connections that keep the room and take nothing for as long as patience are closed: gRPC
-// writes to many streams in turn, so that a slow client may read for long before one message of it is done.
-func (u *Unread) Hold(
-	ctx context.Context, conn *Conn, client string, size int, patience time.Duration, closeConn func(*Conn),
-) (free func(), err error) {
+// Hold waits until there is room for a message of a size in bytes. Call free when the message is not kept any more. A closed connection
+// keeps no message. While Hold waits, it closes connections that keep messages and take less than leastProgress in patience. Progress
+// is counted in bytes because gRPC writes to many streams in turn: a client may read for long before one message is done.
+// It returns ErrUnread if there is no room in time.
+func (u *Unread) Hold(ctx context.Context, conn *Conn, client string, size int, waiting Waiting) (free func(), err error) {
 	size = min(size, maxUnread) // one that is larger needs all the room
 
 	c, err := u.begin(client, size)
@@ -81,16 +103,20 @@ func (u *Unread) Hold(
 	}
 
 	if !c.room.TryAcquire(int64(size)) {
-		waiting, stop := context.WithCancel(ctx)
+		until, stop := context.WithTimeout(ctx, waiting.Longest)
 
-		go task.Do("disconnect a client that does not read", func() { u.closeStalled(waiting, c, patience, closeConn) })
+		go task.Do("disconnect a client that does not read", func() { u.closeStalled(until, c, waiting) })
 
-		err := c.room.Acquire(ctx, int64(size))
+		err := c.room.Acquire(until, int64(size))
 
 		stop()
 
 		if err != nil {
 			u.end(client, size)
+
+			if ctx.Err() == nil {
+				return nil, ErrUnread
+			}
 
 			return nil, status.FromContextError(err).Err()
 		}
@@ -105,9 +131,9 @@ func (u *Unread) Hold(
 	}), nil
 }
 
-// closeStalled closes connections that keep messages and take nothing, until the context ends.
-func (u *Unread) closeStalled(ctx context.Context, c *unread, patience time.Duration, closeConn func(*Conn)) {
-	ticker := time.NewTicker(patience)
+// closeStalled closes connections that keep messages and take nothing, until the context ends. A guard closes those of its own clients.
+func (u *Unread) closeStalled(ctx context.Context, c *unread, waiting Waiting) {
+	ticker := time.NewTicker(waiting.Patience)
 	defer ticker.Stop()
 
 	for before := u.written(c); ; {
@@ -120,8 +146,8 @@ func (u *Unread) closeStalled(ctx context.Context, c *unread, patience time.Dura
 		now := u.written(c)
 
 		for conn, written := range now {
-			if earlier, ok := before[conn]; ok && written-earlier < leastProgress {
-				closeConn(conn)
+			if earlier, ok := before[conn]; ok && written-earlier < leastProgress && !conn.shared.Load() {
+				waiting.Disconnect(conn)
 			}
 		}
 

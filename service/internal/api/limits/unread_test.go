@@ -40,6 +40,8 @@ func newConn(t *testing.T) *limits.Conn {
 
 func closeAny(conn *limits.Conn) { conn.Close() }
 
+var ever = limits.NewWaiting(time.Hour, false, closeAny)
+
 // TestUnread_ClosesWhatTakesNothing: messages wait for a client that reads slowly, and not for a connection that takes nothing.
 func TestUnread_ClosesWhatTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -51,13 +53,13 @@ func TestUnread_ClosesWhatTakesNothing(t *testing.T) {
 		const room, patience = 16 << 20, 10 * time.Second
 
 		slow, stuck := newConn(t), newConn(t)
-		disconnect := func(conn *limits.Conn) {
+		waiting := limits.NewWaiting(patience, false, func(conn *limits.Conn) {
 			closed = append(closed, conn)
 			closeAny(conn)
-		}
+		})
 
 		for _, conn := range []*limits.Conn{slow, stuck} {
-			_, err := u.Hold(t.Context(), conn, "a", room/2, patience, disconnect)
+			_, err := u.Hold(t.Context(), conn, "a", room/2, waiting)
 			require.NoError(t, err)
 		}
 
@@ -77,17 +79,29 @@ func TestUnread_ClosesWhatTakesNothing(t *testing.T) {
 
 		began := time.Now()
 
-		_, err := u.Hold(t.Context(), slow, "a", room/2, patience, disconnect)
+		_, err := u.Hold(t.Context(), slow, "a", room/2, waiting)
 		require.NoError(t, err)
 		assert.Equal(t, patience, time.Since(began))
 		assert.Equal(t, []*limits.Conn{stuck}, closed)
 
-		// For this one nothing makes room, and the client goes on.
-		waiting, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
+		// For these nothing makes room, and the client goes on.
+		began = time.Now()
 
-		_, err = u.Hold(waiting, slow, "a", 1, patience, disconnect)
-		require.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)
+		_, err = u.Hold(t.Context(), slow, "a", 1, limits.NewWaiting(patience, true, closeAny))
+		require.ErrorIs(t, err, limits.ErrUnread)
+		assert.Equal(t, patience, time.Since(began), "an event")
+
+		_, err = u.Hold(t.Context(), slow, "a", 1, waiting)
+		require.ErrorIs(t, err, limits.ErrUnread)
+		assert.Equal(t, 13*patience, time.Since(began), "an answer")
+		assert.Len(t, closed, 1)
+
+		// That of another guard is left to it.
+		stop()
+		slow.Share()
+
+		_, err = u.Hold(t.Context(), slow, "a", 1, waiting)
+		require.ErrorIs(t, err, limits.ErrUnread)
 		assert.Len(t, closed, 1)
 	})
 }
@@ -107,34 +121,34 @@ func TestUnread_WaitsForRoom(t *testing.T) {
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 
-	free, err := u.Hold(ctx, conn, "a", 2*all, time.Hour, closeAny)
+	free, err := u.Hold(ctx, conn, "a", 2*all, ever)
 	require.NoError(t, err, "one that is larger than the room")
 
-	_, err = u.Hold(canceled, conn, "a", 1, time.Hour, closeAny)
+	_, err = u.Hold(canceled, conn, "a", 1, ever)
 	require.Equal(t, codes.Canceled, status.Code(err), "%v", err)
 
-	_, err = u.Hold(ctx, other, "b", all, time.Hour, closeAny)
+	_, err = u.Hold(ctx, other, "b", all, ever)
 	require.NoError(t, err)
 
 	free()
 	free()
 
-	_, err = u.Hold(ctx, conn, "a", all, time.Hour, closeAny)
+	_, err = u.Hold(ctx, conn, "a", all, ever)
 	require.NoError(t, err)
 
-	_, err = u.Hold(canceled, conn, "a", 1, time.Hour, closeAny)
+	_, err = u.Hold(canceled, conn, "a", 1, ever)
 	require.Equal(t, codes.Canceled, status.Code(err), "free counts once")
 
 	for range 3 {
 		waiting.Go(func() error {
-			_, err := u.Hold(ctx, conn, "a", all, time.Hour, closeAny)
+			_, err := u.Hold(ctx, conn, "a", all, ever)
 
 			return err
 		})
 	}
 
 	require.Eventually(t, func() bool {
-		_, err := u.Hold(canceled, conn, "a", 1, time.Hour, closeAny)
+		_, err := u.Hold(canceled, conn, "a", 1, ever)
 
 		return status.Code(err) == codes.ResourceExhausted
 	}, time.Minute, time.Millisecond)
@@ -142,7 +156,7 @@ func TestUnread_WaitsForRoom(t *testing.T) {
 	require.NoError(t, conn.Close())
 	require.NoError(t, waiting.Wait())
 
-	_, err = u.Hold(ctx, other, "a", all, time.Hour, closeAny)
+	_, err = u.Hold(ctx, other, "a", all, ever)
 	assert.NoError(t, err)
 }
 
