@@ -168,11 +168,11 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 
 	done, err := c.enforcer.reconcile(ctx, r, c.inputs, c.config.Config, logger)
 
-	// After the ceilings, which a panic may end: then the actions are still there. An orphan may have been released meanwhile.
+	// Taken after the ceilings, so that a panic there loses no action. They are sorted because an orphan may be released meanwhile.
 	actions := append(actionSpecs(c.Orphans.Actions(), c.config.Mode), done...)
 	slices.SortStableFunc(actions, func(a, b resources.GuardActionSpec) int { return cmp.Compare(a.Clock, b.Clock) })
 
-	// What was done is recorded whatever could not be published, and what could not be recorded before.
+	// Actions are recorded even if a status could not be published. Record also publishes those that it could not publish before.
 	err = errors.Join(err, c.Log.Record(ctx, actions...))
 	reason, message := enforcementReason(c.enforcer.err(), c.config.Mode)
 

@@ -74,7 +74,7 @@ func (c *ceilings) idle() bool {
 	return true
 }
 
-// err is the error of a ceiling that cannot be written or released, of one that stays in force before others; nil when there is none.
+// err returns the error of a ceiling that cannot be written or released, or nil. An error that leaves a ceiling in force takes precedence.
 func (c *ceilings) err() error {
 	var first error
 

@@ -55,21 +55,16 @@ type decider struct {
 }
 
 // configure starts every history anew under a configuration; a hold in force stays.
-func (d *decider) configure(ctx context.Context, r controller.Writer, cfg config.Config, document string) error {
+func (d *decider) configure(cfg config.Config, document string) {
 	d.policy, d.settings = cfg.Policy(), settingsOf(cfg)
 	d.lease = leaseOf(cfg)
 
 	for _, w := range d.workloads.known {
-		if err := w.rules.withdraw(ctx, r); err != nil {
-			return err
-		}
-
+		w.rules.outdated = true
 		w.Replace(d.engine(w.SavedState()))
 	}
 
 	d.recorder.Configure(cfg.Trace, trace.Header{Version: trace.Version, Config: document, Seed: d.seed})
-
-	return nil
 }
 
 func (d *decider) engine(saved policy.SavedState) *policy.Engine {

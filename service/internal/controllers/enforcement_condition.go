@@ -40,7 +40,7 @@ func leavesCeiling(err error) bool {
 func enforcementReason(err error, mode config.Mode) (reason, message string) {
 	observing := ": only observing"
 	if errors.Is(err, enforce.ErrInForce) {
-		observing = "" // the error says what it leaves in force
+		observing = "" // a ceiling is in force
 	}
 
 	switch {

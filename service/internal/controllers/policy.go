@@ -134,11 +134,7 @@ func (c *PolicyController) refresh(ctx context.Context, r controller.ReaderWrite
 	}
 
 	if changed {
-		if err := c.decider.configure(ctx, r, c.config.Config, c.config.document); err != nil {
-			c.config.document = "" // it is read and applied again
-
-			return err
-		}
+		c.decider.configure(c.config.Config, c.config.document)
 	}
 
 	inputs, err := readPolicyInputs(ctx, r)

@@ -25,19 +25,27 @@ import (
 type rulesPublisher struct {
 	last []resources.RuleStatusSpec
 	ids  []resource.ID
+	// outdated is set when the rules are those of an earlier configuration.
+	outdated bool
 }
 
 // publish updates the rules that changed significantly, and reports whether one did. Mode is the document's.
 func (p *rulesPublisher) publish(
 	ctx context.Context, r controller.Writer, target resource.ID, rules []policy.RuleStatus, mode config.Mode,
 ) (bool, error) {
-	changed := false
+	changed := p.outdated
+
+	if p.outdated {
+		if err := p.withdraw(ctx, r); err != nil {
+			return false, err
+		}
+	}
 
 	for i := range rules {
 		status := &rules[i]
 		next := ruleSpec(status, mode)
 
-		// By position: another configuration withdraws the rules first.
+		// By position: the rules of another configuration were withdrawn.
 		known := i < len(p.last)
 		if known && !ruleChanged(&p.last[i], &next) {
 			continue

@@ -24,8 +24,8 @@ type reactions struct {
 	last map[resource.ID]time.Duration
 }
 
-// measure writes the reaction into the actions, if the hold is desired for the first time: a second attempt has none, and neither has
-// an override, nor a container that started after the trip. What waits for a profile is not desired yet: desired is nil.
+// measure writes the reaction into the actions, if the hold is desired for the first time. A second attempt, an override and a
+// container that started after the trip have no reaction. While a ceiling waits for its profile, desired is nil.
 func (m *reactions) measure(id resource.ID, started time.Duration, actions []resources.GuardActionSpec, desired *decide.DesiredCeiling) {
 	if desired == nil || desired.None() || desired.Probing || desired.Rule == decide.RuleOverride {
 		return

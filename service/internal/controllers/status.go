@@ -87,7 +87,7 @@ func targetStatus(
 		status.Message = override.Text
 	}
 
-	// Whatever is desired: it may be one that cannot be released.
+	// A ceiling that cannot be released is in force although none is desired.
 	if ceiling.InForce() {
 		status.Ceiling = displayCeiling(ceiling.ReadBack)
 		status.Message = cmp.Or(ceiling.LastError, status.Message)
