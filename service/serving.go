@@ -55,7 +55,7 @@ func newServing(start *startup, active *config.Active) *serving {
 		context.Background(), st, actions, active, override.File{Path: f.overrides(), BootID: start.host.BootID}, boottime.Now, logger,
 	)
 	if err != nil {
-		logger.Error("failed to load saved overrides, starting with the others", zap.Error(err))
+		logger.Error("failed to load saved overrides or to publish them, starting with the others", zap.Error(err))
 	}
 
 	capturer := &controllers.Capturer{Source: start.source, State: st, Active: active}
@@ -128,7 +128,7 @@ func (s *serving) start(ctx context.Context, group *errgroup.Group) {
 	ignore := func(error) {}
 
 	s.keep(ctx, group, "save the history", ignore, func() error { return s.node.History.Run(ctx, s.past, boottime.Now) })
-	s.keep(ctx, group, "expire overrides", ignore, func() error { return s.node.Overrides.Run(ctx) })
+	s.keep(ctx, group, "expire and publish overrides", ignore, func() error { return s.node.Overrides.Run(ctx) })
 
 	if s.flags.machined != "" {
 		s.keep(ctx, group, "follow the hostname", ignore, func() error { return s.node.Name.Run(ctx, s.flags.machined, 0, s.logger) })

@@ -102,8 +102,8 @@ func (a *app) follow(
 	return writeErr
 }
 
-// again calls do until the context ends, and prints each new error once. What do shows is an answer of the node: an error that was
-// printed before it is new again after it.
+// again calls do until the context ends, and prints each new error once. An item that do shows is an answer of the node. After
+// an answer the same error is printed again.
 func again(
 	ctx context.Context, a *app, node *client.Node, show func(...output.Item) error, do func(show func(...output.Item) error) error,
 ) {

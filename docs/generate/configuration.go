@@ -54,7 +54,7 @@ The document is ` + "`" + config.Path + "`" + `, on Talos a file of the ` + "`Ex
 out keeps its default; lists and maps are replaced as a whole. ` + "`spegelguardctl config validate FILE`" + ` lists every error with its
 line, and so does the guard when it starts. [rules.md](rules.md) has the defaults as a document.
 
-For a field of a rule "allowed" is that of the signal cpu. Some bounds depend on other fields and are shown for the defaults:
+For fields of a rule the column "allowed" has the bounds of the signal cpu. Some bounds depend on other fields and are shown for the defaults:
 ceiling.cpu is at least ceiling.floor, ceiling.backoff.max at least ceiling.hold, and rules[].window at least two intervals and 1s.
 ceiling.probe and evidence.profile may also be 0s.
 

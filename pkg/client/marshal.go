@@ -12,7 +12,7 @@ import (
 )
 
 // marshal encodes a value as JSON with the names, the order and the forms of its YAML, which are those of the
-// resources in talosctl get -o yaml. Times are in UTC, and a float that is no number or infinite is null.
+// resources in talosctl get -o yaml. Times are in UTC, and NaN and infinite floats are null.
 func marshal(value any) ([]byte, error) {
 	var node yaml.Node
 

@@ -25,7 +25,7 @@ type API struct {
 	Forward bool `yaml:"forward"`
 }
 
-// TLS is mutual: where the certificates come from, and which clients are accepted. The paths are for source files only.
+// TLS is mutual: where the certificates come from, and which clients are accepted. The paths belong to the source "files".
 type TLS struct {
 	// Source: talos (the node's own certificates, which apid has), files, or none: the API has no TCP listener, and the metrics are plain HTTP.
 	Source TLSSource `yaml:"source"`

@@ -310,7 +310,8 @@ func (e *Engine) startProbe() {
 	e.decision.Event = EventProbe
 }
 
-// probe measures the demand without a ceiling. It ends early when the breach is certain. Under an override no breach is no measurement.
+// probe measures the demand without a ceiling. It ends early when the breach is certain. One that was
+// limited by an override and finds no breach has not measured.
 func (e *Engine) probe() {
 	over := e.sample.At >= e.probeEnd
 	breach, unknown := e.rules.probed(e.hold.Rule, e.ceiling.Probe, over)

@@ -82,7 +82,7 @@ func TestEngine_ProbesOnlyWhatItCanLift(t *testing.T) {
 	}
 }
 
-// TestEngine_TakesNoLimitedProbeForTheDemand: usage under an override says nothing about the breach.
+// TestEngine_TakesNoLimitedProbeForTheDemand: low usage under an override does not show that the breach is over.
 func TestEngine_TakesNoLimitedProbeForTheDemand(t *testing.T) {
 	const ceiling = cpuRule + "ceiling: {cpu: 300m}"
 

@@ -13,7 +13,7 @@ type trial struct {
 	throttled time.Duration
 	// open is set until the ceiling is lifted, written once it was seen in force.
 	open, written bool
-	// limited is set once an override was in force after the ceiling was lifted: usage under it says nothing about the breach.
+	// limited is set once an override was in force after the ceiling was lifted: low usage under it does not show that the breach is over.
 	limited bool
 	// dueAt is when the verdict on a release by quiet is due; 0 for none.
 	dueAt time.Duration

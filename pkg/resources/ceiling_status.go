@@ -61,7 +61,7 @@ type CeilingStatusSpec struct {
 	// ExternalChanges counts how often somebody else changed cpu.max under a ceiling of this container.
 	ExternalChanges uint64 `yaml:"externalChanges" protobuf:"8"`
 	LastError       string `yaml:"lastError" protobuf:"9"`
-	// Adopted tells that an earlier process of the guard had put it in force; Since and HoldUntil
+	// Adopted is set if an earlier process of the guard had put it in force; Since and HoldUntil
 	// (CLOCK_BOOTTIME) are that one's.
 	Adopted        bool          `yaml:"adopted" protobuf:"10"`
 	SinceClock     time.Duration `yaml:"sinceClock" protobuf:"11"`

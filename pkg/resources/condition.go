@@ -97,7 +97,7 @@ var fixes = map[string]string{
 	ReasonNoDecisions:   "restart the service, and report it with its log",
 	ReasonNoLock:        "stop the other guard on the node",
 	ReasonNoCertificate: "check that machined responds (check machined), or that the files of the tls section exist",
-	ReasonNotServed:     "free the address (talosctl netstat -ltp shows who listens on it), or make the directory of the socket writable",
+	ReasonNotServed:     "free the address (talosctl netstat -l -t -p shows who listens on it), or make the directory of the socket writable",
 	ReasonNotAdopted:    "restart the pods of the cgroups that the message names",
 	ReasonBadJournal:    "restore the owner's limit by an in-place resize of the pod, or restart the pod",
 }

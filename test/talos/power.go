@@ -16,7 +16,7 @@ import (
 // BootLine is the first line that Talos' init prints.
 const BootLine = "[initramfs] booting Talos"
 
-// maxBoots is how often a boot is tried that stalls in the kernel.
+// maxBoots is how often a machine is booted whose kernel stalls.
 const maxBoots = 5
 
 // AwaitBoot waits until Talos' init runs, or the machine is off. From is where the output of the boot begins on the console, in bytes. A

@@ -25,9 +25,8 @@ const stallTimeout = 2 * time.Minute
 // ErrStalled is returned if the boot of a machine has stopped. Another boot helps.
 var ErrStalled = fmt.Errorf("the machine is not ready: its kernel gets no interrupts of a timer, or has printed nothing for %s", stallTimeout)
 
-// AwaitBoot waits until a machine is ready, for which it asks with the output of the boot. This is the console, a file, from an offset
-// in bytes on. It returns ErrStalled if the kernel has stalled, or if the output does not change for two minutes. A machine that prints
-// for ever ends with ctx.
+// AwaitBoot waits until ready returns true for the output of the boot: the file of the console from an offset in bytes. It returns
+// ErrStalled if the kernel has stalled, or if the output does not change for two minutes. A machine that prints for ever ends with ctx.
 func AwaitBoot(ctx context.Context, console string, from int, ready func(output []byte) bool) error {
 	const interval = stallTimeout / 120
 

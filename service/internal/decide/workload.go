@@ -20,7 +20,7 @@ type Workload struct {
 	decision policy.Decision
 	before   []policy.RuleStatus
 	verdict  *policy.Verdict
-	// verdictAt is the time of the sample that the verdict was on.
+	// verdictAt is the time of the sample that the verdict was made on.
 	verdictAt time.Duration
 
 	reason       reason
@@ -102,7 +102,7 @@ func (w *Workload) Decision() *policy.Decision { return &w.decision }
 // Before are the rules as they were before the newest decision.
 func (w *Workload) Before() []policy.RuleStatus { return w.before }
 
-// Verdict on the last ceiling that ended, and the time of the sample that it was on; nil when there is none.
+// Verdict on the last ceiling that ended, and the time of the sample that it was made on; nil when there is none.
 func (w *Workload) Verdict() (*policy.Verdict, time.Duration) { return w.verdict, w.verdictAt }
 
 // Override that prevails; the zero Override for none.

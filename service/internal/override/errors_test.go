@@ -130,7 +130,7 @@ func TestManager_PublishesLater(t *testing.T) {
 
 		_, err := n.Release(t.Context(), override.Request{Target: one, For: time.Hour})
 		require.ErrorIs(t, err, errBroken)
-		require.ErrorContains(t, err, "recorded and not in force yet")
+		require.ErrorContains(t, err, "recorded and may not be in force yet")
 		assert.Len(t, n.actions(t), 1)
 
 		time.Sleep(10 * time.Minute)

@@ -57,7 +57,8 @@ type Manager struct {
 }
 
 // Open returns a manager with the saved overrides that are still in force, and publishes them. now is CLOCK_BOOTTIME.
-// With an error the manager is usable and starts without the saved overrides that the error names.
+// With an error the manager is usable. It starts without the saved overrides that the error names, and Run publishes later what could
+// not be published.
 func Open(
 	ctx context.Context, st state.State, actions *record.Actions, active *config.Active, file File, now func() time.Duration, logger *zap.Logger,
 ) (*Manager, error) {

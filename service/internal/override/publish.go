@@ -35,7 +35,7 @@ func (m *Manager) replace(ctx context.Context, next map[string]resources.Overrid
 	}
 
 	if err := m.settle(ctx); err != nil {
-		return fmt.Errorf("the change is recorded and not in force yet; it is tried again: %w", err)
+		return fmt.Errorf("failed to publish the overrides, trying again (the change is recorded and may not be in force yet): %w", err)
 	}
 
 	return nil

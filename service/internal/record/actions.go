@@ -62,8 +62,8 @@ func (a *Actions) Record(ctx context.Context, actions ...resources.GuardActionSp
 	return errors.Join(a.flush(ctx), a.trim(ctx))
 }
 
-// Require is Record for what must be on record before it is done. It publishes all actions and logs them then, or returns an error and
-// has done neither.
+// Require publishes actions that must be on record before they take effect, and then logs them. If one cannot be published, Require
+// removes the others, logs none and returns an error.
 func (a *Actions) Require(ctx context.Context, actions ...resources.GuardActionSpec) error {
 	if len(actions) == 0 {
 		return nil
