@@ -293,6 +293,8 @@ func TestACgroupThatIsGoneIsNoError(t *testing.T) {
 	require.NoError(t, os.Remove(b.name))
 	require.NoError(t, os.Mkdir(b.name, 0o755))
 
+	assert.Equal(t, []string{enforce.ActionRelease}, b.step(spec, time.Minute), "the end of the ceiling, once")
+
 	for range 10 {
 		assert.Empty(t, b.step(spec, time.Minute))
 		assert.NoError(t, b.ceiling.Err())

@@ -141,7 +141,7 @@ func TestLimits_NeverRefuseAClientThatReads(t *testing.T) {
 
 			group.SetLimit(8)
 
-			for range 400 {
+			for range 150 {
 				group.Go(func() error {
 					one(t)
 
