@@ -33,3 +33,12 @@ func Lines(text string) string {
 
 	return strings.Join(lines, "\n")
 }
+
+// Clip returns text, or its beginning of at most so many bytes with an ellipsis after it.
+func Clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+
+	return strings.ToValidUTF8(text[:most], "") + "..."
+}

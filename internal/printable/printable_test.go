@@ -45,3 +45,15 @@ func FuzzLine(f *testing.F) {
 		assert.Equal(t, line, printable.Line(line))
 	})
 }
+
+func TestClip(t *testing.T) {
+	for _, test := range []struct {
+		name, text, want string
+	}{
+		{"short", "abc", "abc"},
+		{"long", "abcd", "abc..."},
+		{"within a character", "abé", "ab..."},
+	} {
+		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.want, printable.Clip(test.text, 3)) })
+	}
+}

@@ -13,9 +13,9 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 )
 
@@ -196,22 +196,14 @@ func concise(ctx context.Context, err error) error {
 		return op.Err
 	}
 
-	if text := err.Error(); len(text) > maxError {
-		return longError{error: err, text: strings.ToValidUTF8(text[:maxError], "") + "..."}
-	}
-
-	return err
+	return longError{err}
 }
 
-// longError is an error with the beginning of its text.
-type longError struct {
-	error
-
-	text string
-}
+// longError is an error of whose text only the beginning is shown.
+type longError struct{ error }
 
 // Error implements error.
-func (e longError) Error() string { return e.text }
+func (e longError) Error() string { return printable.Clip(e.error.Error(), maxError) }
 
 // Unwrap returns the error as it was.
 func (e longError) Unwrap() error { return e.error }

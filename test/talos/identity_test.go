@@ -20,9 +20,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
+	"github.com/spegel-guard/spegel-guard/test/pki"
 	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
@@ -102,15 +101,6 @@ func expectError(t *testing.T, text string, err error) {
 	}
 }
 
-// handshakeTimeout is how long the guard waits for a handshake.
-const handshakeTimeout = 5 * time.Second
-
-// isLate reports whether a call failed because the machine stood still during its handshake. A refusal is an alert of TLS, which the
-// error names unless it is lost, and takes no time.
-func isLate(err error, took time.Duration) bool {
-	return status.Code(err) == codes.Unavailable && took >= handshakeTimeout && !strings.Contains(err.Error(), "tls:")
-}
-
 // rotateCA: while talosctl rotates the CA of the cluster, the guard accepts the certificates that apid accepts. Afterwards it
 // rejects the old one.
 func (s *scenario) rotateCA(t *testing.T) {
@@ -136,7 +126,7 @@ func (s *scenario) rotateCA(t *testing.T) {
 				return
 			case err == nil:
 				answered.Add(1)
-			case isLate(err, took):
+			case pki.IsLate(err, took):
 				late.Add(1)
 			default:
 				failed.Add(1)

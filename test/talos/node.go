@@ -151,7 +151,7 @@ func (n *Node) boot(ctx context.Context, options Options) error {
 	forward := fmt.Sprintf("user,id=net,restrict=on,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d,hostfwd=tcp:%s-:%d",
 		n.Apid, apidPort, n.Guard, guardPort, n.Agent, agentPort)
 
-	// Without the HPET the tests took 650 s instead of 460 s.
+	// Without the HPET the tests took 650 s instead of 527 s.
 	args := append(n.qemu.Command(),
 		"-M", "q35", "-nodefaults", "-no-user-config", "-display", "none",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072M",

@@ -55,12 +55,3 @@ func AwaitBoot(ctx context.Context, console string, from int, ready func(output 
 
 	return ErrStalled
 }
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}

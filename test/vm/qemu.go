@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,10 +46,10 @@ func (m machine) run(ctx context.Context) (int, error) {
 		return 0, err
 	}
 
-	ready := make(chan struct{})
+	var ready atomic.Bool
 
 	go func() {
-		if err := AwaitBoot(ctx, m.consoleLog, 0, func([]byte) bool { return isClosed(ready) }); errors.Is(err, ErrStalled) {
+		if err := AwaitBoot(ctx, m.consoleLog, 0, func([]byte) bool { return ready.Load() }); errors.Is(err, ErrStalled) {
 			cancel(err)
 		}
 	}()
@@ -88,7 +89,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("failed to start QEMU: %w", err)
 	}
 
-	code, copyErr := m.copyOutput(stdout, func() { close(ready) })
+	code, copyErr := m.copyOutput(stdout, func() { ready.Store(true) })
 
 	if copyErr == nil {
 		// The guest is done. Its power-off may take long.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,7 +113,9 @@ func TestAwaitBoot_WaitsWhileConsoleGrows(t *testing.T) {
 			require.NoError(t, os.WriteFile(console, []byte(test.first), 0o600))
 
 			synctest.Test(t, func(t *testing.T) {
-				began, ready := time.Now(), make(chan struct{})
+				var ready atomic.Bool
+
+				began := time.Now()
 
 				go func() {
 					for i, at := range test.prints {
@@ -122,11 +125,11 @@ func TestAwaitBoot_WaitsWhileConsoleGrows(t *testing.T) {
 
 					if test.ready > 0 {
 						time.Sleep(time.Until(began.Add(test.ready)))
-						close(ready)
+						ready.Store(true)
 					}
 				}()
 
-				err := AwaitBoot(t.Context(), console, test.from, func([]byte) bool { return isClosed(ready) })
+				err := AwaitBoot(t.Context(), console, test.from, func([]byte) bool { return ready.Load() })
 
 				if test.ready > 0 {
 					require.NoError(t, err)

@@ -52,14 +52,12 @@ func guardStatus(
 func worstStatus(
 	latest map[resource.ID]*resources.TargetStatsSpec, known map[resource.ID]*workload, ceilings map[resource.ID]ceilingInput,
 ) resources.GuardStatusSpec {
-	worst := resources.GuardStatusSpec{State: resources.StateNoTarget, CPU: "-", TX: "-", Ceiling: "-", Rule: "-"}
+	worst := withoutFigures(resources.StateNoTarget, "")
 	rank := -1
 
 	for _, id := range slices.Sorted(maps.Keys(latest)) {
-		status := resources.GuardStatusSpec{
-			State: resources.StateUnavailable, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-",
-			Message: "the first decision on the target has failed: see the log",
-		}
+		status := withoutFigures(resources.StateUnavailable, id)
+		status.Message = "the first decision on the target has failed: see the log"
 
 		if w, ok := known[id]; ok {
 			status = targetStatus(id, w.Decision(), &w.desired.last, w.Override(), ceilings[id].CeilingStatusSpec)
@@ -73,13 +71,17 @@ func worstStatus(
 	return worst
 }
 
+// withoutFigures returns a status in whose columns nothing is known.
+func withoutFigures(state string, target resource.ID) resources.GuardStatusSpec {
+	return resources.GuardStatusSpec{State: state, Target: target, CPU: "-", TX: "-", Ceiling: "-", Rule: "-"}
+}
+
 // targetStatus is the status of one target.
 func targetStatus(
 	id resource.ID, decision *policy.Decision, desired *decide.DesiredCeiling, override *decide.Override, ceiling resources.CeilingStatusSpec,
 ) resources.GuardStatusSpec {
-	status := resources.GuardStatusSpec{
-		State: resources.StateOK, Target: id, CPU: "-", TX: "-", Ceiling: "-", Rule: "-", ReleasesIn: desired.ReleasesIn,
-	}
+	status := withoutFigures(resources.StateOK, id)
+	status.ReleasesIn = desired.ReleasesIn
 
 	applyRules(&status, decision.Rules)
 

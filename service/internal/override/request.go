@@ -56,12 +56,7 @@ func (r Request) CheckReason() error {
 		return nil
 	}
 
-	value := printable.Line(r.Reason)
-	if len(value) > 32 {
-		value = strings.ToValidUTF8(value[:32], "") + "..."
-	}
-
-	return config.FieldError{Field: "reason", Value: value, Allowed: fmt.Sprintf("printable text on one line, of at most %d bytes", maxReason)}
+	return config.FieldError{Field: "reason", Value: printable.Clip(printable.Line(r.Reason), 32), Allowed: fmt.Sprintf("printable text on one line, of at most %d bytes", maxReason)}
 }
 
 func (r Request) check() error {

@@ -7,7 +7,6 @@ package auth_test
 import (
 	"context"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -113,15 +112,6 @@ type caller struct {
 	done          errgroup.Group
 }
 
-// handshakeTimeout is how long the guard waits for a handshake.
-const handshakeTimeout = 5 * time.Second
-
-// isLate reports whether a call failed because the machine stood still during its handshake. A refusal is an alert of TLS, which the
-// error names unless it is lost, and takes no time.
-func isLate(err error, took time.Duration) bool {
-	return status.Code(err) == codes.Unavailable && took >= handshakeTimeout && !strings.Contains(err.Error(), "tls:")
-}
-
 // load has clients call, each on a connection of its own and again and again on new ones.
 func load(t *testing.T, clientContext func() *client.Client, perConnection int) *caller {
 	t.Helper()
@@ -137,7 +127,7 @@ func load(t *testing.T, clientContext func() *client.Client, perConnection int) 
 				for i := 0; ctx.Err() == nil && (perConnection == 0 || i < perConnection); i++ {
 					began := time.Now()
 
-					if _, err := c.Version(ctx); err != nil && ctx.Err() == nil && !isLate(err, time.Since(began)) {
+					if _, err := c.Version(ctx); err != nil && ctx.Err() == nil && !pki.IsLate(err, time.Since(began)) {
 						l.failed.Add(1)
 						l.last.Store(err.Error())
 					}
