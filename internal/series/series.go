@@ -149,7 +149,7 @@ func actions() []Series {
 		{Ceiling, Gauge, "Ceiling in force, in cores. Absent if there is none.", workload()},
 		{FailedProbes, Gauge, "Probes in a row that measured the breach again. Absent without a desired ceiling.", workload()},
 		{Throttles, Counter, "Ceilings that were applied, including those after a probe.", workload()},
-		{Releases, Counter, "Ceilings that were released, for any reason.", workload()},
+		{Releases, Counter, "Ceilings that were released, for any reason but a probe.", workload()},
 		{Probes, Counter, "Ceilings that were lifted briefly to measure the demand without them.", workload()},
 		{ExternalChanges, Counter, "External changes of cpu.max while a ceiling was in force.", workload()},
 		{ApplyFailures, Counter, "Failed attempts to write a ceiling or to restore the owner's limit, by error number.", []string{"errno"}},

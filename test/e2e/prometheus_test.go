@@ -12,10 +12,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/spegel-guard/spegel-guard/internal/dashboard"
 	"github.com/spegel-guard/spegel-guard/internal/series"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/test/node"
 	"github.com/spegel-guard/spegel-guard/test/prometheus"
 )
@@ -38,8 +40,8 @@ ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s, probe: 2s}
 metrics: {listen: "` + metricsAddress + `"}
 `
 
-// TestDashboard_QueriesReturnData: Debian's Prometheus scrapes the guard during a breach, an external change, a probe and the
-// release. Each query of the dashboard must return data at some time.
+// TestDashboard_QueriesReturnData: Debian's Prometheus scrapes the guard during a breach, an external change, a probe, an override and
+// its release. Each query of the dashboard must return data at some time.
 func TestDashboard_QueriesReturnData(t *testing.T) {
 	l := newLoop(t, exporting, nil)
 
@@ -85,6 +87,14 @@ scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metrics
 	l.calm(t, l.spegel)
 
 	_, err := l.guard.WaitState(t.Context(), 2*patience, resources.StateOK)
+	require.NoError(t, err)
+
+	// A probe may have ended the ceiling of the rule, and counts as no release. The end of an override does.
+	_, err = l.operator(t).Throttle(t.Context(), &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: durationpb.New(10 * time.Minute)})
+	require.NoError(t, err)
+	waitCPUMax(t, l, l.spegel, ceiling200, patience)
+
+	_, err = l.operator(t).Resume(t.Context(), &guardv1alpha1.ResumeRequest{})
 	require.NoError(t, err)
 	waitQuery(t, series.Releases+" >= 1")
 	waitQuery(t, "absent("+series.Ceiling+")")
