@@ -7,6 +7,7 @@ package e2e
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -41,11 +42,16 @@ func TestDoctor_PassesOnHealthyNode(t *testing.T) {
 	_, err := l.guard.WaitState(t.Context(), patience, resources.StateOK)
 	require.NoError(t, err)
 
-	found := runDoctor(t.Context(), t, l.operator(t))
+	operator := l.operator(t)
 
-	for _, name := range []string{"kernel", "cgroup", "cri", "saved state", "config", "discovery", "sampling", "cpu.max"} {
-		assert.Equal(t, "ok", found[name].GetState(), name)
-	}
+	// The state is published before the condition of the sampling.
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		found := runDoctor(t.Context(), t, operator)
+
+		for _, name := range []string{"kernel", "cgroup", "cri", "saved state", "config", "discovery", "sampling", "cpu.max"} {
+			assert.Equal(c, "ok", found[name].GetState(), name)
+		}
+	}, patience, 100*time.Millisecond)
 }
 
 // checkReadOnlyDoctor: the doctor reports a read-only cpu.max before a ceiling is due.

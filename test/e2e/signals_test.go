@@ -17,8 +17,10 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/test/hostile"
 	"github.com/spegel-guard/spegel-guard/test/node"
 )
@@ -94,20 +96,19 @@ func TestEvidence_BeforeAndAfterCeiling(t *testing.T) {
 	}))
 	waitCPUMax(t, l, l.spegel, "80001 100000", patience)
 
-	var apply resources.GuardActionSpec
+	apply := l.applied(t, time.Time{})
 
-	require.Eventually(t, func() bool {
-		actions, err := safe.StateListAll[*resources.GuardAction](ctx, l.guard.Client.COSI)
+	// What is not there in time is left out. A machine that stood still has another ceiling applied.
+	for deadline := time.Now().Add(2 * patience); !hasEvidence(t, apply) && time.Now().Before(deadline); {
+		_, err := l.operator(t).Release(ctx, &guardv1alpha1.ReleaseRequest{For: durationpb.New(time.Hour)})
+		require.NoError(t, err)
+		waitCPUMax(t, l, l.spegel, unlimited, patience)
+
+		_, err = l.operator(t).Resume(ctx, &guardv1alpha1.ResumeRequest{})
 		require.NoError(t, err)
 
-		for action := range actions.All() {
-			if action.TypedSpec().Action == resources.ActionApply {
-				apply = *action.TypedSpec()
-			}
-		}
-
-		return apply.Action != ""
-	}, patience, 100*time.Millisecond)
+		apply = l.applied(t, apply.At)
+	}
 
 	folder, files, _ := strings.Cut(apply.Evidence, " ")
 	require.Equal(t, "/run/spegel-guard/evidence", filepath.Dir(folder), apply.Evidence)
@@ -139,6 +140,48 @@ func TestEvidence_BeforeAndAfterCeiling(t *testing.T) {
 			assert.True(t, info.ModTime().Before(apply.At.Add(slack)), "%s is from after the ceiling", name)
 		}
 	}
+}
+
+// applied waits for a ceiling that was applied after a time.
+func (l *loop) applied(t *testing.T, after time.Time) (apply resources.GuardActionSpec) {
+	t.Helper()
+
+	require.Eventually(t, func() bool {
+		actions, err := safe.StateListAll[*resources.GuardAction](t.Context(), l.guard.Client.COSI)
+		require.NoError(t, err)
+
+		for action := range actions.All() {
+			if spec := action.TypedSpec(); spec.Action == resources.ActionApply && spec.At.After(after) {
+				apply = *spec
+			}
+		}
+
+		return apply.Action != ""
+	}, patience, 100*time.Millisecond, "no ceiling is applied\n%s", l.guard.Log)
+
+	return apply
+}
+
+// hasEvidence waits for the last file, or for the reason why it is missing. It reports whether none is missing.
+func hasEvidence(t *testing.T, apply resources.GuardActionSpec) bool {
+	t.Helper()
+
+	folder, files, _ := strings.Cut(apply.Evidence, " ")
+	if !strings.Contains(files, "cpu-before.pprof,") || !strings.Contains(files, "metrics-before.txt is") {
+		t.Log(apply.Evidence)
+
+		return false
+	}
+
+	exists := func(name string) bool {
+		_, err := os.Stat(filepath.Join(folder, name))
+
+		return err == nil
+	}
+
+	require.Eventually(t, func() bool { return exists("metrics-after.txt") || exists("metrics-after.failed") }, patience, 100*time.Millisecond)
+
+	return exists("metrics-after.txt")
 }
 
 // TestStats_DistinguishPodsAndHostNetwork: two matching pods are two targets. For a pod in the node's network only the

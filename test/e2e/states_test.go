@@ -187,7 +187,8 @@ func TestGuard_WaitsForCgroup2(t *testing.T) {
 	status := p.waitState(t, resources.StateNoCgroup2)
 	assert.Contains(t, status.Message, "not a cgroup2 file system")
 
-	require.NoError(t, unix.Unmount(root, 0))
+	// It is busy while the guard looks at it.
+	require.EventuallyWithT(t, func(t *assert.CollectT) { require.NoError(t, unix.Unmount(root, 0)) }, patience, 10*time.Millisecond)
 	require.NoError(t, unix.Mount(node.CgroupRoot, root, "", unix.MS_BIND, ""))
 	p.waitState(t, resources.StateOK)
 }

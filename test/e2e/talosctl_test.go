@@ -51,13 +51,16 @@ func TestAPI_ServesTalosClient(t *testing.T) {
 		kind := resource.NewMetadata(namespace, definition.TypedSpec().Type, "", resource.VersionUndefined)
 		kinds[alias] = &kind
 
-		list, err := c.COSI.List(ctx, kind)
-		require.NoError(t, err)
+		// Samples are decided on before they are published.
+		require.EventuallyWithT(t, func(t *assert.CollectT) {
+			list, err := c.COSI.List(ctx, kind)
+			require.NoError(t, err)
 
-		if id != "" {
-			require.Len(t, list.Items, 1, alias)
-			assert.Equal(t, id, list.Items[0].Metadata().ID())
-		}
+			if id != "" {
+				require.Len(t, list.Items, 1, alias)
+				assert.Equal(t, id, list.Items[0].Metadata().ID())
+			}
+		}, patience, 100*time.Millisecond)
 	}
 
 	// talosctl get -w, started before the breach.

@@ -145,15 +145,14 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 
 	t.Logf("verdict: %s: %s", verdict.Outcome, verdict.Reason)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
-	calm.assertCalm(t, verdict)
+	// A probe may have measured the end of the spin, or the start of the container. Both are below the threshold.
+	calm.assertCalm(t, verdict, 0.4)
 	noJournals(t)
 }
 
-// assertCalm compares what a verdict reports of the time after the ceiling with the last readings: both are almost nothing.
-func (r *readings) assertCalm(t *testing.T, verdict resources.VerdictSpec) {
+// assertCalm compares what a verdict reports of the time after the ceiling with the last readings: both are below a number of cores.
+func (r *readings) assertCalm(t *testing.T, verdict resources.VerdictSpec, most float64) {
 	t.Helper()
-
-	const most = 0.1
 
 	last := r.all[len(r.all)-1].at
 	cores, _ := r.rate(t, max(r.all[0].at, last-verdict.After.Over), last)
@@ -191,7 +190,7 @@ func TestVerdict_Ended(t *testing.T) {
 
 	r.assertUsage(t, "before", verdict.Before, verdict.Before, tripped-verdict.Before.Over, tripped)
 	r.assertUsage(t, "during", verdict.During, verdict.Before, written.at, lifted.at)
-	r.assertCalm(t, verdict)
+	r.assertCalm(t, verdict, 0.1) // almost nothing
 	noJournals(t)
 }
 

@@ -174,8 +174,14 @@ func (s *scenario) rotateCA(t *testing.T) {
 
 	s.certificates(t)
 
-	_, err = old.GuardTalosctl(t.Context(), "get", "spegel")
-	require.Error(t, err)
+	// apid and the guard follow one after the other.
+	eventually(t, s.node, "waiting for the guard to refuse the old certificate", func(ctx context.Context) error {
+		if _, err := old.GuardTalosctl(ctx, "get", "spegel"); err == nil {
+			return errors.New("it is accepted")
+		}
+
+		return nil
+	})
 }
 
 // callUnverified calls the guard on a new connection with the old certificate. It does not verify the server's certificate,

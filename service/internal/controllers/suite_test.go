@@ -99,9 +99,14 @@ type typed[S any] interface {
 func put[R typed[S], S any](s *suite, r R, change func(*S)) {
 	s.t.Helper()
 
+	// No controller must see it without its content.
+	change(r.TypedSpec())
+
 	err := s.state.Create(s.t.Context(), r)
-	if err != nil && !state.IsConflictError(err) {
+	if !state.IsConflictError(err) {
 		require.NoError(s.t, err)
+
+		return
 	}
 
 	_, err = safe.StateUpdateWithConflicts(s.t.Context(), s.state, r.Metadata(), func(r R) error {

@@ -176,7 +176,9 @@ func TestRouter_GivesUpASilentNode(t *testing.T) {
 
 		return got, err
 	})
-	assert.Equal(t, map[string]codes.Code{worker.Host: codes.OK, "127.0.0.3": codes.DeadlineExceeded}, got)
+	assert.Equal(t, codes.OK, got[worker.Host])
+	// With a longer deadline the time to connect is over before the time to answer.
+	assert.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Unavailable}, got["127.0.0.3"])
 }
 
 // TestRouter_AnswersBesideAHangingNode, whose guard took the request and does not answer it.

@@ -38,7 +38,7 @@ import (
 // from what its clients take. Its value is a folder with certificates, and the address to listen on.
 const childEnv = "SPEGEL_GUARD_TEST_API"
 
-const childSendTimeout = time.Second
+const childSendTimeout = 3 * time.Second
 
 // TestMain fails when any test leaves a goroutine behind.
 func TestMain(m *testing.M) {
@@ -113,13 +113,23 @@ func runChild(dir, listen string) error {
 		return err
 	}
 
-	if err := goleak.Find(); err != nil {
+	if err := awaitClean(); err != nil {
 		return err
 	}
 
 	fmt.Println("clean")
 
 	return nil
+}
+
+// awaitClean waits for the ends of the handlers, for which the stop of gRPC does not wait. goleak itself waits half a second.
+func awaitClean() error {
+	for deadline := time.Now().Add(apitest.Patience); ; {
+		err := goleak.Find()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // change makes a hundred events a second, as a guard with many targets and a short interval does.

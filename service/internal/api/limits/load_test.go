@@ -188,8 +188,9 @@ func TestLimits_HoldUnderHostileLoad(t *testing.T) {
 		client := c.bad(t, fmt.Sprintf("slow-%d", i), 0)
 
 		for range 100 {
-			_, err := client.Call("/cosi.resource.State/Watch", watchRequest(resources.RuleStatusType))
-			require.NoError(t, err)
+			if _, err := client.Call("/cosi.resource.State/Watch", watchRequest(resources.RuleStatusType)); err != nil {
+				break // the guard has closed the connection
+			}
 		}
 
 		slow = append(slow, client)
