@@ -90,11 +90,13 @@ scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metrics
 	require.NoError(t, err)
 
 	// A probe may have ended the ceiling of the rule, and counts as no release. The end of an override does.
-	_, err = l.operator(t).Throttle(t.Context(), &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: durationpb.New(10 * time.Minute)})
+	operator := l.operator(t)
+
+	_, err = operator.Throttle(t.Context(), &guardv1alpha1.ThrottleRequest{CeilingMillicores: 200, For: durationpb.New(10 * time.Minute)})
 	require.NoError(t, err)
 	waitCPUMax(t, l, l.spegel, ceiling200, patience)
 
-	_, err = l.operator(t).Resume(t.Context(), &guardv1alpha1.ResumeRequest{})
+	_, err = operator.Resume(t.Context(), &guardv1alpha1.ResumeRequest{})
 	require.NoError(t, err)
 	waitQuery(t, series.Releases+" >= 1")
 	waitQuery(t, "absent("+series.Ceiling+")")

@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,9 @@ func waitUnavailable(t *testing.T, events chan state.Event, container string) (r
 	}
 }
 
+// allEvidence is what an action says of its evidence if nothing is missing.
+var allEvidence = regexp.MustCompile(`^\(cpu-before\.pprof, metrics-before\.txt is .+ older than the action, metrics-after\.txt follows\)$`)
+
 // TestEvidence_BeforeAndAfterCeiling: metrics and profile are from before the ceiling, other metrics from after it, and the action
 // names their folder.
 func TestEvidence_BeforeAndAfterCeiling(t *testing.T) {
@@ -112,7 +116,7 @@ func TestEvidence_BeforeAndAfterCeiling(t *testing.T) {
 
 	folder, files, _ := strings.Cut(apply.Evidence, " ")
 	require.Equal(t, "/run/spegel-guard/evidence", filepath.Dir(folder), apply.Evidence)
-	assert.Regexp(t, `^\(cpu-before\.pprof, metrics-before\.txt is .+ older than the action, metrics-after\.txt follows\)$`, files)
+	assert.Regexp(t, allEvidence, files)
 
 	for _, name := range []string{"metrics-before.txt", "metrics-after.txt"} {
 		var metrics []byte
@@ -167,7 +171,7 @@ func hasEvidence(t *testing.T, apply resources.GuardActionSpec) bool {
 	t.Helper()
 
 	folder, files, _ := strings.Cut(apply.Evidence, " ")
-	if !strings.Contains(files, "cpu-before.pprof,") || !strings.Contains(files, "metrics-before.txt is") {
+	if !allEvidence.MatchString(files) {
 		t.Log(apply.Evidence)
 
 		return false
