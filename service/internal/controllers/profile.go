@@ -7,6 +7,7 @@ package controllers
 import (
 	"time"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/internal/task"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
@@ -18,6 +19,8 @@ type cpuProfile struct {
 	done chan struct{}
 	text []byte
 	err  error
+	// end of the profile (CLOCK_BOOTTIME): it may be saved long after it.
+	end time.Duration
 }
 
 // startProfile starts the profile of a capture, which wakes the enforcer at its end.
@@ -37,6 +40,7 @@ func startProfile(c *capture) *cpuProfile {
 			defer target.Close()
 
 			p.text, err = record.Profile(c.ctx, target, c.config.Evidence)
+			p.end = boottime.Now()
 
 			return err
 		})
@@ -59,11 +63,11 @@ func (p *cpuProfile) ready() bool {
 	}
 }
 
-// save writes it to a folder. Its error may be that of the profile.
+// save writes it to a folder, in a file of the time of its end. Its error may be that of the profile.
 func (p *cpuProfile) save(folder *record.Folder) error {
 	if p.err != nil {
 		return p.err
 	}
 
-	return folder.Write(profileBefore, p.text, time.Time{})
+	return folder.Write(profileBefore, p.text, boottime.Wall(p.end))
 }
