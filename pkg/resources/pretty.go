@@ -122,9 +122,9 @@ func (s *GuardActionSpec) Change() string {
 
 // CPUMax reads cpu.max as the kernel prints it and returns its limit in cores; 0 without a limit, and false for another text.
 func CPUMax(text string) (cores float64, ok bool) {
-	var quota, period float64
+	var quota, period uint64
 
-	if _, err := fmt.Sscanf(text, "max %g", &period); err == nil {
+	if _, err := fmt.Sscanf(text, "max %d", &period); err == nil {
 		return 0, true
 	}
 
@@ -132,7 +132,7 @@ func CPUMax(text string) (cores float64, ok bool) {
 		return 0, false
 	}
 
-	return quota / period, true
+	return float64(quota) / float64(period), true
 }
 
 // PrettyCPUMax formats cpu.max as the kernel prints it: max, or 500m for "50000 100000". Another text stays as it is.

@@ -180,6 +180,29 @@ func TestChart_ShowsUsageAgainstCeiling(t *testing.T) {
 	}
 }
 
+// TestNode_CeilingHasPlaceOnAxis: a ceiling that is not a number gave the axis a top that is none, and a large value a line without end.
+func TestNode_CeilingHasPlaceOnAxis(t *testing.T) {
+	for text, want := range map[string]float64{
+		"50001 100000": 0.50001, "max 100000": 0, "NaN 1": 0, "Inf 1": 0, "1e308 1e-300": 0, "18446744073709551615 1": 0,
+	} {
+		t.Run(text, func(t *testing.T) {
+			shown := limited(usage(1e12))
+			shown.Ceiling.ReadBack = text
+
+			m := fleet("a")
+			n := m.nodes[0]
+
+			for i := range 3 {
+				shown.CPU = resources.Measured(float64(i) * 1e12)
+				m = updated(m, statusMsg{node: n, at: began.Add(time.Duration(i) * 10 * time.Second), status: status("ok", shown)})
+			}
+
+			require.InDelta(t, want, n.ceiling(), 0)
+			assert.NotEmpty(t, braille(m.chart(n, 80, 12)))
+		})
+	}
+}
+
 // TestChart_LevelsHideNoMark: of two levels on one line the one moves that hides no mark of the axis.
 func TestChart_LevelsHideNoMark(t *testing.T) {
 	m := fleet("a")

@@ -111,7 +111,13 @@ func (n *node) threshold(signal int) float64 {
 }
 
 // ceiling returns the ceiling in force in cores, 0 for none.
-func (n *node) ceiling() float64 { return max(0, Drawable(client.CeilingCores(n.target().Ceiling))) }
+func (n *node) ceiling() float64 {
+	if cores := client.CeilingCores(n.target().Ceiling); Drawable(cores) > 0 {
+		return cores
+	}
+
+	return 0
+}
 
 // state returns the state to show.
 func (n *node) state() string {
