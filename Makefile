@@ -131,7 +131,7 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		./pkg/cgroup:FuzzDecodeJournal ./pkg/cgroup:FuzzParseProcCgroup ./pkg/cgroup:FuzzResolve \
 		./pkg/netns:FuzzAddMessages ./pkg/gometrics:FuzzParse ./service/internal/api/forward:FuzzAppendInfo \
 		./service/internal/persist:FuzzLoad ./service/internal/record:FuzzRestoreHistory ./service/internal/override:FuzzCheckSaved \
-		./pkg/nodestat:FuzzParseMountStats ./pkg/client:FuzzTalosconfig ./service/internal/api:FuzzRequest ./pkg/discover:FuzzCRI ./internal/printable:FuzzLine; \
+		./pkg/nodestat:FuzzParseMountStats ./pkg/client:FuzzTalosconfig ./service/internal/api:FuzzRequest ./pkg/discover:FuzzCRI ./pkg/discover:FuzzCRICodec ./internal/printable:FuzzLine; \
 	do echo "== $$target"; go test -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$${target%%:*}"; done
 
 NODE_EXPORTER := $(PROMETHEUS)/prometheus-node-exporter

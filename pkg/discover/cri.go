@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ const timeout = 5 * time.Second
 
 // maxAnswer is the largest answer of a runtime in bytes, as in kubelet and containerd: a list of pods has their annotations.
 const maxAnswer = 16 << 20
+
+// maxStatus is the largest verbose status of a container in bytes, gRPC's default: it has the environment and the arguments twice.
+const maxStatus = 4 << 20
 
 // reconnect: the default back-off of gRPC grows to two minutes. A runtime that is up again is used earlier.
 var reconnect = backoff.Config{BaseDelay: 500 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second}
@@ -63,7 +67,7 @@ func (c *CRI) client() (runtimeapi.RuntimeServiceClient, error) {
 		conn, err := grpc.NewClient("unix://"+c.socket,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect}),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer), grpc.ForceCodecV2(newCRICodec())),
 		)
 		if err != nil {
 			return nil, err
@@ -185,9 +189,18 @@ func (c *CRI) findInSandbox(
 			continue
 		}
 
-		response, err := client.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: item.GetId(), Verbose: true})
+		response, err := client.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: item.GetId(), Verbose: true},
+			grpc.MaxCallRecvMsgSize(maxStatus))
+
 		if status.Code(err) == codes.NotFound {
 			continue // it ended between the two calls
+		}
+
+		// A single container must not make the runtime unreachable for the others.
+		if tooLarge(err) {
+			answer.skip(item.GetId(), err)
+
+			continue
 		}
 
 		if err != nil {
@@ -200,7 +213,7 @@ func (c *CRI) findInSandbox(
 
 		pid, err := pidOf(response)
 		if err != nil {
-			answer.Skipped = errors.Join(answer.Skipped, fmt.Errorf("container %.64q: %w", item.GetId(), err))
+			answer.skip(item.GetId(), err)
 
 			continue
 		}
@@ -220,20 +233,44 @@ func (c *CRI) findInSandbox(
 	return nil
 }
 
+// tooLarge reports whether a message exceeded the limit of its sender or its receiver. The code alone may also say that the runtime is
+// busy, and the target would be lost; the text is that of google.golang.org/grpc for both.
+func tooLarge(err error) bool {
+	return status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
+}
+
 // pidOf returns the first process of a container. The CRI has no field for it; containerd and CRI-O report it in the verbose
-// status.
-func pidOf(status *runtimeapi.ContainerStatusResponse) (int, error) {
-	var info struct {
-		PID int `json:"pid"`
+// status, before the specification of the container, which is not read.
+func pidOf(response *runtimeapi.ContainerStatusResponse) (int, error) {
+	decoder := json.NewDecoder(strings.NewReader(response.GetInfo()["info"]))
+
+	_, err := decoder.Token() // {
+
+	for err == nil && decoder.More() {
+		var (
+			key   json.Token
+			value json.RawMessage
+		)
+
+		if key, err = decoder.Token(); err != nil {
+			break
+		}
+
+		if key != "pid" {
+			err = decoder.Decode(&value)
+
+			continue
+		}
+
+		var pid int
+		if err = decoder.Decode(&pid); err == nil && pid > 0 {
+			return pid, nil
+		}
 	}
 
-	if err := json.Unmarshal([]byte(status.GetInfo()["info"]), &info); err != nil {
+	if err != nil {
 		return 0, fmt.Errorf("failed to parse the runtime's verbose status: %w", err)
 	}
 
-	if info.PID <= 0 {
-		return 0, errors.New("the runtime's verbose status has no pid")
-	}
-
-	return info.PID, nil
+	return 0, errors.New("the runtime's verbose status has no pid")
 }

@@ -85,11 +85,20 @@ func (c Container) Validate() error {
 type Answer struct {
 	// Containers that run and match, which may be none.
 	Containers []Container
-	// Skipped says which containers could not be inspected; nil for none.
-	Skipped error
+	// Skipped are the containers that could not be inspected, by id, with the reason.
+	Skipped map[string]error
 	// Unlabelled is why the labels of the pods could not be compared. The containers are then selected by their
 	// executable. It is nil when the labels were compared.
 	Unlabelled error
+}
+
+// skip adds a container that could not be inspected.
+func (a *Answer) skip(id string, err error) {
+	if a.Skipped == nil {
+		a.Skipped = map[string]error{}
+	}
+
+	a.Skipped[id] = err
 }
 
 // Source finds containers.

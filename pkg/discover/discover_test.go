@@ -5,6 +5,7 @@ package discover_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -34,10 +36,15 @@ type runtime struct {
 	ended map[string]bool
 	// annotation of each pod.
 	annotation string
+	// large are ids of containers with a verbose status of that size in bytes.
+	large map[string]int
+	// contentTypes of the requests.
+	contentTypes []string
 }
 
-func (r *runtime) ListPodSandbox(_ context.Context, req *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
+func (r *runtime) ListPodSandbox(ctx context.Context, req *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
 	r.filter = req.GetFilter()
+	r.contentTypes = append(r.contentTypes, metadata.ValueFromIncomingContext(ctx, "content-type")...)
 
 	return &runtimeapi.ListPodSandboxResponse{Items: []*runtimeapi.PodSandbox{
 		{Id: "s1", Metadata: &runtimeapi.PodSandboxMetadata{Name: "spegel-a", Namespace: "spegel", Uid: "u1"}, Annotations: map[string]string{"a": r.annotation}},
@@ -65,9 +72,14 @@ func (r *runtime) ContainerStatus(_ context.Context, req *runtimeapi.ContainerSt
 		}, nil
 	}
 
+	info := r.info
+	if size := r.large[req.GetContainerId()]; size > 0 {
+		info = fmt.Sprintf(`{"pid": 42, "config": %q}`, strings.Repeat("x", size))
+	}
+
 	return &runtimeapi.ContainerStatusResponse{
 		Status: &runtimeapi.ContainerStatus{Image: &runtimeapi.ImageSpec{Image: "spegel:v1"}},
-		Info:   map[string]string{"info": r.info},
+		Info:   map[string]string{"info": info},
 	}, nil
 }
 
@@ -88,7 +100,7 @@ func (r *runtime) GetContainerEvents(_ *runtimeapi.GetEventsRequest, stream grpc
 	}
 }
 
-func serve(t *testing.T, r *runtime) string {
+func serve(t *testing.T, r *runtime, options ...grpc.ServerOption) string {
 	t.Helper()
 
 	socket := filepath.Join(t.TempDir(), "cri.sock")
@@ -96,7 +108,7 @@ func serve(t *testing.T, r *runtime) string {
 	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
 
-	server := grpc.NewServer()
+	server := grpc.NewServer(options...)
 	runtimeapi.RegisterRuntimeServiceServer(server, r)
 
 	go server.Serve(listener)
@@ -145,9 +157,55 @@ func TestCRI_RefusesStatusWithoutProcess(t *testing.T) {
 		answer, err := cri.Find(t.Context(), selector())
 		require.NoError(t, err, "it costs itself only")
 		assert.Empty(t, answer.Containers, info)
-		assert.ErrorContains(t, answer.Skipped, "s1-main", info)
+		assert.Error(t, answer.Skipped["s1-main"], info)
 		cri.Close()
 	}
+}
+
+// TestCRI_SkipsContainerWithTooLargeStatus: the creator of a pod with the labels decides on the size of its status. The other containers
+// are found.
+func TestCRI_SkipsContainerWithTooLargeStatus(t *testing.T) {
+	for name, options := range map[string][]grpc.ServerOption{
+		"for the guard":   nil,
+		"for the runtime": {grpc.MaxSendMsgSize(1 << 20)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cri := discover.NewCRI(serve(t, &runtime{info: `{"pid": 42}`, large: map[string]int{"s1-main": 5 << 20}}, options...))
+
+			defer cri.Close()
+
+			answer, err := cri.Find(t.Context(), selector())
+			require.NoError(t, err)
+			require.Len(t, answer.Containers, 1)
+			assert.Equal(t, "s2-main", answer.Containers[0].ID)
+			assert.Len(t, answer.Skipped, 1)
+			assert.ErrorContains(t, answer.Skipped["s1-main"], "larger than max")
+		})
+	}
+}
+
+// TestCRI_ReadsLargeStatus: the environment and the arguments of a target may be long.
+func TestCRI_ReadsLargeStatus(t *testing.T) {
+	cri := discover.NewCRI(serve(t, &runtime{info: `{"pid": 42}`, large: map[string]int{"s1-main": 3 << 20}}))
+
+	defer cri.Close()
+
+	answer, err := cri.Find(t.Context(), selector())
+	require.NoError(t, err)
+	require.Empty(t, answer.Skipped)
+	assert.Len(t, answer.Containers, 2)
+}
+
+// TestCRI_SendsTheContentTypeOfGRPC: CRI-O serves no other one (https://github.com/cri-o/cri-o/issues/9969).
+func TestCRI_SendsTheContentTypeOfGRPC(t *testing.T) {
+	r := &runtime{info: `{"pid": 42}`}
+	cri := discover.NewCRI(serve(t, r))
+
+	defer cri.Close()
+
+	_, err := cri.Find(t.Context(), selector())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"application/grpc"}, r.contentTypes)
 }
 
 // TestCRI_ContainerEndedMeanwhile: a runtime too slow to answer is not an ended container, whose ceiling would be released.
@@ -162,10 +220,12 @@ func TestCRI_ContainerEndedMeanwhile(t *testing.T) {
 	assert.NoError(t, err)
 	assert.Empty(t, found)
 
-	r.failing = status.Error(codes.DeadlineExceeded, "busy")
+	for _, code := range []codes.Code{codes.DeadlineExceeded, codes.ResourceExhausted} {
+		r.failing = status.Error(code, "busy")
 
-	_, err = cri.Find(t.Context(), selector())
-	assert.ErrorIs(t, err, discover.ErrUnreachable)
+		_, err = cri.Find(t.Context(), selector())
+		assert.ErrorIs(t, err, discover.ErrUnreachable, code)
+	}
 }
 
 func TestCRI_Unreachable(t *testing.T) {

@@ -8,7 +8,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -35,6 +37,8 @@ type discovery struct {
 	target config.Target
 	// pods are those of the newest answer with labels; nil before the first.
 	pods selectedPods
+	// skipped are the reasons why selected containers of the newest answer are not targets; empty for none.
+	skipped string
 }
 
 // find returns the targets by workload, and the reason and message of the condition.
@@ -76,7 +80,25 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 		}
 	}
 
-	inspectErrs := answer.Skipped
+	// A source may fail to inspect a target that another source has found. It stays a target as long as it lives.
+	for id, spec := range d.known {
+		if answer.Skipped[spec.ContainerID] != nil && d.node.Alive(spec) {
+			found[id], seen[spec.ContainerID] = spec, true
+		}
+	}
+
+	var inspectErrs error
+
+	for _, id := range slices.Sorted(maps.Keys(answer.Skipped)) {
+		if !seen[id] {
+			inspectErrs = errors.Join(inspectErrs, fmt.Errorf("container %.64q: %w", id, answer.Skipped[id]))
+		}
+	}
+
+	d.skipped = ""
+	if inspectErrs != nil {
+		d.skipped = inspectErrs.Error()
+	}
 
 	for _, container := range containers {
 		if seen[container.ID] {

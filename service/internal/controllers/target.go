@@ -125,7 +125,13 @@ func (c *TargetController) reconcile(ctx context.Context, r controller.Runtime, 
 
 	c.asked = boottime.Now()
 
+	skipped := c.discovery.skipped
 	found, reason, message := c.discovery.find(ctx, c.config.Target)
+
+	// The condition names them only if there is no target.
+	if c.discovery.skipped != skipped && c.discovery.skipped != "" {
+		logger.Warn("selected containers cannot be guarded", zap.String("mode", string(c.config.Mode)), zap.String("error", c.discovery.skipped))
+	}
 
 	if err := c.publish(ctx, r, logger, string(c.config.Mode), found); err != nil {
 		return err

@@ -154,6 +154,19 @@ func TestDiscovery_Find(t *testing.T) {
 			reason: resources.ReasonNoTarget, message: "invalid pod",
 		},
 		{
+			name: "skipped", machine: &machine{answer: discover.Answer{Skipped: map[string]error{"c2": errors.New("too large"), "c1": errors.New("no pid")}}},
+			reason: resources.ReasonNoTarget, message: `container "c1": no pid` + "\n" + `container "c2": too large`,
+		},
+		{
+			name: "known is skipped", before: true, machine: &machine{answer: discover.Answer{Skipped: map[string]error{"c1": errors.New("too large")}}},
+			found: map[string]string{targetID: "c1"}, reason: resources.ReasonOK,
+		},
+		{
+			name: "known is skipped and has ended", before: true,
+			machine: &machine{answer: discover.Answer{Skipped: map[string]error{"c1": errors.New("too large")}}, ended: map[int64]bool{10: true}},
+			reason:  resources.ReasonNoTarget, message: `container "c1": too large`,
+		},
+		{
 			name: "known has ended", before: true, machine: &machine{sourceErr: unreachable, ended: map[int64]bool{10: true}},
 			reason: resources.ReasonCRI, message: "is the container runtime up",
 		},
