@@ -19,37 +19,33 @@ type EventSource interface {
 	Watch(ctx context.Context, changed func(namespace string, labels map[string]string)) error
 }
 
-// watch collects events between two looks at them.
+// watch records whether an event concerned a selected pod. It keeps no labels, because pods decide on their size.
 type watch struct {
-	// up tells that the stream is.
+	// up reports that there is a stream.
 	up atomic.Bool
 
 	mu sync.Mutex
-	// any tells that something happened that concerns every selector.
-	any  bool
-	pods []eventPod
+	// selector of the last look; the zero one selects every pod.
+	selector  discover.Selector
+	concerned bool
 }
 
-type eventPod struct {
-	namespace string
-	labels    map[string]string
-}
-
-// run watches until the context ends, and calls wake at each event.
+// run watches until the context ends, and calls wake at each event that concerns the selector.
 func (w *watch) run(ctx context.Context, source EventSource, wake func()) {
 	for ctx.Err() == nil {
 		// Without a stream, because of an error or a panic, the sources are asked more often.
 		task.Do("read events of the container runtime", func() {
 			source.Watch(ctx, func(namespace string, labels map[string]string) { //nolint:errcheck // as above
 				w.up.Store(true)
-				w.add(eventPod{namespace: namespace, labels: labels})
-				wake()
+
+				if w.add(namespace, labels) {
+					wake()
+				}
 			})
 		})
 
-		// What happened between two streams is not told.
-		if w.up.Swap(false) {
-			w.add(eventPod{})
+		// What happens between two streams is unknown.
+		if w.up.Swap(false) && w.add("", nil) {
 			wake()
 		}
 
@@ -60,34 +56,25 @@ func (w *watch) run(ctx context.Context, source EventSource, wake func()) {
 	}
 }
 
-// mostEvents is how many events are kept until the next read.
-const mostEvents = 256
-
-func (w *watch) add(pod eventPod) {
+// add reports whether an event of a pod concerns the selector. An event without a namespace may concern any pod.
+func (w *watch) add(namespace string, labels map[string]string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	if pod.namespace == "" || len(w.pods) >= mostEvents {
-		w.any, w.pods = true, nil
+	concerned := namespace == "" || w.selector.MatchesPod(namespace, labels)
+	w.concerned = w.concerned || concerned
 
-		return
-	}
-
-	w.pods = append(w.pods, pod)
+	return concerned
 }
 
-// take forgets the events and tells whether one of them concerned a pod that is selected.
+// take reports whether an event since the last look concerned a selected pod. A caller whose selector has changed must look at the pods
+// anyway: the events before were compared with the earlier one.
 func (w *watch) take(selector discover.Selector) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	concerned := w.any
-
-	for _, pod := range w.pods {
-		concerned = concerned || selector.MatchesPod(pod.namespace, pod.labels)
-	}
-
-	w.any, w.pods = false, nil
+	concerned := w.concerned
+	w.selector, w.concerned = selector, false
 
 	return concerned
 }

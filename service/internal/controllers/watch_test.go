@@ -13,6 +13,12 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/discover"
 )
 
+// eventPod is the pod of an event.
+type eventPod struct {
+	namespace string
+	labels    map[string]string
+}
+
 // stream is an event source of a test.
 type stream struct {
 	events chan eventPod
@@ -50,11 +56,19 @@ func TestWatch_WakesForSelectedPods(t *testing.T) {
 	assert.True(t, w.take(selector), "what happened before the stream is unknown")
 	assert.False(t, w.take(selector))
 
-	source.events <- eventPod{namespace: "a", labels: map[string]string{"app": "other"}}
-	<-woken
-	assert.False(t, w.take(selector))
+	for range 1000 {
+		source.events <- eventPod{namespace: "a", labels: map[string]string{"app": "other"}}
+	}
 
 	source.events <- eventPod{namespace: "a", labels: map[string]string{"app": "spegel"}}
+
 	<-woken
 	assert.True(t, w.take(selector))
+	assert.False(t, w.take(selector))
+	assert.Empty(t, woken, "the events of other pods")
+
+	source.events <- eventPod{}
+
+	<-woken
+	assert.True(t, w.take(selector), "an event without its pod")
 }
