@@ -52,6 +52,24 @@ func (r *readings) read(t *testing.T) reading {
 	return best
 }
 
+// newReadLoop is like newLoop. The first reading is from before the guard starts, so that no usage that it reports begins earlier: what it
+// reports from before a trip reaches back by a number of samples, which on a slow machine is a long time.
+func newReadLoop(t *testing.T, document string) (*loop, *readings) {
+	t.Helper()
+
+	r := &readings{}
+	l := newLoopWith(t, nil, func(l *loop) (*node.Guard, error) {
+		r.pod = l.spegel
+		r.read(t)
+
+		return l.node.StartGuard(t.Context(), document)
+	})
+
+	r.read(t)
+
+	return l, r
+}
+
 // until reads until the condition holds.
 func (r *readings) until(t *testing.T, l *loop, what string, condition func(reading) bool) reading {
 	t.Helper()

@@ -76,13 +76,15 @@ func (r *readings) assertProbed(t *testing.T, verdict resources.VerdictSpec, tri
 // TestVerdict_ContainedUntilRestart: a spin goes on when the ceiling is lifted, and when the load that began it has ended. After
 // two probes a person is told to restart the pod, which ends it.
 func TestVerdict_ContainedUntilRestart(t *testing.T) {
-	l := newLoop(t, judging, nil)
-	r, peer := &readings{pod: l.spegel}, &readings{pod: l.peer}
+	l, r := newReadLoop(t, judging)
+	peer := &readings{pod: l.peer}
+	peer.read(t)
 
 	// A datagram costs the emulated machine milliseconds, so a lookup costs many: the peer's share is that of the work.
 	require.NoError(t, l.spegel.Steer(t.Context(), map[string]any{
 		"mode": "spinning", "cost": 30 * time.Millisecond, "peers": []string{l.peer.IP + ":5001"},
 	}))
+	r.read(t)
 	l.calm(t, l.spegel)
 
 	const ceiling = "30001 100000"
@@ -111,7 +113,7 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 
 	// A peer works in proportion, so the ceiling of its culprit relieves it, too.
 	free, freeTX := r.rate(t, start.at, tripped)
-	peerFree, peerTX := peer.rate(t, peer.all[0].at, tripped)
+	peerFree, peerTX := peer.rate(t, start.at, tripped)
 	peerUnder, _ := peer.rate(t, written.at, peer.all[len(peer.all)-2].at)
 
 	t.Logf("peer: %.3f of %.3f cores, %.0f of %.0f B/s; %.3f cores under the ceiling until %s", peerFree, free, peerTX, freeTX, peerUnder, lifted.at)
@@ -145,8 +147,17 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 
 	t.Logf("verdict: %s: %s", verdict.Outcome, verdict.Reason)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+	calm.until(t, l, "readings", func(last reading) bool { return last.at >= calm.all[0].at+verdict.After.Over })
 	// A probe may have measured the end of the spin, or the start of the container. Both are below the threshold.
 	calm.assertCalm(t, verdict, 0.4)
+
+	const idle, over = 0.1, 2 * time.Second
+
+	calm.until(t, l, "idle", func(last reading) bool {
+		cores, _ := calm.rate(t, max(calm.all[0].at, last.at-over), last.at)
+
+		return cores < idle
+	})
 	noJournals(t)
 }
 
@@ -166,10 +177,7 @@ func (r *readings) assertCalm(t *testing.T, verdict resources.VerdictSpec, most 
 // TestVerdict_Ended: the load ends during the hold, so the ceiling is released and the breach is over without it. There are no probes: one
 // would end the ceiling while a slow machine still throttles the calm workload.
 func TestVerdict_Ended(t *testing.T) {
-	l := newLoop(t, strings.Replace(judging, "probe: 4s", "probe: 0s", 1), nil)
-	r := &readings{pod: l.spegel}
-
-	r.read(t)
+	l, r := newReadLoop(t, strings.Replace(judging, "probe: 4s", "probe: 0s", 1))
 	l.runAway(t, l.spegel, l.peer)
 
 	written := r.until(t, l, "ceiling", func(last reading) bool { return last.cpuMax != unlimited })
@@ -179,8 +187,7 @@ func TestVerdict_Ended(t *testing.T) {
 	r.until(t, l, "periods", func(last reading) bool { return last.since(written.counted).periods >= 30 })
 	l.calm(t, l.spegel)
 
-	lifted := r.until(t, l, "release", func(last reading) bool { return last.cpuMax == unlimited })
-
+	r.until(t, l, "release", func(last reading) bool { return last.cpuMax == unlimited })
 	r.until(t, l, "verdict", func(reading) bool { return l.judged(t) != nil })
 
 	verdict := *l.judged(t)
@@ -188,18 +195,18 @@ func TestVerdict_Ended(t *testing.T) {
 	assert.Equal(t, string(policy.OutcomeEnded), verdict.Outcome, verdict.Reason)
 	assert.Zero(t, verdict.FailedProbes)
 
+	// The sample that ended the ceiling.
+	end := verdict.Clock - verdict.After.Over
+
 	r.assertUsage(t, "before", verdict.Before, verdict.Before, tripped-verdict.Before.Over, tripped)
-	r.assertUsage(t, "during", verdict.During, verdict.Before, written.at, lifted.at)
+	r.assertUsage(t, "during", verdict.During, verdict.Before, end-verdict.During.Over, end)
 	r.assertCalm(t, verdict, 0.1) // almost nothing
 	noJournals(t)
 }
 
 // TestVerdict_Harmed: a ceiling at the floor leaves a busy workload almost nothing.
 func TestVerdict_Harmed(t *testing.T) {
-	l := newLoop(t, strings.NewReplacer("cpu: 300m", "cpu: 100m", "hold: 5s", "hold: 10s").Replace(judging), nil)
-	r := &readings{pod: l.spegel}
-
-	r.read(t)
+	l, r := newReadLoop(t, strings.NewReplacer("cpu: 300m", "cpu: 100m", "hold: 5s", "hold: 10s").Replace(judging))
 	l.runAway(t, l.spegel, l.peer)
 
 	written := r.until(t, l, "ceiling", func(last reading) bool { return last.cpuMax == "10001 100000" })
