@@ -5,15 +5,18 @@
 package cgroup_test
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/containerd/cgroups/v3"
 	"github.com/containerd/cgroups/v3/cgroup2"
+	"github.com/containerd/cgroups/v3/cgroup2/stats"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/test/kernel"
 )
 
@@ -39,11 +42,21 @@ func TestReaderAgreesWithContainerdCgroups(t *testing.T) {
 	}, time.Minute, 10*time.Millisecond)
 	busy.Stop(t)
 
-	stat, err := reader.CPUStat()
-	require.NoError(t, err)
+	var (
+		stat    cgroup.CPUStat
+		metrics *stats.Metrics
+	)
 
-	metrics, err := manager.Stat()
-	require.NoError(t, err)
+	// The kernel may still charge the last of a task that was waited for.
+	require.Eventually(t, func() bool {
+		before, beforeErr := reader.CPUStat()
+		metrics, err = manager.Stat()
+
+		var statErr error
+		stat, statErr = reader.CPUStat()
+
+		return errors.Join(beforeErr, err, statErr) == nil && stat == before
+	}, time.Minute, 10*time.Millisecond)
 
 	assert.NotZero(t, stat.UsageUsec)
 	assert.Equal(t, metrics.GetCPU().GetUsageUsec(), stat.UsageUsec)

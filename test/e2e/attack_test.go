@@ -88,8 +88,8 @@ func (a *attack) measure(t *testing.T, s scenario) string {
 	// The peak starts at what is resident now (proc(5)).
 	require.NoError(t, os.WriteFile(a.proc("clear_refs"), []byte("5"), 0))
 
+	a.machine.late(t) // before the start, so that it has each pause since then
 	start, used, container := boottime.Now(), a.cpu(t), a.spegel.ContainerID
-	a.machine.late(t)
 
 	s.run(t, a)
 

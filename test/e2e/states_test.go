@@ -274,6 +274,7 @@ func TestGuard_EnforcesWithoutContainerd(t *testing.T) {
 
 	p := startProcess(t)
 	p.waitState(t, resources.StateOK)
+	require.Eventually(t, func() bool { return onlyTarget(t, p).Source == "cri" }, patience, 100*time.Millisecond, "%s", p.log)
 
 	require.NoError(t, n.StopContainerd())
 
