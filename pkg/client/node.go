@@ -6,14 +6,12 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
 	"github.com/cosi-project/runtime/pkg/state"
 	cosiclient "github.com/cosi-project/runtime/pkg/state/protobuf/client"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
@@ -56,20 +54,6 @@ func first[T any](messages []T, err error) (T, error) {
 	default:
 		return messages[0], nil
 	}
-}
-
-// History returns what targets used and the traffic of the node. Back to an hour ago its points are in steps of 10 s, further back in
-// steps of a minute; since 0 selects the last day, which is what guards keep.
-func (n *Node) History(ctx context.Context, target string, since time.Duration) (*guardv1alpha1.History, error) {
-	request := &guardv1alpha1.HistoryRequest{Target: target}
-
-	if since != 0 {
-		request.Since = durationpb.New(since)
-	}
-
-	response, err := n.Guard.History(ctx, request)
-
-	return first(response.GetMessages(), err)
 }
 
 // Doctor checks what the guard needs of its node.

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package client
+
+import (
+	"context"
+
+	"github.com/cosi-project/runtime/api/v1alpha1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// A list of resources is a stream, so that the bound of a message is none of the list.
+const (
+	// mostListed bounds the resources of a list.
+	mostListed = 100_000
+	// maxListed bounds a list, in bytes.
+	maxListed = 16 << 20
+)
+
+// boundLists ends a list of resources that has more than mostListed resources or more than maxListed bytes.
+func boundLists(
+	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	if method != v1alpha1.State_List_FullMethodName {
+		return streamer(ctx, desc, conn, method, opts...)
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+
+	stream, err := streamer(ctx, desc, conn, method, opts...)
+	if err != nil {
+		cancel()
+
+		return nil, err
+	}
+
+	return &boundedStream{ClientStream: stream, cancel: cancel}, nil
+}
+
+// boundedStream is the stream of a list.
+type boundedStream struct {
+	grpc.ClientStream
+
+	cancel        context.CancelFunc
+	listed, bytes int
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *boundedStream) RecvMsg(message any) error {
+	err := s.ClientStream.RecvMsg(message)
+
+	if item, ok := message.(proto.Message); ok && err == nil {
+		s.listed++
+		s.bytes += proto.Size(item)
+
+		if s.listed > mostListed || s.bytes > maxListed {
+			err = status.Errorf(codes.ResourceExhausted, "the guard lists more than %d resources or %d MiB of one type", mostListed, maxListed>>20)
+		}
+	}
+
+	if err != nil {
+		s.cancel()
+	}
+
+	return err
+}

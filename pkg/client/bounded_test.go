@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package client
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// endless is a stream of equal responses.
+type endless struct {
+	grpc.ClientStream
+
+	ctx      context.Context
+	received int
+	yaml     string
+}
+
+func (e *endless) RecvMsg(message any) error {
+	if e.ctx.Err() != nil {
+		return e.ctx.Err()
+	}
+
+	e.received++
+	message.(*v1alpha1.ListResponse).Resource = &v1alpha1.Resource{Spec: &v1alpha1.Spec{YamlSpec: e.yaml}}
+
+	return nil
+}
+
+// TestBoundLists_EndsEndlessList: a node decides how many resources it lists.
+func TestBoundLists_EndsEndlessList(t *testing.T) {
+	for name, test := range map[string]struct {
+		yaml string
+		most int
+	}{
+		"small": {"", mostListed + 1},
+		"large": {strings.Repeat("x", 1<<20), 16},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent *endless
+
+			stream, err := boundLists(t.Context(), nil, nil, v1alpha1.State_List_FullMethodName,
+				func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+					sent = &endless{ctx: ctx, yaml: test.yaml}
+
+					return sent, nil
+				})
+			require.NoError(t, err)
+
+			for err == nil {
+				require.LessOrEqual(t, sent.received, test.most)
+
+				err = stream.RecvMsg(&v1alpha1.ListResponse{})
+			}
+
+			assert.Equal(t, codes.ResourceExhausted, status.Code(err))
+			assert.ErrorContains(t, err, "the guard lists more than 100000 resources or 16 MiB of one type")
+			assert.Error(t, sent.ctx.Err(), "the request has ended")
+		})
+	}
+}
+
+// TestBoundLists_LeavesWatches: a watch has no end.
+func TestBoundLists_LeavesWatches(t *testing.T) {
+	sent := &endless{}
+
+	stream, err := boundLists(t.Context(), nil, nil, v1alpha1.State_Watch_FullMethodName,
+		func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+			return sent, nil
+		})
+	require.NoError(t, err)
+	assert.Same(t, sent, stream)
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package client
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
+)
+
+const (
+	// maxHistory bounds a response with history, in bytes. Decoded points take many times as much.
+	maxHistory = 4 << 20
+	// historyKept is what guards keep, and the longest time that a point may cover.
+	historyKept = 24 * time.Hour
+	// mostValue is far above every value of a signal.
+	mostValue = 1e18
+)
+
+// History returns what targets used and the traffic of the node. Back to an hour ago its points are in steps of 10 s, further back in
+// steps of a minute; since 0 selects the last day, which is what guards keep. It leaves out points with an invalid time, and values
+// outside 0..1e18: a node decides what it sends.
+func (n *Node) History(ctx context.Context, target string, since time.Duration) (*guardv1alpha1.History, error) {
+	request := &guardv1alpha1.HistoryRequest{Target: target}
+
+	if since != 0 {
+		request.Since = durationpb.New(since)
+	}
+
+	response, err := n.Guard.History(ctx, request, grpc.MaxCallRecvMsgSize(maxHistory))
+	history, err := first(response.GetMessages(), err)
+
+	for _, series := range history.GetSeries() {
+		series.Points = slices.DeleteFunc(series.GetPoints(), func(p *guardv1alpha1.Point) bool { return !validPoint(p) })
+	}
+
+	return history, err
+}
+
+// validPoint reports whether the times of a point are valid, and removes its invalid values. A point without a time of day is valid: the
+// clock of its node was not set.
+func validPoint(p *guardv1alpha1.Point) bool {
+	if p.GetAt() != nil && !p.GetAt().IsValid() {
+		return false
+	}
+
+	if over := p.GetOver(); over != nil && (!over.IsValid() || over.AsDuration() < 0 || over.AsDuration() > historyKept) {
+		return false
+	}
+
+	for _, value := range []**float64{&p.CpuCores, &p.TxBytesPerSecond, &p.RxBytesPerSecond, &p.AllocBytesPerSecond, &p.ThrottledRatio} {
+		if *value != nil && !(**value >= 0 && **value <= mostValue) {
+			*value = nil
+		}
+	}
+
+	return true
+}
