@@ -83,6 +83,18 @@ func TestStatus_SelectsContextsAndNodes(t *testing.T) {
 	assert.Contains(t, got.stderr, `no such context in the talosconfig: "none"`)
 }
 
+// TestStatus_ReportsEachResponseWithoutOutput: a template without a result for one node does not end the request to the others.
+func TestStatus_ReportsEachResponseWithoutOutput(t *testing.T) {
+	c := newCluster(t)
+
+	got := c.run("status", "-n", "talos-prod-1,talos-prod-2", "-o", "jsonpath={.targets[9].id}")
+	assert.Equal(t, 2, got.code, "that of the node that is throttled")
+	assert.Empty(t, got.stdout)
+	assert.Contains(t, got.stderr, "2 of 2 nodes failed")
+	assert.Contains(t, got.stderr, "array index out of bounds")
+	assert.Contains(t, got.stderr, "talos-prod-1, talos-prod-2")
+}
+
 // TestStatus_UsesEndpoints: an endpoint that does not forward serves itself and names the setting.
 func TestStatus_UsesEndpoints(t *testing.T) {
 	c := newCluster(t)

@@ -95,8 +95,20 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 			q.arrange(items)
 		}
 
-		if err := progress.over(func() error { return printer.Print(items...) }); err != nil {
+		err := progress.over(func() error { return printer.Print(items...) })
+
+		var failed output.ItemErrors
+
+		if err != nil && !errors.As(err, &failed) {
 			return err
+		}
+
+		// The response of one node must not end the requests to the others. It may be several documents.
+		for i, err := range failed {
+			if i == 0 || err.Node != failed[i-1].Node {
+				outcome.failed = append(outcome.failed, &client.NodeError{Node: err.Node, Err: err.Err})
+				outcome.code = max(outcome.code, 1)
+			}
 		}
 
 		items = nil

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -82,10 +83,18 @@ func (a *app) follow(
 		printing.Lock()
 		defer printing.Unlock()
 
-		if err := printer.Print(items...); err != nil && writeErr == nil {
+		err := printer.Print(items...)
+
+		var failed output.ItemErrors
+
+		if err != nil && !errors.As(err, &failed) && writeErr == nil {
 			writeErr = err
 
 			cancel()
+		}
+
+		for _, err := range failed {
+			a.note("%v", err)
 		}
 
 		return writeErr

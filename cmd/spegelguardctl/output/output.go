@@ -38,7 +38,40 @@ type Item struct {
 
 // Printer prints items as they come.
 type Printer interface {
+	// Print writes the items. It returns ItemErrors for those that it cannot write, after it has written the others.
 	Print(items ...Item) error
+}
+
+// ItemError is why an item was not written: a node sends what the format has no form for, or nothing that a template expects.
+type ItemError struct {
+	Node string
+	Err  error
+}
+
+// Error implements error.
+func (e ItemError) Error() string {
+	if e.Node == "" {
+		return e.Err.Error()
+	}
+
+	return e.Node + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e ItemError) Unwrap() error { return e.Err }
+
+// ItemErrors are those of some items.
+type ItemErrors []ItemError
+
+// Error implements error.
+func (e ItemErrors) Error() string {
+	var texts []string
+
+	for _, err := range e {
+		texts = append(texts, err.Error())
+	}
+
+	return strings.Join(texts, "\n")
 }
 
 // New returns the printer of a format, with the node's name as the first column. Terminals get colours, unless NO_COLOR
@@ -70,9 +103,9 @@ func newPrinter(format string, w io.Writer, columns []Column, nodes bool) (Print
 	case "table", "wide":
 		return newTable(termenv.NewOutput(w), columns, nodes, name == "wide"), nil
 	case "json":
-		return &structured{w: w, write: writeJSON}, nil
+		return &structured{w: w, format: formatJSON}, nil
 	case "yaml":
-		return &structured{w: w, write: writeYAML}, nil
+		return &structured{w: w, format: formatYAML}, nil
 	case "jsonpath":
 		if template == "" {
 			return nil, fmt.Errorf("invalid --output %q: the template is missing, for example jsonpath={.state}", format)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
 
@@ -52,6 +53,19 @@ func TestNew_PrintsTables(t *testing.T) {
 		"n              ok          1      x\n", printed(t, "wide"))
 }
 
+// TestNew_BoundsCells: the cells of the other rows are padded to the longest one.
+func TestNew_BoundsCells(t *testing.T) {
+	var out strings.Builder
+
+	p, err := output.New("table", &out, output.Titles("STATE", "MESSAGE"))
+	require.NoError(t, err)
+
+	long := output.Row{Cells: []string{strings.Repeat("x", 1<<20), "m"}}
+	require.NoError(t, p.Print(output.Item{Node: "bad", Rows: []output.Row{long}}, output.Item{Node: "good", Rows: []output.Row{{Cells: []string{"ok", "m"}}}}))
+	assert.Less(t, out.Len(), 16<<10)
+	assert.Contains(t, out.String(), "x...")
+}
+
 func TestNew_PrintsDocuments(t *testing.T) {
 	assert.Equal(t, `{
     "node": "talos-prod-2",
@@ -80,6 +94,34 @@ checks:
 node: n
 `, printed(t, "yaml"))
 	assert.Equal(t, "talos-prod-2 ok\nn \n", printed(t, "jsonpath={.node} {.checks[*].state}"))
+}
+
+// TestPrinter_WritesTheOtherItems: an item that cannot be written costs no other one.
+func TestPrinter_WritesTheOtherItems(t *testing.T) {
+	far := &guardv1alpha1.OverrideResult{Overrides: []*guardv1alpha1.Override{{Until: &timestamppb.Timestamp{Seconds: 1e18}}}}
+
+	for _, test := range []struct{ format, want, err string }{
+		{"json", "{\n    \"node\": \"good\"\n}\n", "bad: failed to encode the response: "},
+		{"yaml", "node: good\n", "bad: failed to encode the response: "},
+		{"jsonpath={.node}", "good\n", "bad: failed to encode the response: "},
+	} {
+		t.Run(test.format, func(t *testing.T) {
+			var out strings.Builder
+
+			p, err := output.New(test.format, &out, nil)
+			require.NoError(t, err)
+
+			err = p.Print(output.Item{Node: "bad", Value: far}, output.Item{Node: "good", Value: map[string]any{}})
+			assert.Equal(t, test.want, out.String())
+
+			var failed output.ItemErrors
+
+			require.ErrorAs(t, err, &failed)
+			require.Len(t, failed, 1)
+			assert.Equal(t, "bad", failed[0].Node)
+			assert.ErrorContains(t, err, test.err)
+		})
+	}
 }
 
 func TestNew_RefusesUnknownFormats(t *testing.T) {

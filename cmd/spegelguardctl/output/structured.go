@@ -16,24 +16,38 @@ import (
 
 // structured prints a document per item.
 type structured struct {
-	w     io.Writer
-	write func(w io.Writer, document []byte, first bool) error
-	again bool
+	w      io.Writer
+	format func(w *bytes.Buffer, document []byte, first bool) error
+	again  bool
 }
 
-// Print implements Printer.
+// Print implements Printer. It writes all items that it can, and returns ItemErrors for the others.
 func (s *structured) Print(items ...Item) error {
+	var failed ItemErrors
+
 	for _, item := range items {
+		var text bytes.Buffer
+
 		document, err := encode(item)
-		if err != nil {
-			return err
+		if err == nil {
+			err = s.format(&text, document, !s.again)
 		}
 
-		if err := s.write(s.w, document, !s.again); err != nil {
+		if err != nil {
+			failed = append(failed, ItemError{Node: item.Node, Err: err})
+
+			continue
+		}
+
+		if _, err := text.WriteTo(s.w); err != nil {
 			return fmt.Errorf("failed to write the output: %w", err)
 		}
 
 		s.again = true
+	}
+
+	if len(failed) > 0 {
+		return failed
 	}
 
 	return nil
@@ -53,7 +67,7 @@ func encode(item Item) ([]byte, error) {
 	}
 
 	if err != nil {
-		return nil, fmt.Errorf("failed to encode the response of %s: %w", item.Node, err)
+		return nil, fmt.Errorf("failed to encode the response: %w", err)
 	}
 
 	if item.Node == "" {
@@ -97,22 +111,16 @@ func encodeMessage(message proto.Message) ([]byte, error) {
 	return compact.Bytes(), nil
 }
 
-func writeJSON(w io.Writer, document []byte, _ bool) error {
-	var indented bytes.Buffer
-
-	if err := json.Indent(&indented, document, "", "    "); err != nil {
+func formatJSON(w *bytes.Buffer, document []byte, _ bool) error {
+	if err := json.Indent(w, document, "", "    "); err != nil {
 		return err
 	}
 
-	indented.WriteByte('\n')
-
-	_, err := indented.WriteTo(w)
-
-	return err
+	return w.WriteByte('\n')
 }
 
-// writeYAML keeps the order of the fields: JSON is YAML, written in another style.
-func writeYAML(w io.Writer, document []byte, first bool) error {
+// formatYAML keeps the order of the fields: JSON is YAML, written in another style.
+func formatYAML(w *bytes.Buffer, document []byte, first bool) error {
 	var node yaml.Node
 
 	if err := yaml.Unmarshal(document, &node); err != nil {
@@ -121,22 +129,14 @@ func writeYAML(w io.Writer, document []byte, first bool) error {
 
 	unstyle(&node)
 
-	var text bytes.Buffer
-
 	if !first {
-		text.WriteString("---\n")
+		w.WriteString("---\n")
 	}
 
-	encoder := yaml.NewEncoder(&text)
+	encoder := yaml.NewEncoder(w)
 	encoder.SetIndent(4)
 
-	if err := encoder.Encode(&node); err != nil {
-		return err
-	}
-
-	_, err := text.WriteTo(w)
-
-	return err
+	return encoder.Encode(&node)
 }
 
 // unstyle removes JSON's braces and quotes where YAML needs none.
@@ -156,7 +156,7 @@ func newJSONPath(w io.Writer, template string) (Printer, error) {
 		return nil, fmt.Errorf("invalid --output %q: %w", "jsonpath="+template, err)
 	}
 
-	return &structured{w: w, write: func(w io.Writer, document []byte, _ bool) error {
+	return &structured{w: w, format: func(w *bytes.Buffer, document []byte, _ bool) error {
 		var value any
 
 		if err := json.Unmarshal(document, &value); err != nil {
@@ -167,8 +167,6 @@ func newJSONPath(w io.Writer, template string) (Printer, error) {
 			return err
 		}
 
-		_, err := fmt.Fprintln(w)
-
-		return err
+		return w.WriteByte('\n')
 	}}, nil
 }

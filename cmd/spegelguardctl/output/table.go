@@ -15,6 +15,9 @@ import (
 // gap between two columns, as talosctl has it.
 const gap = 3
 
+// maxCell bounds the text of a cell in bytes: the cells of all other rows are padded to it.
+const maxCell = 4096
+
 // table is printed in batches: columns never become narrower, so that late rows are aligned.
 type table struct {
 	out     *termenv.Output
@@ -98,7 +101,7 @@ func (t *table) visible(cells []string, severity Severity) Row {
 	for _, i := range t.shown {
 		cell := "-"
 		if i < len(cells) && cells[i] != "" {
-			cell = printable.Line(cells[i])
+			cell = printable.Line(printable.Clip(cells[i], maxCell))
 		}
 
 		row.Cells = append(row.Cells, cell)
