@@ -110,6 +110,8 @@ func leaveOut(nodes []usualNode) {
 		switch {
 		case nodes[i].covered < suggestLeast:
 			nodes[i].leftOut = fmt.Sprintf("left out: less than %s of history", duration.Format(suggestLeast))
+		case nodes[i].tooHigh() != "":
+			nodes[i].leftOut = "left out: no threshold is high enough for " + nodes[i].tooHigh()
 		case assessed.Role != compare.Normal:
 			nodes[i].leftOut = "left out: " + string(assessed.Role)
 		}

@@ -18,19 +18,21 @@ import (
 var suggested = []struct {
 	signal config.Signal
 	metric compare.Metric
+	// most is the highest threshold (docs/configuration.md).
+	most float64
 	// write writes a threshold, rounded up.
 	write func(float64) string
 }{
 	{
-		config.SignalCPU, compare.CPU,
+		config.SignalCPU, compare.CPU, config.MaxMillicores / 1e3,
 		func(v float64) string { return fmt.Sprintf("%dm", roundedUp(v*1000)) },
 	},
 	{
-		config.SignalNetworkTX, compare.TX,
+		config.SignalNetworkTX, compare.TX, 1e11,
 		func(v float64) string { return fmt.Sprintf("%dk/s", roundedUp(v/1e3)) },
 	},
 	{
-		config.SignalAllocation, compare.Alloc,
+		config.SignalAllocation, compare.Alloc, 1e11,
 		func(v float64) string { return fmt.Sprintf("%dM/min", roundedUp(v*60/1e6)) },
 	},
 }
@@ -72,6 +74,17 @@ func usualOf(name string, history *guardv1alpha1.History) usualNode {
 	}
 
 	return usual
+}
+
+// tooHigh returns the first level for which no threshold is high enough; empty if there is none.
+func (n usualNode) tooHigh() string {
+	for _, m := range suggested {
+		if high := n.levels[m.metric].High(); suggestMargin*high > m.most {
+			return fmt.Sprintf("%s of %s", m.signal, m.metric.Format(high))
+		}
+	}
+
+	return ""
 }
 
 // coveredBy returns how much time the points of a series cover.

@@ -69,6 +69,10 @@ func TestSuggestion_FollowsUsualLevels(t *testing.T) {
 		{"pod that has just started", map[string]*guardv1alpha1.History{"a": {Series: slices.Concat(
 			past(time.Hour, steady(0.01)).GetSeries(), past(3*time.Minute, steady(2)).GetSeries(),
 		)}}, "550m", 500, 0, nil},
+		{
+			"impossible", map[string]*guardv1alpha1.History{"a": past(time.Hour, steady(1e16)), "b": past(time.Hour, steady(0.01))},
+			"550m", 500, 0, map[string]string{"a": "left out: no threshold is high enough for cpu of 11750000000000000000m"},
+		},
 		{"no target", map[string]*guardv1alpha1.History{"a": {}}, "550m", 500, 0, map[string]string{"a": "left out: less than 10m of history"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

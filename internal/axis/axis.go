@@ -37,7 +37,7 @@ func Marks(highest, resolution float64) []float64 {
 	if highest > 0 && !math.IsInf(highest, 1) {
 		step := Step(highest/(maxMarks+0.5), resolution)
 
-		for n := 1; float64(n)*step <= highest*(1+1e-9); n++ {
+		for n := 1; n <= maxMarks && float64(n)*step <= highest*(1+1e-9); n++ {
 			marks = append(marks, float64(n)*step)
 		}
 	}

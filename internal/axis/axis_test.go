@@ -46,6 +46,13 @@ func TestMarks_AreRound(t *testing.T) {
 	}
 }
 
+// TestMarks_AreAtMostFour, also where the arithmetic overflows.
+func TestMarks_AreAtMostFour(t *testing.T) {
+	for _, highest := range []float64{1e18, 1e300, 8e305, math.MaxFloat64} {
+		assert.LessOrEqual(t, len(axis.Marks(highest, 0.001)), 4, highest)
+	}
+}
+
 func TestLines_MarksAreRound(t *testing.T) {
 	for _, test := range []struct {
 		name        string

@@ -127,6 +127,18 @@ func TestCompare_NamesNobodyAmongEqualNodes(t *testing.T) {
 		compare.Compare(nodes, compare.Limits{}).Verdict)
 }
 
+// TestCompare_CanBeEncoded: a median close to 0 has no finite ratio, which JSON cannot write.
+func TestCompare_CanBeEncoded(t *testing.T) {
+	report := compare.Compare([]compare.Node{
+		{Name: "a", Figures: map[compare.Metric]float64{compare.CPU: 1000}},
+		{Name: "b", Figures: map[compare.Metric]float64{compare.CPU: 1e-320}},
+		{Name: "c", Figures: map[compare.Metric]float64{compare.CPU: 0}},
+	}, compare.Limits{})
+
+	_, err := json.Marshal(report)
+	assert.NoError(t, err)
+}
+
 func TestCompare_NeedsTwoNodes(t *testing.T) {
 	assert.Equal(t, "0 of 0 nodes have figures: at least 2 are needed to compare", compare.Compare(nil, compare.Limits{}).Verdict)
 	assert.Equal(t, "1 of 1 nodes have figures: at least 2 are needed to compare", compare.Compare(table()[1:2], compare.Limits{}).Verdict)

@@ -2,7 +2,10 @@
 
 package compare
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	// consistency makes the median absolute deviation of a normal distribution its standard deviation.
@@ -107,8 +110,9 @@ func (r ranked) standing(value float64, metric Metric) standing {
 
 	s := standing{median: median, score: (value - median) / spread}
 
-	if median > 0 {
-		s.ratio = value / median
+	// A median close to 0 has no ratio that JSON can write.
+	if ratio := value / median; median > 0 && !math.IsInf(ratio, 1) {
+		s.ratio = ratio
 	}
 
 	s.odd = len(r) > 1 && s.score >= cut && value-median >= material[metric] && value >= leastRatio*median
