@@ -4,6 +4,7 @@ package policy
 
 import (
 	"math"
+	"sort"
 	"time"
 )
 
@@ -44,9 +45,15 @@ func (b *backoff) length(level int) time.Duration {
 	return time.Duration(min(float64(b.config.Max), float64(b.hold)*math.Pow(b.config.Factor, float64(level))))
 }
 
+// mostLevels is more than the levels of any factor that makes a hold longer by a nanosecond.
+const mostLevels = 1 << 40
+
 // adopt estimates the level from a hold of an earlier process.
 func (b *backoff) adopt(hold time.Duration) {
-	for b.level = 1; b.length(b.level-1) < hold && b.length(b.level) < b.config.Max && b.length(b.level) > b.length(b.level-1); {
-		b.level++
+	b.level = 1
+
+	// A factor close to 1 has billions of levels. A factor of 1 has none.
+	if b.length(1) > b.length(0) {
+		b.level += sort.Search(mostLevels, func(level int) bool { return b.length(level) >= hold || b.length(level+1) >= b.config.Max })
 	}
 }
