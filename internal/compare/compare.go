@@ -39,7 +39,7 @@ const (
 // Cell is one figure of a node.
 type Cell struct {
 	Value float64 `json:"value"`
-	// Median of the other nodes, Ratio of the value to it (0 when it is 0), and Score: the number of robust standard
+	// Median of the other nodes, Ratio of the value to it (0 when it is 0, or too close to it), and Score: the number of robust standard
 	// deviations (1.4826 times the median absolute deviation) that the value is above it.
 	Median float64 `json:"median"`
 	Ratio  float64 `json:"ratio"`

@@ -12,15 +12,15 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A list of resources is a stream, so that the bound of a message is none of the list.
+// Bounds of a list of resources. It is a stream, and maxResponse bounds only its messages.
 const (
-	// mostListed bounds the resources of a list.
-	mostListed = 100_000
-	// maxListed bounds a list, in bytes.
-	maxListed = 16 << 20
+	// maxListedItems bounds the resources of a list.
+	maxListedItems = 100_000
+	// maxListedBytes bounds a list, in bytes.
+	maxListedBytes = 16 << 20
 )
 
-// boundLists ends a list of resources that has more than mostListed resources or more than maxListed bytes.
+// boundLists ends a list of resources that has more than maxListedItems resources or more than maxListedBytes bytes.
 func boundLists(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -56,8 +56,8 @@ func (s *boundedStream) RecvMsg(message any) error {
 		s.listed++
 		s.bytes += proto.Size(item)
 
-		if s.listed > mostListed || s.bytes > maxListed {
-			err = status.Errorf(codes.ResourceExhausted, "the guard lists more than %d resources or %d MiB of one type", mostListed, maxListed>>20)
+		if s.listed > maxListedItems || s.bytes > maxListedBytes {
+			err = status.Errorf(codes.ResourceExhausted, "the guard lists more than %d resources or %d MiB of one type", maxListedItems, maxListedBytes>>20)
 		}
 	}
 

@@ -41,7 +41,7 @@ func TestBoundLists_EndsEndlessList(t *testing.T) {
 		yaml string
 		most int
 	}{
-		"small": {"", mostListed + 1},
+		"small": {"", maxListedItems + 1},
 		"large": {strings.Repeat("x", 1<<20), 16},
 	} {
 		t.Run(name, func(t *testing.T) {

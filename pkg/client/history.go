@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 const (
 	// maxHistory bounds a response with history, in bytes. Decoded points take many times as much.
 	maxHistory = 4 << 20
+	// mostSeries, mostPoints of a series, and maxTarget, bytes of the id of its target, are more than guards keep.
+	mostSeries, mostPoints, maxTarget = 64, 4096, 1024
 	// historyKept is what guards keep, and the longest time that a point may cover.
 	historyKept = 24 * time.Hour
 	// mostValue is far above every value of a signal.
@@ -33,13 +36,33 @@ func (n *Node) History(ctx context.Context, target string, since time.Duration) 
 	}
 
 	response, err := n.Guard.History(ctx, request, grpc.MaxCallRecvMsgSize(maxHistory))
-	history, err := first(response.GetMessages(), err)
+	if err == nil && len(response.GetMessages()) > 0 {
+		err = checkHistory(response.GetMessages()[0])
+	}
 
-	for _, series := range history.GetSeries() {
+	return first(response.GetMessages(), err)
+}
+
+// checkHistory removes what is invalid, and returns an error for more than guards keep: points take much more memory than their bytes.
+func checkHistory(history *guardv1alpha1.History) error {
+	if len(history.GetSeries()) > mostSeries {
+		return fmt.Errorf("the guard sends %d series of history: must be at most %d", len(history.GetSeries()), mostSeries)
+	}
+
+	for _, series := range append(slices.Clone(history.GetSeries()), history.GetLinks()) {
+		if series == nil {
+			continue
+		}
+
+		if len(series.GetPoints()) > mostPoints || len(series.GetTarget()) > maxTarget {
+			return fmt.Errorf("the guard sends a series with %d points and a target of %d bytes: must be at most %d and %d",
+				len(series.GetPoints()), len(series.GetTarget()), mostPoints, maxTarget)
+		}
+
 		series.Points = slices.DeleteFunc(series.GetPoints(), func(p *guardv1alpha1.Point) bool { return !validPoint(p) })
 	}
 
-	return history, err
+	return nil
 }
 
 // validPoint reports whether the times of a point are valid, and removes its invalid values. A point without a time of day is valid: the

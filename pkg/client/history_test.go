@@ -5,6 +5,7 @@ package client
 import (
 	"context"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,17 +59,42 @@ func TestNode_HistoryHasOnlyValidPoints(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := &Node{Guard: sending{history: &guardv1alpha1.History{Series: []*guardv1alpha1.Series{{Points: []*guardv1alpha1.Point{test.point}}}}}}
+			series := func() *guardv1alpha1.Series {
+				return &guardv1alpha1.Series{Points: []*guardv1alpha1.Point{proto.CloneOf(test.point)}}
+			}
+			n := &Node{Guard: sending{history: &guardv1alpha1.History{Series: []*guardv1alpha1.Series{series()}, Links: series()}}}
 
 			history, err := n.History(t.Context(), "", 0)
 			require.NoError(t, err)
 
-			if points := history.GetSeries()[0].GetPoints(); test.want == nil {
-				assert.Empty(t, points)
-			} else {
-				require.Len(t, points, 1)
-				assert.Truef(t, proto.Equal(test.want, points[0]), "%v", points[0])
+			for _, points := range [][]*guardv1alpha1.Point{history.GetSeries()[0].GetPoints(), history.GetLinks().GetPoints()} {
+				if test.want == nil {
+					assert.Empty(t, points)
+				} else {
+					require.Len(t, points, 1)
+					assert.Truef(t, proto.Equal(test.want, points[0]), "%v", points[0])
+				}
 			}
+		})
+	}
+}
+
+// TestNode_HistoryIsBounded: an empty point has two bytes on the wire.
+func TestNode_HistoryIsBounded(t *testing.T) {
+	points := make([]*guardv1alpha1.Point, mostPoints+1)
+	for i := range points {
+		points[i] = &guardv1alpha1.Point{}
+	}
+
+	for name, history := range map[string]*guardv1alpha1.History{
+		"series":          {Series: make([]*guardv1alpha1.Series, mostSeries+1)},
+		"points":          {Series: []*guardv1alpha1.Series{{Points: points}}},
+		"points of links": {Links: &guardv1alpha1.Series{Points: points}},
+		"target":          {Series: []*guardv1alpha1.Series{{Target: strings.Repeat("x", maxTarget+1)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := (&Node{Guard: sending{history: history}}).History(t.Context(), "", 0)
+			assert.ErrorContains(t, err, "must be at most")
 		})
 	}
 }
