@@ -45,15 +45,12 @@ func (b *backoff) length(level int) time.Duration {
 	return time.Duration(min(float64(b.config.Max), float64(b.hold)*math.Pow(b.config.Factor, float64(level))))
 }
 
-// mostLevels is more than the levels of any factor that makes a hold longer by a nanosecond.
-const mostLevels = 1 << 40
-
 // adopt estimates the level from a hold of an earlier process.
 func (b *backoff) adopt(hold time.Duration) {
 	b.level = 1
 
-	// A factor close to 1 has billions of levels. A factor of 1 has none.
+	// A factor of 1 has no levels. One close to it has billions, of which no more are saved than maxLevel.
 	if b.length(1) > b.length(0) {
-		b.level += sort.Search(mostLevels, func(level int) bool { return b.length(level) >= hold || b.length(level+1) >= b.config.Max })
+		b.level += sort.Search(maxLevel-1, func(level int) bool { return b.length(level) >= hold || b.length(level+1) >= b.config.Max })
 	}
 }
