@@ -95,20 +95,8 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 			q.arrange(items)
 		}
 
-		err := progress.over(func() error { return printer.Print(items...) })
-
-		var failed output.ItemErrors
-
-		if err != nil && !errors.As(err, &failed) {
+		if err := outcome.show(func() error { return progress.over(func() error { return printer.Print(items...) }) }); err != nil {
 			return err
-		}
-
-		// The response of one node must not end the requests to the others. It may be several documents.
-		for i, err := range failed {
-			if i == 0 || err.Node != failed[i-1].Node {
-				outcome.failed = append(outcome.failed, &client.NodeError{Node: err.Node, Err: err.Err})
-				outcome.code = max(outcome.code, 1)
-			}
 		}
 
 		items = nil
@@ -124,6 +112,36 @@ type outcome struct {
 	judging bool
 	code    int
 	failed  []error
+	// unwritten are the nodes of which an item could not be written.
+	unwritten map[string]bool
+}
+
+// show calls a function that prints items, and returns its error. Items that cannot be written are the error of their nodes: they must
+// not end the requests to others.
+func (o *outcome) show(write func() error) error {
+	err := write()
+
+	var failed output.ItemErrors
+
+	if !errors.As(err, &failed) {
+		return err
+	}
+
+	for _, err := range failed {
+		if o.unwritten == nil {
+			o.unwritten = map[string]bool{}
+		}
+
+		// A response may be several documents.
+		if !o.unwritten[err.Node] {
+			o.unwritten[err.Node] = true
+			o.failed = append(o.failed, &client.NodeError{Node: err.Node, Err: err.Err})
+		}
+
+		o.code = max(o.code, 1)
+	}
+
+	return nil
 }
 
 func (o *outcome) add(err error) {

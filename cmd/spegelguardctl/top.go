@@ -137,7 +137,7 @@ func (a *app) topOnce(ctx context.Context, options topOptions) error {
 		items = append(items, output.Item{Node: result.Node.Name, Value: result.Value, Rows: []output.Row{topRow(result.Value)}})
 	}
 
-	if err := printer.Print(items...); err != nil {
+	if err := outcome.show(func() error { return printer.Print(items...) }); err != nil {
 		return err
 	}
 

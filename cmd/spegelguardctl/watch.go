@@ -74,6 +74,8 @@ func (a *app) follow(
 		printing sync.Mutex
 		group    sync.WaitGroup
 		writeErr error
+		// noted is the newest error of an item of each node.
+		noted = map[string]string{}
 	)
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -94,7 +96,10 @@ func (a *app) follow(
 		}
 
 		for _, err := range failed {
-			a.note("%v", err)
+			if text := err.Error(); noted[err.Node] != text {
+				noted[err.Node] = text
+				a.note("%s", text)
+			}
 		}
 
 		return writeErr

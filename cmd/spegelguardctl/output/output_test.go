@@ -124,6 +124,24 @@ func TestPrinter_WritesTheOtherItems(t *testing.T) {
 	}
 }
 
+// TestPrinter_AppliesRangesToEachItem: the library's template serves once, and an error within a range cuts it.
+func TestPrinter_AppliesRangesToEachItem(t *testing.T) {
+	var out strings.Builder
+
+	p, err := output.New("jsonpath={.node}:{range .list[*]} {.of[0]}{end}", &out, nil)
+	require.NoError(t, err)
+
+	item := func(node string, of ...int) output.Item {
+		of = append([]int{}, of...) // a list without elements, not null
+
+		return output.Item{Node: node, Value: map[string]any{"list": []any{map[string]any{"of": of}, map[string]any{"of": of}}}}
+	}
+
+	err = p.Print(item("a", 1), item("b"), item("c", 3))
+	assert.Equal(t, "a: 1 1\nc: 3 3\n", out.String())
+	assert.ErrorContains(t, err, "b: failed to apply the template of --output: ")
+}
+
 func TestNew_RefusesUnknownFormats(t *testing.T) {
 	for format, want := range map[string]string{
 		"xml":         `invalid --output "xml": must be table, wide, yaml, json or jsonpath=TEMPLATE`,

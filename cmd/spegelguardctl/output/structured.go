@@ -150,9 +150,13 @@ func unstyle(node *yaml.Node) {
 
 // newJSONPath prints what a template finds in each item, as kubectl and talosctl do.
 func newJSONPath(w io.Writer, template string) (Printer, error) {
-	path := jsonpath.New("output").AllowMissingKeys(true)
+	parse := func() (*jsonpath.JSONPath, error) {
+		path := jsonpath.New("output").AllowMissingKeys(true)
 
-	if err := path.Parse(template); err != nil {
+		return path, path.Parse(template)
+	}
+
+	if _, err := parse(); err != nil {
 		return nil, fmt.Errorf("invalid --output %q: %w", "jsonpath="+template, err)
 	}
 
@@ -163,8 +167,14 @@ func newJSONPath(w io.Writer, template string) (Printer, error) {
 			return err
 		}
 
-		if err := path.Execute(w, value); err != nil {
-			return err
+		// Execute changes a template with a range, so that it serves once.
+		path, err := parse()
+		if err == nil {
+			err = path.Execute(w, value)
+		}
+
+		if err != nil {
+			return fmt.Errorf("failed to apply the template of --output: %w", err)
 		}
 
 		return w.WriteByte('\n')
