@@ -3,13 +3,12 @@
 package main
 
 import (
-	"math"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/top"
 	"github.com/spegel-guard/spegel-guard/internal/duration"
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -25,7 +24,7 @@ func reading(signal config.Signal, r resources.Reading) string {
 
 // known formats a signal's value; empty for nil, and for one that no signal can have: a node decides what it sends.
 func known(signal config.Signal, value *float64) string {
-	if value == nil || math.IsNaN(top.Drawable(*value)) {
+	if value == nil || !client.Plausible(*value) {
 		return ""
 	}
 
@@ -46,7 +45,7 @@ func readiness(r resources.Reading) string {
 
 // bytesOf formats an amount of bytes; empty as in known.
 func bytesOf(r resources.Reading) string {
-	if !r.Known() || math.IsNaN(top.Drawable(r.Value)) {
+	if !r.Known() || !client.Plausible(r.Value) {
 		return ""
 	}
 

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -110,7 +109,7 @@ func partsOf(points []*guardv1alpha1.Point, signal config.Signal) (parts [][]tim
 
 		at := p.GetAt().AsTime()
 
-		if math.IsNaN(top.Drawable(*v)) || !at.After(last) && len(parts) > 0 {
+		if !client.Plausible(*v) || !at.After(last) && len(parts) > 0 {
 			continue
 		}
 

@@ -107,11 +107,13 @@ func leaveOut(nodes []usualNode) {
 	}
 
 	for i, assessed := range compare.Compare(figures, compare.Limits{}).Nodes {
+		tooHigh := nodes[i].tooHigh()
+
 		switch {
 		case nodes[i].covered < suggestLeast:
 			nodes[i].leftOut = fmt.Sprintf("left out: less than %s of history", duration.Format(suggestLeast))
-		case nodes[i].tooHigh() != "":
-			nodes[i].leftOut = "left out: no threshold is high enough for " + nodes[i].tooHigh()
+		case tooHigh != "":
+			nodes[i].leftOut = "left out: no threshold is high enough for " + tooHigh
 		case assessed.Role != compare.Normal:
 			nodes[i].leftOut = "left out: " + string(assessed.Role)
 		}

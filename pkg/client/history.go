@@ -21,8 +21,6 @@ const (
 	mostSeries, mostPoints, maxTarget = 64, 4096, 1024
 	// historyKept is what guards keep, and the longest time that a point may cover.
 	historyKept = 24 * time.Hour
-	// mostValue is far above every value of a signal.
-	mostValue = 1e18
 )
 
 // History returns what targets used and the traffic of the node. Back to an hour ago its points are in steps of 10 s, further back in
@@ -77,7 +75,7 @@ func validPoint(p *guardv1alpha1.Point) bool {
 	}
 
 	for _, value := range []**float64{&p.CpuCores, &p.TxBytesPerSecond, &p.RxBytesPerSecond, &p.AllocBytesPerSecond, &p.ThrottledRatio} {
-		if *value != nil && !(**value >= 0 && **value <= mostValue) {
+		if *value != nil && !Plausible(**value) {
 			*value = nil
 		}
 	}

@@ -68,12 +68,9 @@ func reading(signal int, target client.TargetStatus) resources.Reading {
 	return target.Signal(signals[signal].signal)
 }
 
-// most is far above every value of a signal; axes of larger numbers overflow.
-const most = 1e18
-
 // Drawable returns NaN for a value that has no place on an axis: a node decides what it sends.
 func Drawable(v float64) float64 {
-	if v >= 0 && v <= most {
+	if client.Plausible(v) {
 		return v
 	}
 

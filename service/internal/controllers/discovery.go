@@ -71,18 +71,9 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 		containers = unambiguous(containers)
 	}
 
-	// Without the labels, what was known stays as long as it lives.
-	if answer.Unlabelled != nil {
-		for id, spec := range d.known {
-			if d.node.Alive(spec) {
-				found[id], seen[spec.ContainerID] = spec, true
-			}
-		}
-	}
-
-	// A source may fail to inspect a target that another source has found. It stays a target as long as it lives.
+	// Without the labels, what was known stays as long as it lives. So does a target that this source cannot inspect.
 	for id, spec := range d.known {
-		if answer.Skipped[spec.ContainerID] != nil && d.node.Alive(spec) {
+		if (answer.Unlabelled != nil || answer.Skipped[spec.ContainerID] != nil) && d.node.Alive(spec) {
 			found[id], seen[spec.ContainerID] = spec, true
 		}
 	}
