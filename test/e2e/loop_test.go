@@ -37,12 +37,20 @@ func TestClosedLoop_AppliesAndReleases(t *testing.T) {
 	states := make(chan state.Event, 1024)
 	require.NoError(t, l.guard.Client.COSI.WatchKind(ctx, resources.NewGuardStatus("").Metadata(), states))
 
-	// Both containers are equally busy and only one is spegel. The peer sends to itself, because traffic that spegel
-	// receives would cost CPU time of spegel.
+	// A container that is not spegel is as busy as spegel will be, for as long, and gets no ceiling. It is loaded alone first: two
+	// loads at once could keep each other below the threshold. It sends to itself, because traffic that spegel receives would cost
+	// CPU time of spegel.
+	peerIdle := count(t, l.peer)
+
+	l.runAway(t, l.peer, l.peer)
+	require.Eventually(t, func() bool { return count(t, l.peer).since(peerIdle).usage >= 2*breachUsec }, patience, time.Second)
+	time.Sleep(tripsAfter)
+	assertUnchanged(t, before)
+	l.calm(t, l.peer)
+
 	start, idle := time.Now(), count(t, l.spegel)
 
 	l.runAway(t, l.spegel, l.peer)
-	l.runAway(t, l.peer, l.peer)
 
 	waitEvent(t, states, func(r resource.Resource) bool {
 		return r.(*resources.GuardStatus).TypedSpec().State == resources.StatePending
@@ -66,14 +74,8 @@ func TestClosedLoop_AppliesAndReleases(t *testing.T) {
 	assert.Equal(t, ceiling500, cpuMax(t, l.spegel), "released while the workload was throttled")
 
 	// cpu.max of every other cgroup is unchanged.
-	during, err := node.AllCPUMax()
-	require.NoError(t, err)
-
-	for name, value := range during {
-		if name != l.spegel.Cgroup && before[name] != "" {
-			assert.Equal(t, before[name], value, name)
-		}
-	}
+	delete(before, l.spegel.Cgroup)
+	assertUnchanged(t, before)
 
 	l.calm(t, l.spegel)
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
@@ -83,6 +85,20 @@ func TestClosedLoop_AppliesAndReleases(t *testing.T) {
 
 	_, err = l.guard.WaitState(ctx, patience, resources.StateOK)
 	require.NoError(t, err)
+}
+
+// assertUnchanged compares cpu.max with its value in before, for each cgroup of before that still exists.
+func assertUnchanged(t *testing.T, before map[string]string) {
+	t.Helper()
+
+	now, err := node.AllCPUMax()
+	require.NoError(t, err)
+
+	for name, value := range now {
+		if before[name] != "" {
+			assert.Equal(t, before[name], value, name)
+		}
+	}
 }
 
 // Usage and traffic that a rule of fast needs at least before it fires: its threshold for the time of `for`.

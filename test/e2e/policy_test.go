@@ -163,8 +163,8 @@ func TestProbe_ContinuesHoldDuringBreach(t *testing.T) {
 
 	l := newLoop(t, `
 interval: 200ms
-rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 2s, window: 2s}]
-ceiling: {cpu: 300m, hold: 3s, releaseAfter: 3s, probe: 4s, backoff: {factor: 3, max: 1m}}
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 2s, window: 2s}]
+ceiling: {cpu: 150m, hold: 3s, releaseAfter: 3s, probe: 4s, backoff: {factor: 3, max: 1m}}
 `, nil)
 
 	desired := make(chan state.Event, 1024)
@@ -186,7 +186,7 @@ ceiling: {cpu: 300m, hold: 3s, releaseAfter: 3s, probe: 4s, backoff: {factor: 3,
 	first := spec(func(s resources.DesiredCeilingSpec) bool { return !s.Probing })
 	assert.Equal(t, firstHold, first.HoldUntilClock-first.SinceClock)
 
-	// Under a ceiling of 300m the usage is below the threshold of 400m, but the workload is throttled.
+	// Under a ceiling of 150m the usage is below the threshold of 250m, but the workload is throttled.
 	spec(func(s resources.DesiredCeilingSpec) bool { return s.Probing })
 	assert.GreaterOrEqual(t, boottime.Now(), first.HoldUntilClock, "before the end of the hold")
 
@@ -195,7 +195,7 @@ ceiling: {cpu: 300m, hold: 3s, releaseAfter: 3s, probe: 4s, backoff: {factor: 3,
 	assert.GreaterOrEqual(t, again.HoldUntilClock, first.HoldUntilClock+factor*firstHold)
 	assert.LessOrEqual(t, again.HoldUntilClock, boottime.Now()+factor*firstHold)
 
-	waitCPUMax(t, l, l.spegel, "30001 100000", patience)
+	waitCPUMax(t, l, l.spegel, "15001 100000", patience)
 
 	verdict := waitVerdict(t, l.guard)
 	assert.Equal(t, string(policy.OutcomeContained), verdict.Outcome, "the breach continued after the ceiling: %s", verdict.Reason)
