@@ -112,7 +112,7 @@ func (e *Engine) Restart() {
 	e.rules.reset()
 	e.baselines.reset()
 	e.demand.reset()
-	e.odometer.known = false
+	e.odometer.reset()
 	e.calm = calm{}
 }
 

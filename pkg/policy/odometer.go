@@ -12,27 +12,74 @@ type odometer struct {
 	total Usage
 	last  Sample
 	known bool
+	// The newest values that were available: what was used while a counter was not is known when it is again.
+	cpu, tx, rx, requests, hits, unready cumulative
 	// divided is set until the next reading of the allocation: what it covers lies on both sides of a division.
 	divided bool
 }
 
-// divide begins another time that is compared with the one before, and returns the total up to it.
+// cumulative is the newest available value of a counter.
+type cumulative struct {
+	total float64
+	known bool
+	// missed is set once a later value was unavailable.
+	missed bool
+}
+
+// step moves to a newer value, and returns the increase.
+func (c *cumulative) step(counter Counter) float64 {
+	if counter.checked().Unavailable != "" {
+		c.missed = true
+
+		return 0
+	}
+
+	before := *c
+	*c = cumulative{total: counter.Total, known: true}
+
+	if !before.known {
+		return 0
+	}
+
+	return max(0, counter.Total-before.total)
+}
+
+func (o *odometer) counters() []*cumulative {
+	return []*cumulative{&o.cpu, &o.tx, &o.rx, &o.requests, &o.hits, &o.unready}
+}
+
+// reset drops the counters: those of the next container begin at zero.
+func (o *odometer) reset() {
+	o.known = false
+
+	for _, c := range o.counters() {
+		*c = cumulative{}
+	}
+}
+
+// divide begins another time that is compared with the one before, and returns the total up to it. What a counter misses then lies on
+// both sides.
 func (o *odometer) divide() Usage {
 	o.divided = true
+
+	for _, c := range o.counters() {
+		c.known = c.known && !c.missed
+	}
 
 	return o.total
 }
 
 func (o *odometer) add(sample *Sample) {
+	o.total.CoreSeconds += o.cpu.step(sample.CPU)
+	o.total.TXBytes += o.tx.step(sample.TX)
+	o.total.RXBytes += o.rx.step(sample.RX)
+	o.total.MirrorRequests += o.requests.step(sample.MirrorRequests)
+	o.total.MirrorHits += o.hits.step(sample.MirrorHits)
+	o.total.UnreadySeconds += o.unready.step(sample.Unready)
+
 	if o.known {
 		o.total.Over += sample.At - o.last.At
-		o.total.CoreSeconds += increase(o.last.CPU, sample.CPU)
-		o.total.TXBytes += increase(o.last.TX, sample.TX)
-		o.total.RXBytes += increase(o.last.RX, sample.RX)
 		o.allocate(sample)
-		o.total.MirrorRequests += increase(o.last.MirrorRequests, sample.MirrorRequests)
-		o.total.MirrorHits += increase(o.last.MirrorHits, sample.MirrorHits)
-		o.total.UnreadySeconds += increase(o.last.Unready, sample.Unready)
 		o.total.ThrottledTime += max(0, sample.ThrottledTime-o.last.ThrottledTime)
 	}
 
@@ -52,14 +99,6 @@ func (o *odometer) allocate(sample *Sample) {
 		o.total.AllocatedBytes += max(0, after.Total-before.Total)
 		o.total.AllocatedOver += over
 	}
-}
-
-func increase(before, after Counter) float64 {
-	if before.checked().Unavailable != "" || after.checked().Unavailable != "" {
-		return 0
-	}
-
-	return max(0, after.Total-before.Total)
 }
 
 // history keeps the totals at a few moments of the last span, to compare with from a trip.
