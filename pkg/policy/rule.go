@@ -296,9 +296,12 @@ func (r *rule) status() RuleStatus {
 	return status
 }
 
-// tripsIn returns the time until a pending rule fires if its value stays as it is; 0 for none in the next 24 hours.
+// tripsIn returns the time until a pending rule fires if its value stays as it is; 0 if it does not, or not in the next 24 hours.
 func (r *rule) tripsIn() time.Duration {
-	if !r.hasCredit() {
+	switch {
+	case !r.hasCredit() && !r.isAbove():
+		return 0
+	case !r.hasCredit():
 		return r.lasting.left()
 	}
 

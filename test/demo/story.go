@@ -196,7 +196,7 @@ func (s *story) rules(ctx context.Context) (map[string]string, error) {
 		id, spec := rule.Metadata().ID(), rule.TypedSpec()
 		text := spec.State
 
-		if spec.State == "pending" {
+		if spec.State == "pending" && spec.TripsIn > 0 {
 			text = fmt.Sprintf("pending %.0fs", spec.TripsIn.Seconds())
 		}
 

@@ -54,7 +54,7 @@ func blockers(c *Case, desired *DesiredCeiling, wall func(time.Duration) time.Ti
 		texts = append(texts, text)
 	}
 
-	if c.Decision.Throttled {
+	if c.Decision.Throttled && !c.Decision.Quiet {
 		texts = append(texts, fmt.Sprintf("the workload is throttled in %.0f %% of the enforcement periods", 100*c.Decision.ThrottledRatio))
 	}
 
@@ -83,6 +83,11 @@ func blocker(status policy.RuleStatus) string {
 	switch {
 	case status.State == policy.StateUnavailable:
 		return fmt.Sprintf("%s is unavailable: %s", name, status.Unavailable)
+	case status.State == policy.StatePending && status.Rule.Expression != nil:
+		return fmt.Sprintf("%s is pending: %s", name, status.Rule.Text)
+	case status.State == policy.StatePending && status.Value <= status.Threshold:
+		// The value of a rule with a dip may be lower for a while.
+		return fmt.Sprintf("%s is pending: %s, was above %s", name, value, status.Rule.Text)
 	case status.State == policy.StatePending:
 		return fmt.Sprintf("%s is pending: %s is above %s", name, value, status.Rule.Text)
 	case status.State != policy.StateFiring:

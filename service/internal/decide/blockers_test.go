@@ -22,12 +22,16 @@ func TestBlocker(t *testing.T) {
 		status policy.RuleStatus
 		want   string
 	}{
-		"ok":          {policy.RuleStatus{Rule: &rules[0], State: policy.StateOK}, ""},
-		"releasing":   {policy.RuleStatus{Rule: &rules[0], State: policy.StateReleasing}, ""},
-		"unavailable": {policy.RuleStatus{Rule: &rules[1], State: policy.StateUnavailable, Unavailable: "why"}, "SpegelHighNetworkTX is unavailable: why"},
-		"pending":     {policy.RuleStatus{Rule: &rules[2], State: policy.StatePending, Value: 1}, "SpegelCPUCredit is pending: 1000m is above 550m"},
-		"firing":      {policy.RuleStatus{Rule: &rules[0], State: policy.StateFiring, Value: 1, Release: 0.385}, "SpegelHighCPU is firing: 1000m, quiet at 385m"},
-		"expression":  {policy.RuleStatus{Rule: &expression.Policy().Rules[0], State: policy.StateFiring, Value: 1}, "E is firing: cpu > 0.4"},
+		"ok":                 {policy.RuleStatus{Rule: &rules[0], State: policy.StateOK}, ""},
+		"releasing":          {policy.RuleStatus{Rule: &rules[0], State: policy.StateReleasing}, ""},
+		"unavailable":        {policy.RuleStatus{Rule: &rules[1], State: policy.StateUnavailable, Unavailable: "why"}, "SpegelHighNetworkTX is unavailable: why"},
+		"pending":            {policy.RuleStatus{Rule: &rules[2], State: policy.StatePending, Value: 1}, "SpegelCPUCredit is pending: 1000m is above 550m"},
+		"pending expression": {policy.RuleStatus{Rule: &expression.Policy().Rules[0], State: policy.StatePending, Value: 1, Threshold: 1}, "E is pending: cpu > 0.4"},
+		"pending in a dip": {
+			policy.RuleStatus{Rule: &rules[0], State: policy.StatePending, Value: 0.3, Threshold: 0.55}, "SpegelHighCPU is pending: 300m, was above 550m",
+		},
+		"firing":     {policy.RuleStatus{Rule: &rules[0], State: policy.StateFiring, Value: 1, Release: 0.385}, "SpegelHighCPU is firing: 1000m, quiet at 385m"},
+		"expression": {policy.RuleStatus{Rule: &expression.Policy().Rules[0], State: policy.StateFiring, Value: 1}, "E is firing: cpu > 0.4"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, blocker(test.status)) })
 	}

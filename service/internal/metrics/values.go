@@ -109,7 +109,10 @@ func (c *collector) rules(out *sink) {
 
 		if spec.State == string(policy.StatePending) {
 			pending = max(0, (boottime.Now() - spec.SinceClock).Seconds())
-			out.put(series.RuleTripsIn, spec.TripsIn.Seconds(), labels...)
+
+			if spec.TripsIn > 0 {
+				out.put(series.RuleTripsIn, spec.TripsIn.Seconds(), labels...)
+			}
 		}
 
 		out.oneHot(series.RuleState, spec.State, ruleStates, labels...)
