@@ -30,7 +30,7 @@ func (a *app) replayCommand() *cobra.Command {
 
 Without --config the recorded configuration is used, and the decisions are those of the recording. With it, that
 configuration decides on the same samples. They were taken under the recorded ceilings: a replay cannot show what the
-workload would have done under others.`,
+workload would have done under others, and shows no probe of a ceiling that was not in force.`,
 		Example: "  spegelguardctl replay trace.jsonl",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -120,6 +120,7 @@ ceiling: {strategy: adaptive, hold: 10m, probe: 0s, backoff: {factor: 2, max: 40
 			limit = float64(before.Hold.Millicores) / 1000
 		}
 
+		l.Plant.Sample.Applied = before.Hold.Since
 		sample := l.Plant.Run(time.Second, 1.8, limit)
 		tx += rate * limit
 		sample.TX.Total = tx

@@ -8,7 +8,7 @@ import "time"
 type calm struct {
 	// quiet is how long every rule is quiet and the workload is not throttled by a ceiling.
 	quiet time.Duration
-	// under is how long no rule is above its threshold and the workload is not throttled, which is less than quiet.
+	// under is how long no rule is above its threshold and the workload is not throttled by a ceiling, which is less than quiet.
 	under time.Duration
 }
 

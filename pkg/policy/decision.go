@@ -35,6 +35,9 @@ type Decision struct {
 	Hold Hold
 	// Event is empty when nothing changed.
 	Event Event
+	// NotInForce is set with a release at which the ceiling of the hold was not in force: no rule was above its threshold, but not each was
+	// quiet.
+	NotInForce bool
 	// ThrottledRatio is the share of the enforcement periods with throttling, 0..1. Throttled is set when the
 	// workload is held back by it.
 	ThrottledRatio float64

@@ -40,8 +40,13 @@ type Engine struct {
 	sample Sample
 	held   bool
 	hold   Hold
+	// muted is set while the document does not enforce the hold that an earlier one enforced. Another document may do so again: it is saved
+	// as it was.
+	muted bool
 	// throttled is set while the newest sample shows the workload held back by its quota.
 	throttled bool
+	// inForceAt is the newest sample under the ceiling of the hold; 0 for none.
+	inForceAt time.Duration
 	probeEnd  time.Duration
 	decision  Decision
 }
@@ -66,14 +71,14 @@ func New(cfg Config, options Options) *Engine {
 	}
 
 	e.demand = newDemand(e.history.span)
-	e.adopt(options.Saved)
+	e.adopt(options.Saved, cfg.Mode)
 	e.decision = Decision{Held: e.held, Hold: e.hold}
 
 	return e
 }
 
-// adopt goes on with the state of an engine before this one.
-func (e *Engine) adopt(saved SavedState) {
+// adopt goes on with the state of an engine before this one, under the mode of the document.
+func (e *Engine) adopt(saved SavedState, mode Mode) {
 	e.backoff.level, e.backoff.released = max(0, saved.Level), saved.Released
 	e.baselines.adopt(saved.Baselines)
 
@@ -94,7 +99,15 @@ func (e *Engine) adopt(saved SavedState) {
 		e.hold.Millicores = e.ceiling.Millicores
 	}
 
-	e.trial.begin(e.rules.named(e.hold.Rule), Usage{}, Usage{})
+	// A rule that is not enforced any more has no ceiling. The hold of one that was removed goes on, without a verdict.
+	r := e.rules.named(e.hold.Rule)
+	if !e.hold.Observe && (r == nil && mode == ModeObserve || r != nil && !r.enforced) {
+		e.hold.Observe, e.muted = true, true
+	}
+
+	if !e.hold.Observe {
+		e.trial.begin(r, Usage{}, Usage{})
+	}
 }
 
 // SavedState returns what the next engine for the same workload continues with.
@@ -102,6 +115,7 @@ func (e *Engine) SavedState() SavedState {
 	saved := SavedState{Level: e.backoff.level, Released: e.backoff.released, Baselines: e.baselines.saved()}
 	if e.held {
 		saved.Hold = e.hold
+		saved.Hold.Observe = e.hold.Observe && !e.muted
 	}
 
 	return saved
@@ -120,7 +134,7 @@ func (e *Engine) Restart() {
 func (e *Engine) Step(sample Sample) Decision {
 	if e.started && sample.At <= e.sample.At {
 		unchanged := e.decision
-		unchanged.Event, unchanged.Verdict, unchanged.Learned = "", nil, false
+		unchanged.Event, unchanged.Verdict, unchanged.Learned, unchanged.NotInForce = "", nil, false, false
 
 		return unchanged
 	}
@@ -176,11 +190,21 @@ func (e *Engine) account(passed time.Duration) {
 	// Time that was not measured was not quiet.
 	passed = min(passed, e.history.span)
 	enforced := e.held && e.hold.Enforced()
-	measured := e.sample.CPU.Unavailable == ""
+	inForce := enforced && e.sample.Applied > 0
 
-	e.calm.step(passed, measured && (!enforced || !e.throttled) && e.rules.quiet(e.hold.Observe), measured && !e.throttled && !e.rules.above())
+	if inForce {
+		e.inForceAt = e.sample.At
+	}
 
-	if enforced && e.sample.Applied >= e.hold.Since && e.trial.unwritten() {
+	// What the owner's limit holds back is the demand that a ceiling would find, too. The averages of the rules cover time under a ceiling
+	// for a while after one that was lost.
+	lost := enforced && e.inForceAt > 0 && !inForce && e.sample.At-e.inForceAt < e.history.span
+	limited := e.throttled && enforced && (inForce || e.sample.Override > 0)
+	measured := e.sample.CPU.Unavailable == "" && !lost && !limited
+
+	e.calm.step(passed, measured && e.rules.quiet(e.hold.Observe), measured && !e.rules.above())
+
+	if inForce && e.trial.unwritten() {
 		e.trial.write(e.odometer.divide())
 	}
 
@@ -188,7 +212,7 @@ func (e *Engine) account(passed time.Duration) {
 		e.trial.limited = true
 	}
 
-	if enforced && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
+	if inForce && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
 		e.trial.throttled += passed
 	}
 }
@@ -219,87 +243,28 @@ func (e *Engine) trip(r *rule) {
 
 	top := e.ceiling.top(e.sample.Owner)
 
+	if e.muted {
+		e.backoff.released = e.sample.At
+	}
+
 	if r.enforced {
-		e.begin(r, top, e.backoff.next(e.sample.At))
+		e.begin(r.config.Name, top, e.backoff.next(e.sample.At))
 		e.trial.begin(r, e.history.back(e.odometer.total), e.odometer.divide())
 	} else {
 		// Nothing is written, so a trip changes nothing: every hold is as long as the first.
-		e.begin(r, top, e.ceiling.Hold)
+		e.begin(r.config.Name, top, e.ceiling.Hold)
 		e.hold.Observe = true
 	}
 
 	e.decision.Event = EventTrip
 }
 
-func (e *Engine) begin(r *rule, millicores int64, hold time.Duration) {
+func (e *Engine) begin(rule string, millicores int64, hold time.Duration) {
 	at := e.sample.At
 
-	e.held = true
-	e.hold = Hold{Rule: r.config.Name, Since: at, Until: at + hold, Millicores: millicores}
-	e.adaptive.changedAt, e.calm = at, calm{}
-}
-
-// keep releases a hold, probes, or moves the ceiling.
-func (e *Engine) keep() {
-	over := e.sample.At >= e.hold.Until
-
-	switch {
-	case over && e.calm.quiet >= e.ceiling.ReleaseAfter:
-		e.release(endQuiet)
-	case e.hold.Observe:
-	case e.stepDown(over):
-	case !over || !e.stuck() || e.sample.CPU.Unavailable != "" || !e.rules.measurable(e.hold.Rule):
-	case e.relax():
-	case e.limitedElsewhere():
-	case e.ceiling.Probe > 0 && e.adaptive.settled(e.rules, e.sample.At):
-		e.startProbe()
-	}
-}
-
-// stuck reports whether the hold will not end by quiet: the workload is throttled, or has settled between the two
-// thresholds of a rule.
-func (e *Engine) stuck() bool {
-	return e.throttled || e.calm.quiet == 0 && e.calm.under >= e.ceiling.ReleaseAfter
-}
-
-// limitedElsewhere reports whether the owner's limit or an override is as low as the hold's ceiling, so that a probe
-// would lift nothing.
-func (e *Engine) limitedElsewhere() bool {
-	low := func(limit float64) bool { return limit > 0 && limit*1000 <= float64(e.hold.Millicores) }
-
-	return low(e.sample.Owner) || low(e.sample.Override)
-}
-
-// stepDown lowers the ceiling by one step if the adaptive strategy requires it; over is set when the hold is over.
-func (e *Engine) stepDown(over bool) bool {
-	lower, ok := e.adaptive.lower(e.rules, e.hold, e.ceiling.top(e.sample.Owner), e.sample.At)
-	if !ok {
-		return false
-	}
-
-	// It had been relaxed, and that was too much.
-	if over {
-		e.hold.Until, e.hold.Prolonged = e.sample.At+e.backoff.again(), e.sample.At
-	}
-
-	e.move(lower, EventStepDown)
-
-	return true
-}
-
-// relax raises a lowered ceiling by one step if the adaptive strategy allows it.
-func (e *Engine) relax() bool {
-	higher, ok := e.adaptive.higher(e.rules, e.hold, e.ceiling.top(e.sample.Owner), e.sample.At)
-	if ok {
-		e.move(higher, EventRelax)
-	}
-
-	return ok
-}
-
-func (e *Engine) move(millicores int64, event Event) {
-	e.hold.Millicores, e.adaptive.changedAt = millicores, e.sample.At
-	e.decision.Event = event
+	e.held, e.muted = true, false
+	e.hold = Hold{Rule: rule, Since: at, Until: at + hold, Millicores: millicores}
+	e.adaptive.changedAt, e.calm, e.inForceAt = at, calm{}, 0
 }
 
 // startProbe lifts the ceiling to measure the demand without it.
@@ -332,10 +297,14 @@ func (e *Engine) retrip(breach *rule) {
 		e.decision.Breach = Breach{Rule: &breach.config, Value: breach.meters[0].overProbe()}
 	}
 
-	r := e.rules.named(e.hold.Rule)
+	name, r := e.hold.Rule, e.rules.named(e.hold.Rule)
+	if r == nil && breach != nil {
+		// The document does not have the rule any more, and the ceiling is that of another one from here on.
+		name, r = breach.config.Name, breach
+	}
 
 	e.decision.Verdict = e.trial.verdict(e.odometer.total, failed, seen)
-	e.begin(r, e.hold.Millicores, length)
+	e.begin(name, e.hold.Millicores, length)
 	e.hold.FailedProbes = failed
 	e.trial.begin(r, e.trial.before, e.odometer.divide())
 
@@ -354,11 +323,11 @@ func (e *Engine) release(seen end) {
 		e.decision.Verdict = e.trial.verdict(e.odometer.total, e.hold.FailedProbes, seen)
 	}
 
-	if !e.hold.Observe {
+	if !e.hold.Observe || e.muted {
 		e.backoff.released = at
 	}
 
-	e.held, e.hold = false, Hold{}
+	e.held, e.muted, e.hold = false, false, Hold{}
 	e.rules.settle(at)
 
 	e.decision.Event = EventRelease

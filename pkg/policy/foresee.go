@@ -15,7 +15,16 @@ func (e *Engine) foresee() {
 	d.Quiet = e.calm.quiet > 0
 	d.ReleasesIn = max(left, e.ceiling.ReleaseAfter-e.calm.quiet)
 
-	if d.Quiet || e.hold.Observe || e.ceiling.Probe == 0 {
+	if d.Quiet || e.hold.Observe {
+		return
+	}
+
+	// Without a ceiling in force no probe is needed, unless it comes into force.
+	if e.sample.Applied == 0 {
+		d.ReleasesIn = max(left, e.ceiling.ReleaseAfter-e.calm.under)
+	}
+
+	if e.ceiling.Probe == 0 {
 		return
 	}
 
@@ -30,6 +39,6 @@ func (e *Engine) foresee() {
 // willProbe reports whether the hold's end is a probe if the workload is throttled until then. Where the adaptive strategy
 // relaxes the ceiling first, nobody can tell.
 func (e *Engine) willProbe() bool {
-	return e.ceiling.Strategy == StrategyFixed && !e.limitedElsewhere() && e.sample.CPU.Unavailable == "" &&
+	return e.ceiling.Strategy == StrategyFixed && e.sample.Applied > 0 && !e.limitedElsewhere() && e.sample.CPU.Unavailable == "" &&
 		e.rules.measurable(e.hold.Rule)
 }

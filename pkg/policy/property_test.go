@@ -108,9 +108,11 @@ func TestEngine_AnySequence(t *testing.T) {
 
 			watch.check(sample, decision)
 
-			quota = owner.Cores()
+			quota, loop.Sample.Applied = owner.Cores(), 0
 
 			if decision.Held && decision.Hold.Enforced() {
+				loop.Sample.Applied = sample.At
+
 				// The limit that is written, over the owner's.
 				limited, written := owner.Limit(decision.Hold.Millicores, cfg.Ceiling.Floor.Millicores)
 				quota = limited.Cores()

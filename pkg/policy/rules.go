@@ -56,7 +56,7 @@ func (rs rules) measurable(name string) bool {
 	return true
 }
 
-// named returns the rule, or the first when the configuration does not have it any more.
+// named returns the rule; nil if the configuration does not have it any more.
 func (rs rules) named(name string) *rule {
 	for _, r := range rs {
 		if r.config.Name == name {
@@ -64,7 +64,7 @@ func (rs rules) named(name string) *rule {
 		}
 	}
 
-	return rs[0]
+	return nil
 }
 
 // firing reports whether a rule fires, whatever its mode.

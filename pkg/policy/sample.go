@@ -32,7 +32,7 @@ type Sample struct {
 	ThrottledTime float64 `json:"throttledTime,omitzero"`
 	// Owner is the owner's limit in cores; 0 for none, or when it is unavailable.
 	Owner float64 `json:"owner,omitempty"`
-	// Applied is when the ceiling in force was written, on the clock of At; 0 for none.
+	// Applied is when the ceiling of a hold that is in force was written, on the clock of At; 0 for none.
 	Applied time.Duration `json:"applied,omitempty"`
 	// Suspended is set while an override allows no ceiling: a hold ends, and none begins. The rules go on measuring.
 	Suspended bool `json:"suspended,omitempty"`

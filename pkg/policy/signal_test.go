@@ -46,7 +46,12 @@ func TestSignals_MeasureTheirCounter(t *testing.T) {
 			var last policy.Decision
 
 			for second := range 61 {
-				last = engine.Step(sample(float64(second) * 4))
+				next := sample(float64(second) * 4)
+				if last.Held {
+					next.Applied = last.Hold.Since
+				}
+
+				last = engine.Step(next)
 			}
 
 			assert.InDelta(t, want.value, last.Rules[0].Value, want.value/1000)

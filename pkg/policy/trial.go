@@ -19,9 +19,9 @@ type trial struct {
 	dueAt time.Duration
 }
 
-// begin starts a trial at an odometer's total; before is the usage without the ceiling.
+// begin starts a trial at an odometer's total; before is the usage without the ceiling. Without a rule there is nothing to judge by.
 func (t *trial) begin(r *rule, before, total Usage) {
-	*t = trial{rule: r, before: before, from: total, open: true, dueAt: t.dueAt}
+	*t = trial{rule: r, before: before, from: total, open: r != nil, dueAt: t.dueAt}
 }
 
 // unwritten reports whether the ceiling was not seen in force yet.
@@ -34,9 +34,9 @@ func (t *trial) write(total Usage) { t.from, t.written = total, true }
 func (t *trial) end(total Usage) { t.to, t.open, t.limited = total, false, false }
 
 // verdict judges the ceiling by the odometer's total: everything after t.to is without the ceiling. It is nil when
-// there was none.
+// no ceiling was in force.
 func (t *trial) verdict(total Usage, failedProbes int, end end) *Verdict {
-	if t.rule == nil {
+	if t.rule == nil || !t.written {
 		return nil
 	}
 

@@ -89,6 +89,8 @@ type Loop struct {
 	Owner float64
 	// Override is the ceiling of an override in cores, 0 for none.
 	Override float64
+	// Unwritten: the decisions have no effect, as without permission to write.
+	Unwritten bool
 
 	quota   float64
 	applied time.Duration
@@ -110,7 +112,7 @@ func (l *Loop) Run(d time.Duration, demand float64, see func(policy.Sample, poli
 		decision := l.Engine.Step(sample)
 
 		l.quota = 0
-		if decision.Held && decision.Hold.Enforced() {
+		if decision.Held && decision.Hold.Enforced() && !l.Unwritten {
 			l.quota = float64(decision.Hold.Millicores) / 1000
 		}
 

@@ -34,6 +34,8 @@ type ceilingInput struct {
 	resources.CeilingStatusSpec
 
 	owner float64
+	// override is the ceiling in force in cores if it is that of an override; 0 otherwise.
+	override float64
 }
 
 // readPolicyInputs reads them. Overrides that have expired may be among them.
@@ -47,7 +49,13 @@ func readPolicyInputs(ctx context.Context, r controller.Reader) (policyInputs, e
 
 	for ceiling := range ceilings.All() {
 		spec := ceiling.TypedSpec()
-		inputs.ceilings[ceiling.Metadata().ID()] = ceilingInput{CeilingStatusSpec: *spec, owner: cgroup.Cores(spec.OwnerLimit)}
+		input := ceilingInput{CeilingStatusSpec: *spec, owner: cgroup.Cores(spec.OwnerLimit)}
+
+		if spec.Rule == decide.RuleOverride && spec.AppliedAtClock != 0 {
+			input.override = cgroup.Cores(spec.ReadBack)
+		}
+
+		inputs.ceilings[ceiling.Metadata().ID()] = input
 	}
 
 	conditions, err := safe.ReaderListAll[*resources.Condition](ctx, r)

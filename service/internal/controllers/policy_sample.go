@@ -33,6 +33,15 @@ func policySample(stats *resources.TargetStatsSpec, ceiling *ceilingInput, overr
 
 	overrides.Mark(&sample)
 
+	// The ceiling of a person says nothing about that of a hold. It stays in force after its time until it is released.
+	if ceiling.override > 0 {
+		sample.Applied = 0
+
+		if sample.Override == 0 {
+			sample.Override = ceiling.override
+		}
+	}
+
 	return sample
 }
 

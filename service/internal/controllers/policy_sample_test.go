@@ -44,6 +44,12 @@ func TestPolicySample_MapsCountersAndOverrides(t *testing.T) {
 		Periods: 10, Throttled: 4, ThrottledTime: 0.5, Owner: 2, Override: 0.3, Applied: 40 * time.Second,
 	}, policySample(stats, ceiling, overrides))
 
+	// The ceiling of a person is none of a hold. It is in force until it is released.
+	ceiling.override = 0.4
+	assert.Zero(t, policySample(stats, ceiling, overrides).Applied)
+	assert.Equal(t, 0.3, policySample(stats, ceiling, overrides).Override)
+	assert.Equal(t, 0.4, policySample(stats, ceiling, &decide.Overrides{}).Override)
+
 	refused := resources.Unavailable("refused")
 	stats.Application = resources.ApplicationStats{
 		Clock: time.Second, AllocBytesPerSecond: refused, MirrorRequestsPerSecond: refused, MirrorHitsPerSecond: refused, Ready: refused, UnreadySeconds: 20,

@@ -102,6 +102,13 @@ func (t *ticking) try(load map[string]float64) error {
 		stats.Counters.UsageUsec += uint64(cores * 1e6)
 		stats.Counters.TXBytes += uint64(cores * 1e6)
 
+		// Ceilings are in force as soon as they are desired.
+		if known, ok := t.c.decider.workloads.known[id]; ok && known.Decision().Held && known.Decision().Hold.Enforced() {
+			t.c.inputs.ceilings[id] = ceilingInput{CeilingStatusSpec: resources.CeilingStatusSpec{AppliedAtClock: known.Decision().Hold.Since}}
+		} else {
+			delete(t.c.inputs.ceilings, id)
+		}
+
 		t.c.Feed.Put(id, stats, observe.Answer{})
 	}
 

@@ -31,6 +31,8 @@ func (r *reason) update(d *policy.Decision, probing bool, override *Override) {
 	case d.Event != policy.EventRelease:
 	case override.Suspends():
 		r.released = override.Text
+	case d.NotInForce:
+		r.released = "the ceiling of the hold was not in force, and no enforced rule was above its threshold for ceiling.releaseAfter"
 	case probing:
 		r.released = "the probe measured no breach"
 	default:
@@ -53,6 +55,10 @@ func retripReason(breach *policy.Breach) string {
 
 // tripReason says on which figures the rule of the hold tripped.
 func tripReason(decision *policy.Decision) string {
+	if decision.Event == policy.EventRetrip {
+		return retripReason(&decision.Breach)
+	}
+
 	for i := range decision.Rules {
 		status := &decision.Rules[i]
 		if status.Rule.Name != decision.Hold.Rule {
@@ -62,8 +68,6 @@ func tripReason(decision *policy.Decision) string {
 		value := status.Rule.Signal.Format(status.Value)
 
 		switch {
-		case decision.Event == policy.EventRetrip:
-			return retripReason(&decision.Breach)
 		case status.State != policy.StateFiring:
 		case status.Rule.Credit.Capacity > 0:
 			return fmt.Sprintf("%s %s has used its credit of %s above %s", status.Rule.Signal, value, status.Rule.Credit.Text, status.Rule.Text)

@@ -71,3 +71,24 @@ func TestReason_IsThatOfTheTrip(t *testing.T) {
 	r.update(&decision, true, &Override{})
 	assert.Equal(t, "the probe could not measure", r.tripped)
 }
+
+// TestReason_OfARelease: it says what was measured.
+func TestReason_OfARelease(t *testing.T) {
+	for name, test := range map[string]struct {
+		notInForce, probing bool
+		override            Override
+		want                string
+	}{
+		"quiet":        {want: "every enforced rule was quiet for ceiling.releaseAfter"},
+		"probe":        {probing: true, want: "the probe measured no breach"},
+		"not in force": {notInForce: true, want: "the ceiling of the hold was not in force, and no enforced rule was above its threshold for ceiling.releaseAfter"},
+		"person":       {override: Override{Kind: Pause, Text: "paused by anna"}, want: "paused by anna"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r reason
+
+			r.update(&policy.Decision{Event: policy.EventRelease, NotInForce: test.notInForce}, test.probing, &test.override)
+			assert.Equal(t, test.want, r.released)
+		})
+	}
+}

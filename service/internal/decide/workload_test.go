@@ -48,6 +48,10 @@ func (r *runaway) use(seconds int, cores float64, throttled bool, override decid
 
 		sample := policy.Sample{At: r.at, CPU: policy.Counter{Total: r.used}}
 
+		if d := r.Decision(); d.Held && d.Hold.Enforced() {
+			sample.Applied = d.Hold.Since
+		}
+
 		if throttled {
 			sample.Periods, sample.Throttled = uint64(r.at/time.Second)*10, uint64(r.at/time.Second)*10
 			sample.ThrottledTime = r.at.Seconds()
