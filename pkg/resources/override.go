@@ -42,7 +42,7 @@ const (
 	OverridePause = "pause"
 	// OverrideRelease does the same for one target.
 	OverrideRelease = "release"
-	// OverrideThrottle sets a ceiling on one target. A lower ceiling of a rule takes precedence.
+	// OverrideThrottle sets a ceiling on one target. A lower ceiling of a rule takes precedence, except one that has yielded.
 	OverrideThrottle = "throttle"
 )
 

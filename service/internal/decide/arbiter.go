@@ -45,21 +45,22 @@ type Case struct {
 //
 //  1. A pause of the node precedes the target's own override.
 //  2. A pause or a release suspends every ceiling.
-//  3. Of a rule's hold and a throttle the lower one is desired. A hold that probes or only observes does not count
-//     beside a throttle.
+//  3. Of a rule's hold and a throttle the lower one is desired. A hold that probes, only observes, or has yielded to
+//     an external change does not count beside a throttle.
 //  4. The mode observe, of the document or of the rule, keeps the ceiling from being written.
 //
 // The owner's limit is applied where it is read, by package enforce: a ceiling is never above it.
 func Arbitrate(c *Case, s *Settings) DesiredCeiling {
 	desired := DesiredCeiling{FloorMillicores: s.FloorMillicores, Yield: s.Yield, YieldedSince: c.YieldedSince, Observe: s.Observe}
 	hold, override := &c.Decision.Hold, c.Overrides.Prevailing()
+	yielded := s.Yield && hold.Since == c.YieldedSince
 
 	switch {
 	case override.Suspends():
 		desired.Rule, desired.Reason = RuleOverride, override.Text
 
 		return desired
-	case override.Kind == Throttle && (!c.Decision.Held || !hold.Enforced() || override.Millicores < hold.Millicores):
+	case override.Kind == Throttle && (!c.Decision.Held || !hold.Enforced() || yielded || override.Millicores < hold.Millicores):
 		desired.Millicores, desired.Rule, desired.Reason = override.Millicores, RuleOverride, override.Text
 		desired.Since, desired.Until = override.Since, override.Until
 	case c.Decision.Held:

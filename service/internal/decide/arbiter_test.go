@@ -57,6 +57,7 @@ func TestArbitrate_Precedence(t *testing.T) {
 		name         string
 		decision     policy.Decision
 		released     string
+		yielded      time.Duration
 		node, target decide.Override
 		settings     decide.Settings
 		want         decide.DesiredCeiling
@@ -88,6 +89,14 @@ func TestArbitrate_Precedence(t *testing.T) {
 		{name: "a higher throttle", decision: held(hold), target: throttle(700), want: outlasted},
 		{name: "a throttle beside a probe", decision: held(probing), target: throttle(700), want: byPerson(700, holds)},
 		{name: "a throttle beside an observed hold", decision: held(observed), target: throttle(700), want: byPerson(700, holds)},
+		{
+			name: "a throttle beside a hold that yielded", decision: held(hold), yielded: hold.Since, target: throttle(700), settings: decide.Settings{Yield: true},
+			want: with(byPerson(700, holds), func(d *decide.DesiredCeiling) { d.Yield, d.YieldedSince = true, hold.Since }),
+		},
+		{
+			name: "a throttle beside a hold after one that yielded", decision: held(hold), yielded: 1, target: throttle(700), settings: decide.Settings{Yield: true},
+			want: with(outlasted, func(d *decide.DesiredCeiling) { d.Yield, d.YieldedSince = true, 1 }),
+		},
 		{name: "a release", decision: held(hold), target: release, want: suspended("released by anna")},
 		{name: "a release without a hold", released: "quiet", target: release, want: suspended("released by anna")},
 		{name: "a pause", decision: held(hold), node: pause, want: suspended("paused by otto")},
@@ -102,7 +111,7 @@ func TestArbitrate_Precedence(t *testing.T) {
 			test.settings.Wall = wall
 
 			got := decide.Arbitrate(&decide.Case{
-				Now: 10 * time.Second, Decision: &test.decision, Reason: "cpu 1803m", Released: test.released,
+				Now: 10 * time.Second, Decision: &test.decision, Reason: "cpu 1803m", Released: test.released, YieldedSince: test.yielded,
 				Overrides: decide.Overrides{Node: test.node, Target: test.target},
 			}, &test.settings)
 

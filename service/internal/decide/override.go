@@ -17,7 +17,7 @@ const (
 	Pause OverrideKind = "pause"
 	// Release: no ceiling on one target.
 	Release OverrideKind = "release"
-	// Throttle: a ceiling on one target. A lower ceiling of its rules stays in force.
+	// Throttle: a ceiling on one target. A lower ceiling of its rules stays in force, except one that has yielded.
 	Throttle OverrideKind = "throttle"
 )
 
