@@ -44,9 +44,11 @@ type Orphans struct {
 	actions  []Action
 	// incomplete is set until the journals of all cgroups were read; searchAt is the next attempt, err why the last failed.
 	incomplete bool
-	searchAt   time.Duration
-	err        error
-	stopped    bool
+	// observe releases what a later search finds, as the first one did.
+	observe  bool
+	searchAt time.Duration
+	err      error
+	stopped  bool
 	// changed ends the wait of Run.
 	changed chan struct{}
 }
@@ -64,7 +66,9 @@ func (o *Orphans) Adopt(observe bool) Adopted {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
-	return o.search(observe, boottime.Now())
+	o.observe = observe
+
+	return o.search(boottime.Now())
 }
 
 // Run releases each ceiling whose time is over, until the context ends.
@@ -92,7 +96,7 @@ func (o *Orphans) Check(now time.Duration) (time.Duration, bool) {
 	defer o.mu.Unlock()
 
 	if o.incomplete && now >= o.searchAt && !o.stopped {
-		o.search(false, now)
+		o.search(now)
 	}
 
 	for path, orphan := range o.byCgroup {
@@ -115,7 +119,7 @@ func (o *Orphans) Check(now time.Duration) (time.Duration, bool) {
 }
 
 // search adopts the ceilings on cgroups that are not known yet.
-func (o *Orphans) search(observe bool, now time.Duration) Adopted {
+func (o *Orphans) search(now time.Duration) Adopted {
 	node := o.node
 	node.Find = func() ([]string, error) {
 		paths, err := o.node.Find()
@@ -127,7 +131,7 @@ func (o *Orphans) search(observe bool, now time.Duration) Adopted {
 
 	err := o.lock.Acquire()
 	if err == nil {
-		adopted, err = Adopt(node, observe, o.logger)
+		adopted, err = Adopt(node, o.observe, o.logger)
 	}
 
 	maps.Copy(o.byCgroup, adopted.Ceilings)

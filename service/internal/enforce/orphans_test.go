@@ -25,6 +25,32 @@ type lockFunc func() error
 
 func (l lockFunc) Acquire() error { return l() }
 
+// TestOrphans_LaterSearchKeepsTheMode: in mode observe a ceiling is released, whenever it is found.
+func TestOrphans_LaterSearchKeepsTheMode(t *testing.T) {
+	for name, test := range map[string]struct {
+		observe bool
+		want    string
+	}{
+		"enforce": {false, "50001 100000"},
+		"observe": {true, enforcetest.Unlimited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := enforcetest.NewNode()
+			c := memory.Create(memoryPath, "50001 100000", memoryInode)
+			c.SetJournal(journal(time.Hour))
+
+			locked := enforcetest.ErrBroken
+			o := enforce.NewOrphans(memory.Enforce(), lockFunc(func() error { return locked }), zap.NewNop())
+			assert.Empty(t, o.Adopt(test.observe).Holds)
+
+			locked = nil
+			o.Check(boottime.Now() + time.Minute)
+			require.NoError(t, o.Err())
+			assert.Equal(t, test.want, c.CPUMax())
+		})
+	}
+}
+
 // TestOrphans_AdoptUntilComplete: what keeps a start from adopting a ceiling does not keep it in force for good.
 func TestOrphans_AdoptUntilComplete(t *testing.T) {
 	noHierarchy := fmt.Errorf("/sys/fs/cgroup: %w", cgroup.ErrNotUnified)
