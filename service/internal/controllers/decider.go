@@ -50,8 +50,8 @@ type decider struct {
 	settings  decide.Settings
 	recorder  record.Trace
 	workloads workloads
-	// failing: the last save has failed.
-	failing bool
+	// saveFailure is what the last save had as its effect if it failed; empty otherwise.
+	saveFailure string
 }
 
 // configure starts every history anew under a configuration; a hold in force stays.
@@ -72,22 +72,32 @@ func (d *decider) engine(saved policy.SavedState) *policy.Engine {
 }
 
 // save saves the decisions that are not saved yet. Call it after they are published: after a crash in between, the journal on the
-// cgroup has the hold. A save that fails is tried again at the next call, and logged once until one succeeds.
+// cgroup has the hold. A save that fails is tried again at the next call, and logged once until it has another effect or one succeeds.
 func (d *decider) save(logger *zap.Logger) {
 	if !d.workloads.unsaved {
 		return
 	}
 
-	err := d.workloads.save(d.state)
+	failure := ""
+
+	stale, err := d.workloads.save(d.state)
 
 	switch {
-	case err != nil && !d.failing:
-		logger.Error("failed to save decisions, a restart starts without them", zap.Error(err))
-	case err == nil && d.failing:
-		logger.Info("decisions are saved again")
+	case stale:
+		failure = "failed to save and to remove decisions, a restart continues those that were saved last"
+	case err != nil:
+		failure = "failed to save decisions, a restart starts without them"
 	}
 
-	d.failing = err != nil
+	switch failure {
+	case d.saveFailure:
+	case "":
+		logger.Info("decisions are saved again")
+	default:
+		logger.Error(failure, zap.Error(err))
+	}
+
+	d.saveFailure = failure
 }
 
 // decide steps one workload and publishes it. It reports whether the status of the guard may have changed.

@@ -78,8 +78,8 @@ func (w *workloads) get(id resource.ID, engine func(policy.SavedState) *policy.E
 	return found
 }
 
-// save writes the saved state to a file when it changed.
-func (w *workloads) save(file persist.File[persist.Workload]) error {
+// save writes the saved state to a file when it changed. If that fails it removes the file; stale reports that it could not.
+func (w *workloads) save(file persist.File[persist.Workload]) (stale bool, err error) {
 	state := make(map[resource.ID]persist.Workload, len(w.saved)+len(w.known))
 
 	for id, saved := range w.saved {
@@ -91,14 +91,18 @@ func (w *workloads) save(file persist.File[persist.Workload]) error {
 	}
 
 	if !maps.EqualFunc(state, w.last, persist.Workload.Equal) {
-		if err := file.Save(state); err != nil {
-			return err // and saved again
+		if stale, err = file.SaveOrRemove(state); err != nil {
+			if !stale {
+				w.last = nil
+			}
+
+			return stale, err // and saved again
 		}
 	}
 
 	w.last, w.unsaved = state, false
 
-	return nil
+	return false, nil
 }
 
 // withdraw removes the resources of workloads that have no sample, and after retention the workloads, or sooner if many

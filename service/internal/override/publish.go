@@ -6,7 +6,6 @@ package override
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/cosi-project/runtime/pkg/safe"
@@ -61,15 +60,13 @@ func (m *Manager) settle(ctx context.Context) error {
 func (m *Manager) save() {
 	failure := ""
 
-	err := m.file.Save(m.overrides)
-	if err != nil {
-		failure = "failed to save overrides, a restart of the service ends them"
+	stale, err := m.file.SaveOrRemove(m.overrides)
 
-		// After a restart the old file would put in force again what has ended.
-		if removeErr := m.file.Remove(); removeErr != nil {
-			err = errors.Join(err, removeErr)
-			failure = "failed to save and to remove overrides, a restart of the service continues those that were saved last"
-		}
+	switch {
+	case stale:
+		failure = "failed to save and to remove overrides, a restart of the service continues those that were saved last"
+	case err != nil:
+		failure = "failed to save overrides, a restart of the service ends them"
 	}
 
 	switch failure {

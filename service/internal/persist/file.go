@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -264,13 +265,27 @@ func (f File[T]) Save(entries map[string]T) error {
 	return nil
 }
 
+// SaveOrRemove is like Save, and removes the file if that fails: after a restart it would put in force again what has ended. stale reports
+// that it could not be removed either.
+func (f File[T]) SaveOrRemove(entries map[string]T) (stale bool, err error) {
+	err = f.Save(entries)
+	if err == nil {
+		return false, nil
+	}
+
+	removeErr := f.Remove()
+
+	return removeErr != nil, errors.Join(err, removeErr)
+}
+
 // Remove deletes the file. It is no error if there is none.
 func (f File[T]) Remove() error {
 	if f.Path == "" {
 		return nil
 	}
 
-	if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// Nor is there one below what is no directory.
+	if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("failed to remove saved state: %w", err)
 	}
 

@@ -212,3 +212,36 @@ func TestWorkload_IsZero(t *testing.T) {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, test.workload.IsZero()) })
 	}
 }
+
+// TestFile_SaveOrRemove: an old file would put in force again what has ended.
+func TestFile_SaveOrRemove(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// prepare makes the path one that cannot be replaced.
+		prepare func(t *testing.T, path string)
+		stale   bool
+	}{
+		{"removed", func(t *testing.T, path string) { require.NoError(t, os.MkdirAll(path, 0o700)) }, false},
+		{"not removed", func(t *testing.T, path string) { require.NoError(t, os.MkdirAll(filepath.Join(path, "file"), 0o700)) }, true},
+		{"no folder", func(t *testing.T, path string) { require.NoError(t, os.WriteFile(filepath.Dir(path), nil, 0o600)) }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := newFile(t)
+			test.prepare(t, file.Path)
+
+			stale, err := file.SaveOrRemove(saved())
+			require.Error(t, err)
+			assert.Equal(t, test.stale, stale)
+
+			if !test.stale {
+				assert.NoDirExists(t, file.Path)
+			}
+		})
+	}
+
+	file := newFile(t)
+	stale, err := file.SaveOrRemove(saved())
+	require.NoError(t, err)
+	assert.False(t, stale)
+	assert.FileExists(t, file.Path)
+}
