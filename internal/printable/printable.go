@@ -23,6 +23,20 @@ func Line(text string) string {
 	return strings.Join(strings.Fields(printable), " ")
 }
 
+// Text returns the text without what Line drops. Blanks, tabs and line feeds stay as they are.
+func Text(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsPrint(r), r == '\t', r == '\n':
+			return r
+		case unicode.IsSpace(r) && !unicode.IsControl(r):
+			return ' '
+		default:
+			return -1
+		}
+	}, text)
+}
+
 // Lines returns the text with each of its lines as Line returns it.
 func Lines(text string) string {
 	lines := strings.Split(text, "\n")

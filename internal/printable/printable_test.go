@@ -35,6 +35,15 @@ func TestLines_KeepsBreaks(t *testing.T) {
 	assert.Equal(t, "a[0m\nb", printable.Lines("a\x1b[0m\n b\r"))
 }
 
+func TestText_KeepsBlanks(t *testing.T) {
+	assert.Equal(t, " a[2J\t b\n\nc d", printable.Text(" a\x1b[2J\t\u202e b\n\r\nc\u2028d"))
+}
+
+func TestEscape_LeavesPrintedCharacters(t *testing.T) {
+	assert.Equal(t, `{"a": "é 🙂 \u009b\u202e\udb40\udc01\u007f"}`, printable.EscapeJSON("{\"a\": \"é 🙂 \u009b\u202e\U000e0001\x7f\"}"))
+	assert.Equal(t, "a: \"é\n\t \\U0000009b\\U000e0001\"", printable.EscapeYAML("a: \"é\n\t \u009b\U000e0001\""))
+}
+
 func FuzzLine(f *testing.F) {
 	f.Add("a\x1b[2J")
 	f.Fuzz(func(t *testing.T, text string) {

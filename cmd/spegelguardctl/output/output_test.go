@@ -3,11 +3,14 @@
 package output_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v4"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
@@ -140,6 +143,45 @@ func TestPrinter_AppliesRangesToEachItem(t *testing.T) {
 	err = p.Print(item("a", 1), item("b"), item("c", 3))
 	assert.Equal(t, "a: 1 1\nc: 3 3\n", out.String())
 	assert.ErrorContains(t, err, "b: failed to apply the template of --output: ")
+}
+
+// TestPrinter_KeepsTexts: what is escaped is read as it was.
+func TestPrinter_KeepsTexts(t *testing.T) {
+	const text = "a\u009b31m\u202ec \U000e0001\x7f é\n\u2028\u0085 \uffffend"
+
+	for format, parse := range map[string]func([]byte, any) error{"json": json.Unmarshal, "yaml": yaml.Unmarshal} {
+		t.Run(format, func(t *testing.T) {
+			var out strings.Builder
+
+			p, err := output.New(format, &out, nil)
+			require.NoError(t, err)
+			require.NoError(t, p.Print(output.Item{Node: "n", Value: map[string]any{"text": text}}))
+
+			var read map[string]string
+
+			require.NoError(t, parse([]byte(out.String()), &read), out.String())
+			assert.Equal(t, map[string]string{"node": "n", "text": text}, read)
+			assert.Contains(t, out.String(), "é")
+		})
+	}
+}
+
+// TestPrinter_WritesNoControlCharacters: a node decides what its texts contain, and a terminal obeys them.
+func TestPrinter_WritesNoControlCharacters(t *testing.T) {
+	for _, format := range []string{"table", "json", "yaml", "jsonpath={.text}"} {
+		t.Run(format, func(t *testing.T) {
+			var out strings.Builder
+
+			p, err := output.New(format, &out, output.Titles("TEXT"))
+			require.NoError(t, err)
+
+			const text = "a\x1b]0;title\ab\u009b31m\u202ec\U000e0001\x7f"
+
+			require.NoError(t, p.Print(output.Item{Node: "n", Value: map[string]any{"text": text}, Rows: []output.Row{{Cells: []string{text}}}}))
+			assert.Contains(t, out.String(), "title")
+			assert.False(t, strings.ContainsFunc(out.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), "%q", out.String())
+		})
+	}
 }
 
 func TestNew_RefusesUnknownFormats(t *testing.T) {

@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/client-go/util/jsonpath"
+
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 )
 
 // structured prints a document per item.
@@ -112,7 +115,7 @@ func encodeMessage(message proto.Message) ([]byte, error) {
 }
 
 func formatJSON(w *bytes.Buffer, document []byte, _ bool) error {
-	if err := json.Indent(w, document, "", "    "); err != nil {
+	if err := json.Indent(w, []byte(printable.EscapeJSON(string(document))), "", "    "); err != nil {
 		return err
 	}
 
@@ -123,7 +126,8 @@ func formatJSON(w *bytes.Buffer, document []byte, _ bool) error {
 func formatYAML(w *bytes.Buffer, document []byte, first bool) error {
 	var node yaml.Node
 
-	if err := yaml.Unmarshal(document, &node); err != nil {
+	// Line breaks of YAML that JSON does not have would be lost.
+	if err := yaml.Unmarshal([]byte(printable.EscapeYAML(string(document))), &node); err != nil {
 		return err
 	}
 
@@ -133,22 +137,35 @@ func formatYAML(w *bytes.Buffer, document []byte, first bool) error {
 		w.WriteString("---\n")
 	}
 
-	encoder := yaml.NewEncoder(w)
+	var text strings.Builder
+
+	encoder := yaml.NewEncoder(&text)
 	encoder.SetIndent(4)
 
-	return encoder.Encode(&node)
+	if err := encoder.Encode(&node); err != nil {
+		return err
+	}
+
+	w.WriteString(printable.EscapeYAML(text.String()))
+
+	return nil
 }
 
-// unstyle removes JSON's braces and quotes where YAML needs none.
+// unstyle removes JSON's braces and quotes where YAML needs none. Hidden characters have escapes in double quotes only.
 func unstyle(node *yaml.Node) {
 	node.Style = 0
+
+	if strings.ContainsFunc(node.Value, printable.Hidden) {
+		node.Style = yaml.DoubleQuotedStyle
+	}
 
 	for _, child := range node.Content {
 		unstyle(child)
 	}
 }
 
-// newJSONPath prints what a template finds in each item, as kubectl and talosctl do.
+// newJSONPath prints what a template finds in each item, as kubectl and talosctl do, but without control characters: a node decides what
+// its texts contain, and they are not escaped as in JSON.
 func newJSONPath(w io.Writer, template string) (Printer, error) {
 	parse := func() (*jsonpath.JSONPath, error) {
 		path := jsonpath.New("output").AllowMissingKeys(true)
@@ -169,14 +186,19 @@ func newJSONPath(w io.Writer, template string) (Printer, error) {
 
 		// Execute changes a template with a range, so that it serves once.
 		path, err := parse()
+
+		var found strings.Builder
+
 		if err == nil {
-			err = path.Execute(w, value)
+			err = path.Execute(&found, value)
 		}
 
 		if err != nil {
 			return fmt.Errorf("failed to apply the template of --output: %w", err)
 		}
 
-		return w.WriteByte('\n')
+		w.WriteString(printable.Text(found.String()) + "\n")
+
+		return nil
 	}}, nil
 }
