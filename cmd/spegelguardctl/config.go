@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -41,8 +42,13 @@ func (a *app) configCommand() *cobra.Command {
 	return cmd
 }
 
+// maxSource bounds the source in the origin of each value, in bytes: it is the path of a file.
+const maxSource = 1024
+
 func configRows(c *client.Config) []output.Row {
 	var rows []output.Row
+
+	source := printable.Clip(c.Source, maxSource)
 
 	if c.LastError != "" {
 		rows = append(rows, output.Row{Severity: output.Bad, Cells: []string{"(newest document)", "not applied", c.LastError}})
@@ -51,7 +57,7 @@ func configRows(c *client.Config) []output.Row {
 	for _, s := range c.Settings {
 		origin := s.Origin
 		if origin != resources.OriginDefault {
-			origin = c.Source + ", " + origin
+			origin = source + ", " + origin
 		}
 
 		rows = append(rows, output.Row{Cells: []string{s.Field, s.Value, origin}})

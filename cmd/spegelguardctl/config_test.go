@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -32,6 +33,15 @@ func TestRules_RefuseDifferentConfigurations(t *testing.T) {
 	assert.Equal(t, 1, got.code)
 	assert.Contains(t, got.stderr, "talos-prod-1 and talos-prod-3 have different configurations")
 	assert.Empty(t, got.stdout)
+}
+
+// TestConfigRows_BoundTheSource, which stands in each of them.
+func TestConfigRows_BoundTheSource(t *testing.T) {
+	rows := configRows(&client.Config{GuardConfigSpec: resources.GuardConfigSpec{
+		Source: strings.Repeat("x", 1<<20), Settings: []resources.ConfigSetting{{Field: "mode", Value: "observe", Origin: "line 1"}},
+	}})
+	require.Len(t, rows, 1)
+	assert.Equal(t, strings.Repeat("x", maxSource)+"..., line 1", rows[0].Cells[2])
 }
 
 func TestConfigValidate_FindsMistakes(t *testing.T) {

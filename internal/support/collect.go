@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 )
 
@@ -65,12 +66,23 @@ func document(path string, value any, err error) File {
 		return failed(path, err)
 	}
 
-	return File{Path: path, Data: text}
+	return File{Path: path, Data: []byte(printable.EscapeJSON(string(text)))}
 }
 
 func failed(path string, err error) File {
-	return File{Path: path + ".error.txt", Data: []byte(err.Error() + "\n")}
+	return File{Path: path + ".error.txt", Data: []byte(printable.Text(err.Error()) + "\n")}
 }
+
+// Bounds of a node's resources: all guards together share the memory of one command.
+const (
+	// mostTypes is several times as many as guards define.
+	mostTypes = 128
+	// maxResources bounds their text, in bytes.
+	maxResources = 16 << 20
+)
+
+// errTooMuch is the error for a guard that serves more than the bounds.
+var errTooMuch = fmt.Errorf("the guard serves more than %d types or %d MiB of resources: the others are left out", mostTypes, maxResources>>20)
 
 // resources lists every type that the guard defines, except sensitive ones.
 func resources(ctx context.Context, node *client.Node) []File {
@@ -79,7 +91,10 @@ func resources(ctx context.Context, node *client.Node) []File {
 		return []File{failed("resources", err)}
 	}
 
-	var files []File
+	var (
+		files []File
+		size  int
+	)
 
 	for definition := range definitions.All() {
 		spec := definition.TypedSpec()
@@ -87,6 +102,10 @@ func resources(ctx context.Context, node *client.Node) []File {
 
 		if spec.DefaultNamespace == meta.NamespaceName || spec.Sensitivity != meta.NonSensitive {
 			continue
+		}
+
+		if len(files) >= mostTypes || size > maxResources {
+			return append(files, failed("resources", errTooMuch))
 		}
 
 		all, err := node.Resources.List(ctx, resource.NewMetadata(spec.DefaultNamespace, spec.Type, "", resource.VersionUndefined))
@@ -101,12 +120,13 @@ func resources(ctx context.Context, node *client.Node) []File {
 		for _, item := range all.Items {
 			text, err := encode(item)
 			if err != nil {
-				text = []byte("# " + item.Metadata().ID() + ": " + err.Error() + "\n")
+				text = []byte("# " + printable.Line(item.Metadata().ID()+": "+err.Error()) + "\n")
 			}
 
-			file.Data = append(append(file.Data, "---\n"...), text...)
+			file.Data = append(append(file.Data, "---\n"...), printable.Text(string(text))...)
 		}
 
+		size += len(file.Data)
 		files = append(files, file)
 	}
 

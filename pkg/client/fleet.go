@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// maxResponse bounds a response, in bytes.
-	maxResponse = 32 << 20
+	// maxResponse bounds a response, or a message of a stream, in bytes.
+	maxResponse = 4 << 20
 	// connectTimeout of one attempt.
 	connectTimeout = 5 * time.Second
 	// nodeKey is talosctl's metadata for the node of a request.

@@ -8,17 +8,16 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
 const (
-	// maxHistory bounds a response with history, in bytes. Decoded points take many times as much.
-	maxHistory = 4 << 20
-	// mostSeries, mostPoints of a series, and maxTarget, bytes of the id of its target, are more than guards keep.
-	mostSeries, mostPoints, maxTarget = 64, 4096, 1024
+	// mostSeries and mostPoints of a series are more than guards keep.
+	mostSeries, mostPoints = 64, 4096
+	// maxTarget bounds the id of a target, in bytes: names of a namespace, a pod and a container (RFC 1123).
+	maxTarget = 63 + 1 + 253 + 1 + 63
 	// historyKept is what guards keep, and the longest time that a point may cover.
 	historyKept = 24 * time.Hour
 )
@@ -33,7 +32,7 @@ func (n *Node) History(ctx context.Context, target string, since time.Duration) 
 		request.Since = durationpb.New(since)
 	}
 
-	response, err := n.Guard.History(ctx, request, grpc.MaxCallRecvMsgSize(maxHistory))
+	response, err := n.Guard.History(ctx, request)
 	if err == nil && len(response.GetMessages()) > 0 {
 		err = checkHistory(response.GetMessages()[0])
 	}

@@ -11,6 +11,12 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
+// mostWorkloads bounds the workloads of a replay: each has a window of samples in memory. A pod that is replaced is another workload.
+const mostWorkloads = 4096
+
+// ErrTooManyWorkloads is returned for a trace with more than 4096 workloads.
+var ErrTooManyWorkloads = fmt.Errorf("the trace has more than %d workloads: replay a part of it", mostWorkloads)
+
 // Step is one sample of a replay and what the policy decides on it.
 type Step struct {
 	Workload string
@@ -40,7 +46,12 @@ func Replay(r io.Reader, with *config.Config, each func(Step)) error {
 			continue
 		}
 
-		each(p.step(*line.Sample))
+		step, err := p.step(*line.Sample)
+		if err != nil {
+			return err
+		}
+
+		each(step)
 	}
 
 	return nil
@@ -91,9 +102,13 @@ func (p *player) configure(header Header) error {
 	return nil
 }
 
-func (p *player) step(sample Sample) Step {
+func (p *player) step(sample Sample) (Step, error) {
 	w, ok := p.workloads[sample.Workload]
 	if !ok {
+		if len(p.workloads) == mostWorkloads {
+			return Step{}, ErrTooManyWorkloads
+		}
+
 		w = &played{engine: policy.New(p.config, policy.Options{Seed: p.seed}), container: sample.Container}
 		p.workloads[sample.Workload] = w
 	}
@@ -109,5 +124,5 @@ func (p *player) step(sample Sample) Step {
 
 	decision := w.engine.Step(sample.Sample)
 
-	return Step{Workload: sample.Workload, Sample: sample.Sample, Elapsed: sample.At - p.first, Decision: decision}
+	return Step{Workload: sample.Workload, Sample: sample.Sample, Elapsed: sample.At - p.first, Decision: decision}, nil
 }

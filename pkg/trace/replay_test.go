@@ -225,3 +225,28 @@ func TestReplay_IsDeterministic(t *testing.T) {
 		require.GreaterOrEqual(t, s.Elapsed, a.at[0])
 	}))
 }
+
+// TestReplay_BoundsWorkloads: a trace comes from a file, and each workload takes memory.
+func TestReplay_BoundsWorkloads(t *testing.T) {
+	document, err := config.Marshal(config.Default())
+	require.NoError(t, err)
+
+	var file bytes.Buffer
+
+	write := func(line trace.Line) {
+		data, err := trace.Encode(line)
+		require.NoError(t, err)
+		file.Write(data)
+	}
+
+	write(trace.Line{Header: &trace.Header{Version: trace.Version, Config: string(document)}})
+
+	for i := range 4097 {
+		write(trace.Line{Sample: &trace.Sample{Workload: fmt.Sprintf("a/b%d/c", i)}})
+	}
+
+	steps := 0
+
+	require.ErrorIs(t, trace.Replay(&file, nil, func(trace.Step) { steps++ }), trace.ErrTooManyWorkloads)
+	assert.Equal(t, 4096, steps)
+}

@@ -29,7 +29,7 @@ var errNoForwarding = errors.New("set api.forward, or connect to each node direc
 
 const (
 	// maxResponse bounds a response of another guard, in bytes.
-	maxResponse = 32 << 20
+	maxResponse = 4 << 20
 	// peerIdle is how long an unused connection is kept.
 	peerIdle = 5 * time.Minute
 	// connectTimeout is for the resolution of the name, TCP, TLS and HTTP/2 together. A guard gives a client as long.
