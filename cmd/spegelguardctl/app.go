@@ -70,12 +70,13 @@ type app struct {
 	output         string
 	stdout, stderr io.Writer
 	now            func() time.Time
+	pace           pace
 	// open connects to the nodes; tests replace it.
 	open func(client.Options) (*client.Fleet, error)
 }
 
 func newApp() *app {
-	return &app{stdout: os.Stdout, stderr: os.Stderr, now: time.Now, open: client.Open}
+	return &app{stdout: os.Stdout, stderr: os.Stderr, now: time.Now, pace: usualPace, open: client.Open}
 }
 
 // root returns the root command.

@@ -11,18 +11,20 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 )
 
-const (
-	// quiet is how long no response must come before the batch is printed: most nodes respond together and are printed in
-	// order, without waiting for a few that hang.
-	quiet = 250 * time.Millisecond
-	// longest is how long responses are collected that come without a pause, as those of thousands of nodes do.
-	longest = time.Second
-)
+// pace is when responses that came are printed.
+type pace struct {
+	// quiet is how long no response must come before the batch is printed: most nodes respond together and are printed in order, without
+	// waiting for a few that hang.
+	quiet time.Duration
+	// longest is how long responses are collected that come without a pause, as those of thousands of nodes do; 0 waits for a pause.
+	longest time.Duration
+}
+
+var usualPace = pace{quiet: 250 * time.Millisecond, longest: time.Second}
 
 // batches sorts results that come together by node. When results come without a pause, those after a node without a result are kept
-// for the next batch, once: the order is that of the nodes, except for a node that takes longer than the others. A maximum of 0 waits
-// for a pause.
-func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, maximum time.Duration) iter.Seq[[]client.Result[T]] {
+// for the next batch, once: the order is that of the nodes, except for a node that takes longer than the others.
+func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, pace pace) iter.Seq[[]client.Result[T]] {
 	place := map[*client.Node]int{}
 
 	for i, node := range nodes {
@@ -62,7 +64,7 @@ func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, ma
 				paused bool
 			)
 
-			batch, paused, more = nextBatch(arriving, maximum)
+			batch, paused, more = nextBatch(arriving, pace)
 
 			for _, result := range batch {
 				arrived[place[result.Node]] = true
@@ -94,9 +96,8 @@ func batches[T any](results iter.Seq[client.Result[T]], nodes []*client.Node, ma
 	}
 }
 
-// nextBatch collects results until none came for a while, or for a maximum of time if it is not 0. more reports whether others may
-// follow.
-func nextBatch[T any](arriving <-chan T, maximum time.Duration) (batch []T, paused, more bool) {
+// nextBatch collects results at a pace. paused reports whether none came for a while, and more whether others may follow.
+func nextBatch[T any](arriving <-chan T, pace pace) (batch []T, paused, more bool) {
 	var silence, full <-chan time.Time
 
 	for {
@@ -106,12 +107,12 @@ func nextBatch[T any](arriving <-chan T, maximum time.Duration) (batch []T, paus
 				return batch, true, false
 			}
 
-			if maximum > 0 && full == nil {
-				full = time.After(maximum)
+			if pace.longest > 0 && full == nil {
+				full = time.After(pace.longest)
 			}
 
 			batch = append(batch, result)
-			silence = time.After(quiet)
+			silence = time.After(pace.quiet)
 		case <-silence:
 			return batch, true, true
 		case <-full:

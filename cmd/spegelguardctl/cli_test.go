@@ -32,6 +32,10 @@ type cluster struct {
 	pki         *pki.PKI
 	addresses   map[string]string
 	guards      []*fleettest.Guard
+	// now is the clock of the command; nil for fleettest.Now.
+	now func() time.Time
+	// pace of the command; the zero pace is the usual one.
+	pace pace
 	// dial are options beside those of the command.
 	dial []grpc.DialOption
 }
@@ -166,6 +170,14 @@ func (c *cluster) start(ctx context.Context, stdout, stderr *buffer, args ...str
 	a := newApp()
 	a.stdout, a.stderr, a.open = stdout, stderr, c.open
 	a.now = func() time.Time { return fleettest.Now }
+
+	if c.pace != (pace{}) {
+		a.pace = c.pace
+	}
+
+	if c.now != nil {
+		a.now = c.now
+	}
 
 	root := a.root()
 	// A busy machine answers late.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -33,6 +34,8 @@ func TestCommand_RunsAsDocumented(t *testing.T) {
 	)
 
 	c := newCluster(t)
+	// Guards keep the history by the machine's clock.
+	c.now = time.Now
 	count := 0
 
 	t.Chdir(t.TempDir()) // support writes a file

@@ -36,7 +36,7 @@ SELinux, sockets, certificates, signals and the target with its limits. Nothing 
 			}
 
 			return query[*guardv1alpha1.Checkup]{
-				columns: columns, first: []output.Item{{Node: "(client)", Value: own, Rows: checkRows(own)}},
+				columns: columns, first: []output.Item{{Node: ownName, Value: own, Rows: checkRows(own)}},
 				question: a.checkup, rows: checkRows,
 				judge: func(c *guardv1alpha1.Checkup) int {
 					for _, check := range c.GetChecks() {

@@ -103,13 +103,24 @@ func usage(u resources.Usage) string {
 		return ""
 	}
 
-	text := fmt.Sprintf("CPU %s, TX %s", config.SignalCPU.Format(measured.Cores()), config.SignalNetworkTX.Format(measured.TXPerSecond()))
+	var parts []string
 
-	if measured.AllocatedOver > 0 {
-		text += ", allocation " + config.SignalAllocation.Format(measured.AllocatedPerSecond())
+	for _, average := range []struct {
+		name   string
+		signal config.Signal
+		value  float64
+		over   time.Duration
+	}{
+		{"CPU ", config.SignalCPU, measured.Cores(), measured.Over},
+		{"TX ", config.SignalNetworkTX, measured.TXPerSecond(), measured.Over},
+		{"allocation ", config.SignalAllocation, measured.AllocatedPerSecond(), measured.AllocatedOver},
+	} {
+		if text := known(average.signal, &average.value); text != "" && average.over > 0 {
+			parts = append(parts, average.name+text)
+		}
 	}
 
-	return text
+	return strings.Join(parts, ", ")
 }
 
 func because(reason string) string {
@@ -123,7 +134,7 @@ func because(reason string) string {
 func (a *app) ruleRow(target string, rule client.Rule) output.Row {
 	signal := config.Signal(rule.Signal)
 	row := output.Row{Severity: output.Good}
-	value, threshold := signal.Format(rule.Value), signal.Format(rule.Threshold)
+	value, threshold := known(signal, &rule.Value), known(signal, &rule.Threshold)
 
 	if rule.Signal == resources.SignalExpression {
 		threshold = "true"
@@ -153,15 +164,15 @@ func nextOf(rule client.Rule) string {
 		parts = append(parts, "trips in "+duration.Format(rule.TripsIn))
 	}
 
-	if rule.HasCredit {
+	if rule.HasCredit && client.Plausible(rule.Credit) {
 		parts = append(parts, fmt.Sprintf("%.0f %% of its credit left", rule.Credit*100))
 	}
 
 	switch {
 	case rule.Learned < rule.Learn:
 		parts = append(parts, learned(rule.Learned, rule.Learn))
-	case rule.Learn > 0:
-		parts = append(parts, "usual level "+config.Signal(rule.Signal).Format(rule.Usual))
+	case rule.Learn > 0 && client.Plausible(rule.Usual):
+		parts = append(parts, "usual level "+known(config.Signal(rule.Signal), &rule.Usual))
 	}
 
 	if rule.Reason != "" {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -40,7 +41,8 @@ func TestRuleRow_ShowsABaseline(t *testing.T) {
 			resources.RuleStatusSpec{Signal: "cpu", State: "pending", Learned: day, Learn: day, Usual: 0.21, TripsIn: time.Minute},
 			"trips in 1m, usual level 210m",
 		},
-		"none": {resources.RuleStatusSpec{Signal: "cpu", State: "ok"}, ""},
+		"none":     {resources.RuleStatusSpec{Signal: "cpu", State: "ok"}, ""},
+		"no level": {resources.RuleStatusSpec{Signal: "cpu", State: "ok", Learned: day, Learn: day, Usual: math.NaN(), HasCredit: true, Credit: -1}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, (&app{now: time.Now}).ruleRow("a/b/c", client.Rule{Name: "R", RuleStatusSpec: test.rule}).Cells[6])
@@ -58,6 +60,7 @@ func TestRuleRow_ShowsValueAndThreshold(t *testing.T) {
 		"unavailable": {resources.RuleStatusSpec{Signal: "cpu", State: "unavailable", Threshold: 0.4}, []string{"", "400m"}},
 		"true":        {resources.RuleStatusSpec{Signal: "expression", State: "firing", Value: 1}, []string{"true", "true"}},
 		"false":       {resources.RuleStatusSpec{Signal: "expression", State: "ok"}, []string{"false", "true"}},
+		"no value":    {resources.RuleStatusSpec{Signal: "cpu", State: "ok", Value: math.NaN(), Threshold: math.Inf(1)}, []string{"", ""}},
 		"unavailable expression": {
 			resources.RuleStatusSpec{Signal: "expression", State: "unavailable"}, []string{"", "true"},
 		},
@@ -65,6 +68,24 @@ func TestRuleRow_ShowsValueAndThreshold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, (&app{now: time.Now}).ruleRow("a/b/c", client.Rule{Name: "R", RuleStatusSpec: test.rule}).Cells[3:5])
 		})
+	}
+}
+
+// TestUsage_ShowsWhatWasMeasured: a node decides what it sends.
+func TestUsage_ShowsWhatWasMeasured(t *testing.T) {
+	for name, test := range map[string]struct {
+		usage resources.Usage
+		want  string
+	}{
+		"nothing": {resources.Usage{CoreSeconds: 1}, ""},
+		"all": {
+			resources.Usage{Over: 2 * time.Second, CoreSeconds: 1, TXBytes: 2000, AllocatedBytes: 1000, AllocatedOver: time.Minute},
+			"CPU 500m, TX 1.0 kB/s, allocation 1.0 kB/min",
+		},
+		"without allocation": {resources.Usage{Over: time.Second, CoreSeconds: 1}, "CPU 1000m, TX 0 B/s"},
+		"no values":          {resources.Usage{Over: time.Second, CoreSeconds: math.NaN(), TXBytes: -1}, ""},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, usage(test.usage)) })
 	}
 }
 

@@ -34,7 +34,7 @@ func known(signal config.Signal, value *float64) string {
 // readiness formats whether the target is ready; empty when that is unavailable.
 func readiness(r resources.Reading) string {
 	switch {
-	case !r.Known():
+	case !r.Known() || !client.Plausible(r.Value):
 		return ""
 	case r.Value == 0:
 		return "no"

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,6 +26,8 @@ ceiling:
 // TestGolden prints every command in every format.
 func TestGolden(t *testing.T) {
 	c := newCluster(t)
+	// A table printed at once has the widths of all rows.
+	c.pace = pace{quiet: time.Minute}
 	bad := filepath.Join(t.TempDir(), "broken.yaml")
 	require.NoError(t, os.WriteFile(bad, []byte(broken), 0o600))
 

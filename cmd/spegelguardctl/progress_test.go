@@ -86,24 +86,24 @@ func TestBatches_KeepsTheOrderOfNodes(t *testing.T) {
 	const every = 100 * time.Millisecond
 
 	for _, test := range []struct {
-		name    string
-		maximum time.Duration
+		name string
+		pace pace
 		// order in which the nodes respond; -1 is a pause.
 		order []int
 		want  [][]int
 	}{
-		{"all at once", longest, []int{2, 0, 1}, [][]int{{0, 1, 2}}},
-		{"a pause", longest, []int{2, 0, -1, 1}, [][]int{{0, 2}, {1}}},
+		{"all at once", usualPace, []int{2, 0, 1}, [][]int{{0, 1, 2}}},
+		{"a pause", usualPace, []int{2, 0, -1, 1}, [][]int{{0, 2}, {1}}},
 		{
-			"no pause, a neighbour is late", longest, []int{0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 8, 11},
+			"no pause, a neighbour is late", usualPace, []int{0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 8, 11},
 			[][]int{{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11}},
 		},
 		{
-			"no pause, one is very late", longest,
+			"no pause, one is very late", usualPace,
 			[]int{0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 1},
 			[][]int{{0}, {2, 3, 4, 5, 6, 7, 8, 9, 10}, {1, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}},
 		},
-		{"without a maximum", 0, []int{11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, [][]int{{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}}},
+		{"without a maximum", pace{quiet: usualPace.quiet}, []int{11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, [][]int{{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestBatches_KeepsTheOrderOfNodes(t *testing.T) {
 						time.Sleep(every)
 
 						if i < 0 {
-							time.Sleep(2 * quiet)
+							time.Sleep(2 * usualPace.quiet)
 						} else if !yield(client.Result[int]{Node: nodes[i], Value: i}) {
 							return
 						}
@@ -126,7 +126,7 @@ func TestBatches_KeepsTheOrderOfNodes(t *testing.T) {
 
 				var got [][]int
 
-				for batch := range batches(results, nodes, test.maximum) {
+				for batch := range batches(results, nodes, test.pace) {
 					var values []int
 
 					for _, result := range batch {

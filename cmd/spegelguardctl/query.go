@@ -66,13 +66,13 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 
 	defer progress.end()
 
-	items, maximum := q.first, longest
+	items, pace := q.first, a.pace
 
 	if q.arrange != nil {
-		maximum = 0 // all that come together are arranged
+		pace.longest = 0 // all that come together are arranged
 	}
 
-	for batch := range batches(client.Ask(ctx, fleet, counted(progress, q.question)), fleet.Nodes(), maximum) {
+	for batch := range batches(client.Ask(ctx, fleet, counted(progress, q.question)), fleet.Nodes(), pace) {
 		for _, result := range batch {
 			outcome.add(result.Err)
 
@@ -104,6 +104,9 @@ func (q query[T]) ask(ctx context.Context, a *app) error {
 
 	return outcome.err()
 }
+
+// ownName stands for this command where the others are nodes.
+const ownName = "(client)"
 
 // outcome of a command on several nodes.
 type outcome struct {
@@ -165,11 +168,18 @@ func (o *outcome) err() error {
 		return nil
 	case len(o.failed) == 0:
 		return &exitError{code: o.code}
-	case o.of == 1:
+	}
+
+	nodes := len(o.failed)
+	if o.unwritten[ownName] {
+		nodes--
+	}
+
+	if len(o.failed) == 1 && (o.of == 1 || nodes == 0) {
 		return &exitError{code: o.code, err: o.failed[0]}
 	}
 
-	return &exitError{code: o.code, err: fmt.Errorf("%d of %d nodes failed:%s", len(o.failed), o.of, byCause(o.failed))}
+	return &exitError{code: o.code, err: fmt.Errorf("%d of %d nodes failed:%s", nodes, o.of, byCause(o.failed))}
 }
 
 // byCause lists the errors of nodes. What several nodes have in common is written once, with the nodes below it.

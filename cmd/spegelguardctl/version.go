@@ -32,7 +32,7 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			columns := output.Titles("VERSION", "+TALOS API", "+ARCH")
 
-			own := output.Item{Node: "(client)", Value: map[string]string{"version": version}, Rows: []output.Row{{Cells: []string{version}}}}
+			own := output.Item{Node: ownName, Value: map[string]string{"version": version}, Rows: []output.Row{{Cells: []string{version}}}}
 
 			if local {
 				printer, err := output.New(a.output, a.stdout, columns)

@@ -93,7 +93,7 @@ func nodeFigures(into map[compare.Metric]float64, spec *resources.NodeStatsSpec)
 }
 
 func add(into map[compare.Metric]float64, metric compare.Metric, reading resources.Reading) {
-	if reading.Known() {
+	if reading.Known() && Plausible(reading.Value) {
 		into[metric] += reading.Value
 	}
 }
