@@ -26,7 +26,7 @@ func (a *app) reportCommand() *cobra.Command {
 node before, under and after the ceilings, the outcome, and what to do.
 
 Ceilings that are an hour apart or more are different incidents; the report compares the last one. The usage is that of the pods, and the
-traffic of each node's links.
+traffic of each node's links. A node whose figures are of another time, because a clock is wrong, is left out.
 
 With --form html it is one page with charts that needs nothing else. Guards keep a day of figures: write the report before they
 are gone. The last hour is in steps of 10 s, what was before in steps of a minute.`,
@@ -67,7 +67,12 @@ func (a *app) writeReport(ctx context.Context, since time.Duration, write func(r
 	)
 
 	for _, result := range gather(ctx, a, fleet, func(n *client.Node, ctx context.Context) (report.Node, error) {
-		return reportNode(ctx, n, since)
+		node, err := reportNode(ctx, n, since)
+		if err == nil {
+			err = checkClock(node, since, a.now())
+		}
+
+		return node, err
 	}) {
 		outcome.add(result.Err)
 
@@ -137,4 +142,50 @@ func reportNode(ctx context.Context, n *client.Node, since time.Duration) (repor
 	}
 
 	return node, nil
+}
+
+// clockSlack is how far the clock of a node may differ from this machine's.
+const clockSlack = 5 * time.Minute
+
+// checkClock returns an error for figures of another time than the last one: one node with a wrong clock would move the incident, or the
+// axis of time, for all. Actions from before that time are kept by guards, too.
+func checkClock(node report.Node, since time.Duration, now time.Time) error {
+	first, last := now, now
+
+	for _, p := range node.Points {
+		first, last = earlier(first, p.At), later(last, p.At)
+	}
+
+	for _, action := range node.Actions {
+		last = later(last, action.At)
+	}
+
+	at := last
+
+	switch {
+	case last.Sub(now) > clockSlack:
+	case now.Sub(first) > since+clockSlack:
+		at = first
+	default:
+		return nil
+	}
+
+	return fmt.Errorf("its history has the time %s, and the clock of this machine %s: set the clock that is wrong",
+		at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+
+	return a
 }

@@ -11,18 +11,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spegel-guard/spegel-guard/internal/report"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
 )
 
 func TestReport_OfACluster(t *testing.T) {
 	c := newCluster(t)
+	// Guards keep the history by the machine's clock.
+	c.now = time.Now
 
 	got := c.run("report")
 	assert.Zero(t, got.code, got.stderr)
@@ -40,9 +44,50 @@ func TestReport_OfACluster(t *testing.T) {
 	assert.Contains(t, got.stderr, `invalid --form "pdf": must be markdown or html`)
 }
 
+// TestReport_LeavesOutNodesWithAnotherTime: an action of the future would be the last incident.
+func TestReport_LeavesOutNodesWithAnotherTime(t *testing.T) {
+	c := newClusterOf(t, fleettest.NewEnded)
+	c.now = time.Now
+
+	require.NoError(t, safe.StateModify(t.Context(), c.guards[0].State, resources.NewGuardAction("ahead"), func(r *resources.GuardAction) error {
+		*r.TypedSpec() = resources.GuardActionSpec{At: time.Now().Add(time.Hour), Action: resources.ActionApply, Target: "spegel/spegel-a/registry", After: "1000 100000"}
+
+		return nil
+	}))
+
+	got := c.run("report")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.stderr, "talos-prod-1: its history has the time ")
+	assert.Contains(t, got.stdout, "| talos-prod-2 | culprit | CPU | 1800m | 500m | -72 % | 36m | -98 % |")
+	assert.NotContains(t, got.stdout, "| talos-prod-1 | affected |")
+}
+
+func TestCheckClock(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+
+	for _, test := range []struct {
+		name string
+		node report.Node
+		ok   bool
+	}{
+		{"empty", report.Node{}, true},
+		{"action of an unset clock", report.Node{Actions: []report.Action{{}}}, true},
+		{"a little slack", report.Node{Points: []report.Point{{At: now.Add(clockSlack)}, {At: now.Add(-time.Hour - clockSlack)}}}, true},
+		{"point", report.Node{Points: []report.Point{{At: now}, {At: now.Add(clockSlack + 1)}}}, false},
+		{"action", report.Node{Points: []report.Point{{At: now}}, Actions: []report.Action{{At: now.Add(time.Hour)}, {At: now}}}, false},
+		{"points before", report.Node{Points: []report.Point{{At: now.Add(-time.Hour - clockSlack - 1)}, {At: now}}}, false},
+		{"actions before", report.Node{Actions: []report.Action{{At: now.Add(-20 * time.Hour)}}}, true},
+		{"year 1", report.Node{Points: []report.Point{{At: time.Unix(-62135596800, 0)}}}, false},
+		{"centuries", report.Node{Actions: []report.Action{{At: now.AddDate(5000, 0, 0)}}}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.ok, checkClock(test.node, time.Hour, now) == nil) })
+	}
+}
+
 // TestReport_OfTheEndedIncident: the figures before are the incident's table, and the ceiling of 500m on the culprit reduces all.
 func TestReport_OfTheEndedIncident(t *testing.T) {
 	c := newClusterOf(t, fleettest.NewEnded)
+	c.now = time.Now
 
 	got := c.run("report")
 	require.Zero(t, got.code, got.stderr)

@@ -4,33 +4,38 @@ package report
 
 import "github.com/spegel-guard/spegel-guard/internal/printable"
 
+// maxText bounds a text of a node, in bytes.
+const maxText = 4096
+
+func clipped(text string) string { return printable.Line(printable.Clip(text, maxText)) }
+
 // clean returns the node with each text as a line of printable characters: a node decides what its texts contain, and a report is read
 // on a terminal, too.
 func (n Node) clean() Node {
 	verdicts := make(map[string]string, len(n.Verdicts))
 
 	for target, verdict := range n.Verdicts {
-		verdicts[printable.Line(target)] = printable.Line(verdict)
+		verdicts[clipped(target)] = clipped(verdict)
 	}
 
 	return Node{
-		Name: printable.Line(n.Name), Points: n.Points, Actions: each(n.Actions, Action.clean), Verdicts: verdicts, Advice: each(n.Advice, printable.Line),
+		Name: clipped(n.Name), Points: n.Points, Actions: each(n.Actions, Action.clean), Verdicts: verdicts, Advice: each(n.Advice, clipped),
 	}
 }
 
 // clean returns the action with each text as a line of printable characters.
 func (a Action) clean() Action {
 	return Action{
-		At: a.At, Kind: printable.Line(a.Kind), Target: printable.Line(a.Target), Reason: printable.Line(a.Reason),
-		Before: printable.Line(a.Before), After: printable.Line(a.After), Evidence: printable.Line(a.Evidence),
+		At: a.At, Kind: clipped(a.Kind), Target: clipped(a.Target), Reason: clipped(a.Reason),
+		Before: clipped(a.Before), After: clipped(a.After), Evidence: clipped(a.Evidence),
 	}
 }
 
 // clean returns the entry with each text as a line of printable characters.
 func (e Entry) clean() Entry {
 	return Entry{
-		At: e.At, Node: printable.Line(e.Node), What: printable.Line(e.What), Why: printable.Line(e.Why), Change: printable.Line(e.Change),
-		Folder: printable.Line(e.Folder),
+		At: e.At, Node: clipped(e.Node), What: clipped(e.What), Why: clipped(e.Why), Change: clipped(e.Change),
+		Folder: clipped(e.Folder),
 	}
 }
 

@@ -15,7 +15,7 @@ func Markdown(w io.Writer, i Incident) error {
 	fmt.Fprintf(&b, "# %s\n\n%s %s\n", i.Title(), sentence(i.Culprit), i.Ceilings())
 
 	for _, missing := range i.Missing {
-		fmt.Fprintf(&b, "\n**%s did not respond: %s**\n", escaped(missing.Node), escaped(missing.Why))
+		fmt.Fprintf(&b, "\n**%s is left out: %s**\n", escaped(missing.Node), escaped(missing.Why))
 	}
 
 	b.WriteString("\n## Before and after\n\n")

@@ -64,7 +64,7 @@ type Incident struct {
 	Timeline []Entry
 	// Verdicts and Advice, each with its node.
 	Verdicts, Advice []Entry
-	// Missing are the nodes that did not respond, with the reason.
+	// Missing are the nodes that are left out, with the reason.
 	Missing []Entry
 
 	nodes []Node
@@ -86,7 +86,7 @@ type Entry struct {
 	Change, Folder string
 }
 
-// Build makes an incident of what the nodes know. Missing are the nodes that did not respond.
+// Build makes an incident of what the nodes know. Missing are those that are left out.
 func Build(nodes []Node, missing []Entry) Incident {
 	nodes, missing = each(nodes, Node.clean), each(missing, Entry.clean)
 	incident := Incident{nodes: nodes, Missing: missing}
