@@ -56,6 +56,8 @@ line, and so does the guard when it starts. [rules.md](rules.md) has the default
 
 For fields of a rule the column "allowed" has the bounds of the signal cpu. Some bounds depend on other fields and are shown for the defaults:
 ceiling.cpu is at least ceiling.floor, ceiling.backoff.max at least ceiling.hold, and rules[].window at least two intervals and 1s.
+There are 1..16 rules; target.podLabels has at least one label, and target.container and target.process are not empty. metrics.listen has
+another port than api.listen, and api.forward needs api.tls.source talos.
 ceiling.probe and evidence.profile may also be 0s.
 
 | field | default | allowed | meaning |

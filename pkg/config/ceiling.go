@@ -42,7 +42,7 @@ type Ceiling struct {
 	Step Share `yaml:"step"`
 	// Hold is the minimum time of a ceiling.
 	Hold Duration `yaml:"hold"`
-	// ReleaseAfter is how long every enforced rule must be quiet, and the workload not throttled, before a release.
+	// ReleaseAfter is how long every enforced rule must be quiet, and the workload not throttled by a ceiling, before a release.
 	ReleaseAfter Duration `yaml:"releaseAfter"`
 	// Probe is how long the ceiling is lifted, after the hold, to measure the demand of a throttled workload; 0 never probes.
 	Probe Duration `yaml:"probe"`

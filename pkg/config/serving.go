@@ -20,8 +20,8 @@ type API struct {
 	// Listen is host:port; the host may be empty.
 	Listen string `yaml:"listen"`
 	TLS    TLS    `yaml:"tls"`
-	// Forward requests for other nodes (talosctl -n) to their guards, as apid does. It needs a client certificate that
-	// those accept. With source talos only control plane nodes have one. All guards must listen on the same port.
+	// Forward requests for other nodes (talosctl -n) to their guards, as apid does. It needs tls.source talos and a client
+	// certificate that those accept: only control plane nodes have one. All guards must listen on the same port.
 	Forward bool `yaml:"forward"`
 }
 

@@ -99,7 +99,7 @@ var fixes = map[string]string{
 	ReasonNoCertificate: "check that machined responds (check machined), or that the files of the tls section exist",
 	ReasonNotServed:     "free the address (talosctl netstat -l -t -p shows who listens on it), or make the directory of the socket writable",
 	ReasonNotAdopted:    "restart the pods of the cgroups that the message names",
-	ReasonBadJournal:    "restore the owner's limit by an in-place resize of the pod, or restart the pod",
+	ReasonBadJournal:    "restart the pod: its new cgroup has no journal",
 }
 
 // Fix returns what to do about a condition with this reason; empty for ReasonOK.

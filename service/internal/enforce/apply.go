@@ -74,7 +74,7 @@ func (c *Ceiling) owner() (value cgroup.CPUMax, ours bool, err error) {
 	case errors.Is(err, cgroup.ErrBadJournal):
 		// A ceiling may be in force: taken for the owner's limit, it would stay for good.
 		return value, false, fmt.Errorf("cgroup %s: %w: the owner's limit is unknown, so nothing is written; "+
-			"set cpu.max to the owner's limit and remove the xattr trusted.spegelguard from the cgroup", c.target.Cgroup, err)
+			"restart the pod, or set cpu.max to the owner's limit and remove the xattr trusted.spegelguard from the cgroup", c.target.Cgroup, err)
 	case err != nil:
 		return value, false, err
 	}
