@@ -26,7 +26,7 @@ func (a *app) reportCommand() *cobra.Command {
 node before, under and after the ceilings, the outcome, and what to do.
 
 Ceilings that are an hour apart or more are different incidents; the report compares the last one. The usage is that of the pods, and the
-traffic of each node's links. A node whose figures are of another time, because a clock is wrong, is left out.
+traffic of each node's links. A node that reports times in the future, or points from before that time, is left out (tolerance: 5 minutes).
 
 With --form html it is one page with charts that needs nothing else. Guards keep a day of figures: write the report before they
 are gone. The last hour is in steps of 10 s, what was before in steps of a minute.`,
@@ -144,11 +144,11 @@ func reportNode(ctx context.Context, n *client.Node, since time.Duration) (repor
 	return node, nil
 }
 
-// clockSlack is how far the clock of a node may differ from this machine's.
-const clockSlack = 5 * time.Minute
+// maxClockSkew is how far the clock of a node may differ from this machine's.
+const maxClockSkew = 5 * time.Minute
 
-// checkClock returns an error for figures of another time than the last one: one node with a wrong clock would move the incident, or the
-// axis of time, for all. Actions from before that time are kept by guards, too.
+// checkClock returns an error if a point is outside of the time from now-since to now, or an action is after it, by more than maxClockSkew:
+// one node with a wrong clock would move the incident, or the axis of time, for all nodes. Guards keep older actions.
 func checkClock(node report.Node, since time.Duration, now time.Time) error {
 	first, last := now, now
 
@@ -163,14 +163,14 @@ func checkClock(node report.Node, since time.Duration, now time.Time) error {
 	at := last
 
 	switch {
-	case last.Sub(now) > clockSlack:
-	case now.Sub(first) > since+clockSlack:
+	case last.Sub(now) > maxClockSkew:
+	case now.Sub(first) > since+maxClockSkew:
 		at = first
 	default:
 		return nil
 	}
 
-	return fmt.Errorf("its history has the time %s, and the clock of this machine %s: set the clock that is wrong",
+	return fmt.Errorf("the node reports the time %s, and the clock of this machine shows %s: correct the wrong clock",
 		at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 }
 

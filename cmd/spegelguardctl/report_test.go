@@ -57,7 +57,7 @@ func TestReport_LeavesOutNodesWithAnotherTime(t *testing.T) {
 
 	got := c.run("report")
 	assert.Equal(t, 1, got.code)
-	assert.Contains(t, got.stderr, "talos-prod-1: its history has the time ")
+	assert.Contains(t, got.stderr, "talos-prod-1: the node reports the time ")
 	assert.Contains(t, got.stdout, "| talos-prod-2 | culprit | CPU | 1800m | 500m | -72 % | 36m | -98 % |")
 	assert.NotContains(t, got.stdout, "| talos-prod-1 | affected |")
 }
@@ -72,10 +72,10 @@ func TestCheckClock(t *testing.T) {
 	}{
 		{"empty", report.Node{}, true},
 		{"action of an unset clock", report.Node{Actions: []report.Action{{}}}, true},
-		{"a little slack", report.Node{Points: []report.Point{{At: now.Add(clockSlack)}, {At: now.Add(-time.Hour - clockSlack)}}}, true},
-		{"point", report.Node{Points: []report.Point{{At: now}, {At: now.Add(clockSlack + 1)}}}, false},
+		{"a little slack", report.Node{Points: []report.Point{{At: now.Add(maxClockSkew)}, {At: now.Add(-time.Hour - maxClockSkew)}}}, true},
+		{"point", report.Node{Points: []report.Point{{At: now}, {At: now.Add(maxClockSkew + 1)}}}, false},
 		{"action", report.Node{Points: []report.Point{{At: now}}, Actions: []report.Action{{At: now.Add(time.Hour)}, {At: now}}}, false},
-		{"points before", report.Node{Points: []report.Point{{At: now.Add(-time.Hour - clockSlack - 1)}, {At: now}}}, false},
+		{"points before", report.Node{Points: []report.Point{{At: now.Add(-time.Hour - maxClockSkew - 1)}, {At: now}}}, false},
 		{"actions before", report.Node{Actions: []report.Action{{At: now.Add(-20 * time.Hour)}}}, true},
 		{"year 1", report.Node{Points: []report.Point{{At: time.Unix(-62135596800, 0)}}}, false},
 		{"centuries", report.Node{Actions: []report.Action{{At: now.AddDate(5000, 0, 0)}}}, false},

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Hidden reports whether a character above U+007E is none that is printed. Encoders do not escape those: terminals obey C1 controls, and
-// bidirectional characters let a text look like another one.
+// Hidden reports whether a character is DEL, or above U+007F and not printable. Encoders do not escape these: terminals obey C1 controls,
+// and bidirectional characters let a text look like another one.
 func Hidden(r rune) bool { return r == 0x7f || r >= utf8.RuneSelf && !unicode.IsPrint(r) }
 
 // EscapeJSON returns a JSON document with escapes for hidden characters (RFC 8259, section 7). Outside of strings JSON has none.

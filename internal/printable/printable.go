@@ -23,7 +23,8 @@ func Line(text string) string {
 	return strings.Join(strings.Fields(printable), " ")
 }
 
-// Text returns the text without what Line drops. Blanks, tabs and line feeds stay as they are.
+// Text returns the text without control and format characters. Blanks, tabs and line feeds stay as they are, a carriage return is dropped,
+// and any other space, such as U+00A0, is a blank.
 func Text(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -129,7 +129,7 @@ func rules() []Series {
 	all := []Series{
 		{RuleState, Gauge, "1 for the current state of the rule, 0 for the others.", workload("rule", "state")},
 		{RulePending, Gauge, "Time since the rule became pending; 0 if it is not pending.", workload("rule")},
-		{RuleTripsIn, Gauge, "Time until a pending rule fires if nothing changes. Absent if it would not, or is not pending.", workload("rule")},
+		{RuleTripsIn, Gauge, "Time until a pending rule fires if nothing changes. Absent if it is not pending, or if the time is unknown.", workload("rule")},
 		{RuleCredit, Gauge, "Credit that is left, 0 to 1. Absent for rules without credit.", workload("rule")},
 	}
 

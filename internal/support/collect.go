@@ -75,14 +75,14 @@ func failed(path string, err error) File {
 
 // Bounds of a node's resources: all guards together share the memory of one command.
 const (
-	// mostTypes is several times as many as guards define.
-	mostTypes = 128
-	// maxResources bounds their text, in bytes.
+	// maxTypes is several times as many as guards define.
+	maxTypes = 128
+	// maxResources bounds their text, in bytes: no further type is read above it.
 	maxResources = 16 << 20
 )
 
 // errTooMuch is the error for a guard that serves more than the bounds.
-var errTooMuch = fmt.Errorf("the guard serves more than %d types or %d MiB of resources: the others are left out", mostTypes, maxResources>>20)
+var errTooMuch = fmt.Errorf("the guard serves more than %d types or %d MiB of resources: the others are left out", maxTypes, maxResources>>20)
 
 // resources lists every type that the guard defines, except sensitive ones.
 func resources(ctx context.Context, node *client.Node) []File {
@@ -104,7 +104,7 @@ func resources(ctx context.Context, node *client.Node) []File {
 			continue
 		}
 
-		if len(files) >= mostTypes || size > maxResources {
+		if len(files) >= maxTypes || size > maxResources {
 			return append(files, failed("resources", errTooMuch))
 		}
 

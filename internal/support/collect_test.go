@@ -71,8 +71,8 @@ func TestResources_AreBounded(t *testing.T) {
 		cut            bool
 	}{
 		"usual":          {3, 1, 3, false},
-		"most":           {mostTypes, 1, mostTypes, false},
-		"too many types": {mostTypes + 2, 1, mostTypes, true},
+		"most":           {maxTypes, 1, maxTypes, false},
+		"too many types": {maxTypes + 2, 1, maxTypes, true},
 		"too large":      {12, 2 << 20, 8, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -72,8 +72,8 @@ func TestNode_ConfigIsBounded(t *testing.T) {
 		settings int
 		ok       bool
 	}{
-		"usual": {mostSettings, true},
-		"many":  {mostSettings + 1, false},
+		"usual": {maxSettings, true},
+		"many":  {maxSettings + 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := state.WrapCore(namespaced.NewState(inmem.Build))

@@ -8,7 +8,8 @@ import "time"
 type calm struct {
 	// quiet is how long every rule is quiet and the workload is not throttled by a ceiling.
 	quiet time.Duration
-	// under is how long no rule is above its threshold and the workload is not throttled by a ceiling, which is less than quiet.
+	// under is how long no rule is above its threshold and the workload is not throttled by a ceiling, which is a weaker
+	// condition than quiet.
 	under time.Duration
 }
 

@@ -42,6 +42,8 @@ type Decision struct {
 	// workload is held back by it.
 	ThrottledRatio float64
 	Throttled      bool
+	// Limited is set while a ceiling or an override throttles the workload, which prevents a release by quiet.
+	Limited bool
 	// ReleasesIn is the time until the earliest release; 0 without a hold. Quiet is set when that is the release if nothing
 	// changes: every rule is quiet, and the ceiling does not throttle the workload.
 	ReleasesIn time.Duration

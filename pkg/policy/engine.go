@@ -40,15 +40,15 @@ type Engine struct {
 	sample Sample
 	held   bool
 	hold   Hold
-	// muted is set while the document does not enforce the hold that an earlier one enforced. Another document may do so again: it is saved
-	// as it was.
-	muted bool
+	// wasEnforced is set while the document does not enforce the hold that an earlier document enforced. The hold is saved as enforced,
+	// because the next document may enforce it again.
+	wasEnforced bool
 	// throttled is set while the newest sample shows the workload held back by its quota.
 	throttled bool
-	// inForceAt is the newest sample under the ceiling of the hold; 0 for none.
-	inForceAt time.Duration
-	probeEnd  time.Duration
-	decision  Decision
+	// lastInForce is the time of the newest sample under the ceiling of the hold; 0 for none.
+	lastInForce time.Duration
+	probeEnd    time.Duration
+	decision    Decision
 }
 
 // New returns an engine without samples.
@@ -102,7 +102,7 @@ func (e *Engine) adopt(saved SavedState, mode Mode) {
 	// A rule that is not enforced any more has no ceiling. The hold of one that was removed goes on, without a verdict.
 	r := e.rules.named(e.hold.Rule)
 	if !e.hold.Observe && (r == nil && mode == ModeObserve || r != nil && !r.enforced) {
-		e.hold.Observe, e.muted = true, true
+		e.hold.Observe, e.wasEnforced = true, true
 	}
 
 	if !e.hold.Observe {
@@ -115,7 +115,7 @@ func (e *Engine) SavedState() SavedState {
 	saved := SavedState{Level: e.backoff.level, Released: e.backoff.released, Baselines: e.baselines.saved()}
 	if e.held {
 		saved.Hold = e.hold
-		saved.Hold.Observe = e.hold.Observe && !e.muted
+		saved.Hold.Observe = e.hold.Observe && !e.wasEnforced
 	}
 
 	return saved
@@ -193,14 +193,14 @@ func (e *Engine) account(passed time.Duration) {
 	inForce := enforced && e.sample.Applied > 0
 
 	if inForce {
-		e.inForceAt = e.sample.At
+		e.lastInForce = e.sample.At
 	}
 
-	// What the owner's limit holds back is the demand that a ceiling would find, too. The averages of the rules cover time under a ceiling
-	// for a while after one that was lost.
-	lost := enforced && e.inForceAt > 0 && !inForce && e.sample.At-e.inForceAt < e.history.span
-	limited := e.throttled && enforced && (inForce || e.sample.Override > 0)
-	measured := e.sample.CPU.Unavailable == "" && !lost && !limited
+	// Throttling by the owner's limit does not count: that limit stays after a release. After a ceiling is lost the averages of the rules
+	// cover time under it for a while.
+	lost := enforced && e.lastInForce > 0 && !inForce && e.sample.At-e.lastInForce < e.history.span
+	e.decision.Limited = e.throttled && enforced && (inForce || e.sample.Override > 0)
+	measured := e.sample.CPU.Unavailable == "" && !lost && !e.decision.Limited
 
 	e.calm.step(passed, measured && e.rules.quiet(e.hold.Observe), measured && !e.rules.above())
 
@@ -243,7 +243,7 @@ func (e *Engine) trip(r *rule) {
 
 	top := e.ceiling.top(e.sample.Owner)
 
-	if e.muted {
+	if e.wasEnforced {
 		e.backoff.released = e.sample.At
 	}
 
@@ -262,9 +262,9 @@ func (e *Engine) trip(r *rule) {
 func (e *Engine) begin(rule string, millicores int64, hold time.Duration) {
 	at := e.sample.At
 
-	e.held, e.muted = true, false
+	e.held, e.wasEnforced = true, false
 	e.hold = Hold{Rule: rule, Since: at, Until: at + hold, Millicores: millicores}
-	e.adaptive.changedAt, e.calm, e.inForceAt = at, calm{}, 0
+	e.adaptive.changedAt, e.calm, e.lastInForce = at, calm{}, 0
 }
 
 // startProbe lifts the ceiling to measure the demand without it.
@@ -323,11 +323,11 @@ func (e *Engine) release(seen end) {
 		e.decision.Verdict = e.trial.verdict(e.odometer.total, e.hold.FailedProbes, seen)
 	}
 
-	if !e.hold.Observe || e.muted {
+	if !e.hold.Observe || e.wasEnforced {
 		e.backoff.released = at
 	}
 
-	e.held, e.muted, e.hold = false, false, Hold{}
+	e.held, e.wasEnforced, e.hold = false, false, Hold{}
 	e.rules.settle(at)
 
 	e.decision.Event = EventRelease

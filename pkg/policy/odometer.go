@@ -12,7 +12,7 @@ type odometer struct {
 	total Usage
 	last  Sample
 	known bool
-	// The newest values that were available: what was used while a counter was not is known when it is again.
+	// The newest available values. The next reading includes the usage of a gap.
 	cpu, tx, rx, requests, hits, unready cumulative
 	// divided is set until the next reading of the allocation: what it covers lies on both sides of a division.
 	divided bool
@@ -57,8 +57,8 @@ func (o *odometer) reset() {
 	}
 }
 
-// divide begins another time that is compared with the one before, and returns the total up to it. What a counter misses then lies on
-// both sides.
+// divide begins another time that is compared with the one before, and returns the total up to it. The usage of a gap that is open then
+// lies on both sides, and is not counted.
 func (o *odometer) divide() Usage {
 	o.divided = true
 

@@ -36,7 +36,7 @@ type Sample struct {
 	Applied time.Duration `json:"applied,omitempty"`
 	// Suspended is set while an override allows no ceiling: a hold ends, and none begins. The rules go on measuring.
 	Suspended bool `json:"suspended,omitempty"`
-	// Override is the ceiling of an override in cores; 0 for none. It is in force beside a hold's.
+	// Override is the ceiling of an override in cores; 0 for none. The lower one of it and the hold's is in force.
 	Override float64 `json:"override,omitempty"`
 }
 

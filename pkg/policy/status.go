@@ -37,7 +37,7 @@ type RuleStatus struct {
 	Learned time.Duration
 	// Since is when the state began.
 	Since time.Duration
-	// TripsIn is the time left until a pending rule fires if the value stays as it is; 0 when it would not, or nobody can tell. Under a ceiling
+	// TripsIn is the time left until a pending rule fires if the value stays as it is; 0 if it does not, or that is unknown. Under a ceiling
 	// it is 0 for a rule with credit, because the value is not the demand.
 	TripsIn time.Duration
 	// Credit is the level of the bucket of a rule with credit, 0..1.

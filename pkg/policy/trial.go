@@ -33,8 +33,8 @@ func (t *trial) write(total Usage) { t.from, t.written = total, true }
 // end marks where the ceiling is lifted.
 func (t *trial) end(total Usage) { t.to, t.open, t.limited = total, false, false }
 
-// verdict judges the ceiling by the odometer's total: everything after t.to is without the ceiling. It is nil when
-// no ceiling was in force.
+// verdict judges the ceiling by the odometer's total: everything after t.to is without the ceiling. It is nil without
+// a rule, or if the ceiling was never in force.
 func (t *trial) verdict(total Usage, failedProbes int, end end) *Verdict {
 	if t.rule == nil || !t.written {
 		return nil

@@ -44,7 +44,7 @@ type RuleStatusSpec struct {
 	Threshold float64 `yaml:"threshold" protobuf:"4"`
 	// Since is when the state began.
 	Since time.Time `yaml:"since,omitempty" protobuf:"5"`
-	// TripsIn is the time until a pending rule fires if nothing changes; 0 if it would not.
+	// TripsIn is the time until a pending rule fires if nothing changes; 0 if that is unknown.
 	TripsIn time.Duration `yaml:"tripsIn" protobuf:"6"`
 	// Reason says why the signal of an unavailable rule cannot be read.
 	Reason string `yaml:"reason,omitempty" protobuf:"7"`

@@ -11,11 +11,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 )
 
-// mostWorkloads bounds the workloads of a replay: each has a window of samples in memory. A pod that is replaced is another workload.
-const mostWorkloads = 4096
+// maxWorkloads bounds the workloads of a replay: each has a window of samples in memory. A pod that is replaced is another workload.
+const maxWorkloads = 4096
 
 // ErrTooManyWorkloads is returned for a trace with more than 4096 workloads.
-var ErrTooManyWorkloads = fmt.Errorf("the trace has more than %d workloads: replay a part of it", mostWorkloads)
+var ErrTooManyWorkloads = fmt.Errorf("the trace has more than %d workloads: replay a part of it", maxWorkloads)
 
 // Step is one sample of a replay and what the policy decides on it.
 type Step struct {
@@ -29,7 +29,8 @@ type Step struct {
 // Replay runs the policy over a trace and calls each with every step. A decision's rules are valid until the next step.
 //
 // It decides by the configuration, or without one (nil) by those that were recorded. The samples were taken under the
-// ceilings of the recorded decisions; a replay cannot show what the workload would have done under others.
+// ceilings of the recorded decisions; a replay cannot show what the workload would have done under others. It returns
+// ErrTooManyWorkloads for a trace with more than 4096 workloads.
 func Replay(r io.Reader, with *config.Config, each func(Step)) error {
 	p := &player{with: with, workloads: map[string]*played{}}
 
@@ -105,7 +106,7 @@ func (p *player) configure(header Header) error {
 func (p *player) step(sample Sample) (Step, error) {
 	w, ok := p.workloads[sample.Workload]
 	if !ok {
-		if len(p.workloads) == mostWorkloads {
+		if len(p.workloads) == maxWorkloads {
 			return Step{}, ErrTooManyWorkloads
 		}
 

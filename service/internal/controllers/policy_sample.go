@@ -33,7 +33,7 @@ func policySample(stats *resources.TargetStatsSpec, ceiling *ceilingInput, overr
 
 	overrides.Mark(&sample)
 
-	// The ceiling of a person says nothing about that of a hold. It stays in force after its time until it is released.
+	// The ceiling in force is an override's, and not the hold's. It stays until it is released, also after the override has ended.
 	if ceiling.override > 0 {
 		sample.Applied = 0
 

@@ -54,7 +54,7 @@ func blockers(c *Case, desired *DesiredCeiling, wall func(time.Duration) time.Ti
 		texts = append(texts, text)
 	}
 
-	if c.Decision.Throttled && !c.Decision.Quiet {
+	if c.Decision.Limited {
 		texts = append(texts, fmt.Sprintf("the workload is throttled in %.0f %% of the enforcement periods", 100*c.Decision.ThrottledRatio))
 	}
 

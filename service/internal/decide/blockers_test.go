@@ -40,7 +40,7 @@ func TestBlocker(t *testing.T) {
 func TestBlockers(t *testing.T) {
 	held := policy.Decision{Held: true, Hold: policy.Hold{Rule: "R", Millicores: 500}}
 	throttled, quiet := held, held
-	throttled.Throttled, throttled.ThrottledRatio = true, 0.42
+	throttled.Limited, throttled.ThrottledRatio = true, 0.42
 	quiet.ReleasesIn, quiet.Quiet = time.Minute, true
 
 	for name, test := range map[string]struct {

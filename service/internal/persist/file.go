@@ -284,7 +284,7 @@ func (f File[T]) Remove() error {
 		return nil
 	}
 
-	// Nor is there one below what is no directory.
+	// ENOTDIR: the parent is no directory, so the file does not exist.
 	if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("failed to remove saved state: %w", err)
 	}
