@@ -204,6 +204,13 @@ func (e *Engine) account(passed time.Duration) {
 
 	e.calm.step(passed, measured && e.rules.quiet(e.hold.Observe), measured && !e.rules.above())
 
+	switch {
+	case inForce:
+		e.trial.lost = false
+	case enforced && e.trial.open && e.trial.written && !e.trial.lost:
+		e.trial.lose(e.odometer.divide())
+	}
+
 	if inForce && e.trial.unwritten() {
 		e.trial.write(e.odometer.divide())
 	}

@@ -48,6 +48,38 @@ func TestVerdict_AfterAWrite(t *testing.T) {
 	assert.Equal(t, policy.OutcomeContained, r.verdicts[0].Outcome, r.verdicts[0].Reason)
 }
 
+// TestVerdict_DuringEndsWithTheCeiling: what was used after the ceiling was lost was not used under it.
+func TestVerdict_DuringEndsWithTheCeiling(t *testing.T) {
+	for name, regained := range map[string]bool{"lost": false, "in force again": true} {
+		t.Run(name, func(t *testing.T) {
+			l, r := newLoop(t, cpuRule), &recorder{}
+
+			for !r.last.Held {
+				l.Run(time.Second, 1.8, r.see)
+			}
+
+			l.Run(4*time.Minute, 1.8, r.see)
+			l.Unwritten = true
+			l.Run(3*time.Minute, 1.8, r.see)
+			l.Unwritten = !regained
+			l.Run(3*time.Minute, 1.8, r.see)
+			require.Empty(t, r.verdicts)
+
+			l.Run(time.Hour, 0.05, r.see)
+			require.Len(t, r.verdicts, 1)
+
+			during := r.verdicts[0].During
+
+			if regained {
+				assert.Greater(t, during.Over, 9*time.Minute)
+			} else {
+				assert.InDelta(t, 4*time.Minute, during.Over, float64(3*time.Second))
+				assert.InDelta(t, 0.5, during.Cores(), 0.02)
+			}
+		})
+	}
+}
+
 // continued is a loop after another one, with another document.
 func continued(t *testing.T, l *plant.Loop, document string) *plant.Loop {
 	t.Helper()

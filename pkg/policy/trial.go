@@ -13,6 +13,9 @@ type trial struct {
 	throttled time.Duration
 	// open is set until the ceiling is lifted, written once it was seen in force.
 	open, written bool
+	// until is the end of the ceiling if it was lost before it was lifted: an external change, or a write that fails.
+	until Usage
+	lost  bool
 	// limited is set once an override was in force after the ceiling was lifted: low usage under it does not show that the breach is over.
 	limited bool
 	// dueAt is when the verdict on a release by quiet is due; 0 for none.
@@ -30,6 +33,9 @@ func (t *trial) unwritten() bool { return t.open && !t.written }
 // write marks the first sample under the ceiling: what was used between the trip and the write was used without it.
 func (t *trial) write(total Usage) { t.from, t.written = total, true }
 
+// lose marks where the ceiling is lost, unless it is in force again later.
+func (t *trial) lose(total Usage) { t.until, t.lost = total, true }
+
 // end marks where the ceiling is lifted.
 func (t *trial) end(total Usage) { t.to, t.open, t.limited = total, false, false }
 
@@ -40,8 +46,13 @@ func (t *trial) verdict(total Usage, failedProbes int, end end) *Verdict {
 		return nil
 	}
 
+	until := t.to
+	if t.lost {
+		until = t.until
+	}
+
 	v := &Verdict{
-		Rule: t.rule.config.Name, Before: t.before, During: t.to.minus(t.from), After: total.minus(t.to), FailedProbes: failedProbes,
+		Rule: t.rule.config.Name, Before: t.before, During: until.minus(t.from), After: total.minus(t.to), FailedProbes: failedProbes,
 	}
 
 	v.judge(t.throttled, end)
