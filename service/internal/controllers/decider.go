@@ -50,8 +50,7 @@ type decider struct {
 	settings  decide.Settings
 	recorder  record.Trace
 	workloads workloads
-	// saveFailure is what the last save had as its effect if it failed; empty otherwise.
-	saveFailure string
+	saveLog   persist.SaveLog
 }
 
 // configure starts every history anew under a configuration; a hold in force stays.
@@ -78,26 +77,14 @@ func (d *decider) save(logger *zap.Logger) {
 		return
 	}
 
-	failure := ""
-
 	stale, err := d.workloads.save(d.state)
+	d.saveLog.Add(logger, saveMessages, stale, err)
+}
 
-	switch {
-	case stale:
-		failure = "failed to save and to remove decisions, a restart continues those that were saved last"
-	case err != nil:
-		failure = "failed to save decisions, a restart starts without them"
-	}
-
-	switch failure {
-	case d.saveFailure:
-	case "":
-		logger.Info("decisions are saved again")
-	default:
-		logger.Error(failure, zap.Error(err))
-	}
-
-	d.saveFailure = failure
+var saveMessages = persist.Messages{
+	Removed: "failed to save decisions, a restart starts without them",
+	Stale:   "failed to save and to remove decisions, a restart continues those that were saved last",
+	Again:   "decisions are saved again",
 }
 
 // decide steps one workload and publishes it. It reports whether the status of the guard may have changed.

@@ -51,9 +51,8 @@ type Manager struct {
 	overrides map[string]resources.OverrideSpec
 	// unsaved, unpublished: the file or the resources may not be those of the overrides. Run tries again.
 	unsaved, unpublished bool
-	// saveFailure is the newest log message about a save that failed; empty after one that succeeded.
-	saveFailure string
-	changed     chan struct{}
+	saveLog              persist.SaveLog
+	changed              chan struct{}
 }
 
 // Open returns a manager with the saved overrides that are still in force, and publishes them. now is CLOCK_BOOTTIME.

@@ -10,10 +10,10 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
-	"go.uber.org/zap"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
+	"github.com/spegel-guard/spegel-guard/service/internal/persist"
 )
 
 // replace records, saves and publishes the overrides, in this order: an override is on record before it has an effect, and one that
@@ -58,26 +58,15 @@ func (m *Manager) settle(ctx context.Context) error {
 
 // save saves the overrides, or removes the file of those before. A failure is logged once until it has another effect or saving succeeds.
 func (m *Manager) save() {
-	failure := ""
-
 	stale, err := m.file.SaveOrRemove(m.overrides)
+	m.saveLog.Add(m.logger, saveMessages, stale, err)
+	m.unsaved = err != nil
+}
 
-	switch {
-	case stale:
-		failure = "failed to save and to remove overrides, a restart of the service continues those that were saved last"
-	case err != nil:
-		failure = "failed to save overrides, a restart of the service ends them"
-	}
-
-	switch failure {
-	case m.saveFailure:
-	case "":
-		m.logger.Info("overrides are saved again")
-	default:
-		m.logger.Error(failure, zap.Error(err))
-	}
-
-	m.unsaved, m.saveFailure = err != nil, failure
+var saveMessages = persist.Messages{
+	Removed: "failed to save overrides, a restart of the service ends them",
+	Stale:   "failed to save and to remove overrides, a restart of the service continues those that were saved last",
+	Again:   "overrides are saved again",
 }
 
 // publish makes the Override resources equal to the overrides.
