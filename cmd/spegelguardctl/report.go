@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,16 +151,17 @@ const maxClockSkew = 5 * time.Minute
 // checkClock returns an error if a point is outside of the time from now-since to now, or an action is after it, by more than maxClockSkew:
 // one node with a wrong clock would move the incident, or the axis of time, for all nodes. Guards keep older actions.
 func checkClock(node report.Node, since time.Duration, now time.Time) error {
-	first, last := now, now
-
+	points := []time.Time{now}
 	for _, p := range node.Points {
-		first, last = earlier(first, p.At), later(last, p.At)
+		points = append(points, p.At)
 	}
 
+	all := slices.Clone(points)
 	for _, action := range node.Actions {
-		last = later(last, action.At)
+		all = append(all, action.At)
 	}
 
+	first, last := slices.MinFunc(points, time.Time.Compare), slices.MaxFunc(all, time.Time.Compare)
 	at := last
 
 	switch {
@@ -172,20 +174,4 @@ func checkClock(node report.Node, since time.Duration, now time.Time) error {
 
 	return fmt.Errorf("the node reports the time %s, and the clock of this machine shows %s: correct the wrong clock",
 		at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-
-	return a
 }

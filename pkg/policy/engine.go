@@ -198,21 +198,19 @@ func (e *Engine) account(passed time.Duration) {
 
 	// Throttling by the owner's limit does not count: that limit stays after a release. After a ceiling is lost the averages of the rules
 	// cover time under it for a while.
-	lost := enforced && e.lastInForce > 0 && !inForce && e.sample.At-e.lastInForce < e.history.span
+	recent := enforced && e.lastInForce > 0 && !inForce && e.sample.At-e.lastInForce < e.history.span
 	e.decision.Limited = e.throttled && enforced && (inForce || e.sample.Override > 0)
-	measured := e.sample.CPU.Unavailable == "" && !lost && !e.decision.Limited
+	measured := e.sample.CPU.Unavailable == "" && !recent && !e.decision.Limited
 
 	e.calm.step(passed, measured && e.rules.quiet(e.hold.Observe), measured && !e.rules.above())
 
 	switch {
+	case inForce && e.trial.unwritten():
+		e.trial.write(e.odometer.divide())
 	case inForce:
 		e.trial.lost = false
 	case enforced && e.trial.open && e.trial.written && !e.trial.lost:
 		e.trial.lose(e.odometer.divide())
-	}
-
-	if inForce && e.trial.unwritten() {
-		e.trial.write(e.odometer.divide())
 	}
 
 	if !e.trial.open && e.sample.Override > 0 {
