@@ -58,7 +58,7 @@ func (m machine) run(ctx context.Context) (int, error) {
 	args := append(m.qemu.Command(),
 		"-M", board, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", strconv.Itoa(m.memoryMiB)+"M",
-		"-kernel", m.kernel, "-initrd", m.initrd, "-append", kernelArgs,
+		"-kernel", m.kernel, "-initrd", m.initrd, "-append", kernelArgs+tscArg(),
 		"-chardev", "file,id=console,path="+m.consoleLog, "-device", "isa-serial,chardev=console",
 		"-chardev", "stdio,id=out,signal=off", "-device", "isa-serial,chardev=out",
 	)

@@ -133,8 +133,8 @@ func Run(ctx context.Context, opts Options) (int, error) {
 	}
 }
 
-// maxAttempts is high because on a busy machine most boots end at once without a clock: 20 in a row were seen. The timeout bounds them, too.
-const maxAttempts = 200
+// maxAttempts is how often a machine is booted that the emulator has crashed or stalled. The timeout bounds the boots, too.
+const maxAttempts = 20
 
 // faultSite matches the place of a crash in the kernel.
 var faultSite = regexp.MustCompile(`RIP: \S+`)
