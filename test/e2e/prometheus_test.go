@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -69,19 +70,21 @@ scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metrics
 	}, 2*patience, 500*time.Millisecond, "no external change is counted")
 	waitQuery(t, series.Probes+" >= 1")
 
-	// Probes lift the ceiling, so the queries are repeated until one ceiling was in force during all of them.
+	// Probes lift the ceiling, and after an external change it is not in force until it is applied again. So the queries are repeated until
+	// the guard did nothing during all of them.
 	var (
 		window string
 		during map[string]bool
 	)
 
 	require.Eventually(t, func() bool {
-		before := waitNumber(t, series.Probes+" and on() "+series.Ceiling)
+		waitQuery(t, series.Ceiling)
+
+		before := l.newestAction(t)
 		window = fmt.Sprintf("%.0fs", time.Since(began).Seconds()+30)
 		during = answers(t, window)
-		after := ask(t, series.Probes+" and on() "+series.Ceiling)
 
-		return len(after) > 0 && number(t, valueOf(after)) == before
+		return l.newestAction(t) == before && len(ask(t, series.Ceiling)) > 0
 	}, 2*patience, time.Millisecond, "no ceiling stayed in force during all queries")
 
 	l.calm(t, l.spegel)
@@ -145,24 +148,18 @@ func waitQuery(t *testing.T, query string) {
 	require.Eventually(t, func() bool { return len(ask(t, query)) > 0 }, 2*patience, 500*time.Millisecond, query)
 }
 
-// waitNumber waits until a query returns data, and returns its value, or -1 if the data is gone again.
-func waitNumber(t *testing.T, query string) float64 {
+// newestAction returns the id of the last action of the guard, which is its number.
+func (l *loop) newestAction(t *testing.T) (newest string) {
 	t.Helper()
-	waitQuery(t, query)
 
-	answer := ask(t, query)
-	if len(answer) == 0 {
-		return -1
+	actions, err := safe.StateListAll[*resources.GuardAction](t.Context(), l.guard.Client.COSI)
+	require.NoError(t, err)
+
+	for action := range actions.All() {
+		newest = max(newest, action.Metadata().ID())
 	}
 
-	return number(t, valueOf(answer))
-}
-
-// valueOf returns the value of the first element of an instant vector, which is [time, "value"].
-func valueOf(answer []any) string {
-	value, _ := answer[0].(map[string]any)["value"].([]any)
-
-	return fmt.Sprint(value[1])
+	return newest
 }
 
 // ask returns the instant vector of a query.
