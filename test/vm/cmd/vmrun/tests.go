@@ -39,13 +39,18 @@ func (b *builder) runTests(ctx context.Context, boot bootOptions, packages []str
 
 	codes, errs, outputs := make([]int, len(shares)), make([]error, len(shares)), make([]bytes.Buffer, len(shares))
 
-	var running sync.WaitGroup
+	var (
+		running sync.WaitGroup
+		failed  failures
+	)
 
 	for i, selected := range shares {
 		out := io.Writer(&outputs[i])
 		if i == 0 {
 			out = os.Stdout
 		}
+
+		out = failed.watch(out)
 
 		running.Go(func() { codes[i], errs[i] = b.boot(ctx, boot, programs(boot, selected, verbose), out) })
 	}
@@ -59,6 +64,8 @@ func (b *builder) runTests(ctx context.Context, boot bootOptions, packages []str
 
 		code = max(code, codes[i])
 	}
+
+	failed.print(os.Stdout)
 
 	return code, errors.Join(errs...)
 }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+)
+
+// failures keeps the failed assertions of a test's output, which are printed once more at the end: the guard's log follows them, and may be
+// longer than what a CI shows.
+type failures struct {
+	mu     sync.Mutex
+	blocks []string
+}
+
+// Assertions of testify begin with a line that has begin, and each of their lines has indent. The message may have a whole log, so only some
+// lines are kept.
+const (
+	begin    = "Error Trace:"
+	indent   = "        \t"
+	maxLines = 12
+)
+
+// watch returns a writer that copies lines to out and keeps the failed assertions. Each call of Write must have whole lines, and all lines
+// must be of one machine.
+func (f *failures) watch(out io.Writer) io.Writer { return &watcher{failures: f, out: out} }
+
+type watcher struct {
+	failures *failures
+	out      io.Writer
+	block    []string
+}
+
+// Write implements io.Writer.
+func (w *watcher) Write(data []byte) (int, error) {
+	for line := range strings.Lines(string(data)) {
+		w.line(line)
+	}
+
+	return w.out.Write(data)
+}
+
+func (w *watcher) line(line string) {
+	inside := strings.HasPrefix(line, indent)
+
+	if starts := inside && strings.Contains(line, begin); starts || !inside {
+		w.failures.add(w.block)
+
+		w.block = nil
+
+		if !starts {
+			return
+		}
+	} else if w.block == nil {
+		return
+	}
+
+	if len(w.block) < maxLines {
+		w.block = append(w.block, line)
+	}
+}
+
+func (f *failures) add(block []string) {
+	if len(block) == 0 {
+		return
+	}
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	f.blocks = append(f.blocks, strings.Join(block, ""))
+}
+
+// print writes what was kept, if anything was.
+func (f *failures) print(out io.Writer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	if len(f.blocks) == 0 {
+		return
+	}
+
+	fmt.Fprintf(out, "\nfailed assertions: %d\n%s\n", len(f.blocks), strings.Join(f.blocks, "\n")) //nolint:errcheck // there is no other output
+}
