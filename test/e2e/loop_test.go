@@ -103,7 +103,7 @@ func assertUnchanged(t *testing.T, before map[string]string) {
 
 // Usage and traffic that a rule of fast needs at least before it fires: its threshold for the time of `for`.
 const (
-	breachUsec  = 400e3 * uint64(tripsAfter/time.Second)
+	breachUsec  = 250e3 * uint64(tripsAfter/time.Second)
 	breachBytes = 500e3 * uint64(tripsAfter/time.Second)
 )
 
@@ -186,7 +186,7 @@ ceiling: {cpu: 200m, floor: 100m, hold: 3s, releaseAfter: 2s}
 func TestCeiling_FollowsRestartedContainer(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
-rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 3s, window: 2s}]
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 3s, window: 2s}]
 ceiling: {cpu: 500m, floor: 100m, hold: 5m, releaseAfter: 5s}
 `, nil)
 
@@ -221,7 +221,7 @@ func TestObserve_WritesNothing(t *testing.T) {
 func TestStop_ReleasesAdoptedCeiling(t *testing.T) {
 	l := newLoop(t, `
 interval: 200ms
-rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 2s, window: 2s}]
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 2s, window: 2s}]
 ceiling: {cpu: 500m, floor: 100m, hold: 10m, releaseAfter: 2s}
 `, nil)
 

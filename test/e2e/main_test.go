@@ -19,11 +19,11 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// fast is the configuration of the incident with seconds instead of minutes.
+// fast is the configuration of the incident with seconds instead of minutes, and a threshold of the CPU that a workload exceeds on a busy machine.
 const fast = `
 interval: 200ms
 rules:
-  - {name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 3s, window: 2s}
+  - {name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 3s, window: 2s}
   - {name: SpegelHighNetworkTX, signal: networkTx, threshold: 500k/s, for: 3s, window: 2s}
 ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s, probe: 0s}
 `

@@ -27,7 +27,7 @@ import (
 const reporting = `
 interval: 200ms
 target: {metrics: {port: 0}}
-rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 35s, window: 2s}]
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 35s, window: 2s}]
 ceiling: {cpu: 300m, floor: 100m, hold: 35s, releaseAfter: 4s, probe: 0s}
 `
 
@@ -88,7 +88,7 @@ func TestReport_OfClosedLoop(t *testing.T) {
 
 	assert.Regexp(t, `(?m)^127\.0\.0\.1 is the culprit, compared with the median of the others: CPU (over )?\d`, markdown, "the verdict")
 	assert.Contains(t, markdown, "| "+healthyPeer+" | normal | CPU |")
-	assert.Regexp(t, `\| 127\.0\.0\.1 \| apply \| max → 300m \| cpu \d+m above 400m`, markdown)
+	assert.Regexp(t, `\| 127\.0\.0\.1 \| apply \| max → 300m \| cpu \d+m above 250m`, markdown)
 	assert.Regexp(t, `\| 127\.0\.0\.1 \| release \| 300m → max \|`, markdown)
 	assert.Contains(t, markdown, workloadID+": ended: the breach is over")
 

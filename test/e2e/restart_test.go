@@ -28,7 +28,7 @@ import (
 // longHold is a configuration whose hold is longer than any test.
 const longHold = `
 interval: 200ms
-rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 3s, window: 2s}]
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 3s, window: 2s}]
 ceiling: {cpu: 500m, floor: 100m, hold: 10m, releaseAfter: 5s}
 `
 

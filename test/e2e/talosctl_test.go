@@ -76,7 +76,7 @@ func TestAPI_ServesTalosClient(t *testing.T) {
 	waitEvent(t, watched["targetstats"], func(r resource.Resource) bool {
 		stats := r.(*resources.TargetStats).TypedSpec()
 
-		return stats.CPU.Value > 0.4 && stats.TXBytesPerSecond.Value > 0 && stats.CPU.Provenance == resources.ProvenanceMeasured
+		return stats.CPU.Value > 0.25 && stats.TXBytesPerSecond.Value > 0 && stats.CPU.Provenance == resources.ProvenanceMeasured
 	})
 	waitEvent(t, watched["spegel"], func(r resource.Resource) bool {
 		return r.(*resources.GuardStatus).TypedSpec().State == resources.StateThrottled

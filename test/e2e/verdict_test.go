@@ -18,11 +18,12 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-// judging is fast with probes and holds of the same length.
+// judging has probes and holds of the same length. Its threshold is far below what a workload gets that shares a busy machine: a probe that
+// measures no breach ends the ceiling.
 const judging = `
 interval: 200ms
-rules: [{name: SpegelHighCPU, signal: cpu, threshold: 400m, for: 3s, window: 2s}]
-ceiling: {cpu: 300m, floor: 100m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 1, max: 1m}}
+rules: [{name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 3s, window: 2s}]
+ceiling: {cpu: 200m, floor: 100m, hold: 5s, releaseAfter: 4s, probe: 4s, backoff: {factor: 1, max: 1m}}
 `
 
 // judged returns the verdict on the last ceiling of newLoop's spegel; nil for none.
@@ -87,8 +88,6 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 	r.read(t)
 	l.calm(t, l.spegel)
 
-	const ceiling = "30001 100000"
-
 	both := func(condition func(reading) bool) func(reading) bool {
 		return func(last reading) bool {
 			peer.read(t)
@@ -100,7 +99,7 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 	start := r.read(t)
 	peer.read(t)
 
-	written := r.until(t, l, "ceiling", both(func(last reading) bool { return last.cpuMax == ceiling }))
+	written := r.until(t, l, "ceiling", both(func(last reading) bool { return last.cpuMax == ceiling200 }))
 	tripped := heldSince(t, l)
 
 	lifted := r.until(t, l, "probe", both(func(last reading) bool { return last.cpuMax == unlimited }))
@@ -149,7 +148,7 @@ func TestVerdict_ContainedUntilRestart(t *testing.T) {
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	calm.until(t, l, "readings", func(last reading) bool { return last.at >= calm.all[0].at+verdict.After.Over })
 	// A probe may have measured the end of the spin, or the start of the container. Both are below the threshold.
-	calm.assertCalm(t, verdict, 0.4)
+	calm.assertCalm(t, verdict, 0.25)
 
 	const idle, over = 0.1, 2 * time.Second
 
@@ -206,7 +205,7 @@ func TestVerdict_Ended(t *testing.T) {
 
 // TestVerdict_Harmed: a ceiling at the floor leaves a busy workload almost nothing.
 func TestVerdict_Harmed(t *testing.T) {
-	l, r := newReadLoop(t, strings.NewReplacer("cpu: 300m", "cpu: 100m", "hold: 5s", "hold: 10s").Replace(judging))
+	l, r := newReadLoop(t, strings.NewReplacer("cpu: 200m", "cpu: 100m", "hold: 5s", "hold: 10s").Replace(judging))
 	l.runAway(t, l.spegel, l.peer)
 
 	written := r.until(t, l, "ceiling", func(last reading) bool { return last.cpuMax == "10001 100000" })
