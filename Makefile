@@ -104,11 +104,11 @@ test-harness: deps ## Test the VM itself: its boots that must fail, and its pack
 
 .PHONY: test-vm
 test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kernel, in the VM.
-	$(VMRUN) test -v -machines 2 -timeout 40m $(READER) $(KERNEL_PACKAGES)
+	$(VMRUN) test -v -machines 2 -timeout 60m $(READER) $(KERNEL_PACKAGES)
 
 .PHONY: test-talos
 test-talos: deps build $(TALOSCTL) ## Boot real Talos nodes with the extension and run their tests.
-	SPEGEL_GUARD_TALOS=$(TALOS_PROGRAMS) SPEGEL_GUARD_CTL=$(CURDIR)/bin/spegelguardctl go test -count=1 -v -failfast -timeout 25m ./test/talos
+	SPEGEL_GUARD_TALOS=$(TALOS_PROGRAMS) SPEGEL_GUARD_CTL=$(CURDIR)/bin/spegelguardctl go test -count=1 -v -failfast -timeout 60m ./test/talos
 
 .PHONY: talos
 talos: deps build $(TALOSCTL) ## Run a real Talos node with the guard until Ctrl-C (POD=1: with a pod whose load can be changed).

@@ -18,7 +18,7 @@ import (
 )
 
 // patience is the deadline of every wait. It is long, because emulated machines are slow.
-const patience = 4 * time.Minute
+const patience = 15 * time.Minute
 
 // ctlEnv names the environment variable with the path of spegelguardctl.
 const ctlEnv = "SPEGEL_GUARD_CTL"
@@ -159,7 +159,7 @@ func ctl(t *testing.T, n *talos.Node, args ...string) string {
 	program := os.Getenv(ctlEnv)
 	require.NotEmpty(t, program, "set "+ctlEnv)
 
-	cmd := exec.CommandContext(t.Context(), program, append([]string{"--talosconfig", n.Talosconfig, "-n", n.Guard}, args...)...)
+	cmd := exec.CommandContext(t.Context(), program, append([]string{"--talosconfig", n.Talosconfig, "-n", n.Guard, "--timeout", "2m"}, args...)...)
 
 	out, err := cmd.Output()
 

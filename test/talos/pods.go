@@ -50,9 +50,9 @@ func (n *Node) Steer(ctx context.Context, pod string, load map[string]any) error
 	return n.agent(ctx, http.MethodPost, "/pods/"+pod+"/steer", load, nil)
 }
 
-// agent calls the pod agent.
+// agent calls the pod agent, which may wait for a pod that is throttled.
 func (n *Node) agent(ctx context.Context, method, path string, body, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 
 	data, err := json.Marshal(body)
