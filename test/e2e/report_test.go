@@ -28,7 +28,7 @@ const reporting = `
 interval: 200ms
 target: {metrics: {port: 0}}
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 35s, window: 2s}]
-ceiling: {cpu: 300m, floor: 100m, hold: 35s, releaseAfter: 4s, probe: 0s}
+ceiling: {cpu: 200m, floor: 100m, hold: 35s, releaseAfter: 4s, probe: 0s}
 `
 
 // healthyPeer is the address of a guard that reads the figures of a healthy node.
@@ -57,55 +57,89 @@ func TestReport_OfClosedLoop(t *testing.T) {
 	lifted := r.until(t, l, "release", func(last reading) bool { return last.cpuMax == unlimited })
 	r.until(t, l, "time after the ceiling", func(last reading) bool { return last.at >= lifted.at+45*time.Second })
 
-	const nodes = "-n 127.0.0.1," + healthyPeer
+	const args = " --timeout 2m -n 127.0.0.1," + healthyPeer
 
-	var markdown, html string
-
-	culprit := regexp.MustCompile(`(?m)^\| 127\.0\.0\.1 \| culprit \|.*$`)
+	var (
+		markdown, html string
+		cpus, sent     []string
+		asked          reading
+	)
 
 	// Both forms are of the same history if none of its steps has ended meanwhile.
-	for again, deadline := "", time.Now().Add(patience); again == "" || !slices.Equal(culprit.FindAllString(markdown, -1), culprit.FindAllString(again, -1)); {
-		require.True(t, time.Now().Before(deadline), "no two reports are equal: %s\n%s", markdown, again)
-		reader.run("spegelguardctl report " + nodes + " > report.md")
-		reader.run("spegelguardctl report --form html " + nodes + " > report.html")
-		reader.run("spegelguardctl report " + nodes + " > again.md")
+	for deadline := time.Now().Add(patience); !hasCells(html, cpus, sent); {
+		require.True(t, time.Now().Before(deadline), "the forms of no report agree: %s\n%s", markdown, html)
 
-		markdown, html, again = reader.file("report.md"), reader.file("report.html"), reader.file("again.md")
+		asked = r.read(t)
+
+		reader.run("spegelguardctl report" + args + " > report.md")
+		reader.run("spegelguardctl report --form html" + args + " > report.html")
+
+		markdown, html = reader.file("report.md"), reader.file("report.html")
+		cpus, sent = culpritRow(markdown, "CPU"), culpritRow(markdown, "TX")
 	}
 
 	last := r.read(t)
 	t.Log(markdown)
 
-	// The figures of a row: before, under, its change, after and its change.
-	figures := func(figure string) []string {
-		row := regexp.MustCompile(`(?m)^\| 127\.0\.0\.1 \| culprit \| ` + figure + ` \| (.*) \|$`).FindStringSubmatch(markdown)
-		require.NotNil(t, row, "the row of the culprit's %s", figure)
-
-		return strings.Split(row[1], " | ")
-	}
-
-	cpus, sent := figures("CPU"), figures("TX")
-
 	assert.Regexp(t, `(?m)^127\.0\.0\.1 is the culprit, compared with the median of the others: CPU (over )?\d`, markdown, "the verdict")
 	assert.Contains(t, markdown, "| "+healthyPeer+" | normal | CPU |")
-	assert.Regexp(t, `\| 127\.0\.0\.1 \| apply \| max → 300m \| cpu \d+m above 250m`, markdown)
-	assert.Regexp(t, `\| 127\.0\.0\.1 \| release \| 300m → max \|`, markdown)
+	assert.Regexp(t, `\| 127\.0\.0\.1 \| apply \| max → 200m \| cpu \d+m above 250m`, markdown)
+	assert.Regexp(t, `\| 127\.0\.0\.1 \| release \| 200m → max \|`, markdown)
 	assert.Contains(t, markdown, workloadID+": ended: the breach is over")
 
 	for _, period := range []struct {
-		name     string
-		from, to time.Duration
-		cell     int
-	}{{"before", started.at, written.at, 0}, {"under", written.at, lifted.at, 1}, {"after", lifted.at, last.at, 3}} {
-		cpu, tx := cpus[period.cell], sent[period.cell]
-		r.assertSteps(t, period.name, period.from, period.to, cpu, tx)
-		assert.Contains(t, html, "<td>"+cpu+"</td>", "the same figures in HTML")
+		name           string
+		from, to, late time.Duration
+		cell           int
+	}{
+		{"before", started.at, written.at, written.at, cellBefore},
+		{"under", written.at, lifted.at, lifted.at, cellUnder},
+		{"after", lifted.at, asked.at, last.at, cellAfter},
+	} {
+		r.assertSteps(t, period.name, period.from, period.to, period.late, cpus[period.cell], sent[period.cell])
 	}
 
-	under, err := strconv.Atoi(strings.TrimSuffix(cpus[2], " %"))
-	require.NoError(t, err, "the reduction of CPU: %s", cpus[2])
+	under, err := strconv.Atoi(strings.TrimSuffix(cpus[cellReduction], " %"))
+	require.NoError(t, err, "the reduction of CPU: %s", cpus[cellReduction])
 	assert.Less(t, under, -30, "the reduction of CPU")
 	assert.Equal(t, 3, strings.Count(html, "<svg"), "charts of CPU, TX and node TX")
+}
+
+// The cells of a row of the culprit; the last one has the change after the ceiling.
+const (
+	cellBefore = iota
+	cellUnder
+	cellReduction
+	cellAfter
+	_
+	cells
+)
+
+// culpritRow returns the cells of the culprit's row of a figure, or nil.
+func culpritRow(markdown, figure string) []string {
+	row := regexp.MustCompile(`(?m)^\| 127\.0\.0\.1 \| culprit \| ` + figure + ` \| (.*) \|$`).FindStringSubmatch(markdown)
+	if row == nil {
+		return nil
+	}
+
+	return strings.Split(row[1], " | ")
+}
+
+// hasCells returns whether the HTML form has the figures of some rows.
+func hasCells(html string, rows ...[]string) bool {
+	for _, row := range rows {
+		if len(row) != cells {
+			return false
+		}
+
+		for _, cell := range []int{cellBefore, cellUnder, cellAfter} {
+			if !strings.Contains(html, "<td>"+row[cell]+"</td>") {
+				return false
+			}
+		}
+	}
+
+	return true
 }
 
 // servePeer serves the guard of a healthy node until the test ends.
@@ -131,8 +165,9 @@ func (r *reader) file(name string) string {
 }
 
 // assertSteps compares the averages of a report over a time with the readings. The report has the steps of 10 s that lie in it as a
-// whole, and the test does not know when they begin: the averages of all possible ones are the bounds, with 10 % more.
-func (r *readings) assertSteps(t *testing.T, name string, from, to time.Duration, cpu, tx string) {
+// whole, and the test does not know when they begin, nor when from to to late it was made: the averages of all possible ones are the
+// bounds, with 10 % more.
+func (r *readings) assertSteps(t *testing.T, name string, from, to, late time.Duration, cpu, tx string) {
 	t.Helper()
 
 	const step, margin = 10 * time.Second, 0.1
@@ -146,8 +181,10 @@ func (r *readings) assertSteps(t *testing.T, name string, from, to time.Duration
 	var cores, sent []float64
 
 	for begin := from; begin < from+step; begin += step / 10 {
-		c, s := r.rate(t, begin, begin+(to-begin).Truncate(step))
-		cores, sent = append(cores, 1e3*c), append(sent, s)
+		for end := begin + (to - begin).Truncate(step); end <= late; end += step {
+			c, s := r.rate(t, begin, end)
+			cores, sent = append(cores, 1e3*c), append(sent, s)
+		}
 	}
 
 	t.Logf("%-6s %s, %s; the kernel: %.0fm to %.0fm, %.0f to %.0f B/s", name, cpu, tx, slices.Min(cores), slices.Max(cores), slices.Min(sent), slices.Max(sent))
