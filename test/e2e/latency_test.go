@@ -126,13 +126,15 @@ func (a *latencies) measure(t *testing.T, pod *node.Pod) {
 	before, start := count(t, pod), time.Now()
 	keys, _ := a.get(t, pod)
 
-	var now uint64
+	var (
+		now  uint64
+		took time.Duration
+	)
 
 	// One answer may take longer than the round.
 	for len(a.answers) == 0 || time.Since(start) < latencyTime {
-		time.Sleep(rand.N(50 * time.Millisecond))
-
-		var took time.Duration
+		// On a slow machine an answer costs more CPU time than the load of a calm workload, which it must not exceed.
+		time.Sleep(rand.N(50*time.Millisecond) + min(4*took, 200*time.Millisecond))
 
 		now, took = a.get(t, pod)
 		a.answers = append(a.answers, took)

@@ -48,6 +48,10 @@ func TestClosedLoop_AppliesAndReleases(t *testing.T) {
 	assertUnchanged(t, before)
 	l.calm(t, l.peer)
 
+	// A pause of the machine may count as usage of the workload.
+	_, err = l.guard.WaitState(ctx, patience, resources.StateOK)
+	require.NoError(t, err)
+
 	start, idle := time.Now(), count(t, l.spegel)
 
 	l.runAway(t, l.spegel, l.peer)

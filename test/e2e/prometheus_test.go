@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ rules:
   - {name: SpegelHighNetworkTX, signal: networkTx, threshold: 500k/s, for: 3s, window: 2s}
   - {name: SpegelCPUCredit, signal: cpu, credit: {earn: 400m, capacity: 1h}, window: 2s}
   - {name: SpegelHighMemoryAllocation, mode: observe, signal: allocation, threshold: 1G/min, for: 3s, window: 3s}
-ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s, probe: 2s}
+ceiling: {cpu: 500m, floor: 100m, hold: 5s, releaseAfter: 3s, probe: 2s, backoff: {max: 80s}}
 metrics: {listen: "` + metricsAddress + `"}
 `
 
@@ -80,11 +81,14 @@ scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metrics
 	require.Eventually(t, func() bool {
 		waitQuery(t, series.Ceiling)
 
-		before := l.newestAction(t)
+		before, asked := l.newestAction(t), time.Now()
 		window = fmt.Sprintf("%.0fs", time.Since(began).Seconds()+30)
 		during = answers(t, window)
 
-		return l.newestAction(t) == before && len(ask(t, series.Ceiling)) > 0
+		// A scrape that fails leaves a gap in all series.
+		scraped := fmt.Sprintf("min_over_time(up[%.0fs]) == 1", math.Ceil(time.Since(asked).Seconds())+1)
+
+		return l.newestAction(t) == before && len(ask(t, series.Ceiling)) > 0 && len(ask(t, scraped)) > 0
 	}, 2*patience, time.Millisecond, "no ceiling stayed in force during all queries")
 
 	l.calm(t, l.spegel)

@@ -218,7 +218,8 @@ func (r *reader) talos(line string) bool {
 }
 
 // patch starts the service with the files of the machine configuration, which Talos' loader parses. The certificates are
-// files, because there is no machined. The hold is longer than that of README: its commands must end within it, also on a slow machine.
+// files, because there is no machined. On a slow machine the commands must end within the hold, and the load must exceed the threshold, so
+// they differ from those of README.
 func (r *reader) patch(text []byte) {
 	r.t.Helper()
 
@@ -233,8 +234,12 @@ func (r *reader) patch(text []byte) {
 	require.Len(r.t, files, 1)
 	require.Equal(r.t, config.Path, files[0].MountPath())
 
-	document := strings.Replace(files[0].Content(), "hold: 30s", "hold: 1m", 1)
-	require.NotEqual(r.t, files[0].Content(), document)
+	document := files[0].Content()
+
+	for _, change := range [][2]string{{"hold: 30s", "hold: 1m"}, {"threshold: 550m", "threshold: 250m"}} {
+		require.Contains(r.t, document, change[0])
+		document = strings.Replace(document, change[0], change[1], 1)
+	}
 
 	r.guard, err = r.n.StartGuardOf(r.t.Context(), document, r.authority)
 	require.NoError(r.t, err)

@@ -29,7 +29,7 @@ import (
 const longHold = `
 interval: 200ms
 rules: [{name: SpegelHighCPU, signal: cpu, threshold: 250m, for: 3s, window: 2s}]
-ceiling: {cpu: 500m, floor: 100m, hold: 10m, releaseAfter: 5s}
+ceiling: {cpu: 500m, floor: 100m, hold: 1h, releaseAfter: 5s}
 `
 
 // restart stops the guard and starts it with another document, as machined does after a change.
@@ -145,7 +145,7 @@ func TestRestart_ContinuesHold(t *testing.T) {
 // TestRestart_AdoptsCeilingLeftInForce: the ceiling stays in force with onStop: keep. It is released by a start with an
 // invalid document, adopted from a journal of the first version, and released by the command restore.
 func TestRestart_AdoptsCeilingLeftInForce(t *testing.T) {
-	document := strings.Replace(longHold, "hold: 10m", "hold: 10m, onStop: keep", 1)
+	document := strings.Replace(longHold, "hold: 1h", "hold: 1h, onStop: keep", 1)
 	l := newLoop(t, document, nil)
 
 	l.runAway(t, l.spegel, l.peer)
@@ -240,7 +240,7 @@ func (l *loop) startInvalid(t *testing.T) {
 // TestRestart_ContinuesYielding: with conflict: yield an external change stays in force for the rest of the hold, also after
 // a crash.
 func TestRestart_ContinuesYielding(t *testing.T) {
-	document := strings.Replace(longHold, "hold: 10m", "hold: 10m, conflict: yield", 1)
+	document := strings.Replace(longHold, "hold: 1h", "hold: 1h, conflict: yield", 1)
 	l := newLoop(t, document, nil)
 
 	l.runAway(t, l.spegel, l.peer)

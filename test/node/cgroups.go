@@ -5,11 +5,14 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // CgroupRoot is where the guest mounts the unified hierarchy.
@@ -133,8 +136,8 @@ func AllCPUMax() (map[string]string, error) {
 		cgroup := strings.TrimPrefix(path, CgroupRoot)
 
 		value, err := CPUMax(cgroup)
-		if os.IsNotExist(err) {
-			return nil
+		if os.IsNotExist(err) || errors.Is(err, unix.ENODEV) {
+			return nil // removed before or after it was opened
 		}
 
 		all[cgroup] = value
