@@ -41,7 +41,7 @@ type Client struct {
 
 // Dial connects, with a flow-control window of each stream (RFC 9113, 6.5.2) in bytes.
 func Dial(endpoint string, cfg *tls.Config, window uint32) (*Client, error) {
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", endpoint, cfg) //nolint:noctx // it has a timeout
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Minute}, "tcp", endpoint, cfg) //nolint:noctx // it has a timeout
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (c *Client) Ping(count int) {
 // HalfOpen connects from an address, sends nothing, and waits until the server closes the connection. It returns an error if
 // the server does not.
 func HalfOpen(from, endpoint string, patience time.Duration) error {
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 
 	conn, err := dialer.Dial("tcp", endpoint)
 	if err != nil {
