@@ -12,7 +12,8 @@ import (
 
 // stalls are in the kernel's log if the host has paused the emulator at a bad moment, which happens on a busy machine only.
 var stalls = [][]byte{
-	// The kernel compared the TSC with the PIT during the pause. Without another timer the boot hangs then.
+	// The kernel compared the TSC with the PIT during the pause, because it was not given its frequency. Without another timer the boot hangs
+	// then.
 	[]byte("could not calculate TSC khz"),
 	// A processor gets no interrupts of its timer any more, so that the boot hangs. The kernel repeats the message without end.
 	[]byte("rcu_preempt detected stalls on CPUs/tasks"),

@@ -133,7 +133,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 	}
 }
 
-// maxAttempts is how often a machine is booted that the emulator has crashed or stalled. The timeout bounds the boots, too.
+// maxAttempts is the number of boots of a machine if the emulator crashes or stalls it. The timeout bounds them, too.
 const maxAttempts = 20
 
 // faultSite matches the place of a crash in the kernel.

@@ -5,24 +5,29 @@ package vm
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/loov/hrtime"
 )
 
-// tscArg is the kernel's argument with the frequency of its TSC, which is this machine's: the emulator passes it through. Without the
-// argument the kernel compares the TSC with the PIT, and has no clock if the host pauses the emulator meanwhile. It is empty if this
-// machine has no TSC of constant frequency.
+// tscArg is the kernel's argument with the frequency of its TSC, which is that of this machine: the emulator passes the TSC through. Without
+// the argument the kernel compares the TSC with the PIT, and has no clock if the host pauses the emulator meanwhile. It is empty on a machine
+// without a TSC.
 //
 // Source: tsc_early_khz in Documentation/admin-guide/kernel-parameters.txt of Linux.
 var tscArg = sync.OnceValue(func() string {
-	if !hrtime.TSCSupported() {
+	if runtime.GOARCH != hasTSC {
 		return ""
 	}
 
 	return fmt.Sprintf(" tsc_early_khz=%.0f", hostTSC(100*time.Millisecond))
 })
+
+// hasTSC is the architecture whose processors have a TSC. hrtime.TSCSupported is false under hypervisors that hide that its frequency is
+// constant.
+const hasTSC = "amd64"
 
 // hostTSC returns the mean frequency of this machine's TSC over a time, in kHz.
 func hostTSC(over time.Duration) float64 {

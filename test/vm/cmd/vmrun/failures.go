@@ -12,12 +12,13 @@ import (
 // failures keeps the failed assertions of a test's output, which are printed once more at the end: the guard's log follows them, and may be
 // longer than what a CI shows.
 type failures struct {
-	mu     sync.Mutex
-	blocks []string
+	mu       sync.Mutex
+	blocks   []string
+	watchers []*watcher
 }
 
-// Assertions of testify begin with a line that has begin, and each of their lines has indent. The message may have a whole log, so only some
-// lines are kept.
+// The first line of a failed assertion of testify contains begin, and each of its lines starts with indent (with -test.v). A message may have
+// a whole log, so only some lines are kept.
 const (
 	begin    = "Error Trace:"
 	indent   = "        \t"
@@ -26,7 +27,12 @@ const (
 
 // watch returns a writer that copies lines to out and keeps the failed assertions. Each call of Write must have whole lines, and all lines
 // must be of one machine.
-func (f *failures) watch(out io.Writer) io.Writer { return &watcher{failures: f, out: out} }
+func (f *failures) watch(out io.Writer) io.Writer {
+	w := &watcher{failures: f, out: out}
+	f.watchers = append(f.watchers, w)
+
+	return w
+}
 
 type watcher struct {
 	failures *failures
@@ -74,10 +80,12 @@ func (f *failures) add(block []string) {
 	f.blocks = append(f.blocks, strings.Join(block, ""))
 }
 
-// print writes what was kept, if anything was.
+// print writes what was kept, if anything was. No writer must be in use any more.
 func (f *failures) print(out io.Writer) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	// A guest may end within an assertion.
+	for _, w := range f.watchers {
+		f.add(w.block)
+	}
 
 	if len(f.blocks) == 0 {
 		return

@@ -12,8 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFailures_PrintsAssertionsAgain: of the output of two failed assertions, the second with a long message, all but the rest of that
-// message is printed once more.
+// TestFailures_PrintsAssertionsAgain: two failed assertions are printed again, without the rest of a long message.
 func TestFailures_PrintsAssertionsAgain(t *testing.T) {
 	var (
 		out, end bytes.Buffer
@@ -51,6 +50,18 @@ FAIL
 		"        \tError Trace:\t/tests/a_test.go:13\n        \tError:      \tNot equal: \n        \tTest:       \tTestA\n\n"+
 		"        \tError Trace:\t/tests/a_test.go:14\n        \tError:      \tverdict\n        \tTest:       \tTestA\n        \tMessages:   \tnot within 2m0s\n"+
 		strings.Repeat("        \t            \ta line of the log\n", maxLines-4)+"\n", end.String())
+}
+
+// TestFailures_PrintsUnfinishedAssertion: the guest has ended within an assertion.
+func TestFailures_PrintsUnfinishedAssertion(t *testing.T) {
+	var (
+		out, end bytes.Buffer
+		kept     failures
+	)
+
+	fmt.Fprint(kept.watch(&out), "        \tError Trace:\t/tests/a_test.go:13\n")
+	kept.print(&end)
+	assert.Equal(t, "\nfailed assertions: 1\n        \tError Trace:\t/tests/a_test.go:13\n\n", end.String())
 }
 
 // TestFailures_PrintsNothingWithoutFailure: the output of a run that has passed has no empty list.
