@@ -126,14 +126,11 @@ func (a *latencies) measure(t *testing.T, pod *node.Pod) {
 	before, start := count(t, pod), time.Now()
 	keys, _ := a.get(t, pod)
 
-	var (
-		now  uint64
-		took time.Duration
-	)
+	now, took := keys, time.Duration(0)
 
 	// One answer may take longer than the round.
 	for len(a.answers) == 0 || time.Since(start) < latencyTime {
-		// On a slow machine an answer costs more CPU time than the load of a calm workload, which it must not exceed.
+		// On a slow machine an answer costs much CPU time. The answers must not cost more than the load of a calm workload.
 		time.Sleep(rand.N(50*time.Millisecond) + min(4*took, 200*time.Millisecond))
 
 		now, took = a.get(t, pod)

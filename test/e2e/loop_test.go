@@ -44,7 +44,7 @@ func TestClosedLoop_AppliesAndReleases(t *testing.T) {
 
 	l.runAway(t, l.peer, l.peer)
 	require.Eventually(t, func() bool { return count(t, l.peer).since(peerIdle).usage >= 2*breachUsec }, patience, time.Second)
-	time.Sleep(tripsAfter)
+	time.Sleep(2 * tripsAfter)
 	assertUnchanged(t, before)
 	l.calm(t, l.peer)
 

@@ -19,7 +19,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// fast is the configuration of the incident with seconds instead of minutes, and a threshold of the CPU that a workload exceeds on a busy machine.
+// fast is the configuration of the incident with seconds instead of minutes. Its threshold of CPU usage is one that a workload exceeds on a busy
+// machine, too.
 const fast = `
 interval: 200ms
 rules:

@@ -5,6 +5,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -29,7 +31,8 @@ const (
 	prometheusAddress = "127.0.0.1:9090"
 )
 
-// exporting is the fast configuration with a rule for each panel, and metrics.
+// exporting is the fast configuration with a rule for each panel, and metrics. Its threshold is higher, because the guard reads the metrics of
+// the workload every second.
 const exporting = `
 interval: 200ms
 target: {metrics: {interval: 1s}}
@@ -81,14 +84,17 @@ scrape_configs: [{job_name: spegel-guard, static_configs: [{targets: ["`+metrics
 	require.Eventually(t, func() bool {
 		waitQuery(t, series.Ceiling)
 
-		before, asked := l.newestAction(t), time.Now()
+		before, err := l.newestAction(t.Context())
+		asked := time.Now()
 		window = fmt.Sprintf("%.0fs", time.Since(began).Seconds()+30)
 		during = answers(t, window)
 
 		// A scrape that fails leaves a gap in all series.
 		scraped := fmt.Sprintf("min_over_time(up[%.0fs]) == 1", math.Ceil(time.Since(asked).Seconds())+1)
 
-		return l.newestAction(t) == before && len(ask(t, series.Ceiling)) > 0 && len(ask(t, scraped)) > 0
+		after, errAfter := l.newestAction(t.Context())
+
+		return errors.Join(err, errAfter) == nil && after == before && len(ask(t, series.Ceiling)) > 0 && len(ask(t, scraped)) > 0
 	}, 2*patience, time.Millisecond, "no ceiling stayed in force during all queries")
 
 	l.calm(t, l.spegel)
@@ -153,17 +159,17 @@ func waitQuery(t *testing.T, query string) {
 }
 
 // newestAction returns the id of the last action of the guard, which is its number.
-func (l *loop) newestAction(t *testing.T) (newest string) {
-	t.Helper()
-
-	actions, err := safe.StateListAll[*resources.GuardAction](t.Context(), l.guard.Client.COSI)
-	require.NoError(t, err)
+func (l *loop) newestAction(ctx context.Context) (newest string, err error) {
+	actions, err := safe.StateListAll[*resources.GuardAction](ctx, l.guard.Client.COSI)
+	if err != nil {
+		return "", err
+	}
 
 	for action := range actions.All() {
 		newest = max(newest, action.Metadata().ID())
 	}
 
-	return newest
+	return newest, nil
 }
 
 // ask returns the instant vector of a query.

@@ -218,8 +218,8 @@ func (r *reader) talos(line string) bool {
 }
 
 // patch starts the service with the files of the machine configuration, which Talos' loader parses. The certificates are
-// files, because there is no machined. On a slow machine the commands must end within the hold, and the load must exceed the threshold, so
-// they differ from those of README.
+// files, because there is no machined. On a slow machine the commands must end within the hold, and the load must exceed the threshold: the
+// hold and the threshold differ from those of README.
 func (r *reader) patch(text []byte) {
 	r.t.Helper()
 

@@ -67,7 +67,7 @@ func TestReport_OfClosedLoop(t *testing.T) {
 
 	// Both forms are of the same history if none of its steps has ended meanwhile.
 	for deadline := time.Now().Add(patience); !hasCells(html, cpus, sent); {
-		require.True(t, time.Now().Before(deadline), "the forms of no report agree: %s\n%s", markdown, html)
+		require.True(t, time.Now().Before(deadline), "no report has the culprit in both forms, with the same figures: %s\n%s", markdown, html)
 
 		asked = r.read(t)
 
@@ -165,8 +165,8 @@ func (r *reader) file(name string) string {
 }
 
 // assertSteps compares the averages of a report over a time with the readings. The report has the steps of 10 s that lie in it as a
-// whole, and the test does not know when they begin, nor when from to to late it was made: the averages of all possible ones are the
-// bounds, with 10 % more.
+// whole, and was made between to and late. The test does not know when the steps begin: the averages of all possible ones are the bounds,
+// with 10 % more.
 func (r *readings) assertSteps(t *testing.T, name string, from, to, late time.Duration, cpu, tx string) {
 	t.Helper()
 
