@@ -31,12 +31,6 @@ func createQoSCgroups() error {
 	return nil
 }
 
-// raisePods gives the pods together more CPU time on a busy machine than the guard and the tests, whose groups have the default weight of 100:
-// kubelet sets 79 on a node with two processors, which would leave a workload that runs away less than the thresholds of its rules.
-func raisePods() error {
-	return os.WriteFile(filepath.Join(CgroupRoot, "kubepods", "cpu.weight"), []byte("400"), 0o644)
-}
-
 // createInnerCgroup creates a cgroup whose children have all controllers.
 func createInnerCgroup(path string) error {
 	dir := filepath.Join(CgroupRoot, path)

@@ -107,7 +107,7 @@ func Start(ctx context.Context) (*Node, error) {
 		}
 	}
 
-	for _, step := range []func() error{createQoSCgroups, raisePods, mountSystem, harden} {
+	for _, step := range []func() error{createQoSCgroups, mountSystem, harden} {
 		if err := step(); err != nil {
 			return nil, err
 		}
