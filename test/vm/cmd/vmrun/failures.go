@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 )
 
 // failures keeps the failed assertions of a test's output, which are printed once more at the end: the guard's log follows them, and may be
 // longer than what a CI shows.
 type failures struct {
-	mu       sync.Mutex
-	blocks   []string
 	watchers []*watcher
 }
 
@@ -28,16 +25,17 @@ const (
 // watch returns a writer that copies lines to out and keeps the failed assertions. Each call of Write must have whole lines, and all lines
 // must be of one machine.
 func (f *failures) watch(out io.Writer) io.Writer {
-	w := &watcher{failures: f, out: out}
+	w := &watcher{out: out}
 	f.watchers = append(f.watchers, w)
 
 	return w
 }
 
 type watcher struct {
-	failures *failures
-	out      io.Writer
-	block    []string
+	out    io.Writer
+	blocks []string
+	// block has the lines of an assertion that has not ended.
+	block []string
 }
 
 // Write implements io.Writer.
@@ -53,9 +51,7 @@ func (w *watcher) line(line string) {
 	inside := strings.HasPrefix(line, indent)
 
 	if starts := inside && strings.Contains(line, begin); starts || !inside {
-		w.failures.add(w.block)
-
-		w.block = nil
+		w.end()
 
 		if !starts {
 			return
@@ -69,27 +65,27 @@ func (w *watcher) line(line string) {
 	}
 }
 
-func (f *failures) add(block []string) {
-	if len(block) == 0 {
-		return
+// end keeps the assertion of the lines before, if there is one.
+func (w *watcher) end() {
+	if w.block != nil {
+		w.blocks = append(w.blocks, strings.Join(w.block, ""))
+		w.block = nil
 	}
-
-	f.mu.Lock()
-	defer f.mu.Unlock()
-
-	f.blocks = append(f.blocks, strings.Join(block, ""))
 }
 
 // print writes what was kept, if anything was. No writer must be in use any more.
 func (f *failures) print(out io.Writer) {
-	// A guest may end within an assertion.
+	var blocks []string
+
 	for _, w := range f.watchers {
-		f.add(w.block)
+		w.end() // a guest may end within an assertion
+
+		blocks = append(blocks, w.blocks...)
 	}
 
-	if len(f.blocks) == 0 {
+	if len(blocks) == 0 {
 		return
 	}
 
-	fmt.Fprintf(out, "\nfailed assertions: %d\n%s\n", len(f.blocks), strings.Join(f.blocks, "\n")) //nolint:errcheck // there is no other output
+	fmt.Fprintf(out, "\nfailed assertions: %d\n%s\n", len(blocks), strings.Join(blocks, "\n")) //nolint:errcheck // there is no other output
 }

@@ -52,26 +52,24 @@ FAIL
 		strings.Repeat("        \t            \ta line of the log\n", maxLines-4)+"\n", end.String())
 }
 
-// TestFailures_PrintsUnfinishedAssertion: the guest has ended within an assertion.
-func TestFailures_PrintsUnfinishedAssertion(t *testing.T) {
-	var (
-		out, end bytes.Buffer
-		kept     failures
-	)
+// TestFailures_AtTheEnd: an assertion within which the guest has ended is printed, and a run that has passed has no empty list.
+func TestFailures_AtTheEnd(t *testing.T) {
+	for _, test := range []struct{ name, output, printed string }{
+		{
+			"unfinished assertion", "        \tError Trace:\t/tests/a_test.go:13\n",
+			"\nfailed assertions: 1\n        \tError Trace:\t/tests/a_test.go:13\n\n",
+		},
+		{"without failure", "--- PASS: TestA (1.00s)\n", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var (
+				out, end bytes.Buffer
+				kept     failures
+			)
 
-	fmt.Fprint(kept.watch(&out), "        \tError Trace:\t/tests/a_test.go:13\n")
-	kept.print(&end)
-	assert.Equal(t, "\nfailed assertions: 1\n        \tError Trace:\t/tests/a_test.go:13\n\n", end.String())
-}
-
-// TestFailures_PrintsNothingWithoutFailure: the output of a run that has passed has no empty list.
-func TestFailures_PrintsNothingWithoutFailure(t *testing.T) {
-	var (
-		out, end bytes.Buffer
-		kept     failures
-	)
-
-	fmt.Fprint(kept.watch(&out), "--- PASS: TestA (1.00s)\n")
-	kept.print(&end)
-	assert.Empty(t, end.String())
+			fmt.Fprint(kept.watch(&out), test.output)
+			kept.print(&end)
+			assert.Equal(t, test.printed, end.String())
+		})
+	}
 }
