@@ -19,9 +19,7 @@ var ErrNoJournal = errors.New("no journal")
 
 // ReadJournal reads the journal; ErrNoJournal when there is none, ErrBadJournal when it is damaged.
 func (d *Dir) ReadJournal() (Journal, error) {
-	buf := make([]byte, 8192)
-
-	n, err := unix.Fgetxattr(d.fd(), journalXattr, buf)
+	data, err := d.readXattr()
 
 	switch {
 	case errors.Is(err, unix.ENODATA):
@@ -30,7 +28,25 @@ func (d *Dir) ReadJournal() (Journal, error) {
 		return Journal{}, fmt.Errorf("error reading journal of cgroup %s: %w", d.path, gone(err))
 	}
 
-	return DecodeJournal(buf[:n])
+	return DecodeJournal(data)
+}
+
+// readXattr returns the journal's attribute. It is as long as the reason that it has; only the guard writes it, so its length does
+// not change between the two calls.
+func (d *Dir) readXattr() ([]byte, error) {
+	length, err := unix.Fgetxattr(d.fd(), journalXattr, nil)
+	if err != nil {
+		return nil, err
+	}
+
+	data := make([]byte, length)
+
+	n, err := unix.Fgetxattr(d.fd(), journalXattr, data)
+	if err != nil {
+		return nil, err
+	}
+
+	return data[:n], nil
 }
 
 // WriteJournal replaces the journal. It does not write cpu.max.

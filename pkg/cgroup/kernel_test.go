@@ -171,6 +171,33 @@ func TestAStepGoesStraight(t *testing.T) {
 	assert.Equal(t, "150000", read(t, name+"/cpu.max.burst"))
 }
 
+// TestJournal_ReadsLongReasons: a reason has the caller's name, whose length the guard does not choose. A journal that cannot be read
+// would leave its ceiling in force after a crash.
+func TestJournal_ReadsLongReasons(t *testing.T) {
+	dir, _ := newCgroup(t)
+	j := journal("max 100000", "50001 100000")
+	j.Reason = "throttled by " + strings.Repeat("x", 40_000)
+
+	_, err := dir.Apply(j)
+	require.NoError(t, err)
+
+	stored, err := dir.ReadJournal()
+	require.NoError(t, err)
+	assert.Equal(t, j.Reason, stored.Reason)
+
+	// The kernel's limit of an attribute is 64 KiB (XATTR_SIZE_MAX). The ceiling is not applied then.
+	_, err = dir.Restore(stored)
+	require.NoError(t, err)
+
+	j.Reason += j.Reason
+	_, err = dir.Apply(j)
+	require.ErrorIs(t, err, unix.E2BIG)
+
+	value, err := dir.ReadCPUMax()
+	require.NoError(t, err)
+	assert.Equal(t, "max 100000", value.String())
+}
+
 func TestApplyRefusesWhatChangedMeanwhile(t *testing.T) {
 	dir, name := newCgroup(t)
 	write(t, name+"/cpu.max", "70000 100000")
