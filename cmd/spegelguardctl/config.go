@@ -114,12 +114,26 @@ type mistake struct {
 
 // mistakesIn returns every mistake. The error is about a file that cannot be parsed.
 func mistakesIn(file []byte) ([]mistake, error) {
-	documents, err := config.Find(file)
+	misplaced, err := config.MisplacedFiles(file)
 	if err != nil {
 		return nil, err
 	}
 
 	var found []mistake
+
+	for _, e := range misplaced {
+		found = append(found, mistake(e))
+	}
+
+	documents, err := config.Find(file)
+
+	switch {
+	case errors.Is(err, config.ErrNoDocument) && len(found) > 0:
+		// The document may be one of these files.
+		return found, nil
+	case err != nil:
+		return nil, err
+	}
 
 	// Mistakes in Talos' own documents.
 	if len(documents) != 1 || documents[0].Offset > 0 {
@@ -142,12 +156,11 @@ func mistakesIn(file []byte) ([]mistake, error) {
 		}
 
 		for _, e := range wrong {
-			line := e.Line
-			if line > 0 {
-				line += document.Offset
+			if e.Line > 0 {
+				e.Line += document.Offset
 			}
 
-			found = append(found, mistake{Line: line, Field: e.Field, Value: e.Value, Allowed: e.Allowed})
+			found = append(found, mistake(e))
 		}
 	}
 

@@ -85,6 +85,15 @@ func TestConfigValidate_FindsMistakes(t *testing.T) {
 	assert.Contains(t, got.stdout, "configfiles")
 	assert.Regexp(t, `8 +mode +kill +observe or enforce`, got.stdout)
 
+	// Talos could not create the service.
+	got = c.run("config", "validate", write(generated.stdout+"    - {mountPath: /proc/x, content: x}\n"))
+	assert.Equal(t, 1, got.code)
+	assert.Regexp(t, `configFiles\[1\]\.mountPath +/proc/x +a path in /usr/local/etc/spegel-guard`, got.stdout)
+
+	got = c.run("config", "validate", write(strings.Replace(generated.stdout, "config.yaml", "../config.yaml", 1)))
+	assert.Equal(t, 1, got.code)
+	assert.Regexp(t, `configFiles\[0\]\.mountPath +/usr/local/etc/spegel-guard/\.\./config\.yaml +a path in`, got.stdout)
+
 	got = c.run("config", "validate", write("kind: ExtensionServiceConfig\napiVersion: v1alpha1\nname: other\n"))
 	assert.Contains(t, got.stderr, "no ExtensionServiceConfig named spegel-guard")
 
