@@ -5,8 +5,10 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -46,26 +48,37 @@ const usage = `usage: spegel-guard [flags]                guard this node
 
 `
 
-func parseFlags() flags {
+// parseFlags parses the command line. For -h it prints the flags and returns flag.ErrHelp. Other errors are one line, because
+// Talos shows only the last 512 bytes that a failed service has printed.
+func parseFlags(args []string, help io.Writer) (flags, error) {
 	var f flags
 
-	flag.StringVar(&f.config, "config", config.Path, "configuration document; the defaults apply if the file does not exist")
-	flag.StringVar(&f.proc, "proc", "/proc", "root of the node's procfs")
-	flag.StringVar(&f.cgroup, "cgroup", "/sys/fs/cgroup", "root of the node's unified cgroup hierarchy")
-	flag.StringVar(&f.cri, "cri", "/run/containerd/containerd.sock", "CRI socket of the container runtime")
-	flag.StringVar(&f.machined, "machined", "/system/run/machined/machine.sock", "socket of Talos' machined; empty to not use it")
-	flag.StringVar(&f.content, "content", "/var/lib/containerd/io.containerd.content.v1.content", "content store of containerd")
-	flag.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "directory for evidence of ceilings; empty to keep none")
-	flag.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "unix socket of the API")
-	flag.StringVar(&f.state, "state", "/run/spegel-guard/state.json", "file for state that survives a restart; empty to save none")
-	flag.BoolVar(&f.version, "version", false, "print the version and exit")
-	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), usage) //nolint:errcheck // there is no other output
-		flag.PrintDefaults()
+	set := flag.NewFlagSet("spegel-guard", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+
+	set.StringVar(&f.config, "config", config.Path, "configuration document; the defaults apply if the file does not exist")
+	set.StringVar(&f.proc, "proc", "/proc", "root of the node's procfs")
+	set.StringVar(&f.cgroup, "cgroup", "/sys/fs/cgroup", "root of the node's unified cgroup hierarchy")
+	set.StringVar(&f.cri, "cri", "/run/containerd/containerd.sock", "CRI socket of the container runtime")
+	set.StringVar(&f.machined, "machined", "/system/run/machined/machine.sock", "socket of Talos' machined; empty to not use it")
+	set.StringVar(&f.content, "content", "/var/lib/containerd/io.containerd.content.v1.content", "content store of containerd")
+	set.StringVar(&f.evidence, "evidence", "/run/spegel-guard/evidence", "directory for evidence of ceilings; empty to keep none")
+	set.StringVar(&f.socket, "socket", "/run/spegel-guard/guard.sock", "unix socket of the API")
+	set.StringVar(&f.state, "state", "/run/spegel-guard/state.json", "file for state that survives a restart; empty to save none")
+	set.BoolVar(&f.version, "version", false, "print the version and exit")
+
+	switch err := set.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		set.SetOutput(help)
+		fmt.Fprint(help, usage) //nolint:errcheck // there is no other output
+		set.PrintDefaults()
+
+		return f, err
+	case err != nil:
+		return f, fmt.Errorf("%w (spegel-guard -h lists the flags)", err)
 	}
-	flag.Parse()
 
-	f.command = strings.Join(flag.Args(), " ")
+	f.command = strings.Join(set.Args(), " ")
 
-	return f
+	return f, nil
 }

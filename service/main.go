@@ -7,6 +7,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -19,7 +21,7 @@ import (
 
 func main() {
 	if err := run(); err != nil {
-		// Talos shows the last line of a failed service.
+		// Talos shows the last 512 bytes that a failed service has printed (internal/app/machined/pkg/system/runner/internal/lastlog).
 		fmt.Fprintln(os.Stderr, "spegel-guard:", err)
 		os.Exit(1)
 	}
@@ -28,9 +30,13 @@ func main() {
 // run runs a command and returns its error. The daemon does not fail when it starts, whatever the state of the node: on
 // Talos a service that fails to start keeps the node from completing its boot.
 func run() error {
-	f := parseFlags()
+	f, err := parseFlags(os.Args[1:], os.Stdout)
 
 	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return err
 	case f.version || f.command == "version":
 		fmt.Println(api.Version)
 
