@@ -288,7 +288,7 @@ func TestGuard_FollowsItsDocument(t *testing.T) {
 	d.start(t)
 	d.condition(t, resources.ConditionConfig, resources.ReasonBadConfig)
 
-	// The last line of the log names the mistake, because Talos shows it.
+	// The last line of the log names the mistake: the end of the log is what a person sees of "talosctl logs".
 	require.Eventually(t, func() bool {
 		all := d.logs.All()
 

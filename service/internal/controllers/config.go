@@ -153,8 +153,13 @@ func (c *ConfigController) apply(ctx context.Context, r controller.Writer, loade
 		return err
 	}
 
-	if message != c.problem {
-		c.problem, c.remindAt, c.reminder = message, 0, 0
+	problem := message
+	if reason == resources.ReasonOK {
+		problem = ""
+	}
+
+	if problem != c.problem {
+		c.problem, c.remindAt, c.reminder = problem, 0, 0
 	}
 
 	c.loaded = loaded
@@ -177,11 +182,16 @@ func (c *ConfigController) condition(loaded LoadedConfig, source string) (reason
 		return resources.ReasonRestartRequired, "restart the service to apply " + strings.Join(fields, ", ") + "; all other fields are in force"
 	}
 
+	// Also a document that does not arrive, for instance because its mountPath has a mistake.
+	if loaded.Source == SourceDefaults {
+		return resources.ReasonOK, fmt.Sprintf("no document: the defaults are in force, in mode %s", loaded.Mode)
+	}
+
 	return resources.ReasonOK, ""
 }
 
-// remind logs the problem with the document repeatedly, ever more slowly: the last lines of the log are what Talos
-// shows of a service.
+// remind logs the problem with the document repeatedly, ever more slowly, so that it is at the end of the log, where "talosctl logs"
+// shows it.
 func (c *ConfigController) remind(now time.Duration, logger *zap.Logger) {
 	if c.problem == "" || now < c.remindAt {
 		return

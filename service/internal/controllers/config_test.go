@@ -67,7 +67,10 @@ func TestConfigController_PublishesInitialDocument(t *testing.T) {
 		mode, source   string
 		reason, text   string
 	}{
-		{name: "no document", mode: "enforce", source: SourceDefaults, reason: resources.ReasonOK},
+		{
+			name: "no document", mode: "enforce", source: SourceDefaults,
+			reason: resources.ReasonOK, text: "no document: the defaults are in force, in mode enforce",
+		},
 		{name: "good document", document: "mode: observe", mode: "observe", reason: resources.ReasonOK},
 		{
 			name: "bad document", document: "mode: perhaps", mode: "observe", source: SourceFallback,

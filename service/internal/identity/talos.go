@@ -27,8 +27,8 @@ type Talos struct {
 	Retry time.Duration
 }
 
-// errSkipVerify means maintenance mode, in which apid accepts every client. Extensions run in it, and the guard waits for
-// certificates.
+// errSkipVerify means maintenance mode, in which apid accepts every client. The guard waits for certificates. On Talos its service
+// waits for the CRI, which does not run in this mode.
 var errSkipVerify = errors.New("failed to use machined's certificates: the node is in maintenance mode, in which apid accepts clients " +
 	"without a certificate; the guard serves TCP once the node has a machine configuration")
 
