@@ -33,6 +33,7 @@ func TestNode_RunsExtension(t *testing.T) {
 		{"DocumentBeforeService", s.documentBeforeService},
 		{"Upgrade", s.upgrade},
 		{"Installed", s.installed},
+		{"Container", s.container},
 		{"CertificatesOfApid", s.certificates},
 		{"Roles", s.roles},
 		{"FirstDocument", s.firstDocument},
