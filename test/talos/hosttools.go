@@ -17,8 +17,8 @@ import (
 // Programs that the imager and this package run, and their packages. The imager needs squashfs-tools 4.6, which Debian 12
 // does not have.
 var (
-	hostTools        = []string{"mksquashfs", "unsquashfs", "cpio", "zstd", "xz", "sgdisk"}
-	hostToolPackages = []string{"squashfs-tools", "cpio", "zstd", "xz-utils", "gdisk"}
+	hostTools        = []string{"mksquashfs", "unsquashfs", "cpio", "zstd", "xz", "sgdisk", "mkfs.vfat", "mcopy", "xorrisofs", "osirrox"}
+	hostToolPackages = []string{"squashfs-tools", "cpio", "zstd", "xz-utils", "gdisk", "dosfstools", "mtools", "xorriso"}
 )
 
 // fetchHostTools returns a folder for PATH with programs of Debian 13, which run with libraries of Debian 13.
@@ -38,8 +38,10 @@ func fetchHostTools(ctx context.Context, cache string) (string, error) {
 				return err
 			}
 
+			// mtools converts names with the C library's modules.
 			libs := filepath.Join(root, libraryFolder)
-			script := fmt.Sprintf("#!/bin/sh\nexec '%s/ld-linux-x86-64.so.2' --library-path '%s' '%s' \"$@\"\n", libs, libs, program)
+			script := fmt.Sprintf("#!/bin/sh\nexport GCONV_PATH='%s/gconv'\nexec '%s/ld-linux-x86-64.so.2' --library-path '%s' '%s' \"$@\"\n",
+				libs, libs, libs, program)
 
 			if err := os.WriteFile(filepath.Join(tmp, name), []byte(script), 0o755); err != nil {
 				return err

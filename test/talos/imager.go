@@ -39,10 +39,27 @@ type profile struct {
 		SystemExtensions []ociAsset `yaml:"systemExtensions"`
 	} `yaml:"input"`
 	Output struct {
-		Kind      string `yaml:"kind"`
-		OutFormat string `yaml:"outFormat"`
+		Kind         string        `yaml:"kind"`
+		OutFormat    string        `yaml:"outFormat"`
+		ImageOptions *imageOptions `yaml:"imageOptions,omitempty"`
+		ISOOptions   *isoOptions   `yaml:"isoOptions,omitempty"`
 	} `yaml:"output"`
 }
+
+// imageOptions are the options of kind "image".
+type imageOptions struct {
+	DiskSize   int64  `yaml:"diskSize"` // bytes
+	DiskFormat string `yaml:"diskFormat"`
+	Bootloader string `yaml:"bootloader"`
+}
+
+// isoOptions are the options of kind "iso".
+type isoOptions struct {
+	Bootloader string `yaml:"bootloader"`
+}
+
+// sdBoot is systemd's boot loader. The imager installs GRUB with programs of its own image.
+const sdBoot = "sd-boot"
 
 type pathAsset struct {
 	Path string `yaml:"path"`
@@ -64,7 +81,7 @@ type imagerInput struct {
 	layouts []string
 	// document is the machine configuration to embed; empty: none.
 	document []byte
-	// stub and boot are systemd's EFI stub and boot loader, for kinds "uki" and "installer".
+	// stub and boot are systemd's EFI stub and boot loader, for kinds "uki", "iso", "image" and "installer".
 	stub, boot string
 	// installer is the OCI layout of the base installer, for kind "installer".
 	installer string
@@ -79,6 +96,15 @@ func runImager(ctx context.Context, made base, programs Programs, dir string, in
 	p.Input.Kernel.Path, p.Input.Initramfs.Path = made.kernel.Image, made.initramfs
 	p.Input.SDStub.Path, p.Input.SDBoot.Path = in.stub, in.boot
 	p.Output.Kind, p.Output.OutFormat = in.kind, "raw"
+
+	switch in.kind {
+	case "image":
+		const diskSize = 4 << 30
+
+		p.Output.ImageOptions = &imageOptions{DiskSize: diskSize, DiskFormat: "raw", Bootloader: sdBoot}
+	case "iso":
+		p.Output.ISOOptions = &isoOptions{Bootloader: sdBoot}
+	}
 
 	if in.installer != "" {
 		p.Input.BaseInstaller = &ociAsset{ImageRef: "registry.test/installer-base:" + Version, OCIPath: in.installer}

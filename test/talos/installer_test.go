@@ -4,12 +4,8 @@ package talos
 
 import (
 	"archive/tar"
-	"bytes"
 	"debug/elf"
-	"debug/pe"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,10 +31,7 @@ func TestImager_MakesInstallers(t *testing.T) {
 
 	require.NoError(t, GuardLayout(t.Context(), "../..", guard, "amd64", "arm64"))
 
-	const placeholder = "placeholder of Talos' initramfs"
-
-	made.initramfs = filepath.Join(dir, "initramfs")
-	require.NoError(t, os.WriteFile(made.initramfs, []byte(placeholder), 0o644))
+	made.initramfs = writePlaceholder(t)
 
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		t.Run(arch, func(t *testing.T) {
@@ -64,19 +57,7 @@ func TestImager_MakesInstallers(t *testing.T) {
 			// docs/install.md: what an installer of Image Factory has is not kept.
 			assert.NotContains(t, files, "usr/install/extension-of-the-base")
 
-			kernel, err := pe.NewFile(bytes.NewReader(files["usr/install/"+arch+"/vmlinuz.efi"]))
-			require.NoError(t, err)
-
-			section := kernel.Section(".initrd")
-			require.NotNil(t, section)
-
-			data, err := section.Data()
-			require.NoError(t, err)
-
-			archive, found := bytes.CutPrefix(data[:section.VirtualSize], []byte(placeholder))
-			require.True(t, found)
-
-			binary, err := elf.Open(filepath.Join(unpackExtension(t, made.tools, archive), extension.BinaryPath))
+			binary, err := elf.Open(filepath.Join(unpackUKI(t, made.tools, files["usr/install/"+arch+"/vmlinuz.efi"]), extension.BinaryPath))
 			require.NoError(t, err)
 			assert.Equal(t, machine, binary.Machine)
 			require.NoError(t, binary.Close())
@@ -126,19 +107,4 @@ func contents(t *testing.T, image v1.Image) map[string][]byte {
 
 		files[strings.TrimPrefix(header.Name, "/")] = data
 	}
-}
-
-// unpackExtension returns a folder with the files of the only extension in the archive that the imager appends to the initramfs.
-func unpackExtension(t *testing.T, tools string, archive []byte) string {
-	t.Helper()
-
-	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", "zstd -dc | cpio -id --quiet && unsquashfs -no-progress -quiet -d root ./*.sqsh")
-	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(archive)
-	cmd.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"))
-
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
-	return filepath.Join(dir, "root")
 }
