@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -44,8 +45,26 @@ container:
 restart: always
 `
 
+// noTask is a service whose container can be created, and whose task cannot, because of its document.
+const noTask = `name: no-task
+container:
+  entrypoint: /spegel-guard
+depends:
+  - service: cri
+restart: always
+`
+
+// noTaskDocument has a file for a folder in which nothing can be created.
+const noTaskDocument = `apiVersion: v1alpha1
+kind: ExtensionServiceConfig
+name: no-task
+configFiles:
+  - mountPath: /proc/no-such-file
+    content: x
+`
+
 // TestBoot_BeforeCRIWithInvalidDocument starts the guard before the CRI and before EPHEMERAL is mounted, with a document that
-// is invalid from the first boot on. Two more services show how Talos treats an extension that cannot start.
+// is invalid from the first boot on. Three more services show how Talos treats an extension that cannot start.
 func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 	requirePrograms(t)
 	t.Parallel() // with TestNode_RunsExtension, because a node uses one processor most of the time
@@ -55,26 +74,33 @@ func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 	require.NoError(t, talos.GuardLayout(t.Context(), "../..", layouts))
 
 	binary, service := parts(t, layouts)
-	early, crash, never := filepath.Join(dir, "early"), filepath.Join(dir, "crash"), filepath.Join(dir, "never")
+	early, crash, never, task := filepath.Join(dir, "early"), filepath.Join(dir, "crash"), filepath.Join(dir, "never"), filepath.Join(dir, "task")
 	files := extension.Files{"/spegel-guard": {Data: binary, Mode: 0o755}}
 
 	require.NoError(t, talos.ServiceLayout(early, extension.Name, withoutDependencies(t, service), files))
 	require.NoError(t, talos.ServiceLayout(crash, "crash-loop", []byte(crashLoop), files))
 	require.NoError(t, talos.ServiceLayout(never, "never-created", []byte(neverCreated), files))
+	require.NoError(t, talos.ServiceLayout(task, "no-task", []byte(noTask), files))
 
 	n := start(t, talos.Options{
-		WithoutGuard: true, Layouts: []string{early, crash, never}, Documents: document("interval: soon\nmode: enforced\n"),
+		WithoutGuard: true, Layouts: []string{early, crash, never, task},
+		Documents: document("interval: soon\nmode: enforced\n") + "---\n" + noTaskDocument,
 	})
 
 	waitReady(t, n)
 
-	eventually(t, n, "waiting for the crash", func(context.Context) error {
-		if !strings.Contains(n.Console(), "service[ext-crash-loop](Waiting): Error running") {
-			return errors.New("the crashing service has not crashed yet")
-		}
+	for service, text := range map[string]string{
+		"crash-loop": `failed: exit code 1 \(last log "spegel-guard: flag provided but not defined: -no-such-flag`,
+		"no-task":    "failed to create task",
+	} {
+		eventually(t, n, "waiting for the failure of "+service, func(context.Context) error {
+			if !regexp.MustCompile(`service\[ext-` + service + `\]\(Waiting\): Error running .*` + text).MatchString(n.Console()) {
+				return errors.New("the service has not failed yet")
+			}
 
-		return nil
-	})
+			return nil
+		})
+	}
 
 	t.Run("RunsBeforeTheCRI", func(t *testing.T) {
 		// Talos' API is ready before the CRI on a fast machine.
@@ -91,6 +117,34 @@ func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 		eventually(t, n, "waiting for the guard", func(context.Context) error {
 			if state := guardService(t, n).State; state != "Running" {
 				return fmt.Errorf("its state is %s", state)
+			}
+
+			return nil
+		})
+	})
+
+	// This is the process that has started before the CRI. On a slow machine it may start after EPHEMERAL is mounted.
+	t.Run("SeesEphemeralMountedLater", func(t *testing.T) {
+		const started = "service[ext-spegel-guard](Running): Started task"
+
+		require.Equal(t, 1, strings.Count(n.Console(), started))
+
+		mounted := regexp.MustCompile(`mounting "/dev/\w+" to "/var"`).FindStringIndex(n.Console())
+		require.NotNil(t, mounted)
+		t.Logf("the service has started before EPHEMERAL was mounted: %t", strings.Index(n.Console(), started) < mounted[0])
+		eventually(t, n, "waiting for the disk", func(ctx context.Context) error {
+			stats, err := spec[struct {
+				Disk struct {
+					Value float64 `yaml:"value"`
+				} `yaml:"diskBytes"`
+			}](ctx, n, "nodestats", "node")
+			if err != nil {
+				return err
+			}
+
+			const gib = 1 << 30
+			if stats.Disk.Value < gib {
+				return fmt.Errorf("the disk has %v bytes", stats.Disk.Value)
 			}
 
 			return nil
@@ -120,40 +174,21 @@ func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 		assert.Equal(t, "Running", guardService(t, n).State)
 	})
 
-	t.Run("SeesEphemeralMountedLater", func(t *testing.T) {
-		eventually(t, n, "waiting for the disk", func(ctx context.Context) error {
-			stats, err := spec[struct {
-				Disk struct {
-					Value float64 `yaml:"value"`
-				} `yaml:"diskBytes"`
-			}](ctx, n, "nodestats", "node")
-			if err != nil {
-				return err
-			}
-
-			const gib = 1 << 30
-			if stats.Disk.Value < gib {
-				return fmt.Errorf("the disk has %v bytes", stats.Disk.Value)
-			}
-
-			return nil
-		})
-	})
-
 	// docs/install.md describes this, and that the boot fails after BootTimeout. Talos regards a service as up when it has run once.
 	t.Run("ServiceWithoutContainerBlocksBoot", func(t *testing.T) {
 		assert.Equal(t, 70*time.Minute, constants.BootTimeout)
 		order(t, n.Console(), "service[ext-never-created](Failed): Failed to create runner: mkdir /var/lib: read-only file system")
 
-		// Which of the two is first depends on the machine.
+		// Which of them is last depends on the machine.
 		from := max(strings.Index(n.Console(), "service[ext-crash-loop](Waiting): Error running"),
-			strings.Index(n.Console(), "service[ext-spegel-guard](Running)"))
+			strings.Index(n.Console(), "service[ext-no-task](Waiting): Error running"), strings.Index(n.Console(), "service[ext-spegel-guard](Running)"))
 
 		eventually(t, n, "waiting for machined to name the service that it waits for", func(context.Context) error {
 			for line := range strings.Lines(n.Console()[from:]) {
 				// The last line may not be complete yet.
 				if _, waits, found := strings.Cut(line, "task startAllServices"); found && strings.HasSuffix(line, "\n") {
 					assert.Contains(t, waits, `"ext-never-created" to be "up"`)
+					assert.Contains(t, waits, `"ext-no-task" to be "up"`)
 					assert.NotContains(t, waits, `"ext-crash-loop" to be "up"`)
 					assert.NotContains(t, waits, `"ext-spegel-guard" to be "up"`)
 

@@ -164,13 +164,26 @@ func (s *scenario) sharedAddress(t *testing.T) {
 
 	defer c.Close()
 
-	version, err := c.Version(client.WithNode(t.Context(), shared))
-	require.NoError(t, err)
-	assert.NotEmpty(t, version.GetMessages())
+	eventually(t, s.node, "waiting for the answer for the shared address", func(ctx context.Context) error {
+		version, err := c.Version(client.WithNode(ctx, shared))
+		if err == nil {
+			assert.NotEmpty(t, version.GetMessages())
+		}
+
+		return err
+	})
 
 	// Another node's address is not its own, and guards do not forward by default.
-	_, err = c.Version(client.WithNode(t.Context(), "192.168.77.2"))
-	require.ErrorContains(t, err, "it forwards no request")
+	eventually(t, s.node, "waiting for the refusal", func(ctx context.Context) error {
+		_, err := c.Version(client.WithNode(ctx, "192.168.77.2"))
+		require.Error(t, err)
+
+		if strings.Contains(err.Error(), "it forwards no request") {
+			return nil
+		}
+
+		return err
+	})
 
 	s.patch(t, removal("DummyLinkConfig", "dummy9")+"---\n"+removal("DHCPv4Config", "eth0"))
 	waitReady(t, s.node)
@@ -191,7 +204,8 @@ func (s *scenario) firstDocument(t *testing.T) {
 	s.waitConfig(t, config.Path, "enforce", "500ms")
 }
 
-// assertBooting: a service that cannot be created does not reboot the node. Its boot waits, and Talos' API answers.
+// assertBooting: a service that cannot be created does not reboot the node. Its boot waits, and Talos' API answers. The boot of this
+// node also waits for kubelet and etcd, whose images cannot be pulled.
 func assertBooting(t *testing.T, n *talos.Node) {
 	t.Helper()
 

@@ -5,6 +5,7 @@ package talos_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -156,19 +157,35 @@ func logs(t *testing.T, n *talos.Node) []string {
 func ctl(t *testing.T, n *talos.Node, args ...string) string {
 	t.Helper()
 
-	program := os.Getenv(ctlEnv)
-	require.NotEmpty(t, program, "set "+ctlEnv)
-
-	cmd := exec.CommandContext(t.Context(), program, append([]string{"--talosconfig", n.Talosconfig, "-n", n.Guard, "--timeout", "2m"}, args...)...)
-
-	out, err := cmd.Output()
+	out, err := tryCtl(t, n, args...)
 
 	var exit *exec.ExitError
 	if err != nil {
 		require.ErrorAs(t, err, &exit)
 	}
 
-	return string(out)
+	return out
+}
+
+// tryCtl runs spegelguardctl against the guard. The error has what it printed on standard error.
+func tryCtl(t *testing.T, n *talos.Node, args ...string) (string, error) {
+	t.Helper()
+
+	program := os.Getenv(ctlEnv)
+	require.NotEmpty(t, program, "set "+ctlEnv)
+
+	cmd := exec.CommandContext(t.Context(), program, append([]string{"--talosconfig", n.Talosconfig, "-n", n.Guard, "--timeout", "2m"}, args...)...)
+
+	var stderr strings.Builder
+
+	cmd.Stderr = &stderr
+
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("spegelguardctl %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+
+	return string(out), err
 }
 
 // check is a check of doctor.
