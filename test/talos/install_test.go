@@ -134,7 +134,7 @@ func handshake(ctx context.Context, address string) error {
 	return conn.Close()
 }
 
-// sharedAddress: the guard of the node that has a shared address answers at it and for it, with a certificate for it. Talos
+// sharedAddress: the guard of the node that has a shared address answers for it, with a certificate for it. Talos
 // assigns a virtual IP to a link of one node, as a static address; an election needs etcd, which this node has not.
 func (s *scenario) sharedAddress(t *testing.T) {
 	// Not in a subnet of pods or services, which Talos leaves out of certificates.

@@ -20,7 +20,8 @@ func (s *scenario) rebootsInOrder(t *testing.T) {
 	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
 }
 
-// reboot restarts the node and waits until the guard runs again. EPHEMERAL must be unmounted without a retry.
+// reboot restarts the node and waits until the guard runs again. EPHEMERAL must be unmounted within the 5 s in which Talos tries again
+// without a message.
 func (s *scenario) reboot(t *testing.T) {
 	before := len(s.node.Console())
 
