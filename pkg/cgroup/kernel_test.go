@@ -353,12 +353,17 @@ func TestReadOnlyMountIsNotPermitted(t *testing.T) {
 func TestOpenStaysInTheHierarchy(t *testing.T) {
 	kernel.Require(t)
 
-	for _, path := range []string{"../../../etc", "nowhere/at/all"} {
-		_, err := cgroup.Open(root, path)
-		assert.Error(t, err)
-	}
+	_, err := cgroup.Open(root, "../../../etc")
+	assert.ErrorIs(t, err, unix.EXDEV)
+	_, err = cgroup.Open(root, "nowhere/at/all")
+	assert.ErrorIs(t, err, cgroup.ErrGone)
 
-	_, err := cgroup.Open("/proc", "sys/kernel")
+	// The parent is in the same file system.
+	_, name := newCgroup(t)
+	_, err = cgroup.Open(name, "..")
+	assert.ErrorIs(t, err, unix.EXDEV)
+
+	_, err = cgroup.Open("/proc", "sys/kernel")
 	assert.ErrorIs(t, err, cgroup.ErrNotUnified)
 	assert.ErrorIs(t, cgroup.CheckRoot("/proc"), cgroup.ErrNotUnified)
 	assert.NoError(t, cgroup.CheckRoot(root))

@@ -75,8 +75,8 @@ func (a *attack) badClient(t *testing.T, name string, window uint32) *badclient.
 	return client
 }
 
-// refused calls do many times, some at once, and requires that all calls are refused.
-func refused(t *testing.T, times, atOnce int, do func(ctx context.Context, i int) error) {
+// refused calls do many times, some at once, and requires that all calls are refused with the texts in turn.
+func refused(t *testing.T, times, atOnce int, texts []string, do func(ctx context.Context, i int) error) {
 	t.Helper()
 
 	var group errgroup.Group
@@ -85,8 +85,8 @@ func refused(t *testing.T, times, atOnce int, do func(ctx context.Context, i int
 
 	for i := range times {
 		group.Go(func() error {
-			if err := do(t.Context(), i); err == nil {
-				return fmt.Errorf("call %d is not refused", i)
+			if err, text := do(t.Context(), i), texts[i%len(texts)]; err == nil || !strings.Contains(err.Error(), text) {
+				return fmt.Errorf("call %d is not refused with %q: %w", i, text, err)
 			}
 
 			return nil
@@ -96,10 +96,13 @@ func refused(t *testing.T, times, atOnce int, do func(ctx context.Context, i int
 	require.NoError(t, group.Wait())
 }
 
+// tooLarge is the text of gRPC's error for a request above the limit of its size.
+const tooLarge = "received message larger than max"
+
 func inventNamespaces(t *testing.T, a *attack) {
 	client := v1alpha1.NewStateClient(a.hostileConn(t, "namespaces"))
 
-	refused(t, many(10_000), 16, func(ctx context.Context, i int) error {
+	refused(t, many(10_000), 16, []string{"the guard has no resources of type"}, func(ctx context.Context, i int) error {
 		_, err := client.Get(ctx, &v1alpha1.GetRequest{Namespace: fmt.Sprintf("invented-%d", i), Type: resources.GuardStatusType, Id: "x"})
 
 		return err
@@ -111,7 +114,7 @@ func queryExpressions(t *testing.T, a *attack) {
 	// 21 kB would take half a gigabyte when they are compiled; 7 kB fit the limit of a request.
 	expressions := []string{strings.Repeat("x{1000}", 3000), strings.Repeat("x{1000}", 1000)}
 
-	refused(t, many(160), 16, func(ctx context.Context, i int) error {
+	refused(t, many(160), 16, []string{tooLarge, "regular expressions are not served"}, func(ctx context.Context, i int) error {
 		stream, err := client.List(ctx, &v1alpha1.ListRequest{
 			Namespace: resources.Namespace, Type: resources.GuardStatusType,
 			Options: &v1alpha1.ListOptions{IdQuery: &v1alpha1.IDQuery{Regexp: expressions[i%2]}},
@@ -130,7 +133,7 @@ func watchHealth(t *testing.T, a *attack) {
 	client := grpc_health_v1.NewHealthClient(a.hostileConn(t, "health"))
 	names := []string{strings.Repeat("x", 60_000), strings.Repeat("x", 8000)}
 
-	refused(t, many(2000), 16, func(ctx context.Context, i int) error {
+	refused(t, many(2000), 16, []string{tooLarge, "invalid service"}, func(ctx context.Context, i int) error {
 		stream, err := client.Watch(ctx, &grpc_health_v1.HealthCheckRequest{Service: names[i%2][i%100:]})
 		if err != nil {
 			return err
@@ -207,11 +210,12 @@ func leaveHalfOpen(t *testing.T, _ *attack) {
 }
 
 func resetRapidly(t *testing.T, a *attack) {
-	a.badClient(t, "rapid", 65535).RapidReset("/cosi.resource.State/Watch", many(50_000))
+	opened := a.badClient(t, "rapid", 65535).RapidReset("/cosi.resource.State/Watch", many(50_000))
+	assert.Positive(t, opened, "streams before the guard closed the connection")
 	a.badClient(t, "pings", 65535).Ping(many(50_000))
 }
 
-// nameBogusNodes makes the guard dial nodes that do not exist.
+// nameBogusNodes names nodes that do not exist, for which a guard would dial if it forwarded requests.
 func nameBogusNodes(t *testing.T, a *attack) {
 	client := v1alpha1.NewStateClient(a.hostileConn(t, "bogus"))
 
@@ -222,14 +226,14 @@ func nameBogusNodes(t *testing.T, a *attack) {
 	}
 
 	for i := range many(10) {
-		ctx, cancel := context.WithTimeout(t.Context(), attackInterval)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		request := &v1alpha1.GetRequest{Namespace: resources.Namespace, Type: resources.GuardStatusType, Id: resources.GuardStatusID}
 
 		_, err := client.Get(metadata.NewOutgoingContext(ctx, metadata.MD{"nodes": nodes[i:]}), request)
-		assert.Error(t, err)
+		assert.ErrorContains(t, err, "invalid metadata: nodes has")
 
 		_, err = client.Get(metadata.AppendToOutgoingContext(ctx, "node", nodes[i]), request)
-		assert.Error(t, err)
+		assert.ErrorContains(t, err, "forwards no request")
 
 		cancel()
 	}

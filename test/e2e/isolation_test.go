@@ -76,8 +76,7 @@ func TestGuard_WritesToTargetOnly(t *testing.T) {
 
 	pid := l.guard.PID()
 
-	_, _, err = l.guard.Stop(ctx)
-	require.NoError(t, err)
+	l.stop(t)
 	require.NoError(t, audit.Stop())
 
 	after, err := node.AllCPUMax()

@@ -200,12 +200,18 @@ func TestService_WritesNothingWithInvalidDocument(t *testing.T) {
 	pod := runPod(t, n, node.SpegelPod("spegel-x7k2p"))
 
 	for range 3 {
+		audit, err := node.StartAudit()
+		require.NoError(t, err)
+
 		s := serve(t, n, extension.ServicePath, "mode: kill")
 		s.diagnoses(t, `line 1: invalid mode \"kill\": must be observe or enforce`)
-		s.stops(t)
 
+		pid := s.PID()
+
+		s.stops(t)
+		require.NoError(t, audit.Stop())
+		assert.Empty(t, audit.Writes(pid))
 		assert.Equal(t, unlimited, cpuMax(t, pod))
-		noJournals(t)
 	}
 
 	s := serve(t, n, extension.ServicePath, fast+overSocket)

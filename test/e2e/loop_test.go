@@ -217,6 +217,7 @@ func TestObserve_WritesNothing(t *testing.T) {
 
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
+	assert.Empty(t, journals(t))
 	waitCeiling(t, l.guard, resources.CeilingObserved, "")
 }
 

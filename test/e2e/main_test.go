@@ -116,6 +116,15 @@ func newLoopWith(t *testing.T, vary func(*node.PodSpec), start func(*loop) (*nod
 	return l
 }
 
+// stop stops the guard, which must end by itself.
+func (l *loop) stop(t *testing.T) {
+	t.Helper()
+
+	code, took, err := l.guard.Stop(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, code, "after %s\n%s", took, l.guard.Log)
+}
+
 func runPod(t *testing.T, n *node.Node, spec node.PodSpec) *node.Pod {
 	t.Helper()
 

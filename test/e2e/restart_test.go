@@ -106,8 +106,7 @@ func TestRestart_ContinuesHold(t *testing.T) {
 
 	since := heldSince(t, l)
 
-	_, _, err := l.guard.Stop(t.Context())
-	require.NoError(t, err)
+	l.stop(t)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel), "cpu.max after the stop")
 	noJournals(t)
 	assert.FileExists(t, node.StateFile)
@@ -137,7 +136,7 @@ func TestRestart_ContinuesHold(t *testing.T) {
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 	noJournals(t)
 
-	_, err = l.guard.WaitState(t.Context(), patience, resources.StateFiring)
+	_, err := l.guard.WaitState(t.Context(), patience, resources.StateFiring)
 	require.NoError(t, err)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 }
@@ -151,8 +150,7 @@ func TestRestart_AdoptsCeilingLeftInForce(t *testing.T) {
 	l.runAway(t, l.spegel, l.peer)
 	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
-	_, _, err := l.guard.Stop(t.Context())
-	require.NoError(t, err)
+	l.stop(t)
 	assert.Equal(t, ceiling500, cpuMax(t, l.spegel))
 
 	l.startInvalid(t)
@@ -161,8 +159,7 @@ func TestRestart_AdoptsCeilingLeftInForce(t *testing.T) {
 	l.start(t, document)
 	waitCPUMax(t, l, l.spegel, ceiling500, patience)
 
-	_, _, err = l.guard.Stop(t.Context())
-	require.NoError(t, err)
+	l.stop(t)
 	assert.Equal(t, ceiling500, cpuMax(t, l.spegel))
 
 	// A journal of the first version, whose ceiling has no extra microsecond.
@@ -191,8 +188,7 @@ func TestRestart_AdoptsCeilingLeftInForce(t *testing.T) {
 	waitLogged(t, l.guard.Log, "ceiling adopted")
 
 	// A ceiling whose hold is over is released.
-	_, _, err = l.guard.Stop(t.Context())
-	require.NoError(t, err)
+	l.stop(t)
 
 	journal, err = dir.ReadJournal()
 	require.NoError(t, err)

@@ -48,6 +48,8 @@ const (
 func startMachined(t *testing.T, authority *pki.PKI) *machined.Machined {
 	t.Helper()
 
+	testNode(t) // mounts /system, which would hide the socket
+
 	require.NoError(t, os.MkdirAll(filepath.Dir(machinedSocket), 0o755))
 
 	m, err := machined.New(t.Context(), machinedSocket, &secrets.API{})
@@ -168,9 +170,14 @@ func TestAPI_ServesOperatorOnAnotherNetwork(t *testing.T) {
 	assert.Contains(t, released.GetMessages()[0].GetOverrides()[0].GetBy().GetFrom(), operatorAddress+":")
 	waitCPUMax(t, l, l.spegel, unlimited, patience)
 
-	// After a change of the node's certificates the old ones are refused.
+	// After a change of the node's certificates the old ones are refused, by the guard: this client accepts both servers.
 	next, err := pki.New()
 	require.NoError(t, err)
+
+	trusting, err := client.New(t.Context(), client.WithConfigContext(pki.Context(pair, nodeAddress+":50321", authority, next)),
+		client.WithGRPCDialOptions(grpc.WithContextDialer(dial)))
+	require.NoError(t, err)
+	t.Cleanup(func() { trusting.Close() })
 
 	certificates, err := next.TalosAPI(true, nil, "127.0.0.1", nodeAddress)
 	require.NoError(t, err)
@@ -186,6 +193,11 @@ func TestAPI_ServesOperatorOnAnotherNetwork(t *testing.T) {
 		_, err := c.Version(t.Context())
 
 		return err != nil
+	}, patience, 100*time.Millisecond, "the connection is not closed")
+
+	require.EventuallyWithT(t, func(collect *assert.CollectT) {
+		_, err := trusting.Version(t.Context())
+		assert.ErrorContains(collect, err, "tls:")
 	}, patience, 100*time.Millisecond, "the old CA is still accepted")
 
 	pair, err = next.Client("anna", time.Hour, role.Reader)

@@ -116,6 +116,8 @@ func TestGuard_ReleasesWhileThePolicyHangs(t *testing.T) {
 
 	// The newest sample of a decision is older than the hang. Half of the lease is left for a slow machine.
 	assert.GreaterOrEqual(t, longest, lease/2, "released early\n%s", &log)
+	// The enforcer looks at the lease with the ticks.
+	assert.LessOrEqual(t, least, lease+lease/2, "released late\n%s", &log)
 
 	// It logs the release, and removes the journal, after cpu.max is written.
 	eventually("the reason is logged", func() bool { return log.has("the sampling or the policy is stuck") })
