@@ -156,7 +156,8 @@ func assertSparesPeers(t *testing.T, cfg config.Config, recordings []incident.Re
 		for _, recording := range recordings {
 			for _, node := range recording.Nodes {
 				for _, i := range node.Intervals {
-					used := map[config.Signal]float64{config.SignalCPU: i.CPU, config.SignalNetworkTX: i.TX}[rule.Signal]
+					used, known := map[config.Signal]float64{config.SignalCPU: i.CPU, config.SignalNetworkTX: i.TX}[rule.Signal]
+					require.True(t, known, "%s: no usage of %s to compare with", rule.Name, rule.Signal)
 					assert.False(t, node.Role != incident.Culprit && used >= threshold, "%s would throttle %s of %s", rule.Name, node.Name, recording.Name)
 				}
 			}

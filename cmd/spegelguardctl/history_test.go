@@ -154,6 +154,8 @@ func TestHistory_GoldenCSV(t *testing.T) {
 
 	// The target alone.
 	got = c.run("history", "-n", "talos-prod-2", "--since", "25s", "-o", "csv", "--target", fleettest.TargetOf("talos-prod-2"))
+	require.Zero(t, got.code, got.stderr)
+	assert.Contains(t, got.stdout, fleettest.TargetOf("talos-prod-2"))
 	assert.NotContains(t, got.stdout, nodeTarget)
 }
 

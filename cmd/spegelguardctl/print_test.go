@@ -53,7 +53,9 @@ func TestPrinters_AreReadBack(t *testing.T) {
 	}
 
 	for _, m := range suggested {
-		printers["suggested "+string(m.signal)] = printer{m.write, m.signal.Unit(), 1, 100, 1e6}
+		step := map[config.Signal]float64{config.SignalCPU: 0.01, config.SignalNetworkTX: 10e3, config.SignalAllocation: 10e6 / 60}[m.signal]
+		require.Positive(t, step, m.signal)
+		printers["suggested "+string(m.signal)] = printer{m.write, m.signal.Unit(), step / 10, m.most, step}
 	}
 
 	for name, p := range printers {

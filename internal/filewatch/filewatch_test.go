@@ -278,17 +278,21 @@ func TestFollow_BusyFolder(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 
-		reads, watched := 0, time.Duration(0)
+		reads, opens, closes, watched := 0, 0, 0, time.Duration(0)
 		follow(ctx, 5*time.Second, func() (*notifier, error) {
 			opened := time.Now()
+			opens++
 
 			return &notifier{events: events, close: func() error {
+				closes++
 				watched += time.Since(opened)
 
 				return nil
 			}}, nil
 		}, func() { reads++ })
 		assert.InDelta(t, 60, reads, 1)
+		require.Positive(t, opens)
+		assert.Equal(t, opens, closes)
 		assert.Zero(t, watched, "the kernel queues no events that nobody waits for")
 	})
 }

@@ -39,15 +39,19 @@ func TestSettings_MatchDocument(t *testing.T) {
 	document, err := config.Marshal(config.Default())
 	require.NoError(t, err)
 
+	written := strings.Split(strings.TrimSpace(string(document)), "\n")
 	lines := map[int]bool{}
 
 	for _, setting := range config.Settings(config.Default(), document) {
-		assert.NotZero(t, setting.Line, setting.Field)
+		require.NotZero(t, setting.Line, setting.Field)
 		lines[setting.Line] = true
+
+		_, value, _ := strings.Cut(written[setting.Line-1], ": ")
+		assert.Equal(t, strings.Trim(value, `"`), setting.Value, setting.Field)
 	}
 
 	// Every line is a setting or the key of a mapping or a list.
-	for i, line := range strings.Split(strings.TrimSpace(string(document)), "\n") {
+	for i, line := range written {
 		assert.True(t, lines[i+1] || strings.HasSuffix(line, ":"), "line %d: %s", i+1, line)
 	}
 }

@@ -36,21 +36,21 @@ func process(t *testing.T, root, pid, exe, cgroup, parent string) {
 }
 
 func TestProcfs_FindsFirstProcessOfContainer(t *testing.T) {
-	for name, path := range map[string]string{
-		"burstable":         "/kubepods/burstable/pod" + podUID + "/" + containerID,
-		"guaranteed":        "/kubepods/pod" + podUID + "/" + containerID,
-		"from a namespace":  "/../../../kubepods/besteffort/pod" + podUID + "/" + containerID,
-		"systemd":           "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod3a87a4fe_3e8c_4ee9_baa0_ba2cbbf4c2f7.slice/cri-containerd-" + containerID + ".scope",
-		"static pod":        "/kubepods/burstable/pod" + strings.Repeat("ab", 16) + "/" + containerID,
-		"systemd, below it": "/x.slice/kubepods.slice/kubepods-pod3a87a4fe_3e8c_4ee9_baa0_ba2cbbf4c2f7.slice/cri-containerd-" + containerID + ".scope",
+	for name, test := range map[string]struct{ path, uid string }{
+		"burstable":         {"/kubepods/burstable/pod" + podUID + "/" + containerID, podUID},
+		"guaranteed":        {"/kubepods/pod" + podUID + "/" + containerID, podUID},
+		"from a namespace":  {"/../../../kubepods/besteffort/pod" + podUID + "/" + containerID, podUID},
+		"systemd":           {"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod3a87a4fe_3e8c_4ee9_baa0_ba2cbbf4c2f7.slice/cri-containerd-" + containerID + ".scope", podUID},
+		"static pod":        {"/kubepods/burstable/pod" + strings.Repeat("ab", 16) + "/" + containerID, strings.Repeat("ab", 16)},
+		"systemd, below it": {"/x.slice/kubepods.slice/kubepods-pod3a87a4fe_3e8c_4ee9_baa0_ba2cbbf4c2f7.slice/cri-containerd-" + containerID + ".scope", podUID},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			process(t, root, "9", "/shim", "/podruntime", "1")
-			process(t, root, "10", "/app/spegel (deleted)", path, "9")
-			process(t, root, "11", "/app/spegel", path, "10")                 // forked by the first
+			process(t, root, "10", "/app/spegel (deleted)", test.path, "9")
+			process(t, root, "11", "/app/spegel", test.path, "10")            // forked by the first
 			process(t, root, "12", "/usr/bin/spegel", "/system/shell", "1")   // no container
-			process(t, root, "13", "/app/other", path, "9")                   // no spegel
+			process(t, root, "13", "/app/other", test.path, "9")              // no spegel
 			require.NoError(t, os.MkdirAll(filepath.Join(root, "14"), 0o755)) // ended
 			require.NoError(t, os.MkdirAll(filepath.Join(root, "sys"), 0o755))
 
@@ -61,7 +61,7 @@ func TestProcfs_FindsFirstProcessOfContainer(t *testing.T) {
 
 			assert.Equal(t, 10, found[0].PID)
 			assert.Equal(t, containerID, found[0].ID)
-			assert.Contains(t, strings.ReplaceAll(path, "_", "-"), "pod"+found[0].PodUID)
+			assert.Equal(t, test.uid, found[0].PodUID)
 			assert.Equal(t, "spegel-x", found[0].Pod)
 
 			one := selector()

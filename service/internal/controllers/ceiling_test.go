@@ -302,9 +302,16 @@ func TestCeilingController_SaysWhyThereIsNoEvidence(t *testing.T) {
 		"not a pod's": {"interval: 100ms\n", "network namespace"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var captures atomic.Int32
+
 			e := newEnforcing(t, test.document, enforcetest.Unlimited, func(e *enforcing) {
 				e.c.Evidence = &record.Evidence{Dir: t.TempDir()}
 				e.waitForEvidence()
+				e.c.enforcer.evidence.create = func(target string, cfg config.Evidence) (*record.Folder, error) {
+					captures.Add(1)
+
+					return e.c.Evidence.Create(target, cfg)
+				}
 			})
 			e.desire(500, "R", "r")
 			e.status(resources.CeilingApplied)
@@ -315,6 +322,8 @@ func TestCeilingController_SaysWhyThereIsNoEvidence(t *testing.T) {
 			// Once for a hold.
 			put(e.suite, resources.NewDesiredCeiling(targetID), func(spec *resources.DesiredCeilingSpec) { spec.CeilingMillicores = 300 })
 			require.Eventually(t, func() bool { return e.cgroup.CPUMax() == "30001 100000" }, patience, time.Millisecond)
+			require.Eventually(t, func() bool { return len(e.actions()) == 2 }, patience, time.Millisecond)
+			require.EqualValues(t, 1, captures.Load())
 			e.end()
 			require.NoError(t, e.c.Stop())
 		})

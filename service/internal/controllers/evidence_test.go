@@ -163,6 +163,7 @@ func TestCeilingController_EvidenceDelaysNoCeiling(t *testing.T) {
 			e.desire(500, "R", "r")
 			action := e.applied()
 			assert.Equal(t, atCeiling, e.cgroup.CPUMax())
+			require.NotNil(t, before)
 			assert.Empty(t, before, "requests before the write")
 
 			folder, text, _ := strings.Cut(action.Evidence, " ")

@@ -102,6 +102,8 @@ func TestPolicyController_SavesAfterTheCeiling(t *testing.T) {
 		ticks.tick(t, map[string]float64{targetID: 1.8})
 	}
 
+	require.Positive(t, woken)
+
 	saved, err := ticks.c.decider.state.Load()
 	require.NoError(t, err)
 	assert.Equal(t, ticks.c.decider.workloads.known[targetID].Decision().Hold, saved[targetID].Hold)

@@ -233,7 +233,7 @@ func TestPolicyController_RecordsATrace(t *testing.T) {
 	require.Eventually(t, func() bool {
 		data, err := os.ReadFile(path)
 
-		return err == nil && len(data) > 0
+		return err == nil && strings.Contains(string(data), `{"sample":`)
 	}, patience, time.Millisecond)
 }
 

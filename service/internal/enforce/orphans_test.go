@@ -113,10 +113,12 @@ func TestOrphans_LeaveAttachedCgroupsAlone(t *testing.T) {
 	node.Find = func() ([]string, error) {
 		paths, err := find()
 
-		return paths, errors.Join(err, enforcetest.ErrBroken)
+		return paths, errors.Join(err, errors.New("a folder is gone"))
 	}
 
 	o := enforce.NewOrphans(node, lockFunc(func() error { return nil }), zap.NewNop())
+	assert.Empty(t, o.Adopt(false).Holds)
+	require.ErrorIs(t, o.Err(), enforce.ErrNotAdopted, "it searches again")
 	assert.Nil(t, o.Attach(memoryPath))
 	m.step()
 
