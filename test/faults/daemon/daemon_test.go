@@ -29,7 +29,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// restless is a configuration with which the guard trips, probes and trips again without end.
+// restless is a configuration with which the guard trips at once. The pod is idle and so never throttled: there is no probe, and the ceiling
+// stays until the guard ends. Fault points of a release are therefore reached in service/internal/enforce/faults only.
 const restless = `
 interval: 100ms
 rules: [{name: Always, expression: "cpu >= 0.0", for: 0s, window: 1s}]
