@@ -9,7 +9,7 @@ package config
 import "github.com/spegel-guard/spegel-guard/pkg/policy"
 
 // Path is where the service reads its document.
-const Path = "/usr/local/etc/spegel-guard/config.yaml"
+const Path = filesFolder + "/config.yaml"
 
 // The document's apiVersion and kind.
 const (

@@ -89,7 +89,7 @@ func (a *attack) measure(t *testing.T, s scenario) string {
 	require.NoError(t, os.WriteFile(a.proc("clear_refs"), []byte("5"), 0))
 
 	a.machine.late(t) // before the sample, so that it has each pause since then
-	earlier := a.nextSample(t)
+	earlier := waitSampleTimes(t, a.spegel, boottime.Now(), 1)[0]
 	start, used, container := boottime.Now(), a.cpu(t), a.spegel.ContainerID
 
 	s.run(t, a)
@@ -115,23 +115,6 @@ func (a *attack) measure(t *testing.T, s scenario) string {
 
 	return fmt.Sprintf("%-22s %8s %9.1f MB %10s %12s %8s", s.name, took.Round(100*time.Millisecond), peak, late.Round(time.Millisecond),
 		machine.Round(time.Millisecond), (a.cpu(t) - used).Round(10*time.Millisecond))
-}
-
-// nextSample waits for a sample of the target and returns its time on CLOCK_BOOTTIME.
-func (a *attack) nextSample(t *testing.T) time.Duration {
-	t.Helper()
-
-	now := boottime.Now()
-
-	var at []time.Duration
-
-	require.Eventually(t, func() bool {
-		at = sampleTimes(t, a.spegel, now)
-
-		return len(at) > 0
-	}, patience, 100*time.Millisecond, "the guard does not sample the container")
-
-	return at[0]
 }
 
 func (a *attack) proc(name string) string { return fmt.Sprintf("/proc/%d/%s", a.guard.PID(), name) }

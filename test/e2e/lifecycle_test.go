@@ -169,9 +169,7 @@ func TestService_ContinuesHoldWithNewDocument(t *testing.T) {
 
 	since := heldSince(t, l)
 
-	code, _, err := l.guard.Stop(t.Context())
-	require.NoError(t, err)
-	assert.Zero(t, code)
+	l.stop(t)
 	assert.Equal(t, unlimited, cpuMax(t, l.spegel))
 
 	l.start(t, strings.Replace(longHold, "cpu: 500m", "cpu: 300m", 1))

@@ -36,10 +36,7 @@ ceiling: {cpu: 500m, floor: 100m, hold: 1h, releaseAfter: 5s}
 func (l *loop) restart(t *testing.T, document string) {
 	t.Helper()
 
-	code, _, err := l.guard.Stop(t.Context())
-	require.NoError(t, err)
-	require.Zero(t, code, "%s", l.guard.Log)
-
+	l.stop(t)
 	l.start(t, document)
 }
 

@@ -28,18 +28,11 @@ type pace struct {
 	median, longest time.Duration
 }
 
-// waitSamples waits until a container has a number of samples since a time of CLOCK_BOOTTIME.
+// waitSamples waits until a container has a number of samples, at least two, since a time of CLOCK_BOOTTIME.
 func waitSamples(t *testing.T, pod *node.Pod, since time.Duration, count int) pace {
 	t.Helper()
 
-	var at []time.Duration
-
-	require.Eventually(t, func() bool {
-		at = sampleTimes(t, pod, since)
-
-		return len(at) >= count
-	}, patience, 100*time.Millisecond, "the guard does not sample the container")
-
+	at := waitSampleTimes(t, pod, since, count)
 	gaps := make([]time.Duration, 0, len(at))
 
 	for i := range at[1:] {
@@ -49,6 +42,19 @@ func waitSamples(t *testing.T, pod *node.Pod, since time.Duration, count int) pa
 	slices.Sort(gaps)
 
 	return pace{samples: len(at), median: gaps[len(gaps)/2], longest: gaps[len(gaps)-1]}
+}
+
+// waitSampleTimes waits until a container has a number of samples since a time of CLOCK_BOOTTIME, and returns their times.
+func waitSampleTimes(t *testing.T, pod *node.Pod, since time.Duration, count int) (at []time.Duration) {
+	t.Helper()
+
+	require.Eventually(t, func() bool {
+		at = sampleTimes(t, pod, since)
+
+		return len(at) >= count
+	}, patience, 100*time.Millisecond, "the guard does not sample the container")
+
+	return at
 }
 
 // sampleTimes returns the times of a container's samples as CLOCK_BOOTTIME.

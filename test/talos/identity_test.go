@@ -149,7 +149,7 @@ func (s *scenario) rotateCA(t *testing.T) {
 
 		for ctx.Err() == nil {
 			began := time.Now()
-			err := s.callUnverified(ctx)
+			err := callUnverified(ctx, s.node)
 			took := time.Since(began)
 
 			switch {
@@ -207,7 +207,7 @@ func (s *scenario) rotateCA(t *testing.T) {
 
 	// apid and the guard follow one after the other.
 	eventually(t, s.node, "waiting for the guard to refuse the old certificate", func(ctx context.Context) error {
-		err := (&scenario{node: old}).callUnverified(ctx)
+		err := callUnverified(ctx, old)
 
 		switch {
 		case err == nil:
@@ -220,10 +220,10 @@ func (s *scenario) rotateCA(t *testing.T) {
 	})
 }
 
-// callUnverified calls the guard on a new connection with the old certificate. It does not verify the server's certificate,
-// which changes during the rotation.
-func (s *scenario) callUnverified(ctx context.Context) error {
-	config, err := clientconfig.Open(s.node.Talosconfig)
+// callUnverified calls the guard of a node on a new connection with the certificate of its talosconfig. It does not verify the
+// server's certificate, which changes during the rotation.
+func callUnverified(ctx context.Context, n *talos.Node) error {
+	config, err := clientconfig.Open(n.Talosconfig)
 	if err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (s *scenario) callUnverified(ctx context.Context) error {
 		return err
 	}
 
-	c, err := client.New(ctx, client.WithEndpoints(s.node.Guard), client.WithTLSConfig(&tls.Config{
+	c, err := client.New(ctx, client.WithEndpoints(n.Guard), client.WithTLSConfig(&tls.Config{
 		Certificates: []tls.Certificate{*pair}, InsecureSkipVerify: true,
 	}))
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/debian"
 )
 
-// imagerInputs returns the kernel and tools, the programs of Talos, and the folder of systemd's boot loader. It skips without programs.
-func imagerInputs(t *testing.T) (made base, programs Programs, efi string) {
+// imagerInputs returns the kernel and tools, the programs of Talos, and an input with systemd's boot loader. It skips without programs.
+func imagerInputs(t *testing.T) (made base, programs Programs, input imagerInput) {
 	t.Helper()
 
 	if os.Getenv(ProgramsEnv) == "" {
@@ -36,13 +36,15 @@ func imagerInputs(t *testing.T) (made base, programs Programs, efi string) {
 	boot, err := debian.UnpackOnly(t.Context(), cache, debian.Trixie, "systemd-boot-efi")
 	require.NoError(t, err)
 
-	return made, programs, filepath.Join(boot, "usr/lib/systemd/boot/efi")
+	efi := filepath.Join(boot, "usr/lib/systemd/boot/efi")
+
+	return made, programs, imagerInput{stub: filepath.Join(efi, "linuxx64.efi.stub"), boot: filepath.Join(efi, "systemd-bootx64.efi")}
 }
 
 // TestImager_MakesEachKind runs Talos' imager with the extension for every kind of output that needs no image of a registry
 // and no boot loader.
 func TestImager_MakesEachKind(t *testing.T) {
-	made, programs, efi := imagerInputs(t)
+	made, programs, input := imagerInputs(t)
 
 	layout := filepath.Join(t.TempDir(), "guard")
 	require.NoError(t, GuardLayout(t.Context(), "../..", layout))
@@ -83,9 +85,9 @@ func TestImager_MakesEachKind(t *testing.T) {
 		},
 	} {
 		t.Run(kind, func(t *testing.T) {
-			path, err := runImager(t.Context(), made, programs, t.TempDir(), imagerInput{
-				kind: kind, layouts: []string{layout}, stub: filepath.Join(efi, "linuxx64.efi.stub"), boot: filepath.Join(efi, "systemd-bootx64.efi"),
-			})
+			input.kind, input.layouts = kind, []string{layout}
+
+			path, err := runImager(t.Context(), made, programs, t.TempDir(), input)
 			require.NoError(t, err)
 			check(t, path)
 		})

@@ -25,7 +25,7 @@ import (
 // The base installer is a placeholder, because Talos' cannot be pulled, and so is the initramfs. The kernel and the boot loader are
 // those of amd64.
 func TestImager_MakesInstallers(t *testing.T) {
-	made, programs, efi := imagerInputs(t)
+	made, programs, input := imagerInputs(t)
 	dir := t.TempDir()
 	guard := filepath.Join(dir, "guard")
 
@@ -38,10 +38,9 @@ func TestImager_MakesInstallers(t *testing.T) {
 			base := filepath.Join(t.TempDir(), "base")
 			writeBaseInstaller(t, base, arch)
 
-			path, err := runImager(t.Context(), made, programs, t.TempDir(), imagerInput{
-				kind: "installer", arch: arch, layouts: []string{guard}, installer: base,
-				stub: filepath.Join(efi, "linuxx64.efi.stub"), boot: filepath.Join(efi, "systemd-bootx64.efi"),
-			})
+			input.kind, input.arch, input.layouts, input.installer = "installer", arch, []string{guard}, base
+
+			path, err := runImager(t.Context(), made, programs, t.TempDir(), input)
 			require.NoError(t, err)
 			assert.Equal(t, "installer-"+arch+".tar", filepath.Base(path))
 
@@ -57,10 +56,7 @@ func TestImager_MakesInstallers(t *testing.T) {
 			// docs/install.md: what an installer of Image Factory has is not kept.
 			assert.NotContains(t, files, "usr/install/extension-of-the-base")
 
-			binary, err := elf.Open(filepath.Join(unpackUKI(t, made.tools, files["usr/install/"+arch+"/vmlinuz.efi"]), extension.BinaryPath))
-			require.NoError(t, err)
-			assert.Equal(t, machine, binary.Machine)
-			require.NoError(t, binary.Close())
+			assertHasGuard(t, made.tools, files["usr/install/"+arch+"/vmlinuz.efi"], machine)
 		})
 	}
 }

@@ -10,14 +10,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/spegel-guard/spegel-guard/extension"
 )
 
 // TestImager_MakesMedia makes an ISO and a disk image with the extension, with systemd's boot loader, and reads the kernel image on
 // them: in the disk image from the EFI partition, in the ISO from its tree, of which its EFI partition is a copy.
 func TestImager_MakesMedia(t *testing.T) {
-	made, programs, efi := imagerInputs(t)
+	made, programs, input := imagerInputs(t)
 	made.initramfs = writePlaceholder(t)
 
 	layout := filepath.Join(t.TempDir(), "guard")
@@ -37,9 +35,9 @@ func TestImager_MakesMedia(t *testing.T) {
 		}},
 	} {
 		t.Run(kind, func(t *testing.T) {
-			medium, err := runImager(t.Context(), made, programs, t.TempDir(), imagerInput{
-				kind: kind, layouts: []string{layout}, stub: filepath.Join(efi, "linuxx64.efi.stub"), boot: filepath.Join(efi, "systemd-bootx64.efi"),
-			})
+			input.kind, input.layouts = kind, []string{layout}
+
+			medium, err := runImager(t.Context(), made, programs, t.TempDir(), input)
 			require.NoError(t, err)
 			assert.Equal(t, test.file, filepath.Base(medium))
 
@@ -49,11 +47,7 @@ func TestImager_MakesMedia(t *testing.T) {
 
 			uki, err := os.ReadFile(file)
 			require.NoError(t, err)
-
-			binary, err := elf.Open(filepath.Join(unpackUKI(t, made.tools, uki), extension.BinaryPath))
-			require.NoError(t, err)
-			assert.Equal(t, elf.EM_X86_64, binary.Machine)
-			require.NoError(t, binary.Close())
+			assertHasGuard(t, made.tools, uki, elf.EM_X86_64)
 		})
 	}
 }

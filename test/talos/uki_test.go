@@ -4,13 +4,17 @@ package talos
 
 import (
 	"bytes"
+	"debug/elf"
 	"debug/pe"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/extension"
 )
 
 // placeholder is an initramfs to which the imager appends extensions. Talos' would make the tests slow.
@@ -23,6 +27,16 @@ func writePlaceholder(t *testing.T) string {
 	require.NoError(t, os.WriteFile(path, []byte(placeholder), 0o644))
 
 	return path
+}
+
+// assertHasGuard asserts that the only extension in a unified kernel image with the placeholder has the guard's binary for a machine.
+func assertHasGuard(t *testing.T, tools string, uki []byte, machine elf.Machine) {
+	t.Helper()
+
+	binary, err := elf.Open(filepath.Join(unpackUKI(t, tools, uki), extension.BinaryPath))
+	require.NoError(t, err)
+	assert.Equal(t, machine, binary.Machine)
+	require.NoError(t, binary.Close())
 }
 
 // unpackUKI returns a folder with the files of the only extension in a unified kernel image with the placeholder.
@@ -51,6 +65,7 @@ func unpackUKI(t *testing.T, tools string, uki []byte) string {
 func runTool(t *testing.T, tools, dir string, input []byte, name string, args ...string) {
 	t.Helper()
 
+	// env looks for the program in the PATH that it is given, os/exec in that of the test.
 	cmd := exec.CommandContext(t.Context(), "env", append([]string{name}, args...)...)
 	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(input)
 	cmd.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"))
