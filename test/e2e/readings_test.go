@@ -52,6 +52,34 @@ func (r *readings) read(t *testing.T) reading {
 	return best
 }
 
+// during reads while a guard starts, from before it does: on a slow machine its first sample is long before it serves.
+func (r *readings) during(t *testing.T, start func() (*node.Guard, error)) (*node.Guard, error) {
+	t.Helper()
+	r.read(t)
+
+	var (
+		guard *node.Guard
+		err   error
+	)
+
+	started := make(chan struct{})
+
+	go func() {
+		defer close(started)
+
+		guard, err = start()
+	}()
+
+	for {
+		select {
+		case <-started:
+			return guard, err
+		case <-time.After(50 * time.Millisecond):
+			r.read(t)
+		}
+	}
+}
+
 // newReadLoop is like newLoop. The first reading is from before the guard starts, so that no usage that it reports begins earlier: what it
 // reports from before a trip reaches back by a number of samples, which on a slow machine is a long time.
 func newReadLoop(t *testing.T, document string) (*loop, *readings) {
@@ -60,9 +88,8 @@ func newReadLoop(t *testing.T, document string) (*loop, *readings) {
 	r := &readings{}
 	l := newLoopWith(t, nil, func(l *loop) (*node.Guard, error) {
 		r.pod = l.spegel
-		r.read(t)
 
-		return l.node.StartGuard(t.Context(), document)
+		return r.during(t, func() (*node.Guard, error) { return l.node.StartGuard(t.Context(), document) })
 	})
 
 	r.read(t)
