@@ -94,16 +94,25 @@ func (a *app) writeReport(ctx context.Context, since time.Duration, write func(r
 // fineHistory is how far back guards keep their points of 10 s.
 const fineHistory = time.Hour
 
-// pointsSince reads the history of a node, as finely as the guard keeps it.
-func pointsSince(ctx context.Context, n *client.Node, since time.Duration) ([]report.Point, error) {
+// pointsSince reads the history of the targets and the links of a node, as finely as the guard keeps it.
+func pointsSince(ctx context.Context, n *client.Node, since time.Duration) (targets, links []report.Point, err error) {
 	history, err := n.History(ctx, "", min(since, fineHistory))
-	if err != nil || since <= fineHistory {
-		return reportPoints(history), err
+	if err != nil {
+		return nil, nil, err
 	}
 
-	minutes, err := n.History(ctx, "", since)
+	targets, links = targetPoints(history), linkPoints(history)
 
-	return joined(reportPoints(minutes), reportPoints(history)), err
+	if since > fineHistory {
+		minutes, err := n.History(ctx, "", since)
+		if err != nil {
+			return nil, nil, err
+		}
+
+		targets, links = joined(targetPoints(minutes), targets), joined(linkPoints(minutes), links)
+	}
+
+	return targets, links, nil
 }
 
 // reportNode reads what one guard knows.
@@ -112,7 +121,7 @@ func reportNode(ctx context.Context, n *client.Node, since time.Duration) (repor
 
 	var err error
 
-	if node.Points, err = pointsSince(ctx, n, since); err != nil {
+	if node.Points, node.Links, err = pointsSince(ctx, n, since); err != nil {
 		return node, err
 	}
 
@@ -152,7 +161,7 @@ const maxClockSkew = 5 * time.Minute
 // one node with a wrong clock would move the incident, or the axis of time, for all nodes. Guards keep older actions.
 func checkClock(node report.Node, since time.Duration, now time.Time) error {
 	points := []time.Time{now}
-	for _, p := range node.Points {
+	for _, p := range slices.Concat(node.Points, node.Links) {
 		points = append(points, p.At)
 	}
 

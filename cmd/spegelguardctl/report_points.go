@@ -19,34 +19,23 @@ import (
 // historyStep is the least time between two points of a target.
 const historyStep = 10 * time.Second
 
-// reportPoints adds up what a node's targets used in the same step, and adds the traffic of the node. A restarted pod is another
-// target. A step is a minute if there is a point of a minute. Points without a time of day are left out.
-func reportPoints(history *guardv1alpha1.History) []report.Point {
-	step := stepOf(history)
+// targetPoints adds up what a node's targets used in the same step. A restarted pod is another target. A step is a minute if there is a
+// point of a minute. Points without a time of day are left out.
+func targetPoints(history *guardv1alpha1.History) []report.Point {
 	points := map[time.Time]*report.Point{}
 
-	for _, series := range historySeries(history) {
-		for at, average := range averages(series.GetPoints(), step) {
+	for _, series := range history.GetSeries() {
+		for at, average := range averages(series.GetPoints(), stepOf(history.GetSeries()...)) {
 			p, ok := points[at]
 			if !ok {
-				p = &report.Point{Usage: report.Unmeasured()}
+				p = &report.Point{At: average.At, Over: average.Over, Usage: report.Unmeasured()}
 				points[at] = p
 			}
 
-			// Minutes of targets do not end together.
-			if average.At.After(p.At) {
-				p.At = average.At
-			}
-
-			p.Over = max(p.Over, average.Over)
+			cover(p, average)
 			addKnown(&p.CPU, average.CPU)
+			addKnown(&p.TX, average.TX)
 			addKnown(&p.Allocation, average.Allocation)
-
-			if series == history.GetLinks() {
-				addKnown(&p.NodeTX, average.TX)
-			} else {
-				addKnown(&p.TX, average.TX)
-			}
 		}
 	}
 
@@ -56,6 +45,35 @@ func reportPoints(history *guardv1alpha1.History) []report.Point {
 	}
 
 	return all
+}
+
+// linkPoints returns the traffic of a node, whose steps do not end with those of its targets.
+func linkPoints(history *guardv1alpha1.History) []report.Point {
+	points := averages(history.GetLinks().GetPoints(), stepOf(history.GetLinks()))
+	all := make([]report.Point, 0, len(points))
+
+	for _, at := range slices.SortedFunc(maps.Keys(points), time.Time.Compare) {
+		p := points[at]
+		p.Usage, p.NodeTX = report.Unmeasured(), p.TX
+		all = append(all, p)
+	}
+
+	return all
+}
+
+// cover lengthens the time of a point by that of another one: a report takes only points that lie in a period as a whole, and the
+// points of two targets do not begin and end together.
+func cover(p *report.Point, other report.Point) {
+	begin := p.At.Add(-p.Over)
+	if from := other.At.Add(-other.Over); from.Before(begin) {
+		begin = from
+	}
+
+	if other.At.After(p.At) {
+		p.At = other.At
+	}
+
+	p.Over = p.At.Sub(begin)
 }
 
 // joined returns the fine points, and those of the coarse ones that end before.
@@ -69,8 +87,8 @@ func joined(coarse, fine []report.Point) []report.Point {
 	return append(slices.DeleteFunc(coarse, func(p report.Point) bool { return p.At.After(begin) }), fine...)
 }
 
-func stepOf(history *guardv1alpha1.History) time.Duration {
-	for _, series := range historySeries(history) {
+func stepOf(all ...*guardv1alpha1.Series) time.Duration {
+	for _, series := range all {
 		for _, p := range series.GetPoints() {
 			if p.GetOver().AsDuration() >= time.Minute {
 				return time.Minute
@@ -95,10 +113,10 @@ func averages(points []*guardv1alpha1.Point, step time.Duration) map[time.Time]r
 	all := map[time.Time]report.Point{}
 
 	for begin, points := range inStep {
-		average := report.Point{At: points[len(points)-1].GetAt().AsTime()}
+		average := pointOf(points[0])
 
-		for _, p := range points {
-			average.Over += p.GetOver().AsDuration()
+		for _, p := range points[1:] {
+			cover(&average, pointOf(p))
 		}
 
 		average.CPU = averageOf(points, config.SignalCPU)
@@ -108,6 +126,10 @@ func averages(points []*guardv1alpha1.Point, step time.Duration) map[time.Time]r
 	}
 
 	return all
+}
+
+func pointOf(p *guardv1alpha1.Point) report.Point {
+	return report.Point{At: p.GetAt().AsTime(), Over: p.GetOver().AsDuration()}
 }
 
 // averageOf returns the average of a signal; NaN if there is none.

@@ -75,6 +75,7 @@ func TestCheckClock(t *testing.T) {
 		{"a little slack", report.Node{Points: []report.Point{{At: now.Add(maxClockSkew)}, {At: now.Add(-time.Hour - maxClockSkew)}}}, true},
 		{"point", report.Node{Points: []report.Point{{At: now}, {At: now.Add(maxClockSkew + 1)}}}, false},
 		{"action", report.Node{Points: []report.Point{{At: now}}, Actions: []report.Action{{At: now.Add(time.Hour)}, {At: now}}}, false},
+		{"link", report.Node{Points: []report.Point{{At: now}}, Links: []report.Point{{At: now.Add(maxClockSkew + 1)}}}, false},
 		{"points before", report.Node{Points: []report.Point{{At: now.Add(-time.Hour - maxClockSkew - 1)}, {At: now}}}, false},
 		{"actions before", report.Node{Actions: []report.Action{{At: now.Add(-20 * time.Hour)}}}, true},
 		{"year 1", report.Node{Points: []report.Point{{At: time.Unix(-62135596800, 0)}}}, false},
@@ -109,8 +110,8 @@ func TestReport_OfTheEndedIncident(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(html, `<line class="ceiling"`), "one ceiling, in the chart of CPU")
 }
 
-// TestReportPoints_AddUpTargets of a node; a value that is unavailable is none.
-func TestReportPoints_AddUpTargets(t *testing.T) {
+// TestTargetPoints_AddUpTargets of a node; a value that is unavailable is none. A point covers the time of both.
+func TestTargetPoints_AddUpTargets(t *testing.T) {
 	start := time.Unix(1_000_000_000, 0).UTC()
 
 	point := func(second int, cores float64) *guardv1alpha1.Point {
@@ -119,7 +120,7 @@ func TestReportPoints_AddUpTargets(t *testing.T) {
 		}
 	}
 
-	points := reportPoints(&guardv1alpha1.History{Series: []*guardv1alpha1.Series{
+	points := targetPoints(&guardv1alpha1.History{Series: []*guardv1alpha1.Series{
 		{Target: "a", Points: []*guardv1alpha1.Point{point(10, 1), point(20, 2), {Over: durationpb.New(time.Second)}}},
 		{Target: "b", Points: []*guardv1alpha1.Point{point(21, 0.5), point(31, 0.25)}},
 	}})
@@ -134,9 +135,11 @@ func TestReportPoints_AddUpTargets(t *testing.T) {
 	}
 
 	assert.Equal(t, []float64{1, 2.5, 0.25}, cores)
+	assert.Equal(t, start.Add(21*time.Second), points[1].At)
+	assert.Equal(t, 11*time.Second, points[1].Over)
 }
 
-// TestReportPoints_OfADay: minutes of two targets and the node do not end together, and the newest points are shorter.
+// TestReportPoints_OfADay: minutes of two targets and the links do not end together, and the newest points are shorter.
 func TestReportPoints_OfADay(t *testing.T) {
 	start := time.Unix(1_000_000_020, 0).UTC()
 	require.Equal(t, start, start.Truncate(time.Minute))
@@ -151,21 +154,78 @@ func TestReportPoints_OfADay(t *testing.T) {
 	traffic := point(59, 60, 9)
 	traffic.CpuCores = nil
 
-	points := reportPoints(&guardv1alpha1.History{
+	history := &guardv1alpha1.History{
 		Series: []*guardv1alpha1.Series{
 			{Target: "a", Points: []*guardv1alpha1.Point{point(5, 60, 1), point(65, 60, 2), point(75, 10, 4), point(85, 10, 4)}},
 			{Target: "b", Points: []*guardv1alpha1.Point{point(40, 60, 0.5), point(100, 60, 0.25)}},
 		},
 		Links: &guardv1alpha1.Series{Points: []*guardv1alpha1.Point{traffic}},
-	})
+	}
 
+	points := targetPoints(history)
 	require.Len(t, points, 2)
 	assert.InDelta(t, 1.5, points[0].CPU, 1e-9)
 	assert.InDelta(t, 1.5, points[0].TX, 1e-9)
-	assert.InDelta(t, 9, points[0].NodeTX, 1e-9)
-	assert.Equal(t, start.Add(59*time.Second), points[0].At)
+	assert.Equal(t, start.Add(40*time.Second), points[0].At)
+	assert.Equal(t, 95*time.Second, points[0].Over)
 	assert.InDelta(t, 2.5+0.25, points[1].CPU, 1e-9, "a minute of 2 and 20 seconds of 4")
+	assert.Equal(t, start.Add(100*time.Second), points[1].At)
+	assert.Equal(t, 95*time.Second, points[1].Over)
 	assert.True(t, math.IsNaN(points[1].NodeTX))
+
+	links := linkPoints(history)
+	require.Len(t, links, 1)
+	assert.InDelta(t, 9, links[0].NodeTX, 1e-9)
+	assert.True(t, math.IsNaN(links[0].TX))
+	assert.Equal(t, start.Add(59*time.Second), links[0].At)
+	assert.Equal(t, time.Minute, links[0].Over)
+}
+
+// TestReportPoints_SeparatePeriods: a step that began before the ceiling is not a part of the time under it, wherever the steps of the
+// targets and the links end.
+func TestReportPoints_SeparatePeriods(t *testing.T) {
+	const step = 9600 * time.Millisecond
+
+	start := time.Unix(1_000_000_000, 0).UTC()
+	applied, released := start.Add(60*time.Second), start.Add(120*time.Second)
+
+	// used is the average of a load of 2 without the ceiling, and 0.5 under it.
+	used := func(from, to time.Time) float64 {
+		under := max(0, min(to.Sub(applied), to.Sub(from))) - max(0, min(to.Sub(released), to.Sub(from)))
+
+		return 2 - 1.5*under.Seconds()/to.Sub(from).Seconds()
+	}
+
+	series := func(offset time.Duration) *guardv1alpha1.Series {
+		s := &guardv1alpha1.Series{}
+
+		for from := start.Add(offset); from.Before(start.Add(3 * time.Minute)); from = from.Add(step) {
+			value := used(from, from.Add(step))
+			s.Points = append(s.Points, &guardv1alpha1.Point{
+				At: timestamppb.New(from.Add(step)), Over: durationpb.New(step), CpuCores: &value, TxBytesPerSecond: &value,
+			})
+		}
+
+		return s
+	}
+
+	for targets := time.Duration(0); targets < 10*time.Second; targets += 500 * time.Millisecond {
+		for links := time.Duration(0); links < 10*time.Second; links += 500 * time.Millisecond {
+			history := &guardv1alpha1.History{Series: []*guardv1alpha1.Series{series(targets)}, Links: series(links)}
+			row := report.Build([]report.Node{{Name: "a", Points: targetPoints(history), Links: linkPoints(history), Actions: []report.Action{
+				{At: applied, Kind: "apply"}, {At: released, Kind: "release"},
+			}}}, nil).Rows[0]
+
+			for _, period := range []struct {
+				usage report.Usage
+				want  float64
+			}{{row.Before, 2}, {row.Under, 0.5}, {row.After, 2}} {
+				require.InDelta(t, period.want, period.usage.CPU, 1e-9, "targets %s, links %s later", targets, links)
+				require.InDelta(t, period.want, period.usage.TX, 1e-9, "targets %s, links %s later", targets, links)
+				require.InDelta(t, period.want, period.usage.NodeTX, 1e-9, "targets %s, links %s later", targets, links)
+			}
+		}
+	}
 }
 
 // TestJoined: an incident of the last hour is shown in steps of 10 s, what was before in minutes.

@@ -74,18 +74,28 @@ func (i Incident) charts() []chart {
 	none := func(Node) []ceiling { return nil }
 
 	return []chart{
-		i.chart("CPU", policy.Cores, func(u Usage) float64 { return u.CPU }, i.ceilings),
-		i.chart("TX", policy.BytesPerSecond, func(u Usage) float64 { return u.TX }, none),
-		i.chart("node TX", policy.BytesPerSecond, func(u Usage) float64 { return u.NodeTX }, none),
+		i.chart("CPU", policy.Cores, figure{Node.ofTargets, func(u Usage) float64 { return u.CPU }}, i.ceilings),
+		i.chart("TX", policy.BytesPerSecond, figure{Node.ofTargets, func(u Usage) float64 { return u.TX }}, none),
+		i.chart("node TX", policy.BytesPerSecond, figure{Node.ofLinks, func(u Usage) float64 { return u.NodeTX }}, none),
 	}
 }
 
-func (i Incident) chart(title string, unit policy.Unit, of func(Usage) float64, ceilings func(Node) []ceiling) chart {
+// figure is one value of some points of a node.
+type figure struct {
+	points func(Node) []Point
+	of     func(Usage) float64
+}
+
+func (n Node) ofTargets() []Point { return n.Points }
+
+func (n Node) ofLinks() []Point { return n.Links }
+
+func (i Incident) chart(title string, unit policy.Unit, f figure, ceilings func(Node) []ceiling) chart {
 	highest, top := 0.0, 0.0
 
 	for _, node := range i.nodes {
-		for _, p := range node.Points {
-			if v := of(p.Usage); !math.IsNaN(v) {
+		for _, p := range f.points(node) {
+			if v := f.of(p.Usage); !math.IsNaN(v) {
 				highest = max(highest, v)
 			}
 		}
@@ -118,7 +128,7 @@ func (i Incident) chart(title string, unit policy.Unit, of func(Usage) float64, 
 	}
 
 	for n, node := range i.nodes {
-		l := line{Name: node.Name, Colour: colours[n%len(colours)], Parts: i.parts(node, of, y)}
+		l := line{Name: node.Name, Colour: colours[n%len(colours)], Parts: i.parts(f.points(node), f.of, y)}
 
 		for _, ceiling := range ceilings(node) {
 			l.Ceilings = append(l.Ceilings, segment{i.x(ceiling.From), i.x(ceiling.To), y(ceiling.cores)})
@@ -130,8 +140,8 @@ func (i Incident) chart(title string, unit policy.Unit, of func(Usage) float64, 
 	return c
 }
 
-// parts returns the line of a node; a gap in its points begins another part.
-func (i Incident) parts(node Node, of func(Usage) float64, y func(float64) int) []string {
+// parts returns the line of some points; a gap in them begins another part.
+func (i Incident) parts(points []Point, of func(Usage) float64, y func(float64) int) []string {
 	var (
 		parts, part []string
 		last        time.Time
@@ -145,7 +155,7 @@ func (i Incident) parts(node Node, of func(Usage) float64, y func(float64) int) 
 		part = nil
 	}
 
-	for _, p := range node.Points {
+	for _, p := range points {
 		value := of(p.Usage)
 		if math.IsNaN(value) {
 			end()

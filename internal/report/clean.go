@@ -19,7 +19,7 @@ func (n Node) clean() Node {
 	}
 
 	return Node{
-		Name: clipped(n.Name), Points: n.Points, Actions: each(n.Actions, Action.clean), Verdicts: verdicts, Advice: each(n.Advice, clipped),
+		Name: clipped(n.Name), Points: n.Points, Links: n.Links, Actions: each(n.Actions, Action.clean), Verdicts: verdicts, Advice: each(n.Advice, clipped),
 	}
 }
 

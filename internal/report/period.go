@@ -18,7 +18,7 @@ type Period struct{ From, To time.Time }
 // IsZero reports whether it is none.
 func (p Period) IsZero() bool { return p.From.IsZero() }
 
-// Point is what a node and all its targets used on average in the time Over before At. A value that is unavailable is NaN.
+// Point is what all targets of a node, or its links, used on average in the time Over before At. A value that is unavailable is NaN.
 type Point struct {
 	At   time.Time
 	Over time.Duration
@@ -47,6 +47,14 @@ func (u Usage) figures() map[compare.Metric]float64 {
 	}
 
 	return figures
+}
+
+// average returns the averages over a period.
+func (n Node) average(period Period) Usage {
+	usage := average(n.Points, period)
+	usage.NodeTX = average(n.Links, period).NodeTX
+
+	return usage
 }
 
 // average returns the average of the points that lie in a period as a whole.

@@ -26,8 +26,8 @@ const (
 // Node is what one guard knows of the incident.
 type Node struct {
 	Name string
-	// Points of all its targets, the oldest first.
-	Points []Point
+	// Points of all its targets, and Links, those of its network links, whose times are others. The oldest are first.
+	Points, Links []Point
 	// Actions of the guard, the oldest first.
 	Actions []Action
 	// Verdicts on the last ceiling of each target, as "outcome: reason", by target.
@@ -97,15 +97,14 @@ func Build(nodes []Node, missing []Entry) Incident {
 
 	for i, node := range nodes {
 		row := Row{
-			Name: node.Name, Before: average(node.Points, incident.Before), Under: average(node.Points, incident.Under),
-			After: average(node.Points, incident.After),
+			Name: node.Name, Before: node.average(incident.Before), Under: node.average(incident.Under), After: node.average(incident.After),
 		}
 		incident.Rows = append(incident.Rows, row)
 
 		// Without a ceiling all of the time is compared.
 		usage := row.Before
 		if incident.Under.IsZero() {
-			usage = average(node.Points, Period{incident.From, incident.To})
+			usage = node.average(Period{incident.From, incident.To})
 		}
 
 		figures[i] = compare.Node{Name: node.Name, Figures: usage.figures()}
@@ -126,7 +125,7 @@ func Build(nodes []Node, missing []Entry) Incident {
 // span returns the time that the points of all nodes cover.
 func span(nodes []Node) (from, to time.Time) {
 	for _, node := range nodes {
-		for _, p := range node.Points {
+		for _, p := range slices.Concat(node.Points, node.Links) {
 			begin := p.At.Add(-p.Over)
 
 			if from.IsZero() || begin.Before(from) {
