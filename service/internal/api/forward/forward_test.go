@@ -8,6 +8,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -204,6 +205,7 @@ func TestRouter_RefusesRequests(t *testing.T) {
 		"a path":                   {get(with("node", "unix:/run/x"), c), codes.InvalidArgument, "must be a node's name"},
 		"nothing":                  {get(with("node", ""), c), codes.InvalidArgument, "must be a node's name"},
 		"by a worker":              {get(client.WithNode(t.Context(), off.Host), worker.Client(t, role.Admin)), codes.PermissionDenied, "control plane nodes have"},
+		"too long":                 {version(client.WithNode(t.Context(), strings.Repeat("x", 254))), codes.InvalidArgument, "the name of a node has 254 bytes, must have at most 253"},
 		"too many":                 {version(client.WithNodes(t.Context(), many...)), codes.InvalidArgument, "nodes has 1001 values, must have at most 256: send several requests"},
 		"when it is off":           {get(client.WithNode(t.Context(), worker.Host), off.Client(t, role.Admin)), codes.PermissionDenied, "api.forward"},
 	} {

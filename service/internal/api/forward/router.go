@@ -27,8 +27,12 @@ const (
 	proxyFromKey = "proxyfrom"
 )
 
-// maxNodes is the number of nodes in one request.
-const maxNodes = 256
+const (
+	// maxNodes is the number of nodes in one request.
+	maxNodes = 256
+	// maxName is that of a host name in bytes (RFC 1035, section 2.3.4), which addresses are shorter than.
+	maxName = 253
+)
 
 // Router decides which node a request is for, as apid does (siderolabs/talos internal/app/apid/pkg/director): a request
 // for one node is passed on unchanged, the responses of several nodes are combined.
@@ -66,6 +70,8 @@ func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.
 	switch {
 	case len(node) == 0 && len(nodes) == 0:
 		return nil, nil //nolint:nilnil // for this node
+	case longest(node, nodes) > maxName:
+		return nil, status.Errorf(codes.InvalidArgument, "invalid metadata: the name of a node has %d bytes, must have at most %d", longest(node, nodes), maxName)
 	case len(md.Get(proxyFromKey)) > 0:
 		return nil, status.Errorf(codes.FailedPrecondition, "the request was forwarded already and is not forwarded again to %s", strings.Join(slices.Concat(node, nodes), ", "))
 	case len(node) > 1 || len(node) == 1 && len(nodes) > 0:
@@ -101,6 +107,17 @@ func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.
 	return func(service any, stream grpc.ServerStream) error {
 		return r.peers.explain(strings.Join(targets, ", "), handler(service, stream))
 	}, nil
+}
+
+// longest returns the length of the longest name, in bytes.
+func longest(names ...[]string) int {
+	length := 0
+
+	for _, name := range slices.Concat(names...) {
+		length = max(length, len(name))
+	}
+
+	return length
 }
 
 // refused returns the error of a request that is not for this node and is not forwarded. Its code is that of apid.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -245,7 +246,11 @@ func oversized(t *testing.T, c *child) {
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
 
 	_, err = guards.Doctor(metadata.AppendToOutgoingContext(t.Context(), "node", large), &guardv1alpha1.DoctorRequest{})
-	assert.Error(t, err)
+	assert.Equal(t, codes.InvalidArgument, status.Code(err), "%.100s", err)
+
+	// It ends the connection, for which gRPC has no code of its own.
+	_, err = guards.Doctor(metadata.AppendToOutgoingContext(t.Context(), "node", strings.Repeat(large, 9)), &guardv1alpha1.DoctorRequest{})
+	assert.ErrorContains(t, err, "header list size")
 }
 
 // TestStreams_BoundOneClient: what is too much is refused, and what it has goes on.
