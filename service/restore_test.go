@@ -105,6 +105,7 @@ func TestContinued(t *testing.T) {
 	short.Ceiling.Hold.Duration, short.Ceiling.Backoff.Max.Duration = time.Minute, 5*time.Minute
 	crashed = continued(map[string]persist.Workload{"a": {SavedState: policy.SavedState{Hold: relaxed, Level: 2}}},
 		enforce.Adopted{Holds: map[string]policy.Hold{"a": prolonged}}, short)
+	assert.GreaterOrEqual(t, crashed["a"].Hold.Until, now+5*time.Minute, "five minutes from the restart")
 	assert.LessOrEqual(t, crashed["a"].Hold.Until, boottime.Now()+5*time.Minute)
 
 	cfg.Ceiling.Conflict = config.ConflictYield

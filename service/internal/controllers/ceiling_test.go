@@ -37,9 +37,14 @@ const (
 )
 
 // lock is one that a test can take away.
-type lock struct{ err atomic.Pointer[error] }
+type lock struct {
+	err   atomic.Pointer[error]
+	asked atomic.Int64
+}
 
 func (l *lock) Acquire() error {
+	defer l.asked.Add(1)
+
 	if err := l.err.Load(); err != nil {
 		return *err
 	}
@@ -229,9 +234,18 @@ func TestCeilingController_WritesNothingWithoutTheLock(t *testing.T) {
 
 	// Without a hierarchy TargetController reports it.
 	e.lock.set(cgroup.ErrNotUnified)
-	e.c.Wake()
+
+	before := e.lock.asked.Load()
+	require.Eventually(t, func() bool {
+		e.c.Wake()
+
+		return e.lock.asked.Load() > before+1
+	}, patience, time.Millisecond)
+	e.condition(resources.ReasonNoLock)
+	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
 
 	e.lock.err.Store(nil)
+	e.c.Wake()
 	e.condition(resources.ReasonOK)
 	e.status(resources.CeilingApplied)
 }
