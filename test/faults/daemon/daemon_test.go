@@ -29,12 +29,12 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
-// restless is a configuration with which the guard trips at once. The pod is idle and so never throttled: there is no probe, and the ceiling
-// stays until the guard ends. Fault points of a release are therefore reached in service/internal/enforce/faults only.
+// restless is a configuration with which the guard trips at once, and lifts the ceiling of a busy pod after a second to probe, again and
+// again. The pod has no cpu.max.burst, so its fault points are reached in service/internal/enforce/faults only.
 const restless = `
 interval: 100ms
 rules: [{name: Always, expression: "cpu >= 0.0", for: 0s, window: 1s}]
-ceiling: {cpu: 500m, floor: 100m, hold: 1s, releaseAfter: 1s, probe: 1s, backoff: {factor: 1, max: 1s}}
+ceiling: {cpu: 200m, floor: 100m, hold: 1s, releaseAfter: 1s, probe: 1s, backoff: {factor: 1, max: 1s}}
 `
 
 const (
@@ -58,6 +58,8 @@ func TestGuard_RestoresAfterKill(t *testing.T) {
 	pod, err := n.RunPod(t.Context(), node.SpegelPod("spegel-killed"))
 	require.NoError(t, err)
 	t.Cleanup(func() { pod.Remove(context.Background()) })
+	require.NoError(t, pod.WaitServing(t.Context()))
+	require.NoError(t, pod.Steer(t.Context(), map[string]any{"mode": "sustained", "blobs": 1053, "workers": 1}))
 
 	before, err := node.AllCPUMax()
 	require.NoError(t, err)
@@ -70,17 +72,20 @@ func TestGuard_RestoresAfterKill(t *testing.T) {
 	document := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(document, []byte(restless), 0o600))
 
-	inForce := 0
+	inForce, atPoint := 0, 0
 
 	for range trials {
 		point := ""
 		if random.IntN(2) == 0 {
 			points := fault.Points()
-			point = points[random.IntN(len(points))] + ":" + strconv.Itoa(random.IntN(4))
+			point = points[random.IntN(len(points))] + ":" + strconv.Itoa(random.IntN(2))
 		}
 
 		guard := startGuard(t, document, point)
-		kill(t, guard, pod, random)
+
+		if kill(t, guard, pod, point, random) {
+			atPoint++
+		}
 
 		if found, err := cgroup.FindJournals(node.CgroupRoot); err == nil && len(found) > 0 {
 			inForce++
@@ -121,14 +126,16 @@ func TestGuard_RestoresAfterKill(t *testing.T) {
 		require.Empty(t, found, "killed at %q, then %s", point, way)
 	}
 
-	fmt.Printf("\n%d trials with SIGKILL of the whole service: 0 wrong cpu.max on the node, 0 stale journals; %d trials left a journal\n",
-		trials, inForce)
+	fmt.Printf("\n%d trials with SIGKILL of the whole service: 0 wrong cpu.max on the node, 0 stale journals; %d trials left a journal, %d ended at a fault point\n",
+		trials, inForce, atPoint)
+	require.NotZero(t, atPoint, "no trial ended at a fault point")
 	require.NotZero(t, inForce, "no trial ended with a ceiling in force")
 }
 
-// kill waits until the guard has ended at its fault point, or kills it: in a third of the trials at a random moment of its
-// start, otherwise at a random time after its first ceiling.
-func kill(t *testing.T, guard *exec.Cmd, pod *node.Pod, random *rand.Rand) {
+// kill waits until the guard has ended at its fault point, or kills it: with a fault point twenty seconds after its first ceiling, because
+// not every point is reached; otherwise in a third of the trials at a random moment of its start, or at a random time after its first
+// ceiling. It reports whether the guard has ended by itself.
+func kill(t *testing.T, guard *exec.Cmd, pod *node.Pod, point string, random *rand.Rand) bool {
 	t.Helper()
 
 	ended := make(chan error, 1)
@@ -146,17 +153,23 @@ func kill(t *testing.T, guard *exec.Cmd, pod *node.Pod, random *rand.Rand) {
 	defer timeout.Stop()
 	defer poll.Stop()
 
-	if random.IntN(3) > 0 {
+	if point != "" {
+		after = 20 * time.Second
+	}
+
+	if point != "" || random.IntN(3) > 0 {
 		timer.Stop()
 	}
 
-	for applied := false; ; {
+	for applied, killed := false, false; ; {
 		select {
 		case err := <-ended:
 			require.ErrorContains(t, err, "signal: killed")
 
-			return
+			return !killed
 		case <-timer.C:
+			killed = true
+
 			if err := guard.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
 				require.NoError(t, err)
 			}
