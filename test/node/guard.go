@@ -14,6 +14,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/client"
 	"github.com/siderolabs/talos/pkg/machinery/role"
+	"google.golang.org/grpc"
 
 	"github.com/spegel-guard/spegel-guard/extension"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -114,14 +115,25 @@ func (n *Node) runGuard(ctx context.Context, authority *pki.PKI, document string
 	return guard, nil
 }
 
-// NewClient returns a client as talosctl creates it, with a certificate of a CA.
+// NewClient returns a client as talosctl creates it, with a certificate of a CA. Its calls wait for the connection: on a slow machine a
+// handshake may take longer than the guard allows it.
 func (g *Guard) NewClient(ctx context.Context, authority *pki.PKI, roles ...role.Role) (*client.Client, error) {
 	clientContext, err := authority.ClientContext(GuardEndpoint, roles...)
 	if err != nil {
 		return nil, err
 	}
 
-	return client.New(ctx, client.WithConfigContext(clientContext))
+	return client.New(ctx, client.WithConfigContext(clientContext), client.WithGRPCDialOptions(
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)), grpc.WithChainUnaryInterceptor(inTime),
+	))
+}
+
+// inTime is a grpc.UnaryClientInterceptor that waits no longer than for anything else, if the guard has ended.
+func inTime(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+
+	return invoke(ctx, method, request, reply, conn, opts...)
 }
 
 func (g *Guard) waitServing(ctx context.Context) error {
