@@ -30,7 +30,7 @@ Ceilings that are an hour apart or more are different incidents; the report comp
 traffic of each node's links. A node that reports times in the future, or points from before that time, is left out (tolerance: 5 minutes).
 
 With --form html it is one page with charts that needs nothing else. Guards keep a day of figures: write the report before they
-are gone. The last hour is in steps of 10 s, what was before in steps of a minute.`,
+are gone. The last hour is in steps of 10 s, what was before, or before a restart of the guard, in steps of a minute.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			write, ok := map[string]func(i report.Incident) error{
@@ -91,37 +91,11 @@ func (a *app) writeReport(ctx context.Context, since time.Duration, write func(r
 	return outcome.err()
 }
 
-// fineHistory is how far back guards keep their points of 10 s.
-const fineHistory = time.Hour
-
-// pointsSince reads the history of the targets and the links of a node, as finely as the guard keeps it.
-func pointsSince(ctx context.Context, n *client.Node, since time.Duration) (targets, links []report.Point, err error) {
-	history, err := n.History(ctx, "", min(since, fineHistory))
-	if err != nil {
-		return nil, nil, err
-	}
-
-	targets, links = targetPoints(history), linkPoints(history)
-
-	if since > fineHistory {
-		minutes, err := n.History(ctx, "", since)
-		if err != nil {
-			return nil, nil, err
-		}
-
-		targets, links = joined(targetPoints(minutes), targets), joined(linkPoints(minutes), links)
-	}
-
-	return targets, links, nil
-}
-
 // reportNode reads what one guard knows.
 func reportNode(ctx context.Context, n *client.Node, since time.Duration) (report.Node, error) {
 	node := report.Node{Name: n.Name, Verdicts: map[string]string{}}
 
-	var err error
-
-	if node.Points, node.Links, err = pointsSince(ctx, n, since); err != nil {
+	if err := readPoints(ctx, n, since, &node); err != nil {
 		return node, err
 	}
 
@@ -161,8 +135,8 @@ const maxClockSkew = 5 * time.Minute
 // one node with a wrong clock would move the incident, or the axis of time, for all nodes. Guards keep older actions.
 func checkClock(node report.Node, since time.Duration, now time.Time) error {
 	points := []time.Time{now}
-	for _, p := range slices.Concat(node.Points, node.Links) {
-		points = append(points, p.At)
+	for _, p := range node.All() {
+		points = append(points, p.At.Add(-p.Over), p.At)
 	}
 
 	all := slices.Clone(points)

@@ -3,77 +3,100 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/top"
-	"github.com/spegel-guard/spegel-guard/internal/mean"
 	"github.com/spegel-guard/spegel-guard/internal/report"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
-// historyStep is the least time between two points of a target.
-const historyStep = 10 * time.Second
+// fineHistory is how far back guards keep their points of 10 s.
+const fineHistory = time.Hour
 
-// targetPoints adds up what a node's targets used in the same step. A restarted pod is another target. A step is a minute if there is a
-// point of a minute. Points without a time of day are left out.
-func targetPoints(history *guardv1alpha1.History) []report.Point {
-	points := map[time.Time]*report.Point{}
+// readPoints reads the history of a node, as finely as the guard keeps it.
+func readPoints(ctx context.Context, n *client.Node, since time.Duration, into *report.Node) error {
+	fine, err := n.History(ctx, "", min(since, fineHistory))
+	if err != nil {
+		return err
+	}
 
-	for _, series := range history.GetSeries() {
-		for at, average := range averages(series.GetPoints(), stepOf(history.GetSeries()...)) {
-			p, ok := points[at]
-			if !ok {
-				p = &report.Point{At: average.At, Over: average.Over, Usage: report.Unmeasured()}
-				points[at] = p
-			}
+	var coarse *guardv1alpha1.History
 
-			cover(p, average)
-			addKnown(&p.CPU, average.CPU)
-			addKnown(&p.TX, average.TX)
-			addKnown(&p.Allocation, average.Allocation)
+	if since > fineHistory {
+		if coarse, err = n.History(ctx, "", since); err != nil {
+			return err
 		}
 	}
 
-	all := make([]report.Point, 0, len(points))
-	for _, at := range slices.SortedFunc(maps.Keys(points), time.Time.Compare) {
-		all = append(all, *points[at])
+	into.Targets, into.Links = reportPoints(coarse, fine)
+
+	return nil
+}
+
+// reportPoints returns those of each target, the oldest first, and those of the links. A restarted pod is another target.
+func reportPoints(coarse, fine *guardv1alpha1.History) (targets [][]report.Point, links []report.Point) {
+	all := map[string][]report.Point{}
+
+	for _, series := range coarse.GetSeries() {
+		all[series.GetTarget()] = targetPoints(series)
 	}
+
+	for _, series := range fine.GetSeries() {
+		all[series.GetTarget()] = joined(all[series.GetTarget()], targetPoints(series))
+	}
+
+	for _, target := range slices.Sorted(maps.Keys(all)) {
+		targets = append(targets, all[target])
+	}
+
+	return targets, joined(linkPoints(coarse.GetLinks()), linkPoints(fine.GetLinks()))
+}
+
+func targetPoints(series *guardv1alpha1.Series) []report.Point {
+	return seriesPoints(series, func(p *guardv1alpha1.Point) report.Usage {
+		return report.Usage{
+			CPU: valueOf(p, config.SignalCPU), TX: valueOf(p, config.SignalNetworkTX), Allocation: valueOf(p, config.SignalAllocation), NodeTX: math.NaN(),
+		}
+	})
+}
+
+func linkPoints(series *guardv1alpha1.Series) []report.Point {
+	return seriesPoints(series, func(p *guardv1alpha1.Point) report.Usage {
+		usage := report.Unmeasured()
+		usage.NodeTX = valueOf(p, config.SignalNetworkTX)
+
+		return usage
+	})
+}
+
+// seriesPoints returns the points of a series, the oldest first. Those without a time of day are left out.
+func seriesPoints(series *guardv1alpha1.Series, usage func(*guardv1alpha1.Point) report.Usage) []report.Point {
+	var all []report.Point
+
+	for _, p := range series.GetPoints() {
+		if p.GetAt() != nil {
+			all = append(all, report.Point{At: p.GetAt().AsTime(), Over: p.GetOver().AsDuration(), Usage: usage(p)})
+		}
+	}
+
+	slices.SortStableFunc(all, func(a, b report.Point) int { return a.At.Compare(b.At) })
 
 	return all
 }
 
-// linkPoints returns the traffic of a node, whose steps do not end with those of its targets.
-func linkPoints(history *guardv1alpha1.History) []report.Point {
-	points := averages(history.GetLinks().GetPoints(), stepOf(history.GetLinks()))
-	all := make([]report.Point, 0, len(points))
-
-	for _, at := range slices.SortedFunc(maps.Keys(points), time.Time.Compare) {
-		p := points[at]
-		p.Usage, p.NodeTX = report.Unmeasured(), p.TX
-		all = append(all, p)
+// valueOf returns the value of a signal; NaN if it was unavailable. A node decides what it sends.
+func valueOf(p *guardv1alpha1.Point, signal config.Signal) float64 {
+	if v := client.Past(p, signal); v != nil {
+		return top.Drawable(*v)
 	}
 
-	return all
-}
-
-// cover lengthens the time of a point by that of another one: a report takes only points that lie in a period as a whole, and the
-// points of two targets do not begin and end together.
-func cover(p *report.Point, other report.Point) {
-	begin := p.At.Add(-p.Over)
-	if from := other.At.Add(-other.Over); from.Before(begin) {
-		begin = from
-	}
-
-	if other.At.After(p.At) {
-		p.At = other.At
-	}
-
-	p.Over = p.At.Sub(begin)
+	return math.NaN()
 }
 
 // joined returns the fine points, and those of the coarse ones that end before.
@@ -85,74 +108,4 @@ func joined(coarse, fine []report.Point) []report.Point {
 	begin := fine[0].At.Add(-fine[0].Over)
 
 	return append(slices.DeleteFunc(coarse, func(p report.Point) bool { return p.At.After(begin) }), fine...)
-}
-
-func stepOf(all ...*guardv1alpha1.Series) time.Duration {
-	for _, series := range all {
-		for _, p := range series.GetPoints() {
-			if p.GetOver().AsDuration() >= time.Minute {
-				return time.Minute
-			}
-		}
-	}
-
-	return historyStep
-}
-
-// averages returns the average of one series in each step, by the begin of the step.
-func averages(points []*guardv1alpha1.Point, step time.Duration) map[time.Time]report.Point {
-	inStep := map[time.Time][]*guardv1alpha1.Point{}
-
-	for _, p := range points {
-		if p.GetAt() != nil {
-			begin := p.GetAt().AsTime().Truncate(step)
-			inStep[begin] = append(inStep[begin], p)
-		}
-	}
-
-	all := map[time.Time]report.Point{}
-
-	for begin, points := range inStep {
-		average := pointOf(points[0])
-
-		for _, p := range points[1:] {
-			cover(&average, pointOf(p))
-		}
-
-		average.CPU = averageOf(points, config.SignalCPU)
-		average.TX = averageOf(points, config.SignalNetworkTX)
-		average.Allocation = averageOf(points, config.SignalAllocation)
-		all[begin] = average
-	}
-
-	return all
-}
-
-func pointOf(p *guardv1alpha1.Point) report.Point {
-	return report.Point{At: p.GetAt().AsTime(), Over: p.GetOver().AsDuration()}
-}
-
-// averageOf returns the average of a signal; NaN if there is none.
-func averageOf(points []*guardv1alpha1.Point, signal config.Signal) float64 {
-	var average mean.Mean
-
-	for _, p := range points {
-		// A node decides what it sends.
-		if v := client.Past(p, signal); v != nil {
-			average.Add(top.Drawable(*v), p.GetOver().AsDuration())
-		}
-	}
-
-	return average.Value()
-}
-
-// addKnown adds a value to a sum, which is NaN until the first.
-func addKnown(sum *float64, value float64) {
-	switch {
-	case math.IsNaN(value):
-	case math.IsNaN(*sum):
-		*sum = value
-	default:
-		*sum += value
-	}
 }

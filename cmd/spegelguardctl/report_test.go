@@ -72,13 +72,14 @@ func TestCheckClock(t *testing.T) {
 	}{
 		{"empty", report.Node{}, true},
 		{"action of an unset clock", report.Node{Actions: []report.Action{{}}}, true},
-		{"a little slack", report.Node{Points: []report.Point{{At: now.Add(maxClockSkew)}, {At: now.Add(-time.Hour - maxClockSkew)}}}, true},
-		{"point", report.Node{Points: []report.Point{{At: now}, {At: now.Add(maxClockSkew + 1)}}}, false},
-		{"action", report.Node{Points: []report.Point{{At: now}}, Actions: []report.Action{{At: now.Add(time.Hour)}, {At: now}}}, false},
-		{"link", report.Node{Points: []report.Point{{At: now}}, Links: []report.Point{{At: now.Add(maxClockSkew + 1)}}}, false},
-		{"points before", report.Node{Points: []report.Point{{At: now.Add(-time.Hour - maxClockSkew - 1)}, {At: now}}}, false},
+		{"a little slack", report.Node{Targets: [][]report.Point{{{At: now.Add(maxClockSkew)}, {At: now.Add(-time.Hour - maxClockSkew)}}}}, true},
+		{"point", report.Node{Targets: [][]report.Point{{{At: now}, {At: now.Add(maxClockSkew + 1)}}}}, false},
+		{"action", report.Node{Targets: [][]report.Point{{{At: now}}}, Actions: []report.Action{{At: now.Add(time.Hour)}, {At: now}}}, false},
+		{"link", report.Node{Targets: [][]report.Point{{{At: now}}}, Links: []report.Point{{At: now.Add(maxClockSkew + 1)}}}, false},
+		{"a point of a day", report.Node{Links: []report.Point{{At: now, Over: 24 * time.Hour}}}, false},
+		{"points before", report.Node{Targets: [][]report.Point{{{At: now.Add(-time.Hour - maxClockSkew - 1)}, {At: now}}}}, false},
 		{"actions before", report.Node{Actions: []report.Action{{At: now.Add(-20 * time.Hour)}}}, true},
-		{"year 1", report.Node{Points: []report.Point{{At: time.Unix(-62135596800, 0)}}}, false},
+		{"year 1", report.Node{Targets: [][]report.Point{{{At: time.Unix(-62135596800, 0)}}}}, false},
 		{"centuries", report.Node{Actions: []report.Action{{At: now.AddDate(5000, 0, 0)}}}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.ok, checkClock(test.node, time.Hour, now) == nil) })
@@ -110,78 +111,42 @@ func TestReport_OfTheEndedIncident(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(html, `<line class="ceiling"`), "one ceiling, in the chart of CPU")
 }
 
-// TestTargetPoints_AddUpTargets of a node; a value that is unavailable is none. A point covers the time of both.
-func TestTargetPoints_AddUpTargets(t *testing.T) {
+// TestReportPoints_OfTargetsAndLinks: points without a time of day are left out, and a value that is unavailable is none.
+func TestReportPoints_OfTargetsAndLinks(t *testing.T) {
 	start := time.Unix(1_000_000_000, 0).UTC()
 
-	point := func(second int, cores float64) *guardv1alpha1.Point {
+	point := func(second int, value float64) *guardv1alpha1.Point {
 		return &guardv1alpha1.Point{
-			At: timestamppb.New(start.Add(time.Duration(second) * time.Second)), Over: durationpb.New(10 * time.Second), CpuCores: &cores,
+			At: timestamppb.New(start.Add(time.Duration(second) * time.Second)), Over: durationpb.New(10 * time.Second), TxBytesPerSecond: &value,
 		}
 	}
 
-	points := targetPoints(&guardv1alpha1.History{Series: []*guardv1alpha1.Series{
-		{Target: "a", Points: []*guardv1alpha1.Point{point(10, 1), point(20, 2), {Over: durationpb.New(time.Second)}}},
-		{Target: "b", Points: []*guardv1alpha1.Point{point(21, 0.5), point(31, 0.25)}},
-	}})
-
-	require.Len(t, points, 3)
-
-	var cores []float64
-
-	for _, p := range points {
-		cores = append(cores, p.CPU)
-		assert.True(t, math.IsNaN(p.TX))
-	}
-
-	assert.Equal(t, []float64{1, 2.5, 0.25}, cores)
-	assert.Equal(t, start.Add(21*time.Second), points[1].At)
-	assert.Equal(t, 11*time.Second, points[1].Over)
-}
-
-// TestReportPoints_OfADay: minutes of two targets and the links do not end together, and the newest points are shorter.
-func TestReportPoints_OfADay(t *testing.T) {
-	start := time.Unix(1_000_000_020, 0).UTC()
-	require.Equal(t, start, start.Truncate(time.Minute))
-
-	point := func(second, over int, value float64) *guardv1alpha1.Point {
-		return &guardv1alpha1.Point{
-			At: timestamppb.New(start.Add(time.Duration(second) * time.Second)), Over: durationpb.New(time.Duration(over) * time.Second),
-			CpuCores: &value, TxBytesPerSecond: &value,
-		}
-	}
-
-	traffic := point(59, 60, 9)
-	traffic.CpuCores = nil
-
-	history := &guardv1alpha1.History{
+	targets, links := reportPoints(nil, &guardv1alpha1.History{
 		Series: []*guardv1alpha1.Series{
-			{Target: "a", Points: []*guardv1alpha1.Point{point(5, 60, 1), point(65, 60, 2), point(75, 10, 4), point(85, 10, 4)}},
-			{Target: "b", Points: []*guardv1alpha1.Point{point(40, 60, 0.5), point(100, 60, 0.25)}},
+			{Target: "b", Points: []*guardv1alpha1.Point{point(21, 3)}},
+			{Target: "a", Points: []*guardv1alpha1.Point{point(20, 2), point(10, 1), {Over: durationpb.New(time.Second)}}},
 		},
-		Links: &guardv1alpha1.Series{Points: []*guardv1alpha1.Point{traffic}},
+		Links: &guardv1alpha1.Series{Points: []*guardv1alpha1.Point{point(25, 4)}},
+	})
+
+	require.Len(t, targets, 2)
+	require.Len(t, targets[0], 2)
+	require.Len(t, targets[1], 1)
+	require.Len(t, links, 1)
+
+	for i, p := range []report.Point{targets[0][0], targets[0][1], targets[1][0]} {
+		assert.InDelta(t, i+1, p.TX, 0)
+		assert.True(t, math.IsNaN(p.CPU))
+		assert.True(t, math.IsNaN(p.NodeTX))
+		assert.Equal(t, 10*time.Second, p.Over)
 	}
 
-	points := targetPoints(history)
-	require.Len(t, points, 2)
-	assert.InDelta(t, 1.5, points[0].CPU, 1e-9)
-	assert.InDelta(t, 1.5, points[0].TX, 1e-9)
-	assert.Equal(t, start.Add(40*time.Second), points[0].At)
-	assert.Equal(t, 95*time.Second, points[0].Over)
-	assert.InDelta(t, 2.5+0.25, points[1].CPU, 1e-9, "a minute of 2 and 20 seconds of 4")
-	assert.Equal(t, start.Add(100*time.Second), points[1].At)
-	assert.Equal(t, 95*time.Second, points[1].Over)
-	assert.True(t, math.IsNaN(points[1].NodeTX))
-
-	links := linkPoints(history)
-	require.Len(t, links, 1)
-	assert.InDelta(t, 9, links[0].NodeTX, 1e-9)
+	assert.Equal(t, start.Add(10*time.Second), targets[0][0].At, "the oldest is first")
+	assert.InDelta(t, 4, links[0].NodeTX, 0)
 	assert.True(t, math.IsNaN(links[0].TX))
-	assert.Equal(t, start.Add(59*time.Second), links[0].At)
-	assert.Equal(t, time.Minute, links[0].Over)
 }
 
-// TestReportPoints_SeparatePeriods: a step that began before the ceiling is not a part of the time under it, wherever the steps of the
+// TestReportPoints_SeparatePeriods: a step that began before the ceiling is not a part of the time under it, wherever the steps of two
 // targets and the links end.
 func TestReportPoints_SeparatePeriods(t *testing.T) {
 	const step = 9600 * time.Millisecond
@@ -199,7 +164,7 @@ func TestReportPoints_SeparatePeriods(t *testing.T) {
 	series := func(offset time.Duration) *guardv1alpha1.Series {
 		s := &guardv1alpha1.Series{}
 
-		for from := start.Add(offset); from.Before(start.Add(3 * time.Minute)); from = from.Add(step) {
+		for from := start.Add(offset - 11*time.Minute); from.Before(start.Add(3 * time.Minute)); from = from.Add(step) {
 			value := used(from, from.Add(step))
 			s.Points = append(s.Points, &guardv1alpha1.Point{
 				At: timestamppb.New(from.Add(step)), Over: durationpb.New(step), CpuCores: &value, TxBytesPerSecond: &value,
@@ -211,18 +176,20 @@ func TestReportPoints_SeparatePeriods(t *testing.T) {
 
 	for targets := time.Duration(0); targets < 10*time.Second; targets += 500 * time.Millisecond {
 		for links := time.Duration(0); links < 10*time.Second; links += 500 * time.Millisecond {
-			history := &guardv1alpha1.History{Series: []*guardv1alpha1.Series{series(targets)}, Links: series(links)}
-			row := report.Build([]report.Node{{Name: "a", Points: targetPoints(history), Links: linkPoints(history), Actions: []report.Action{
-				{At: applied, Kind: "apply"}, {At: released, Kind: "release"},
-			}}}, nil).Rows[0]
+			first, second := series(0), series(targets)
+			second.Target = "b"
+
+			node := report.Node{Name: "a", Actions: []report.Action{{At: applied, Kind: "apply"}, {At: released, Kind: "release"}}}
+			node.Targets, node.Links = reportPoints(nil, &guardv1alpha1.History{Series: []*guardv1alpha1.Series{first, second}, Links: series(links)})
+			row := report.Build([]report.Node{node}, nil).Rows[0]
 
 			for _, period := range []struct {
 				usage report.Usage
 				want  float64
-			}{{row.Before, 2}, {row.Under, 0.5}, {row.After, 2}} {
-				require.InDelta(t, period.want, period.usage.CPU, 1e-9, "targets %s, links %s later", targets, links)
-				require.InDelta(t, period.want, period.usage.TX, 1e-9, "targets %s, links %s later", targets, links)
-				require.InDelta(t, period.want, period.usage.NodeTX, 1e-9, "targets %s, links %s later", targets, links)
+			}{{row.Before, 2}, {row.Under, 0.5}} {
+				require.InDelta(t, 2*period.want, period.usage.CPU, 1e-9, "the second target %s, links %s later", targets, links)
+				require.InDelta(t, 2*period.want, period.usage.TX, 1e-9, "the second target %s, links %s later", targets, links)
+				require.InDelta(t, period.want, period.usage.NodeTX, 1e-9, "the second target %s, links %s later", targets, links)
 			}
 		}
 	}

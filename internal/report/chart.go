@@ -74,28 +74,21 @@ func (i Incident) charts() []chart {
 	none := func(Node) []ceiling { return nil }
 
 	return []chart{
-		i.chart("CPU", policy.Cores, figure{Node.ofTargets, func(u Usage) float64 { return u.CPU }}, i.ceilings),
-		i.chart("TX", policy.BytesPerSecond, figure{Node.ofTargets, func(u Usage) float64 { return u.TX }}, none),
-		i.chart("node TX", policy.BytesPerSecond, figure{Node.ofLinks, func(u Usage) float64 { return u.NodeTX }}, none),
+		i.chart("CPU", policy.Cores, Node.sum, cpu, i.ceilings),
+		i.chart("TX", policy.BytesPerSecond, Node.sum, tx, none),
+		i.chart("node TX", policy.BytesPerSecond, func(n Node) []Point { return n.Links }, nodeTX, none),
 	}
 }
 
-// figure is one value of some points of a node.
-type figure struct {
-	points func(Node) []Point
-	of     func(Usage) float64
-}
-
-func (n Node) ofTargets() []Point { return n.Points }
-
-func (n Node) ofLinks() []Point { return n.Links }
-
-func (i Incident) chart(title string, unit policy.Unit, f figure, ceilings func(Node) []ceiling) chart {
+func (i Incident) chart(title string, unit policy.Unit, of func(Node) []Point, figure figure, ceilings func(Node) []ceiling) chart {
 	highest, top := 0.0, 0.0
+	points := make([][]Point, len(i.nodes))
 
-	for _, node := range i.nodes {
-		for _, p := range f.points(node) {
-			if v := f.of(p.Usage); !math.IsNaN(v) {
+	for n, node := range i.nodes {
+		points[n] = of(node)
+
+		for _, p := range points[n] {
+			if v := figure(p.Usage); !math.IsNaN(v) {
 				highest = max(highest, v)
 			}
 		}
@@ -128,7 +121,7 @@ func (i Incident) chart(title string, unit policy.Unit, f figure, ceilings func(
 	}
 
 	for n, node := range i.nodes {
-		l := line{Name: node.Name, Colour: colours[n%len(colours)], Parts: i.parts(f.points(node), f.of, y)}
+		l := line{Name: node.Name, Colour: colours[n%len(colours)], Parts: i.parts(points[n], figure, y)}
 
 		for _, ceiling := range ceilings(node) {
 			l.Ceilings = append(l.Ceilings, segment{i.x(ceiling.From), i.x(ceiling.To), y(ceiling.cores)})
@@ -141,7 +134,7 @@ func (i Incident) chart(title string, unit policy.Unit, f figure, ceilings func(
 }
 
 // parts returns the line of some points; a gap in them begins another part.
-func (i Incident) parts(points []Point, of func(Usage) float64, y func(float64) int) []string {
+func (i Incident) parts(points []Point, of figure, y func(float64) int) []string {
 	var (
 		parts, part []string
 		last        time.Time
@@ -163,7 +156,7 @@ func (i Incident) parts(points []Point, of func(Usage) float64, y func(float64) 
 			continue
 		}
 
-		if p.At.Add(-p.Over).Sub(last) > axis.Gap {
+		if p.begin().Sub(last) > axis.Gap {
 			end()
 		}
 

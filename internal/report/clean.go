@@ -19,7 +19,8 @@ func (n Node) clean() Node {
 	}
 
 	return Node{
-		Name: clipped(n.Name), Points: n.Points, Links: n.Links, Actions: each(n.Actions, Action.clean), Verdicts: verdicts, Advice: each(n.Advice, clipped),
+		Name: clipped(n.Name), Targets: n.Targets, Links: n.Links, Actions: each(n.Actions, Action.clean), Verdicts: verdicts,
+		Advice: each(n.Advice, clipped),
 	}
 }
 

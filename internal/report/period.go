@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
-	"github.com/spegel-guard/spegel-guard/internal/mean"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
@@ -18,12 +17,14 @@ type Period struct{ From, To time.Time }
 // IsZero reports whether it is none.
 func (p Period) IsZero() bool { return p.From.IsZero() }
 
-// Point is what all targets of a node, or its links, used on average in the time Over before At. A value that is unavailable is NaN.
+// Point is what a target or the links of a node used on average in the time Over before At. A value that is unavailable is NaN.
 type Point struct {
 	At   time.Time
 	Over time.Duration
 	Usage
 }
+
+func (p Point) begin() time.Time { return p.At.Add(-p.Over) }
 
 // Usage is CPU of the targets in cores, and TX and Allocation of theirs and NodeTX of the node's links in bytes per second; NaN where
 // nothing was measured.
@@ -47,32 +48,6 @@ func (u Usage) figures() map[compare.Metric]float64 {
 	}
 
 	return figures
-}
-
-// average returns the averages over a period.
-func (n Node) average(period Period) Usage {
-	usage := average(n.Points, period)
-	usage.NodeTX = average(n.Links, period).NodeTX
-
-	return usage
-}
-
-// average returns the average of the points that lie in a period as a whole.
-func average(points []Point, period Period) Usage {
-	var cpu, tx, allocation, nodeTX mean.Mean
-
-	for _, p := range points {
-		if period.IsZero() || p.At.Add(-p.Over).Before(period.From) || p.At.After(period.To) {
-			continue
-		}
-
-		cpu.Add(p.CPU, p.Over)
-		tx.Add(p.TX, p.Over)
-		allocation.Add(p.Allocation, p.Over)
-		nodeTX.Add(p.NodeTX, p.Over)
-	}
-
-	return Usage{cpu.Value(), tx.Value(), allocation.Value(), nodeTX.Value()}
 }
 
 // periods finds the times before, under and after the last ceilings of all nodes. A probe between two ceilings is a part of the time
@@ -180,6 +155,14 @@ func longEnough(from, to time.Time) Period {
 	}
 
 	return Period{from, to}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+
+	return b
 }
 
 func later(a, b time.Time) time.Time {

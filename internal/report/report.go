@@ -19,15 +19,17 @@ const (
 	beforeLength = 10 * time.Minute
 	// apart is the time without a ceiling that separates one incident from the next.
 	apart = time.Hour
-	// leastLength of a time whose averages are shown: three steps of the history.
+	// leastLength of a time whose averages are shown: three of the shortest steps of the history.
 	leastLength = 30 * time.Second
 )
 
 // Node is what one guard knows of the incident.
 type Node struct {
 	Name string
-	// Points of all its targets, and Links, those of its network links, whose times are others. The oldest are first.
-	Points, Links []Point
+	// Targets are the points of each target, without NodeTX. Their times differ. The oldest are first.
+	Targets [][]Point
+	// Links are the points of its physical links, with NodeTX only.
+	Links []Point
 	// Actions of the guard, the oldest first.
 	Actions []Action
 	// Verdicts on the last ceiling of each target, as "outcome: reason", by target.
@@ -35,6 +37,9 @@ type Node struct {
 	// Advice for its targets.
 	Advice []string
 }
+
+// All returns the points of its targets and links.
+func (n Node) All() []Point { return slices.Concat(append(slices.Clone(n.Targets), n.Links)...) }
 
 // Action is one thing that a guard did.
 type Action struct {
@@ -125,16 +130,12 @@ func Build(nodes []Node, missing []Entry) Incident {
 // span returns the time that the points of all nodes cover.
 func span(nodes []Node) (from, to time.Time) {
 	for _, node := range nodes {
-		for _, p := range slices.Concat(node.Points, node.Links) {
-			begin := p.At.Add(-p.Over)
-
-			if from.IsZero() || begin.Before(from) {
-				from = begin
+		for _, p := range node.All() {
+			if from.IsZero() || p.begin().Before(from) {
+				from = p.begin()
 			}
 
-			if p.At.After(to) {
-				to = p.At
-			}
+			to = later(to, p.At)
 		}
 	}
 

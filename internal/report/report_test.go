@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -45,6 +46,11 @@ func points(before, under, after report.Usage) []report.Point {
 	return all
 }
 
+// targets are one with the points.
+func targets(before, under, after report.Usage) [][]report.Point {
+	return [][]report.Point{points(before, under, after)}
+}
+
 // usage with the node's traffic, of which the pod's is a part.
 func usage(cores, tx, allocatedPerMinute, nodeTX float64) report.Usage {
 	return report.Usage{CPU: cores, TX: tx, Allocation: allocatedPerMinute / 60, NodeTX: nodeTX}
@@ -60,9 +66,9 @@ func nodes() []report.Node {
 	}
 
 	all := []report.Node{
-		{Name: table[0].Name, Points: points(before(0), usage(0.16, 0.45e6, 190e6, 1.15e6), usage(0.02, 1e3, 8e6, 0.7e6))},
+		{Name: table[0].Name, Targets: targets(before(0), usage(0.16, 0.45e6, 190e6, 1.15e6), usage(0.02, 1e3, 8e6, 0.7e6))},
 		{
-			Name: table[1].Name, Points: points(before(1), usage(0.5, 0.6e6, 2.7e9, 1.1e6), usage(0.03, 2e3, 9e6, 0.5e6)),
+			Name: table[1].Name, Targets: targets(before(1), usage(0.5, 0.6e6, 2.7e9, 1.1e6), usage(0.03, 2e3, 9e6, 0.5e6)),
 			Actions: []report.Action{
 				{
 					At: start.Add(15 * time.Minute), Kind: "apply", Target: target, Reason: "cpu 1800m above 550m for 10m",
@@ -78,11 +84,21 @@ func nodes() []report.Node {
 			Verdicts: map[string]string{target: "contained: the breach goes on without the ceiling (1803m); under it CPU was 72 % lower, TX was 57 % lower"},
 			Advice:   []string{"restart the pod | `now` <b>"},
 		},
-		{Name: table[2].Name, Points: points(before(2), usage(0.15, 0.44e6, 180e6, 0.74e6), usage(0.02, 1e3, 8e6, 0.3e6))},
+		{Name: table[2].Name, Targets: targets(before(2), usage(0.15, 0.44e6, 180e6, 0.74e6), usage(0.02, 1e3, 8e6, 0.3e6))},
 	}
 
-	for i := range all {
-		all[i].Links = all[i].Points
+	for i, node := range all {
+		for j, p := range node.Targets[0] {
+			node.Targets[0][j].NodeTX = math.NaN()
+
+			// Their steps end later, and the last one is not over.
+			link := report.Point{At: p.At.Add(5 * time.Second), Over: p.Over, Usage: report.Unmeasured()}
+			link.NodeTX = p.NodeTX
+
+			if j < len(node.Targets[0])-1 {
+				all[i].Links = append(all[i].Links, link)
+			}
+		}
 	}
 
 	return all
@@ -235,7 +251,7 @@ func TestBuild_Ceilings(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			nodes := []report.Node{{Name: "a", Points: points(usage(1, 1, 1, 1), usage(1, 1, 1, 1), usage(1, 1, 1, 1)), Actions: test.actions}}
+			nodes := []report.Node{{Name: "a", Targets: targets(usage(1, 1, 1, 1), usage(1, 1, 1, 1), usage(1, 1, 1, 1)), Actions: test.actions}}
 			assert.Equal(t, test.want, report.Build(nodes, nil).Ceilings())
 		})
 	}
@@ -257,7 +273,7 @@ func TestBuild_TellsTheLastIncident(t *testing.T) {
 	}}
 
 	for minute := range 24 * 60 {
-		node.Points = append(node.Points, report.Point{At: at(0, minute+1), Over: time.Minute, Usage: usage(1, 1, 1, 1)})
+		node.Links = append(node.Links, report.Point{At: at(0, minute+1), Over: time.Minute, Usage: usage(1, 1, 1, 1)})
 	}
 
 	built := report.Build([]report.Node{node}, nil)
@@ -286,7 +302,7 @@ func TestBuild_SeparatesIncidentsThatAProbeEnded(t *testing.T) {
 	slices.SortFunc(node.Actions, func(a, b report.Action) int { return a.At.Compare(b.At) })
 
 	for minute := range 24 * 60 {
-		node.Points = append(node.Points, report.Point{At: at(0, minute+1), Over: time.Minute, Usage: usage(1, 1, 1, 1)})
+		node.Links = append(node.Links, report.Point{At: at(0, minute+1), Over: time.Minute, Usage: usage(1, 1, 1, 1)})
 	}
 
 	built := report.Build([]report.Node{node}, nil)
@@ -308,7 +324,7 @@ func TestHTML_DrawsNoLineOverAGap(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var html bytes.Buffer
 
-			require.NoError(t, report.HTML(&html, report.Build([]report.Node{{Name: "a", Points: test.points, Links: test.points}}, nil)))
+			require.NoError(t, report.HTML(&html, report.Build([]report.Node{{Name: "a", Targets: [][]report.Point{test.points}, Links: test.points}}, nil)))
 			assert.Equal(t, 3*test.want, strings.Count(html.String(), "<polyline"), "CPU, TX and node TX")
 		})
 	}
@@ -321,7 +337,7 @@ func TestMarkdown_WritesWhatIsLeft(t *testing.T) {
 	}{"nothing": {0, "-100 %"}, "nearly nothing": {1e-6, "-99.9 %"}, "little": {0.0074, "-99.3 %"}, "more than before": {2, "+100 %"}} {
 		t.Run(name, func(t *testing.T) {
 			nodes := []report.Node{{
-				Name: "a", Points: points(usage(1, 0, 0, 0), usage(1, 0, 0, 0), usage(test.after, 0, 0, 0)),
+				Name: "a", Targets: targets(usage(1, 0, 0, 0), usage(1, 0, 0, 0), usage(test.after, 0, 0, 0)),
 				Actions: []report.Action{{At: start.Add(15 * time.Minute), Kind: "apply"}, {At: start.Add(35 * time.Minute), Kind: "release"}},
 			}}
 
@@ -338,7 +354,7 @@ func TestBuild_WithoutFigures(t *testing.T) {
 	unknown := report.Unmeasured()
 
 	for name, nodes := range map[string][]report.Node{
-		"no node": nil, "no points": {{Name: "a"}}, "unknown": {{Name: "a", Points: points(unknown, unknown, unknown)}},
+		"no node": nil, "no points": {{Name: "a"}}, "unknown": {{Name: "a", Targets: targets(unknown, unknown, unknown)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
