@@ -91,6 +91,23 @@ func TestHistory_LeavesGaps(t *testing.T) {
 	assert.InDelta(t, 3, points[2].CPU, 1e-6)
 }
 
+// TestHistory_LeavesShortGaps, as a container leaves that the kernel ends and the kubelet starts again.
+func TestHistory_LeavesShortGaps(t *testing.T) {
+	var history record.History
+
+	run(&history, "a", 0, 20*time.Second, 1)
+	history.Add("a", "another", counters(41*time.Second, 3, 0))
+	run(&history, "a", 41*time.Second, 41*time.Second+2*time.Minute, 3)
+
+	points := history.Minutes("a", 0)
+	require.Len(t, points, 3)
+	assert.Equal(t, []time.Duration{20 * time.Second, 101 * time.Second, 161 * time.Second}, ends(points))
+	assert.Equal(t, 20*time.Second, points[0].Over)
+	assert.InDelta(t, 1, points[0].CPU, 1e-6)
+	assert.Equal(t, time.Minute, points[1].Over)
+	assert.InDelta(t, 3, points[1].CPU, 1e-6)
+}
+
 // TestHistory_AveragesOverWhatIsKnown: a value that was unavailable for a part of a minute is averaged over the rest.
 func TestHistory_AveragesOverWhatIsKnown(t *testing.T) {
 	var history record.History

@@ -60,7 +60,7 @@ func (s *series) add(sample policy.Sample) {
 	s.points.add(point, HistoryPoints)
 
 	// A gap stays one: what is on both of its sides is not averaged.
-	if point.At-point.Over-s.sum.at > time.Minute {
+	if point.At-point.Over > s.sum.at {
 		s.closeMinute()
 	}
 
