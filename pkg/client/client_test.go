@@ -197,6 +197,20 @@ func TestOpen_UsesEndpoints(t *testing.T) {
 	figures, err := f.Nodes()[1].Figures(t.Context())
 	require.NoError(t, err)
 	assert.InDelta(t, 1053, figures.Figures[compare.Blobs], 1e-6)
+
+	// The traffic of the node is over the same minute as that of its targets.
+	history, err := f.Nodes()[1].History(t.Context(), "", client.FiguresOver)
+	require.NoError(t, err)
+
+	sent, seconds := 0.0, 0.0
+
+	for _, point := range history.GetLinks().GetPoints() {
+		sent += point.GetTxBytesPerSecond() * point.GetOver().AsDuration().Seconds()
+		seconds += point.GetOver().AsDuration().Seconds()
+	}
+
+	assert.GreaterOrEqual(t, seconds, 50.0)
+	assert.InEpsilon(t, sent/seconds, figures.Figures[compare.NodeTX], 1e-9)
 }
 
 // TestGather_LeavesOutStragglers: with a question that some nodes do not answer.

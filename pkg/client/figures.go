@@ -70,6 +70,10 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 		add(figures.Figures, compare.Keys, advertisedKeys(application))
 	}
 
+	if traffic, known := averageOf(past.GetLinks().GetPoints(), policy.SignalNetworkTX); known {
+		figures.Figures[compare.NodeTX] = traffic
+	}
+
 	for _, series := range past.GetSeries() {
 		// What ended a moment ago is not used beside what runs in its place.
 		if running[series.GetTarget()] {
@@ -83,7 +87,7 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 func nodeFigures(into map[compare.Metric]float64, spec *resources.NodeStatsSpec) {
 	for metric, reading := range map[compare.Metric]resources.Reading{
 		compare.Blobs: spec.ContentBlobs, compare.Disk: spec.DiskUsedRatio, compare.Pods: spec.Pods,
-		compare.NodeTX: spec.TXBytesPerSecond, compare.NFSRTT: spec.NFSRoundTripSeconds,
+		compare.NFSRTT: spec.NFSRoundTripSeconds,
 	} {
 		add(into, metric, reading)
 	}
@@ -115,16 +119,21 @@ func targetFigures(into map[compare.Metric]float64, points []*guardv1alpha1.Poin
 	for metric, signal := range map[compare.Metric]policy.Signal{
 		compare.CPU: policy.SignalCPU, compare.TX: policy.SignalNetworkTX, compare.Alloc: policy.SignalAllocation,
 	} {
-		var average mean.Mean
-
-		for _, point := range points {
-			if v := Past(point, signal); v != nil {
-				average.Add(*v, point.GetOver().AsDuration())
-			}
-		}
-
-		if average.Seconds() > 0 {
-			into[metric] += average.Value()
+		if average, known := averageOf(points, signal); known {
+			into[metric] += average
 		}
 	}
+}
+
+// averageOf returns the average of a signal over the points in which it is known, if there are any.
+func averageOf(points []*guardv1alpha1.Point, signal policy.Signal) (average float64, known bool) {
+	var sum mean.Mean
+
+	for _, point := range points {
+		if v := Past(point, signal); v != nil {
+			sum.Add(*v, point.GetOver().AsDuration())
+		}
+	}
+
+	return sum.Value(), sum.Seconds() > 0
 }
