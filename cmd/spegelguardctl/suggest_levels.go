@@ -98,14 +98,26 @@ func coveredBy(series *guardv1alpha1.Series) time.Duration {
 	return covered
 }
 
-// minutes averages points over at least a minute each, the window of the default rules. A rest that is shorter is left out.
+// aboutMinute is the least time of a guard's average over a minute.
+const aboutMinute = time.Minute - 500*time.Millisecond
+
+// minutes averages points over about a minute each or more, the window of the default rules. A rest that is shorter is left out, also before
+// a time that no point covers.
 func minutes(points []*guardv1alpha1.Point, signal config.Signal) []float64 {
 	var (
 		averages []float64
 		average  mean.Mean
+		last     time.Time
 	)
 
 	for _, point := range points {
+		at := point.GetAt().AsTime()
+		if at.Add(-point.GetOver().AsDuration()).Sub(last) > time.Second {
+			average = mean.Mean{}
+		}
+
+		last = at
+
 		v := client.Past(point, signal)
 		if v == nil {
 			continue
@@ -113,7 +125,7 @@ func minutes(points []*guardv1alpha1.Point, signal config.Signal) []float64 {
 
 		average.Add(*v, point.GetOver().AsDuration())
 
-		if average.Seconds() >= time.Minute.Seconds() {
+		if average.Seconds() >= aboutMinute.Seconds() {
 			averages = append(averages, average.Value())
 			average = mean.Mean{}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spegel-guard/spegel-guard/internal/compare"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
@@ -38,6 +39,27 @@ func past(length time.Duration, cores func(step int) float64) *guardv1alpha1.His
 }
 
 func steady(cores float64) func(int) float64 { return func(int) float64 { return cores } }
+
+// TestMinutes_AreOfContinuousTime: a guard's averages over a minute are a bit shorter, and what is on both sides of a gap is not averaged.
+func TestMinutes_AreOfContinuousTime(t *testing.T) {
+	start := time.Unix(1_000_000_000, 0)
+
+	var points []*guardv1alpha1.Point
+
+	add := func(from, over time.Duration, cores float64) {
+		points = append(points, &guardv1alpha1.Point{
+			At: timestamppb.New(start.Add(from + over)), Over: durationpb.New(over), CpuCores: &cores,
+		})
+	}
+
+	add(0, time.Minute-time.Millisecond, 1)
+	add(time.Minute-time.Millisecond, time.Minute-time.Millisecond, 2)
+	add(2*time.Minute-2*time.Millisecond, 30*time.Second, 3)
+	add(time.Hour, 30*time.Second, 4)
+	add(time.Hour+30*time.Second, 30*time.Second, 6)
+
+	assert.Equal(t, []float64{1, 2, 5}, minutes(points, config.SignalCPU))
+}
 
 func TestSuggestion_FollowsUsualLevels(t *testing.T) {
 	// One minute in three.
