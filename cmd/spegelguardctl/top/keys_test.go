@@ -219,3 +219,26 @@ func TestModel_PutsHistoryFirst(t *testing.T) {
 	m = updated(m, statusMsg{node: m.nodes[0], at: began.Add(keep), status: status("ok", usage(1))})
 	assert.Len(t, m.nodes[0].points, 21)
 }
+
+// TestModel_ShowsOneTarget: the curve of a pod does not go on with that of another one.
+func TestModel_ShowsOneTarget(t *testing.T) {
+	m := shown("a")
+	require.Len(t, m.nodes[0].points, 20)
+
+	next := usage(0.02)
+	next.ID = "spegel/spegel-2/registry"
+	m = updated(m, statusMsg{node: m.nodes[0], at: began.Add(20 * time.Second), status: status("ok", next)})
+
+	points := m.nodes[0].points
+	require.Len(t, points, 1)
+	assert.InDelta(t, 0.02, points[0].values[0], 1e-9)
+
+	// Its history is asked for, and that of the one before comes too late.
+	before, cores := timestamppb.New(began), 0.01
+	m = updated(m, historyMsg{node: m.nodes[0], history: &guardv1alpha1.History{Series: []*guardv1alpha1.Series{
+		{Target: target, Points: []*guardv1alpha1.Point{{At: before, CpuCores: &cores}}},
+		{Target: next.ID, Points: []*guardv1alpha1.Point{{At: before, CpuCores: &cores}}},
+	}}})
+	assert.Len(t, m.nodes[0].points, 2)
+	assert.True(t, m.nodes[0].seeded)
+}

@@ -21,6 +21,8 @@ type node struct {
 	place  int
 	status *client.Status
 	err    error
+	// points are those of the target with the id of. seeded: its history was asked for.
+	of     string
 	seeded bool
 	points []point
 }
@@ -49,6 +51,10 @@ func (n *node) take(msg statusMsg) {
 	n.status = msg.status
 
 	if target := n.target(); target.ID != "" {
+		if target.ID != n.of {
+			n.of, n.seeded, n.points = target.ID, false, nil
+		}
+
 		n.points = append(n.points, now(msg.at, target))
 	}
 
@@ -57,12 +63,10 @@ func (n *node) take(msg statusMsg) {
 
 // seed puts the history in front of the points that were seen.
 func (n *node) seed(history *guardv1alpha1.History) {
-	id := n.target().ID
-
 	var before []point
 
 	for _, series := range history.GetSeries() {
-		if series.GetTarget() != id {
+		if series.GetTarget() != n.of {
 			continue
 		}
 
