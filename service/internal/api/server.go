@@ -113,5 +113,5 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 func unknown(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
 
-	return status.Errorf(codes.Unimplemented, "the guard has no method %s", method)
+	return status.Errorf(codes.Unimplemented, "the guard has no method %.128s", method)
 }

@@ -65,10 +65,10 @@ func Authorize(caller Caller, method string) error {
 	case caller.Roles.IncludesAny(needed):
 		return nil
 	case len(needed.Strings()) == 0:
-		return status.Errorf(codes.PermissionDenied, "%s is not served: the guard's resources are read-only", method)
+		return status.Errorf(codes.PermissionDenied, "%.128s is not served: the guard's resources are read-only", method)
 	}
 
-	return status.Errorf(codes.PermissionDenied, "%s needs one of the roles %s, the client certificate has %s: an os:admin creates one with talosctl config new --roles %s",
+	return status.Errorf(codes.PermissionDenied, "%.128s needs one of the roles %s, the client certificate has %s: an os:admin creates one with talosctl config new --roles %s",
 		path.Base(method), strings.Join(needed.Strings(), ", "), cmp.Or(strings.Join(caller.Roles.Strings(), ", "), "none of them"), least(needed))
 }
 

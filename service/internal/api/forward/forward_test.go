@@ -6,6 +6,7 @@ package forward_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -179,7 +181,7 @@ func TestRouter_RefusesRequests(t *testing.T) {
 	}
 	with := func(pairs ...string) context.Context { return metadata.AppendToOutgoingContext(t.Context(), pairs...) }
 
-	version := func(ctx context.Context) error {
+	version := func(ctx context.Context, c *client.Client) error {
 		_, err := c.Version(ctx)
 
 		return err
@@ -192,11 +194,20 @@ func TestRouter_RefusesRequests(t *testing.T) {
 
 	off := apitest.New(t, apitest.Options{PKI: controlPlane.PKI, Host: "127.0.0.4", ControlPlane: true})
 
+	var long []string
+
+	for i := range 200 {
+		long = append(long, fmt.Sprintf("%0250d", i))
+	}
+
 	for name, test := range map[string]struct {
 		err  error
 		code codes.Code
 		text string
 	}{
+		"many long names":          {version(client.WithNodes(t.Context(), long...), off.Client(t, role.Admin)), codes.PermissionDenied, " and 197 more"},
+		"many, forwarded already":  {version(metadata.AppendToOutgoingContext(client.WithNodes(t.Context(), long...), "proxyfrom", "x"), c), codes.FailedPrecondition, " and 197 more"},
+		"a long method":            {c.Conn().Invoke(t.Context(), "/a/"+strings.Repeat("x", 10_000), &emptypb.Empty{}, &emptypb.Empty{}), codes.Unimplemented, "the guard has no method /a/xxx"},
 		"several nodes' resources": {get(client.WithNodes(t.Context(), controlPlane.Host, worker.Host), c), codes.InvalidArgument, "not supported"},
 		"two values of node":       {get(with("node", "127.0.0.2", "node", "127.0.0.3"), c), codes.InvalidArgument, "node must have one value"},
 		"node and nodes":           {get(with("node", "127.0.0.2", "nodes", "127.0.0.3"), c), codes.InvalidArgument, "exclude nodes"},
@@ -205,13 +216,14 @@ func TestRouter_RefusesRequests(t *testing.T) {
 		"a path":                   {get(with("node", "unix:/run/x"), c), codes.InvalidArgument, "must be a node's name"},
 		"nothing":                  {get(with("node", ""), c), codes.InvalidArgument, "must be a node's name"},
 		"by a worker":              {get(client.WithNode(t.Context(), off.Host), worker.Client(t, role.Admin)), codes.PermissionDenied, "control plane nodes have"},
-		"too long":                 {version(client.WithNode(t.Context(), strings.Repeat("x", 254))), codes.InvalidArgument, "the name of a node has 254 bytes, must have at most 253"},
-		"too many":                 {version(client.WithNodes(t.Context(), many...)), codes.InvalidArgument, "nodes has 1001 values, must have at most 256: send several requests"},
+		"too long":                 {version(client.WithNode(t.Context(), strings.Repeat("x", 254)), c), codes.InvalidArgument, "the name of a node has 254 bytes, must have at most 253"},
+		"too many":                 {version(client.WithNodes(t.Context(), many...), c), codes.InvalidArgument, "nodes has 1001 values, must have at most 256: send several requests"},
 		"when it is off":           {get(client.WithNode(t.Context(), worker.Host), off.Client(t, role.Admin)), codes.PermissionDenied, "api.forward"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.code, status.Code(test.err), "%v", test.err)
 			assert.ErrorContains(t, test.err, test.text)
+			assert.Less(t, len(test.err.Error()), 2048, "an error has no more of a request than a person reads")
 		})
 	}
 

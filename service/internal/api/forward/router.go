@@ -5,6 +5,7 @@ package forward
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -30,8 +31,10 @@ const (
 const (
 	// maxNodes is the number of nodes in one request.
 	maxNodes = 256
-	// maxName is that of a host name in bytes (RFC 1035, section 2.3.4), which addresses are shorter than.
+	// maxName is the length of the longest host name as text, in bytes (RFC 1035, section 2.3.4). Addresses are shorter.
 	maxName = 253
+	// maxNamed is how many nodes an error names: a caller decides how many there are.
+	maxNamed = 3
 )
 
 // Router decides which node a request is for, as apid does (siderolabs/talos internal/app/apid/pkg/director): a request
@@ -73,13 +76,13 @@ func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.
 	case longest(node, nodes) > maxName:
 		return nil, status.Errorf(codes.InvalidArgument, "invalid metadata: the name of a node has %d bytes, must have at most %d", longest(node, nodes), maxName)
 	case len(md.Get(proxyFromKey)) > 0:
-		return nil, status.Errorf(codes.FailedPrecondition, "the request was forwarded already and is not forwarded again to %s", strings.Join(slices.Concat(node, nodes), ", "))
+		return nil, status.Errorf(codes.FailedPrecondition, "the request was forwarded already and is not forwarded again to %s", named(slices.Concat(node, nodes)))
 	case len(node) > 1 || len(node) == 1 && len(nodes) > 0:
 		return nil, status.Error(codes.InvalidArgument, "invalid metadata: node must have one value, and exclude nodes")
 	case len(nodes) > maxNodes:
 		return nil, status.Errorf(codes.InvalidArgument, "invalid metadata: nodes has %d values, must have at most %d: send several requests", len(nodes), maxNodes)
 	case len(nodes) > 1 && !aggregated(method):
-		return nil, status.Errorf(codes.InvalidArgument, "one-2-many proxying is not supported for method %s", method)
+		return nil, status.Errorf(codes.InvalidArgument, "one-2-many proxying is not supported for method %.128s", method)
 	}
 
 	targets := slices.Concat(node, nodes)
@@ -105,7 +108,7 @@ func (r *Router) Route(ctx context.Context, method string, streamed bool) (grpc.
 	)
 
 	return func(service any, stream grpc.ServerStream) error {
-		return r.peers.explain(strings.Join(targets, ", "), handler(service, stream))
+		return r.peers.explain(named(targets), handler(service, stream))
 	}, nil
 }
 
@@ -120,13 +123,22 @@ func longest(names ...[]string) int {
 	return length
 }
 
+// named returns the first names, and how many more there are.
+func named(names []string) string {
+	if len(names) <= maxNamed {
+		return strings.Join(names, ", ")
+	}
+
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), len(names)-maxNamed)
+}
+
 // refused returns the error of a request that is not for this node and is not forwarded. Its code is that of apid.
 func (r *Router) refused(targets []string, unknown, reason error) error {
 	if unknown != nil {
 		return status.Errorf(codes.PermissionDenied, unreachable.Through+"%s; it does not know the name %s, and forwards no request: %s", r.name, targets[0], reason)
 	}
 
-	return status.Errorf(codes.PermissionDenied, unreachable.Through+"%s; it forwards no request to %s: %s", r.name, strings.Join(targets, ", "), reason)
+	return status.Errorf(codes.PermissionDenied, unreachable.Through+"%s; it forwards no request to %s: %s", r.name, named(targets), reason)
 }
 
 // aggregated reports whether the responses of a method can be combined: those in the shape of Talos' machine API can.
