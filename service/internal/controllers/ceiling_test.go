@@ -36,24 +36,6 @@ const (
 	enforceDoc = "interval: 100ms\nevidence: {limit: 0}\n"
 )
 
-// lock is one that a test can take away.
-type lock struct {
-	err   atomic.Pointer[error]
-	asked atomic.Int64
-}
-
-func (l *lock) Acquire() error {
-	defer l.asked.Add(1)
-
-	if err := l.err.Load(); err != nil {
-		return *err
-	}
-
-	return nil
-}
-
-func (l *lock) set(err error) { l.err.Store(&err) }
-
 // enforcing is a CeilingController over cgroups in memory.
 type enforcing struct {
 	*suite
@@ -224,30 +206,6 @@ func TestCeilingController_ReleasesWithItsTarget(t *testing.T) {
 		e.cgroup.Fail("Restore", nil)
 		require.Eventually(t, func() bool { return e.cgroup.CPUMax() == enforcetest.Unlimited }, patience, time.Millisecond, "tried again")
 	})
-}
-
-func TestCeilingController_WritesNothingWithoutTheLock(t *testing.T) {
-	e := newEnforcing(t, enforceDoc, enforcetest.Unlimited, func(e *enforcing) { e.lock.set(enforce.ErrLocked) })
-	e.desire(500, "R", "r")
-	e.condition(resources.ReasonNoLock)
-	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
-
-	// Without a hierarchy TargetController reports it.
-	e.lock.set(cgroup.ErrNotUnified)
-
-	before := e.lock.asked.Load()
-	require.Eventually(t, func() bool {
-		e.c.Wake()
-
-		return e.lock.asked.Load() > before+1
-	}, patience, time.Millisecond)
-	e.condition(resources.ReasonNoLock)
-	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
-
-	e.lock.err.Store(nil)
-	e.c.Wake()
-	e.condition(resources.ReasonOK)
-	e.status(resources.CeilingApplied)
 }
 
 func TestCeilingController_ReportsWhatPreventsWriting(t *testing.T) {
