@@ -36,7 +36,7 @@ import (
 // seconds. within is the allowed relative difference.
 const (
 	incidentBlobs = 1053
-	incidentPods  = 22
+	nodePods      = 22
 	incidentTX    = 1.4e6
 	diskUsed      = 0.45
 	within        = 0.02
@@ -64,7 +64,7 @@ func TestStats_MatchSystemTools(t *testing.T) {
 	require.Eventually(t, func() bool {
 		stats := getNodeStats(t, l.guard)
 
-		return stats.Pods.Value == incidentPods && stats.ContentBlobs.Value == incidentBlobs && stats.DiskUsedRatio.Value > 0.9*diskUsed
+		return stats.Pods.Value == nodePods && stats.ContentBlobs.Value == incidentBlobs && stats.DiskUsedRatio.Value > 0.9*diskUsed
 	}, patience, time.Second, "%s", l.guard.Log)
 
 	const payload, onTheWire = 8000, 8008 + 6*34 // with the UDP header, and the IP and Ethernet headers of six fragments
@@ -114,7 +114,7 @@ func TestStats_MatchSystemTools(t *testing.T) {
 	assert.Equal(t, incidentBlobs, blobs)
 	assert.InDelta(t, blobs, stats.ContentBlobs.Value, 0)
 	assert.InEpsilon(t, sum(t, output(t, "find", filepath.Join(node.ContentStore, "blobs"), "-type", "f", "-printf", `%s\n`)), stats.ContentBytes.Value, within)
-	assert.InDelta(t, incidentPods, stats.Pods.Value, 0)
+	assert.InDelta(t, nodePods, stats.Pods.Value, 0)
 	assert.InEpsilon(t, size, stats.DiskBytes.Value, within)
 	assert.InEpsilon(t, used, stats.DiskUsedBytes.Value, within)
 	assert.InEpsilon(t, used/(used+avail), stats.DiskUsedRatio.Value, within)
@@ -138,7 +138,7 @@ func prepareNode(t *testing.T, n *node.Node) {
 	require.NoError(t, n.AddBlobs(ctx, incidentBlobs-present, 1000))
 
 	// Spegel and its peer run already.
-	pods := make([]*node.Pod, incidentPods-2)
+	pods := make([]*node.Pod, nodePods-2)
 
 	t.Cleanup(func() {
 		_ = sideBySide(len(pods), func(i int) error {

@@ -115,25 +115,23 @@ func (n *Node) runGuard(ctx context.Context, authority *pki.PKI, document string
 	return guard, nil
 }
 
-// NewClient returns a client as talosctl creates it, with a certificate of a CA. Its calls wait for the connection: on a slow machine a
-// handshake may take longer than the guard allows it.
+// NewClient returns a client as talosctl creates it, with a certificate of a CA. Its calls but streams wait for the connection:
+// on a slow machine a handshake may take longer than the guard allows it.
 func (g *Guard) NewClient(ctx context.Context, authority *pki.PKI, roles ...role.Role) (*client.Client, error) {
 	clientContext, err := authority.ClientContext(GuardEndpoint, roles...)
 	if err != nil {
 		return nil, err
 	}
 
-	return client.New(ctx, client.WithConfigContext(clientContext), client.WithGRPCDialOptions(
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)), grpc.WithChainUnaryInterceptor(inTime),
-	))
+	return client.New(ctx, client.WithConfigContext(clientContext), client.WithGRPCDialOptions(grpc.WithChainUnaryInterceptor(whenReady)))
 }
 
-// inTime is a grpc.UnaryClientInterceptor that waits no longer than for anything else, if the guard has ended.
-func inTime(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+// whenReady is a grpc.UnaryClientInterceptor that waits for the connection, no longer than for anything else: the guard may have ended.
+func whenReady(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 
-	return invoke(ctx, method, request, reply, conn, opts...)
+	return invoke(ctx, method, request, reply, conn, append(opts, grpc.WaitForReady(true))...)
 }
 
 func (g *Guard) waitServing(ctx context.Context) error {
