@@ -73,6 +73,8 @@ func (a *app) writeReport(ctx context.Context, since time.Duration, write func(r
 			err = checkClock(node, since, a.now())
 		}
 
+		node.Since(a.now().Add(-since - maxClockSkew))
+
 		return node, err
 	}) {
 		outcome.add(result.Err)
@@ -136,7 +138,7 @@ const maxClockSkew = 5 * time.Minute
 func checkClock(node report.Node, since time.Duration, now time.Time) error {
 	points := []time.Time{now}
 	for _, p := range node.All() {
-		points = append(points, p.At.Add(-p.Over), p.At)
+		points = append(points, p.At)
 	}
 
 	all := slices.Clone(points)

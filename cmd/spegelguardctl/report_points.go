@@ -99,13 +99,23 @@ func valueOf(p *guardv1alpha1.Point, signal config.Signal) float64 {
 	return math.NaN()
 }
 
-// joined returns the fine points, and those of the coarse ones that end before.
+// joined returns the coarse points that begin before the fine ones, and the fine ones from their end on, so that no time is left out
+// between them.
 func joined(coarse, fine []report.Point) []report.Point {
 	if len(fine) == 0 {
 		return coarse
 	}
 
-	begin := fine[0].At.Add(-fine[0].Over)
+	// The length of a minute is rounded.
+	const slack = time.Second
 
-	return append(slices.DeleteFunc(coarse, func(p report.Point) bool { return p.At.After(begin) }), fine...)
+	begin := fine[0].At.Add(slack - fine[0].Over)
+	coarse = slices.DeleteFunc(coarse, func(p report.Point) bool { return p.At.Add(2*slack - p.Over).After(begin) })
+
+	if len(coarse) > 0 {
+		end := coarse[len(coarse)-1].At
+		fine = slices.DeleteFunc(fine, func(p report.Point) bool { return p.At.Add(slack - p.Over).Before(end) })
+	}
+
+	return append(coarse, fine...)
 }

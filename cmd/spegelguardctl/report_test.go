@@ -76,7 +76,6 @@ func TestCheckClock(t *testing.T) {
 		{"point", report.Node{Targets: [][]report.Point{{{At: now}, {At: now.Add(maxClockSkew + 1)}}}}, false},
 		{"action", report.Node{Targets: [][]report.Point{{{At: now}}}, Actions: []report.Action{{At: now.Add(time.Hour)}, {At: now}}}, false},
 		{"link", report.Node{Targets: [][]report.Point{{{At: now}}}, Links: []report.Point{{At: now.Add(maxClockSkew + 1)}}}, false},
-		{"a point of a day", report.Node{Links: []report.Point{{At: now, Over: 24 * time.Hour}}}, false},
 		{"points before", report.Node{Targets: [][]report.Point{{{At: now.Add(-time.Hour - maxClockSkew - 1)}, {At: now}}}}, false},
 		{"actions before", report.Node{Actions: []report.Action{{At: now.Add(-20 * time.Hour)}}}, true},
 		{"year 1", report.Node{Targets: [][]report.Point{{{At: time.Unix(-62135596800, 0)}}}}, false},
@@ -186,7 +185,7 @@ func TestReportPoints_SeparatePeriods(t *testing.T) {
 			for _, period := range []struct {
 				usage report.Usage
 				want  float64
-			}{{row.Before, 2}, {row.Under, 0.5}} {
+			}{{row.Before, 2}, {row.Under, 0.5}, {row.After, 2}} {
 				require.InDelta(t, 2*period.want, period.usage.CPU, 1e-9, "the second target %s, links %s later", targets, links)
 				require.InDelta(t, 2*period.want, period.usage.TX, 1e-9, "the second target %s, links %s later", targets, links)
 				require.InDelta(t, period.want, period.usage.NodeTX, 1e-9, "the second target %s, links %s later", targets, links)
@@ -205,5 +204,20 @@ func TestJoined(t *testing.T) {
 
 	assert.Equal(t, slices.Concat(minutes[:2], fine), joined(slices.Clone(minutes), fine))
 	assert.Equal(t, minutes, joined(slices.Clone(minutes), nil), "a guard without the last hour")
+
+	fine = nil
+	for end := 160 * time.Second; end < 4*time.Minute; end += 10 * time.Second {
+		fine = append(fine, point(end, 10*time.Second))
+	}
+
+	assert.Equal(t, slices.Concat(minutes, fine[3:]), joined(slices.Clone(minutes), slices.Clone(fine)), "they begin within a minute")
+
+	rounded := slices.Clone(minutes)
+	for i := range rounded {
+		rounded[i].Over -= time.Millisecond
+	}
+
+	assert.Equal(t, slices.Concat(rounded[:2], minutes[2:]), joined(slices.Clone(rounded), slices.Clone(minutes[2:])))
+	fine = []report.Point{point(130*time.Second, 10*time.Second)}
 	assert.Equal(t, fine, joined(nil, fine))
 }

@@ -28,7 +28,7 @@ func (n Node) average(period Period) Usage {
 
 // average adds up the averages of some series over a period. That of one is over its points that lie in the period as a whole: others have
 // usage from before or after it. It counts for the part of the period in which the series was measured, because a pod may have taken the
-// place of another one.
+// place of another one. It is NaN if a series that was measured in more than mostUnknown of the period has no whole point.
 func average(series [][]Point, period Period, of figure) float64 {
 	var (
 		sum float64
@@ -36,33 +36,62 @@ func average(series [][]Point, period Period, of figure) float64 {
 	)
 
 	for _, points := range series {
-		var (
-			average  mean.Mean
-			measured []Period
-		)
+		var average mean.Mean
 
-		for _, p := range points {
-			value, begin := of(p.Usage), p.begin()
-			if math.IsNaN(value) {
-				continue
-			}
+		known := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return math.IsNaN(of(p.Usage)) })
 
-			if !begin.Before(period.From) && !p.At.After(period.To) {
-				average.Add(value, p.Over)
-			}
-
-			if part := (Period{later(begin, period.From), earlier(p.At, period.To)}); part.To.After(part.From) {
-				measured = append(measured, part)
+		for _, p := range known {
+			if !p.begin().Before(period.From) && !p.At.After(period.To) {
+				average.Add(of(p.Usage), p.Over)
 			}
 		}
 
-		if average.Seconds() > 0 {
+		measured := measuredIn(known, period)
+
+		switch {
+		case average.Seconds() > 0:
 			sum += average.Value() * covered(measured).Seconds()
 			all = append(all, measured...)
+		case covered(measured).Seconds() > mostUnknown*period.To.Sub(period.From).Seconds():
+			return math.NaN()
 		}
 	}
 
 	return sum / covered(all).Seconds()
+}
+
+// mostUnknown is the part of a period that a series of unknown usage may have.
+const mostUnknown = 0.1
+
+// measuredIn returns the parts of a period that the points of a series cover. The points of two series end at different times, so a series
+// that begins or ends within the length of a point from the begin or the end of the period was measured from or until there.
+func measuredIn(points []Point, period Period) []Period {
+	var (
+		parts []Period
+		over  time.Duration
+	)
+
+	for _, p := range points {
+		part := Period{later(p.begin(), period.From), earlier(p.At, period.To)}
+		if !part.To.After(part.From) {
+			continue
+		}
+
+		switch last := len(parts) - 1; {
+		case last < 0 && part.From.Sub(period.From) <= p.Over:
+			part.From = period.From
+		case last >= 0 && part.From.Sub(parts[last].To) <= p.Over:
+			part.From = parts[last].To
+		}
+
+		parts, over = append(parts, part), p.Over
+	}
+
+	if last := len(parts) - 1; last >= 0 && period.To.Sub(parts[last].To) <= over {
+		parts[last].To = period.To
+	}
+
+	return parts
 }
 
 // covered returns the length of all periods, what some have in common once.
@@ -80,55 +109,4 @@ func covered(periods []Period) time.Duration {
 	}
 
 	return length
-}
-
-// sum returns what all targets used together, at the end of each of their points.
-func (n Node) sum() []Point {
-	var ends []time.Time
-
-	for _, points := range n.Targets {
-		for _, p := range points {
-			ends = append(ends, p.At)
-		}
-	}
-
-	slices.SortFunc(ends, time.Time.Compare)
-
-	ends = slices.CompactFunc(ends, time.Time.Equal)
-	sums, next := make([]Point, 0, len(ends)), make([]int, len(n.Targets))
-
-	for _, at := range ends {
-		sum, begin := Unmeasured(), at
-
-		for i, points := range n.Targets {
-			for next[i] < len(points) && points[next[i]].At.Before(at) {
-				next[i]++
-			}
-
-			if next[i] < len(points) && points[next[i]].begin().Before(at) {
-				sum = sum.plus(points[next[i]].Usage)
-				begin = earlier(begin, points[next[i]].begin())
-			}
-		}
-
-		sums = append(sums, Point{At: at, Over: at.Sub(begin), Usage: sum})
-	}
-
-	return sums
-}
-
-// plus adds up two usages, of which values may be unavailable.
-func (u Usage) plus(other Usage) Usage {
-	add := func(a, b float64) float64 {
-		switch {
-		case math.IsNaN(a):
-			return b
-		case math.IsNaN(b):
-			return a
-		default:
-			return a + b
-		}
-	}
-
-	return Usage{add(u.CPU, other.CPU), add(u.TX, other.TX), add(u.Allocation, other.Allocation), add(u.NodeTX, other.NodeTX)}
 }

@@ -161,7 +161,10 @@ func (i Incident) parts(points []Point, of figure, y func(float64) int) []string
 		}
 
 		last = p.At
-		part = append(part, fmt.Sprintf("%d,%d", i.x(p.At), y(value)))
+
+		if at := fmt.Sprintf("%d,%d", i.x(p.At), y(value)); len(part) == 0 || part[len(part)-1] != at {
+			part = append(part, at)
+		}
 	}
 
 	end()

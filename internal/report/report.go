@@ -41,6 +41,17 @@ type Node struct {
 // All returns the points of its targets and links.
 func (n Node) All() []Point { return slices.Concat(append(slices.Clone(n.Targets), n.Links)...) }
 
+// Since leaves out the points that begin before a time. A guard that stood still has long ones, and a node decides what it sends.
+func (n *Node) Since(time time.Time) {
+	earlier := func(p Point) bool { return p.begin().Before(time) }
+
+	for i := range n.Targets {
+		n.Targets[i] = slices.DeleteFunc(n.Targets[i], earlier)
+	}
+
+	n.Links = slices.DeleteFunc(n.Links, earlier)
+}
+
 // Action is one thing that a guard did.
 type Action struct {
 	At time.Time

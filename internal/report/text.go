@@ -123,6 +123,7 @@ func columns() []string {
 }
 
 // footnote says what the figures are.
-const footnote = "The figures are averages over the same times for all nodes. Before: the ten minutes before the first ceiling of any node. " +
-	"Under ceilings: from its write to the end of the last one, probes between them included. After: the time since then. Changes are relative to before. CPU, TX and allocation are those " +
-	"of the pod, node TX is the traffic of the node's physical links. Guards keep these figures for a day."
+const footnote = "The times are the same for all nodes. Before: the ten minutes before the first ceiling of any node. Under ceilings: from its " +
+	"write to the end of the last one, probes between them included. After: the time since then. A figure is the average over what was " +
+	"measured of that time. Changes are relative to before. CPU, TX and allocation are those of all pods of the node together, node TX is " +
+	"the traffic of its physical links. Guards keep these figures for a day."
