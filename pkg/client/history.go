@@ -16,6 +16,8 @@ import (
 const (
 	// mostSeries and mostPoints of a series are more than guards keep.
 	mostSeries, mostPoints = 64, 4096
+	// mostInAll is more than the points of all their series.
+	mostInAll = 64 << 10
 	// maxTarget bounds the id of a target, in bytes: names of a namespace, a pod and a container (RFC 1123).
 	maxTarget = 63 + 1 + 253 + 1 + 63
 	// historyKept is what guards keep, and the longest time that a point may cover.
@@ -46,6 +48,8 @@ func checkHistory(history *guardv1alpha1.History) error {
 		return fmt.Errorf("the guard sends %d series of history: must be at most %d", len(history.GetSeries()), mostSeries)
 	}
 
+	all := 0
+
 	for _, series := range append(slices.Clone(history.GetSeries()), history.GetLinks()) {
 		if series == nil {
 			continue
@@ -54,6 +58,10 @@ func checkHistory(history *guardv1alpha1.History) error {
 		if len(series.GetPoints()) > mostPoints || len(series.GetTarget()) > maxTarget {
 			return fmt.Errorf("the guard sends a series with %d points and a target of %d bytes: must be at most %d and %d",
 				len(series.GetPoints()), len(series.GetTarget()), mostPoints, maxTarget)
+		}
+
+		if all += len(series.GetPoints()); all > mostInAll {
+			return fmt.Errorf("the guard sends too many points of history: all series together must have at most %d", mostInAll)
 		}
 
 		series.Points = slices.DeleteFunc(series.GetPoints(), func(p *guardv1alpha1.Point) bool { return !validPoint(p) })

@@ -86,15 +86,21 @@ func TestNode_HistoryIsBounded(t *testing.T) {
 		points[i] = &guardv1alpha1.Point{}
 	}
 
+	all := &guardv1alpha1.History{}
+	for range mostInAll/mostPoints + 1 {
+		all.Series = append(all.Series, &guardv1alpha1.Series{Points: points[:mostPoints]})
+	}
+
 	for name, history := range map[string]*guardv1alpha1.History{
 		"series":          {Series: make([]*guardv1alpha1.Series, mostSeries+1)},
 		"points":          {Series: []*guardv1alpha1.Series{{Points: points}}},
 		"points of links": {Links: &guardv1alpha1.Series{Points: points}},
+		"all points":      all,
 		"target":          {Series: []*guardv1alpha1.Series{{Target: strings.Repeat("x", maxTarget+1)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := (&Node{Guard: sending{history: history}}).History(t.Context(), "", 0)
-			assert.ErrorContains(t, err, "must be at most")
+			assert.ErrorContains(t, err, "at most")
 		})
 	}
 }
