@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/spegel-guard/spegel-guard/pkg/client"
 	guardv1alpha1 "github.com/spegel-guard/spegel-guard/proto/spegelguard/v1alpha1"
 )
 
@@ -211,34 +213,63 @@ func TestModel_PutsHistoryFirst(t *testing.T) {
 		{Target: target, Points: []*guardv1alpha1.Point{{At: at(-time.Minute), CpuCores: &cores}, {At: at(5 * time.Second), CpuCores: &cores}, {}}},
 	}}})
 
-	points := m.nodes[0].points
+	points := m.nodes[0].shown().points
 	require.Len(t, points, 21)
 	assert.InDelta(t, 0.7, points[0].values[0], 1e-9)
 
 	// After a quarter of an hour it is forgotten.
 	m = updated(m, statusMsg{node: m.nodes[0], at: began.Add(keep), status: status("ok", usage(1))})
-	assert.Len(t, m.nodes[0].points, 21)
+	assert.Len(t, m.nodes[0].shown().points, 21)
 }
 
 // TestModel_ShowsOneTarget: the curve of a pod does not go on with that of another one.
 func TestModel_ShowsOneTarget(t *testing.T) {
 	m := shown("a")
-	require.Len(t, m.nodes[0].points, 20)
+	n := m.nodes[0]
+	require.Len(t, n.shown().points, 20)
+	assert.False(t, n.unseeded(), "it was asked for with the first answer")
 
-	next := usage(0.02)
-	next.ID = "spegel/spegel-2/registry"
-	m = updated(m, statusMsg{node: m.nodes[0], at: began.Add(20 * time.Second), status: status("ok", next)})
+	of := func(id string, cores float64) client.TargetStatus {
+		status := usage(cores)
+		status.ID = id
 
-	points := m.nodes[0].points
-	require.Len(t, points, 1)
-	assert.InDelta(t, 0.02, points[0].values[0], 1e-9)
+		return status
+	}
+	first := func() float64 { return n.shown().points[0].values[0] }
+	second := 20 * time.Second
+	see := func(targets ...client.TargetStatus) {
+		m = updated(m, statusMsg{node: n, at: began.Add(second), status: status("ok", targets...)})
+		second += time.Second
+	}
 
-	// Its history is asked for, and that of the one before comes too late.
+	// Two take turns as the one with the most usage.
+	for range 5 {
+		see(of("b", 0.3), of("c", 0.2))
+		assert.InDelta(t, 0.3, first(), 1e-9)
+		see(of("b", 0.3), of("c", 0.4))
+		assert.InDelta(t, 0.2, first(), 1e-9)
+	}
+
+	assert.Len(t, n.shown().points, 10)
+	assert.False(t, n.unseeded(), "asked for once")
+
 	before, cores := timestamppb.New(began), 0.01
-	m = updated(m, historyMsg{node: m.nodes[0], history: &guardv1alpha1.History{Series: []*guardv1alpha1.Series{
+	m = updated(m, historyMsg{node: n, history: &guardv1alpha1.History{Series: []*guardv1alpha1.Series{
+		{Target: "c", Points: []*guardv1alpha1.Point{{At: before, CpuCores: &cores}}},
 		{Target: target, Points: []*guardv1alpha1.Point{{At: before, CpuCores: &cores}}},
-		{Target: next.ID, Points: []*guardv1alpha1.Point{{At: before, CpuCores: &cores}}},
 	}}})
-	assert.Len(t, m.nodes[0].points, 2)
-	assert.True(t, m.nodes[0].seeded)
+	assert.Len(t, n.shown().points, 11)
+	assert.InDelta(t, 0.01, first(), 1e-9)
+
+	see()
+	assert.Len(t, n.curves, 2, "no target for a moment")
+
+	var many []client.TargetStatus
+	for i := range 100 {
+		many = append(many, of(strconv.Itoa(i), float64(i)))
+	}
+
+	see(many...)
+	assert.Len(t, n.curves, maxCurves)
+	assert.InDelta(t, 99, first(), 1e-9)
 }

@@ -99,9 +99,7 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 
 		again := tea.Tick(m.interval, func(time.Time) tea.Msg { return askMsg{msg.node} })
 
-		if msg.err == nil && !msg.node.seeded {
-			msg.node.seeded = true
-
+		if msg.err == nil && msg.node.unseeded() {
 			return m, tea.Batch(again, m.past(msg.node))
 		}
 

@@ -21,11 +21,20 @@ type node struct {
 	place  int
 	status *client.Status
 	err    error
-	// points are those of the target with the id of. seeded: its history was asked for.
-	of     string
-	seeded bool
-	points []point
+	// curves of its targets, by their ids. That of the last one stays while there is no target.
+	curves map[string]*curve
+	last   string
 }
+
+// curve is the history of a target.
+type curve struct {
+	points []point
+	// seeded: the points from before the view began were asked for.
+	seeded bool
+}
+
+// maxCurves is how many targets of a node have one: a node decides how many it has.
+const maxCurves = 24
 
 func newNode(client *client.Node, name string, place int) *node {
 	return &node{client: client, name: printable.Line(name), place: place}
@@ -50,57 +59,92 @@ func (n *node) take(msg statusMsg) {
 
 	n.status = msg.status
 
-	if target := n.target(); target.ID != "" {
-		if target.ID != n.of {
-			n.of, n.seeded, n.points = target.ID, false, nil
+	curves := map[string]*curve{}
+
+	// The target that is shown is the first of them.
+	for _, target := range append([]client.TargetStatus{n.target()}, n.status.Targets...) {
+		if curves[target.ID] != nil || target.ID == "" || len(curves) == maxCurves {
+			continue
 		}
 
-		n.points = append(n.points, now(msg.at, target))
+		c := n.curves[target.ID]
+		if c == nil {
+			c = &curve{}
+		}
+
+		c.points = append(c.points, now(msg.at, target))
+		c.forget(msg.at)
+		curves[target.ID] = c
 	}
 
-	n.forget(msg.at)
+	if len(curves) > 0 {
+		n.curves, n.last = curves, n.target().ID
+	}
+}
+
+// shown returns the curve of the target to show.
+func (n *node) shown() *curve {
+	if c := n.curves[n.last]; c != nil {
+		return c
+	}
+
+	return &curve{}
+}
+
+// unseeded reports whether a history has not been asked for, once: the answer has that of all targets.
+func (n *node) unseeded() bool {
+	unseeded := !n.shown().seeded && len(n.shown().points) > 0
+
+	for _, c := range n.curves {
+		c.seeded = c.seeded || unseeded
+	}
+
+	return unseeded
 }
 
 // seed puts the history in front of the points that were seen.
 func (n *node) seed(history *guardv1alpha1.History) {
+	for _, series := range history.GetSeries() {
+		if c := n.curves[series.GetTarget()]; c != nil {
+			c.seed(series.GetPoints())
+		}
+	}
+}
+
+func (c *curve) seed(points []*guardv1alpha1.Point) {
 	var before []point
 
-	for _, series := range history.GetSeries() {
-		if series.GetTarget() != n.of {
-			continue
+	for _, was := range points {
+		if was.GetAt() == nil {
+			continue // the node's clock is not set
 		}
 
-		for _, was := range series.GetPoints() {
-			if was.GetAt() == nil {
-				continue // the node's clock is not set
-			}
-
-			if p := past(was.GetAt().AsTime(), was); len(n.points) == 0 || p.at.Before(n.points[0].at) {
-				before = append(before, p)
-			}
+		if p := past(was.GetAt().AsTime(), was); len(c.points) == 0 || p.at.Before(c.points[0].at) {
+			before = append(before, p)
 		}
 	}
 
-	n.points = append(before, n.points...)
+	c.points = append(before, c.points...)
 }
 
-func (n *node) forget(now time.Time) {
+func (c *curve) forget(now time.Time) {
 	old := 0
 
-	for old < len(n.points) && now.Sub(n.points[old].at) > keep {
+	for old < len(c.points) && now.Sub(c.points[old].at) > keep {
 		old++
 	}
 
-	n.points = n.points[old:]
+	c.points = c.points[old:]
 }
 
 // newest returns the newest value of a signal; NaN when it is unavailable.
 func (n *node) newest(signal int) float64 {
-	if len(n.points) == 0 {
+	points := n.shown().points
+	if len(points) == 0 {
 		return math.NaN()
 	}
 
-	return n.points[len(n.points)-1].values[signal]
+	return points[len(points)-1].values[signal]
 }
 
 // threshold returns the threshold of the first rule about a signal, 0 for none.
