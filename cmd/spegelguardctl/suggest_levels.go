@@ -98,11 +98,11 @@ func coveredBy(series *guardv1alpha1.Series) time.Duration {
 	return covered
 }
 
-// aboutMinute is the least time of a guard's average over a minute.
+// aboutMinute is the least time of an average over a minute of a guard without a gap (service/internal/record: late).
 const aboutMinute = time.Minute - 500*time.Millisecond
 
-// minutes averages points over about a minute each or more, the window of the default rules. A rest that is shorter is left out, also before
-// a time that no point covers.
+// minutes averages points over about a minute each or more, the window of the default rules. What is shorter is left out, at the end and
+// before a gap.
 func minutes(points []*guardv1alpha1.Point, signal config.Signal) []float64 {
 	var (
 		averages []float64

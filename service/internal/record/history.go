@@ -23,7 +23,7 @@ const (
 	HistoryFine = HistoryPoints * HistoryStep
 	// HistoryMinutes is the maximum of averages over a minute of a series.
 	HistoryMinutes = 24 * 60
-	// HistoryKept is how far back averages over a minute go, less where gaps have made some shorter.
+	// HistoryKept is how far back averages over a minute go. Gaps make some shorter, and then they go back less far.
 	HistoryKept = HistoryMinutes * time.Minute
 	// HistoryTargets is the maximum of targets with a history, those that have ended included. A new target takes the place of
 	// the one that ended first. While all of them run it has no history.

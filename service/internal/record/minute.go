@@ -8,7 +8,7 @@ import (
 	"github.com/spegel-guard/spegel-guard/internal/mean"
 )
 
-// minute is a Point of a minute or more in 32 bytes, the form in which it is saved, too. A float32 has seven digits.
+// minute is a Point of a minute, less before a gap, in 32 bytes, the form in which it is saved, too. A float32 has seven digits.
 type minute struct {
 	// At in nanoseconds.
 	At int64
