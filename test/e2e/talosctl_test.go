@@ -165,6 +165,9 @@ func checkRefusals(t *testing.T, guard *node.Guard) {
 	c, err = guard.NewClient(ctx, guard.PKI, role.EtcdBackup)
 	require.NoError(t, err)
 
+	_, err = c.Version(ctx) // any role may, and it waits for the connection
+	require.NoError(t, err)
+
 	_, err = c.COSI.List(ctx, resource.NewMetadata(resources.Namespace, resources.GuardStatusType, "", resource.VersionUndefined))
 	assert.Equal(t, codes.PermissionDenied, status.Code(err), "%v", err)
 

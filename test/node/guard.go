@@ -115,7 +115,7 @@ func (n *Node) runGuard(ctx context.Context, authority *pki.PKI, document string
 	return guard, nil
 }
 
-// NewClient returns a client as talosctl creates it, with a certificate of a CA. Its calls but streams wait for the connection:
+// NewClient returns a client as talosctl creates it, with a certificate of a CA. Calls with one answer wait for the connection:
 // on a slow machine a handshake may take longer than the guard allows it.
 func (g *Guard) NewClient(ctx context.Context, authority *pki.PKI, roles ...role.Role) (*client.Client, error) {
 	clientContext, err := authority.ClientContext(GuardEndpoint, roles...)
