@@ -71,9 +71,8 @@ func (a *app) writeReport(ctx context.Context, since time.Duration, write func(r
 		node, err := reportNode(ctx, n, since)
 		if err == nil {
 			err = checkClock(node, since, a.now())
+			node.Since(a.now().Add(-since - maxClockSkew))
 		}
-
-		node.Since(a.now().Add(-since - maxClockSkew))
 
 		return node, err
 	}) {

@@ -61,7 +61,7 @@ func reportPoints(coarse, fine *guardv1alpha1.History) (targets [][]report.Point
 func targetPoints(series *guardv1alpha1.Series) []report.Point {
 	return seriesPoints(series, func(p *guardv1alpha1.Point) report.Usage {
 		return report.Usage{
-			CPU: valueOf(p, config.SignalCPU), TX: valueOf(p, config.SignalNetworkTX), Allocation: valueOf(p, config.SignalAllocation), NodeTX: math.NaN(),
+			CPU: top.Past(p, config.SignalCPU), TX: top.Past(p, config.SignalNetworkTX), Allocation: top.Past(p, config.SignalAllocation), NodeTX: math.NaN(),
 		}
 	})
 }
@@ -69,7 +69,7 @@ func targetPoints(series *guardv1alpha1.Series) []report.Point {
 func linkPoints(series *guardv1alpha1.Series) []report.Point {
 	return seriesPoints(series, func(p *guardv1alpha1.Point) report.Usage {
 		usage := report.Unmeasured()
-		usage.NodeTX = valueOf(p, config.SignalNetworkTX)
+		usage.NodeTX = top.Past(p, config.SignalNetworkTX)
 
 		return usage
 	})
@@ -90,15 +90,6 @@ func seriesPoints(series *guardv1alpha1.Series, usage func(*guardv1alpha1.Point)
 	return all
 }
 
-// valueOf returns the value of a signal; NaN if it was unavailable. A node decides what it sends.
-func valueOf(p *guardv1alpha1.Point, signal config.Signal) float64 {
-	if v := client.Past(p, signal); v != nil {
-		return top.Drawable(*v)
-	}
-
-	return math.NaN()
-}
-
 // joined returns the coarse points that begin before the fine ones, and the fine ones from their end on, so that no time is left out
 // between them.
 func joined(coarse, fine []report.Point) []report.Point {
@@ -109,8 +100,8 @@ func joined(coarse, fine []report.Point) []report.Point {
 	// The length of a minute is rounded.
 	const slack = time.Second
 
-	begin := fine[0].At.Add(slack - fine[0].Over)
-	coarse = slices.DeleteFunc(coarse, func(p report.Point) bool { return p.At.Add(2*slack - p.Over).After(begin) })
+	begin := fine[0].At.Add(-fine[0].Over)
+	coarse = slices.DeleteFunc(coarse, func(p report.Point) bool { return p.At.Add(slack - p.Over).After(begin) })
 
 	if len(coarse) > 0 {
 		end := coarse[len(coarse)-1].At

@@ -71,22 +71,26 @@ func (i Incident) charts() []chart {
 		return nil
 	}
 
+	var sums, links [][]Point
+
+	for _, node := range i.nodes {
+		sums, links = append(sums, node.sum()), append(links, node.Links)
+	}
+
 	none := func(Node) []ceiling { return nil }
 
 	return []chart{
-		i.chart("CPU", policy.Cores, Node.sum, cpu, i.ceilings),
-		i.chart("TX", policy.BytesPerSecond, Node.sum, tx, none),
-		i.chart("node TX", policy.BytesPerSecond, func(n Node) []Point { return n.Links }, nodeTX, none),
+		i.chart("CPU", policy.Cores, sums, cpu, i.ceilings),
+		i.chart("TX", policy.BytesPerSecond, sums, tx, none),
+		i.chart("node TX", policy.BytesPerSecond, links, nodeTX, none),
 	}
 }
 
-func (i Incident) chart(title string, unit policy.Unit, of func(Node) []Point, figure figure, ceilings func(Node) []ceiling) chart {
+// chart draws one figure of the points of each node.
+func (i Incident) chart(title string, unit policy.Unit, points [][]Point, figure figure, ceilings func(Node) []ceiling) chart {
 	highest, top := 0.0, 0.0
-	points := make([][]Point, len(i.nodes))
 
 	for n, node := range i.nodes {
-		points[n] = of(node)
-
 		for _, p := range points[n] {
 			if v := figure(p.Usage); !math.IsNaN(v) {
 				highest = max(highest, v)

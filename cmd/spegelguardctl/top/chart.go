@@ -44,7 +44,7 @@ func (m Model) chart(n *node, width, height int) []string {
 
 	top, found := max(threshold, ceiling), false
 
-	for _, p := range n.shown().points {
+	for _, p := range n.points() {
 		if v := p.values[m.signal]; !math.IsNaN(v) && !p.at.Before(from) {
 			top, found = max(top, v), true
 		}
@@ -91,7 +91,7 @@ func (m Model) chart(n *node, width, height int) []string {
 	chart.DrawXYAxisAndLabel()
 
 	grid := graph.NewBrailleGrid(chart.GraphWidth(), chart.GraphHeight(), seconds(from), seconds(to), 0, top)
-	m.curve(grid, n.shown().points, from, to)
+	m.curve(grid, n.points(), from, to)
 	graph.DrawBraillePatterns(&chart.Canvas, canvas.Point{X: chart.Origin().X + 1}, grid.BraillePatterns(), usageLine)
 
 	thresholdAt, ceilingAt := lineOf(grid, threshold), lineOf(grid, ceiling)
@@ -121,7 +121,7 @@ func (m Model) chart(n *node, width, height int) []string {
 func (m Model) span(n *node) (from, to time.Time) {
 	from, to = m.now.Add(-keep), m.now
 
-	if points := n.shown().points; len(points) > 0 && points[0].at.After(from) {
+	if points := n.points(); len(points) > 0 && points[0].at.After(from) {
 		from = points[0].at
 	}
 

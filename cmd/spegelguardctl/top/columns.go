@@ -183,7 +183,7 @@ func (m Model) sparkline(n *node) string {
 	full := n.threshold(m.signal)
 	values := slices.Repeat([]float64{-1}, pastWidth)
 
-	for _, p := range n.shown().points {
+	for _, p := range n.points() {
 		// A value now is in the last part.
 		ago := m.now.Sub(p.at)
 		if v := p.values[m.signal]; !math.IsNaN(v) && ago >= 0 && ago < keep {

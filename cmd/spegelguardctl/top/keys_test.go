@@ -213,20 +213,20 @@ func TestModel_PutsHistoryFirst(t *testing.T) {
 		{Target: target, Points: []*guardv1alpha1.Point{{At: at(-time.Minute), CpuCores: &cores}, {At: at(5 * time.Second), CpuCores: &cores}, {}}},
 	}}})
 
-	points := m.nodes[0].shown().points
+	points := m.nodes[0].points()
 	require.Len(t, points, 21)
 	assert.InDelta(t, 0.7, points[0].values[0], 1e-9)
 
 	// After a quarter of an hour it is forgotten.
 	m = updated(m, statusMsg{node: m.nodes[0], at: began.Add(keep), status: status("ok", usage(1))})
-	assert.Len(t, m.nodes[0].shown().points, 21)
+	assert.Len(t, m.nodes[0].points(), 21)
 }
 
 // TestModel_ShowsOneTarget: the curve of a pod does not go on with that of another one.
 func TestModel_ShowsOneTarget(t *testing.T) {
 	m := shown("a")
 	n := m.nodes[0]
-	require.Len(t, n.shown().points, 20)
+	require.Len(t, n.points(), 20)
 	assert.False(t, n.unseeded(), "it was asked for with the first answer")
 
 	of := func(id string, cores float64) client.TargetStatus {
@@ -235,7 +235,7 @@ func TestModel_ShowsOneTarget(t *testing.T) {
 
 		return status
 	}
-	first := func() float64 { return n.shown().points[0].values[0] }
+	first := func() float64 { return n.points()[0].values[0] }
 	second := 20 * time.Second
 	see := func(targets ...client.TargetStatus) {
 		m = updated(m, statusMsg{node: n, at: began.Add(second), status: status("ok", targets...)})
@@ -250,7 +250,7 @@ func TestModel_ShowsOneTarget(t *testing.T) {
 		assert.InDelta(t, 0.2, first(), 1e-9)
 	}
 
-	assert.Len(t, n.shown().points, 10)
+	assert.Len(t, n.points(), 10)
 	assert.False(t, n.unseeded(), "asked for once")
 
 	before, cores := timestamppb.New(began), 0.01
@@ -258,7 +258,7 @@ func TestModel_ShowsOneTarget(t *testing.T) {
 		{Target: "c", Points: []*guardv1alpha1.Point{{At: before, CpuCores: &cores}}},
 		{Target: target, Points: []*guardv1alpha1.Point{{At: before, CpuCores: &cores}}},
 	}}})
-	assert.Len(t, n.shown().points, 11)
+	assert.Len(t, n.points(), 11)
 	assert.InDelta(t, 0.01, first(), 1e-9)
 
 	see()

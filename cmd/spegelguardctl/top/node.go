@@ -82,18 +82,19 @@ func (n *node) take(msg statusMsg) {
 	}
 }
 
-// shown returns the curve of the target to show.
-func (n *node) shown() *curve {
+// points returns those of the target that is shown.
+func (n *node) points() []point {
 	if c := n.curves[n.last]; c != nil {
-		return c
+		return c.points
 	}
 
-	return &curve{}
+	return nil
 }
 
 // unseeded reports whether a history has not been asked for, once: the answer has that of all targets.
 func (n *node) unseeded() bool {
-	unseeded := !n.shown().seeded && len(n.shown().points) > 0
+	shown := n.curves[n.last]
+	unseeded := shown != nil && !shown.seeded
 
 	for _, c := range n.curves {
 		c.seeded = c.seeded || unseeded
@@ -139,7 +140,7 @@ func (c *curve) forget(now time.Time) {
 
 // newest returns the newest value of a signal; NaN when it is unavailable.
 func (n *node) newest(signal int) float64 {
-	points := n.shown().points
+	points := n.points()
 	if len(points) == 0 {
 		return math.NaN()
 	}

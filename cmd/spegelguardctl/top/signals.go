@@ -53,14 +53,19 @@ func past(at time.Time, was *guardv1alpha1.Point) point {
 	p := point{at: at}
 
 	for i, s := range signals {
-		if v := client.Past(was, s.signal); v != nil {
-			p.values[i] = Drawable(*v)
-		} else {
-			p.values[i] = math.NaN()
-		}
+		p.values[i] = Past(was, s.signal)
 	}
 
 	return p
+}
+
+// Past returns the value of a signal in a point of a history; NaN if it was unavailable, or has no place on an axis.
+func Past(was *guardv1alpha1.Point, signal policy.Signal) float64 {
+	if v := client.Past(was, signal); v != nil {
+		return Drawable(*v)
+	}
+
+	return math.NaN()
 }
 
 // reading returns a target's newest reading of a signal.

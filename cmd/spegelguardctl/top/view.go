@@ -161,7 +161,8 @@ func (m Model) caption(n *node) []string {
 	if v := n.newest(m.signal); !math.IsNaN(v) {
 		text += " " + formatted(m.signal, v)
 
-		if age := m.now.Sub(n.shown().points[len(n.shown().points)-1].at); age > m.gap() {
+		points := n.points()
+		if age := m.now.Sub(points[len(points)-1].at); age > m.gap() {
 			text += " " + duration.Format(age) + " ago"
 		}
 	} else if why := n.missing(m.signal); why != "" {
