@@ -28,7 +28,7 @@ func (n Node) average(period Period) Usage {
 
 // average adds up the averages of some series over a period. That of one is over its points that lie in the period as a whole: others have
 // usage from before or after it. It counts for the part of the period in which the series was measured, because a pod may have taken the
-// place of another one. It is NaN if a series that was measured in more than mostUnknown of the period has no whole point.
+// place of another one. It is NaN if a series that was measured in more than mostUnknown of the period has no whole point with that value.
 func average(series [][]Point, period Period, of figure) float64 {
 	var (
 		sum float64
@@ -38,15 +38,13 @@ func average(series [][]Point, period Period, of figure) float64 {
 	for _, points := range series {
 		var average mean.Mean
 
-		known := slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return math.IsNaN(of(p.Usage)) })
-
-		for _, p := range known {
+		for _, p := range points {
 			if !p.begin().Before(period.From) && !p.At.After(period.To) {
 				average.Add(of(p.Usage), p.Over)
 			}
 		}
 
-		measured := measuredIn(known, period)
+		measured := measuredIn(points, period)
 
 		switch {
 		case average.Seconds() > 0:

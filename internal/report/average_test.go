@@ -125,3 +125,27 @@ func TestBuild_AddsUpTargetsOfShortCeilings(t *testing.T) {
 	assert.InDelta(t, 1.5, ceiling(2*time.Minute, first, second), 1e-9, "each has a minute in it")
 	assert.True(t, math.IsNaN(ceiling(90*time.Second, first, minutes(0.5, 59*time.Second, time.Hour, 0))), "the second one has none")
 }
+
+// TestBuild_AllocationOfTargetsThatWereScrapedAtDifferentTimes: the newest points of one wait for a scrape.
+func TestBuild_AllocationOfTargetsThatWereScrapedAtDifferentTimes(t *testing.T) {
+	points := func(bytes float64, scraped time.Duration) []report.Point {
+		all := minutes(1, 0, 20*time.Minute, 0)
+
+		for i := range all {
+			if all[i].At.Sub(start) <= scraped {
+				all[i].Allocation = bytes
+			}
+		}
+
+		return all
+	}
+
+	under := func(first, second []report.Point) float64 {
+		return report.Build([]report.Node{{Name: "a", Targets: [][]report.Point{first, second}, Actions: []report.Action{
+			{At: start.Add(17 * time.Minute), Kind: "apply"},
+		}}}, nil).Rows[0].Under.Allocation
+	}
+
+	assert.InDelta(t, 300, under(points(100, 20*time.Minute), points(200, 18*time.Minute)), 1e-9, "its average so far")
+	assert.True(t, math.IsNaN(under(points(100, 20*time.Minute), points(200, 17*time.Minute))), "a part is not the sum")
+}

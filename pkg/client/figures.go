@@ -60,12 +60,12 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 		nodeFigures(figures.Figures, stats.TypedSpec())
 	}
 
-	running := map[string]bool{}
+	running := map[string]resources.Reading{}
 
 	for target := range targets.All() {
-		running[target.Metadata().ID()] = true
-
 		application := &target.TypedSpec().Application
+		running[target.Metadata().ID()] = application.AllocBytesPerSecond
+
 		add(figures.Figures, compare.GC, application.GCPerSecond)
 		add(figures.Figures, compare.Keys, advertisedKeys(application))
 	}
@@ -76,8 +76,8 @@ func (n *Node) Figures(ctx context.Context) (compare.Node, error) {
 
 	for _, series := range past.GetSeries() {
 		// What ended a moment ago is not used beside what runs in its place.
-		if running[series.GetTarget()] {
-			targetFigures(figures.Figures, series.GetPoints())
+		if allocation, ok := running[series.GetTarget()]; ok {
+			targetFigures(figures.Figures, series.GetPoints(), allocation)
 		}
 	}
 
@@ -114,13 +114,16 @@ func advertisedKeys(application *resources.ApplicationStats) resources.Reading {
 	return resources.Derived(tags.Value + digests.Value)
 }
 
-// targetFigures adds a target's averages over its points.
-func targetFigures(into map[compare.Metric]float64, points []*guardv1alpha1.Point) {
+// targetFigures adds a target's averages over its points. If no point has an allocation yet, it adds the newest rate: application metrics
+// are scraped about once a minute then.
+func targetFigures(into map[compare.Metric]float64, points []*guardv1alpha1.Point, allocation resources.Reading) {
 	for metric, signal := range map[compare.Metric]policy.Signal{
 		compare.CPU: policy.SignalCPU, compare.TX: policy.SignalNetworkTX, compare.Alloc: policy.SignalAllocation,
 	} {
 		if average, known := averageOf(points, signal); known {
 			into[metric] += average
+		} else if signal == policy.SignalAllocation && len(points) > 0 {
+			add(into, metric, allocation)
 		}
 	}
 }

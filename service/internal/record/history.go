@@ -41,7 +41,8 @@ type Point struct {
 	// At is the end of that time on CLOCK_BOOTTIME, Over its length.
 	At, Over time.Duration
 	// CPU is in cores, TX, RX and Allocation in bytes per second. Throttled is the share of CFS periods with throttling. The node
-	// has TX and RX only, those of its physical links.
+	// has TX and RX only, those of its physical links. Allocation is NaN before the application metrics were read in
+	// that time or later, and until they were read after its end it is the average over the part before.
 	CPU, TX, RX, Allocation, Throttled float64
 }
 

@@ -93,12 +93,24 @@ func (h *History) Run(ctx context.Context, file HistoryFile, now func() time.Dur
 	for {
 		select {
 		case <-ctx.Done():
+			h.completePoints()
+
 			return h.save(file, now())
 		case <-ticker.C:
 			if err := h.save(file, now()); err != nil {
 				return err
 			}
 		}
+	}
+}
+
+// completePoints adds the points that wait for a scrape to their minutes: none comes any more.
+func (h *History) completePoints() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	for _, s := range h.series {
+		s.complete(s.unscraped)
 	}
 }
 

@@ -35,10 +35,17 @@ func (r *ring[T]) all() []T {
 	return slices.Concat(r.values[r.next:], r.values[:r.next])
 }
 
+// recent returns the value that was added before a number of others.
+func (r *ring[T]) recent(before int) *T {
+	n := len(r.values)
+
+	return &r.values[(r.next+n-1-before)%n]
+}
+
 // newest returns the value that was added last; zero for none.
 func (r *ring[T]) newest() (value T) {
-	if n := len(r.values); n > 0 {
-		value = r.values[(r.next+n-1)%n]
+	if len(r.values) > 0 {
+		value = *r.recent(0)
 	}
 
 	return value

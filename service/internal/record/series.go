@@ -20,13 +20,12 @@ type series struct {
 	// from is the sample that the next point begins with, if there is one.
 	from  policy.Sample
 	known bool
-	// allocation is the newest rate. Application metrics are scraped less often than samples are taken.
-	allocation float64
 
 	points  ring[Point]
 	minutes ring[minute]
 	// sum is the minute that is not over.
 	sum minuteSum
+	allocation
 	// ended: no sample comes any more.
 	ended bool
 }
@@ -36,30 +35,29 @@ func (s *series) add(sample policy.Sample) {
 
 	switch {
 	case !s.known:
-		s.from, s.known, s.allocation = sample, true, math.NaN()
+		s.begin(sample)
 
 		return
 	case over < HistoryStep-late:
 		return
 	}
 
-	point := Point{
+	s.points.add(Point{
 		At: sample.At, Over: over,
 		CPU:        rate(s.from.CPU, sample.CPU, over),
 		TX:         rate(s.from.TX, sample.TX, over),
 		RX:         rate(s.from.RX, sample.RX, over),
-		Allocation: s.allocation,
+		Allocation: math.NaN(),
 		Throttled:  share(sample.Throttled, s.from.Throttled, sample.Periods, s.from.Periods),
-	}
+	}, HistoryPoints)
 
-	if to := sample.Allocation; to.Unavailable != "" || to.At == 0 || to.At != s.from.Allocation.At {
-		point.Allocation = rate(s.from.Allocation, to, over)
-	}
+	s.from = sample
+	s.unscraped++
+	s.scrape(sample.Allocation, sample.At)
+}
 
-	s.from, s.allocation = sample, point.Allocation
-	s.points.add(point, HistoryPoints)
-
-	// A gap stays one: what is on both of its sides is not averaged.
+// addToMinute adds a point that is complete. A gap stays one: what is on both of its sides is not averaged.
+func (s *series) addToMinute(point Point) {
 	if point.At-point.Over > s.sum.at {
 		s.closeMinute()
 	}
@@ -82,6 +80,7 @@ func (s *series) closeMinute() {
 
 // end leaves the averages over a minute alone.
 func (s *series) end() {
+	s.complete(s.unscraped)
 	s.closeMinute()
 
 	*s = series{minutes: s.minutes, ended: true}
@@ -122,12 +121,8 @@ func (s *series) coarse() []Point {
 	return points
 }
 
-// rate returns a counter's increase per second, NaN if it is unavailable or above maxFigure. A counter with its own times was read less often than the sample.
+// rate returns a counter's increase per second, NaN if it is unavailable or above maxFigure.
 func rate(from, to policy.Counter, over time.Duration) float64 {
-	if to.At != 0 {
-		over = to.At - from.At
-	}
-
 	if from.Unavailable != "" || to.Unavailable != "" || over <= 0 || to.Total < from.Total {
 		return math.NaN()
 	}
