@@ -99,6 +99,9 @@ func (e *Engine) adopt(saved SavedState, mode Mode) {
 		e.hold.Millicores = e.ceiling.Millicores
 	}
 
+	// The document may have a lower ceiling now.
+	e.hold.Millicores = min(e.hold.Millicores, e.ceiling.Millicores)
+
 	// A rule that is not enforced any more has no ceiling. The hold of one that was removed goes on, without a verdict.
 	r := e.rules.named(e.hold.Rule)
 	if !e.hold.Observe && (r == nil && mode == ModeObserve || r != nil && !r.enforced) {

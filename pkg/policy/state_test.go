@@ -3,6 +3,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -29,6 +30,32 @@ func TestEngine_AdoptsHold(t *testing.T) {
 	// It had been the second: the next is the third.
 	l.Run(12*time.Minute, 1.8, r.see)
 	assert.Equal(t, 40*time.Minute, r.last.Hold.Until-r.last.Hold.Since)
+}
+
+// TestEngine_AdoptsHoldUnderALowerCeiling: a new document may lower it while a hold goes on.
+func TestEngine_AdoptsHoldUnderALowerCeiling(t *testing.T) {
+	for name, test := range map[string]struct {
+		strategy  string
+		was, want int64
+	}{
+		"fixed":                      {"fixed", 1000, 300},
+		"fixed, raised":              {"fixed", 200, 300},
+		"adaptive":                   {"adaptive", 1000, 300},
+		"adaptive, a step was taken": {"adaptive", 200, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := config.Parse(fmt.Appendf(nil, "ceiling: {strategy: %s, cpu: 300m}", test.strategy))
+			require.NoError(t, err)
+
+			hold := policy.Hold{Rule: "SpegelHighCPU", Since: -time.Minute, Until: time.Hour, Millicores: test.was}
+			l := &plant.Loop{Engine: policy.New(cfg.Policy(), policy.Options{Saved: policy.SavedState{Hold: hold}}), Step: time.Second}
+			r := &recorder{}
+
+			l.Run(time.Second, 1.8, r.see)
+			require.True(t, r.last.Held)
+			assert.Equal(t, test.want, r.last.Hold.Millicores)
+		})
+	}
 }
 
 // TestEngine_ContinuesFromSavedState: the same hold and the same back-off, whenever the engine is replaced.
