@@ -14,7 +14,7 @@ const (
 	// EventStepDown and EventRelax: the desired ceiling changed.
 	EventStepDown Event = "step-down"
 	EventRelax    Event = "relax"
-	// EventProbe: the hold is over and demand is throttled; the ceiling is lifted to measure it.
+	// EventProbe: the hold is over, and the demand is throttled or between two thresholds; the ceiling is lifted to measure it.
 	EventProbe Event = "probe"
 	// EventRetrip: the probe found the breach going on, or could not measure; the ceiling is desired again.
 	EventRetrip Event = "retrip"
@@ -48,7 +48,7 @@ type Decision struct {
 	// changes: every rule is quiet, and the ceiling does not throttle the workload.
 	ReleasesIn time.Duration
 	Quiet      bool
-	// ProbesIn is the time until a probe if nothing changes; 0 when none follows.
+	// ProbesIn is the time until a probe if nothing changes; 0 when none is foreseen.
 	ProbesIn time.Duration
 	// Breach is what the probe that a retrip ended has measured; its Rule is nil when that was nothing.
 	Breach Breach

@@ -7,6 +7,7 @@
 package policy
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 )
@@ -48,7 +49,11 @@ type Engine struct {
 	// lastInForce is the time of the newest sample under the ceiling of the hold; 0 for none.
 	lastInForce time.Duration
 	probeEnd    time.Duration
-	decision    Decision
+	// lifted is when the ceiling of the probe was last in force.
+	lifted time.Duration
+	// late is the shortest window, which has at least two intervals: a sample that is later was delayed by a suspension.
+	late     time.Duration
+	decision Decision
 }
 
 // New returns an engine without samples.
@@ -68,6 +73,7 @@ func New(cfg Config, options Options) *Engine {
 
 		e.rules = append(e.rules, r)
 		e.history.span = max(e.history.span, rule.Window)
+		e.late = min(cmp.Or(e.late, rule.Window), rule.Window)
 	}
 
 	e.demand = newDemand(e.history.span)
@@ -220,6 +226,11 @@ func (e *Engine) account(passed time.Duration) {
 		e.trial.limited = true
 	}
 
+	// The release has not been written yet: what is without the ceiling begins here.
+	if !e.held && e.trial.dueAt != 0 && e.sample.Applied > 0 {
+		e.trial.to, e.trial.dueAt = e.odometer.divide(), e.sample.At+e.ceiling.ReleaseAfter
+	}
+
 	if inForce && e.throttled && e.hold.Millicores <= e.ceiling.Floor {
 		e.trial.throttled += passed
 	}
@@ -277,17 +288,35 @@ func (e *Engine) begin(rule string, millicores int64, hold time.Duration) {
 
 // startProbe lifts the ceiling to measure the demand without it.
 func (e *Engine) startProbe() {
-	e.rules.mark()
-	e.trial.end(e.odometer.divide())
+	e.lift()
 	e.hold.Probing, e.probeEnd = true, e.sample.At+e.ceiling.Probe
 	e.decision.Event = EventProbe
 }
 
-// probe measures the demand without a ceiling. It ends early when the breach is certain. One that was
-// limited by an override and finds no breach has not measured.
+// lift begins to measure without the ceiling.
+func (e *Engine) lift() {
+	e.rules.mark()
+	e.trial.end(e.odometer.divide())
+	e.lifted = e.sample.At
+}
+
+// probe measures the demand without a ceiling. It ends early when the breach is certain. Its result is unknown if it finds no breach and
+// was limited by an override, if the ceiling was in force for more than half of it, or if the node was suspended at its end.
 func (e *Engine) probe() {
-	over := e.sample.At >= e.probeEnd
-	breach, unknown := e.rules.probed(e.hold.Rule, e.ceiling.Probe, over)
+	if e.sample.Applied > 0 {
+		e.lift()
+	}
+
+	length, over := e.probeEnd-e.lifted, e.sample.At >= e.probeEnd
+	if 2*length < e.ceiling.Probe || e.sample.At-e.probeEnd > max(e.late, e.ceiling.Probe) {
+		if over {
+			e.retrip(nil)
+		}
+
+		return
+	}
+
+	breach, unknown := e.rules.probed(e.hold.Rule, length, over)
 
 	switch {
 	case breach != nil, over && (unknown || e.trial.limited):

@@ -217,7 +217,8 @@ func (w *watch) checkEvent(sample policy.Sample, d policy.Decision) {
 			require.True(t, w.last.Hold.Probing)
 		}
 
-		if !d.Hold.Observe && !w.overrides {
+		// A probe that could not measure has not failed, and repeats the hold.
+		if unknown := d.Event == policy.EventRetrip && d.Breach.Rule == nil; !d.Hold.Observe && !w.overrides && !unknown {
 			w.countTrip(sample.At)
 		}
 

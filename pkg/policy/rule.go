@@ -160,23 +160,37 @@ func (r *rule) evaluate(average func(*meter) float64) float64 {
 	return 0
 }
 
-// probed reports whether the signal was above the threshold since the probe began, and whether that is unknown. Before
-// the probe is over only an amount that the rest of it cannot make good is a breach. The ceiling was tripped by the
-// named rule.
+// probed reports whether the signal was above the threshold since the probe began, and whether that is unknown. It is unknown if less than
+// half of the probe was measured. Before the probe is over only an amount that the rest of it cannot make good is a breach. The ceiling
+// was tripped by the named rule.
 func (r *rule) probed(name string, probe time.Duration, over bool) (breach, unknown bool) {
-	value, covered := r.meters[0].sinceMark()
+	value, covered := r.sinceMark()
 
 	switch {
-	case r.unavailable != "" || covered <= 0:
+	case r.unavailable != "" || covered <= 0 || over && 2*covered < probe:
 		// A rule that had nothing to do with the ceiling does not keep it.
 		return false, r.state != StateOK || r.config.Name == name
 	case r.config.Expression != nil:
 		breach = over && r.evaluate((*meter).overProbe) > 0
 
 		return breach, r.unavailable != ""
+	case over:
+		return value > r.config.Threshold, false
 	default:
 		return value*covered.Seconds() > r.config.Threshold*max(probe, covered).Seconds(), false
 	}
+}
+
+// sinceMark returns the average of the first signal since the mark, and the time for which all are known.
+func (r *rule) sinceMark() (value float64, covered time.Duration) {
+	value, covered = r.meters[0].sinceMark()
+
+	for i := range r.meters[1:] {
+		_, another := r.meters[1+i].sinceMark()
+		covered = min(covered, another)
+	}
+
+	return value, covered
 }
 
 func (r *rule) becomeUnavailable(at time.Duration) {

@@ -51,7 +51,7 @@ type DesiredCeilingSpec struct {
 	// SinceClock and HoldUntilClock are the same on CLOCK_BOOTTIME.
 	SinceClock     time.Duration `yaml:"sinceClock" protobuf:"8"`
 	HoldUntilClock time.Duration `yaml:"holdUntilClock" protobuf:"9"`
-	// Probing: the hold is over and the workload is throttled; the ceiling is lifted to measure its demand.
+	// Probing: the hold is over, and the workload was throttled or not every rule is quiet; the ceiling is lifted to measure the demand.
 	Probing bool `yaml:"probing" protobuf:"10"`
 	// Conflict: what to do about an external change of cpu.max, reassert or yield.
 	Conflict string `yaml:"conflict" protobuf:"11"`
@@ -63,7 +63,7 @@ type DesiredCeilingSpec struct {
 	ReleasesIn time.Duration `yaml:"releasesIn" protobuf:"13"`
 	Blockers   []string      `yaml:"blockers,omitempty" protobuf:"14"`
 	Quiet      bool          `yaml:"quiet" protobuf:"15"`
-	// ProbesIn is the time until a probe if nothing changes; 0 when none follows.
+	// ProbesIn is the time until a probe if nothing changes; 0 when none is foreseen.
 	ProbesIn time.Duration `yaml:"probesIn" protobuf:"16"`
 	// FailedProbes is how many probes of this breach have measured it again.
 	FailedProbes uint64 `yaml:"failedProbes" protobuf:"17"`

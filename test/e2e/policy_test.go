@@ -192,7 +192,7 @@ ceiling: {cpu: 150m, hold: 3s, releaseAfter: 3s, probe: 4s, backoff: {factor: 3,
 	assert.GreaterOrEqual(t, boottime.Now(), first.HoldUntilClock, "before the end of the hold")
 
 	// The next hold is three times as long and begins at the end of the probe.
-	again := spec(func(s resources.DesiredCeilingSpec) bool { return !s.Probing })
+	again := spec(func(s resources.DesiredCeilingSpec) bool { return !s.Probing && s.FailedProbes == 1 })
 	assert.GreaterOrEqual(t, again.HoldUntilClock, first.HoldUntilClock+factor*firstHold)
 	assert.LessOrEqual(t, again.HoldUntilClock, boottime.Now()+factor*firstHold)
 
@@ -210,6 +210,7 @@ ceiling: {cpu: 150m, hold: 3s, releaseAfter: 3s, probe: 4s, backoff: {factor: 3,
 	require.NoError(t, err)
 }
 
+// waitVerdict waits for the verdict of a failed probe.
 func waitVerdict(t *testing.T, guard *node.Guard) resources.VerdictSpec {
 	t.Helper()
 
@@ -217,7 +218,7 @@ func waitVerdict(t *testing.T, guard *node.Guard) resources.VerdictSpec {
 
 	require.Eventually(t, func() bool {
 		verdicts, err := safe.StateListAll[*resources.Verdict](t.Context(), guard.Client.COSI)
-		if err != nil || verdicts.Len() != 1 {
+		if err != nil || verdicts.Len() != 1 || verdicts.Get(0).TypedSpec().FailedProbes == 0 {
 			return false
 		}
 

@@ -91,6 +91,8 @@ type Loop struct {
 	Override float64
 	// Unwritten: the decisions have no effect, as without permission to write.
 	Unwritten bool
+	// Stuck: a ceiling in force cannot be lifted, as after the hierarchy became read-only.
+	Stuck bool
 
 	quota   float64
 	applied time.Duration
@@ -111,9 +113,15 @@ func (l *Loop) Run(d time.Duration, demand float64, see func(policy.Sample, poli
 		sample := l.Plant.Run(l.Step, demand, quota)
 		decision := l.Engine.Step(sample)
 
+		stuck := l.quota
+
 		l.quota = 0
 		if decision.Held && decision.Hold.Enforced() && !l.Unwritten {
 			l.quota = float64(decision.Hold.Millicores) / 1000
+		}
+
+		if l.Stuck && l.quota == 0 {
+			l.quota = stuck
 		}
 
 		switch {

@@ -31,7 +31,7 @@ type DesiredCeiling struct {
 	// Reason says why the ceiling is desired, or why none is.
 	Reason string
 	// ReleasesIn is the time until the earliest release, and Blockers are what prevents a release now. Quiet: the release comes
-	// then if nothing changes. ProbesIn is the time until a probe if nothing changes; 0 for none.
+	// then if nothing changes. ProbesIn is the time until a probe if nothing changes; 0 when none is foreseen.
 	ReleasesIn, ProbesIn time.Duration
 	Quiet                bool
 	Blockers             []string
