@@ -306,6 +306,8 @@ func (c *Ceiling) Stop(release bool) []Action {
 	var actions []Action
 
 	if now := boottime.Now(); release || c.journal != nil && now >= c.journal.HoldUntil {
+		c.err = nil // nothing tries again: the last lines of the log name a ceiling that stays, also when that is not new
+
 		actions = c.Release(ActionRelease, "the service stopped", now)
 	}
 

@@ -46,6 +46,8 @@ type Ceiling struct {
 	backoff time.Duration
 	checkAt time.Duration
 	adoptBy time.Duration
+	// releasing: the last step was a release. A back-off after another step delays no release.
+	releasing bool
 }
 
 // New opens the container's cgroup and keeps it open, so that no other one can be written to. When that fails, each
@@ -143,18 +145,29 @@ func (c *Ceiling) Reconcile(desired *decide.DesiredCeiling, now time.Duration) (
 		c.check(now)
 
 		return nil
-	case now < c.retryAt, desired == nil && now < c.adoptBy:
+	}
+
+	yields := desired != nil && desired.Yield && (desired.Since == c.yielded || desired.Since == desired.YieldedSince)
+	ending := desired != nil && !desired.Observe && c.node.Ending(c.target.PID, c.target.PIDStartTime)
+	releasing := c.journal != nil && (ending || desired == nil || desired.Observe || desired.Probing || yields)
+
+	if now < c.retryAt && (!releasing || c.releasing) || desired == nil && now < c.adoptBy {
 		return nil
+	}
+
+	c.releasing = releasing
+
+	switch {
 	case desired == nil:
 		return c.Release(ActionRelease, reason, now)
 	case desired.Observe:
 		return append(c.Release(ActionRelease, "mode is observe", now), c.observe(desired, nil)...)
-	case c.node.Ending(c.target.PID, c.target.PIDStartTime):
+	case ending:
 		// Throttled, it could not shut down within its grace period.
 		return c.end(desired, now)
 	case desired.Probing:
-		return c.Release(ActionProbe, "the hold is over and the workload is throttled", now)
-	case desired.Yield && (desired.Since == c.yielded || desired.Since == desired.YieldedSince):
+		return c.Release(ActionProbe, "the hold is over: the demand is measured without the ceiling", now)
+	case yields:
 		return c.yield(desired, now)
 	case c.journal != nil:
 		return c.keep(desired, now)

@@ -189,7 +189,7 @@ func TestCeiling_Probes(t *testing.T) {
 	m.step()
 
 	m.desired.Probing = true
-	assert.Equal(t, []string{"probe: the hold is over and the workload is throttled"}, m.step())
+	assert.Equal(t, []string{"probe: the hold is over: the demand is measured without the ceiling"}, m.step())
 	assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
 	assert.Empty(t, m.step())
 

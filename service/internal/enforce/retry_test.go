@@ -91,6 +91,52 @@ func TestCeiling_RetriesARelease(t *testing.T) {
 	}
 }
 
+// TestCeiling_BackOffDelaysNoRelease: what has failed is another step.
+func TestCeiling_BackOffDelaysNoRelease(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*machine)
+		want   string
+	}{
+		"none":        {func(m *machine) { m.none("", "the hold is over") }, "release: the hold is over"},
+		"observe":     {func(m *machine) { m.desired.Observe = true }, "release: mode is observe"},
+		"probe":       {func(m *machine) { m.desired.Probing = true }, "probe: the hold is over: the demand is measured without the ceiling"},
+		"terminating": {func(m *machine) { m.node.End() }, "release: the container terminates"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, enforcetest.Unlimited)
+			m.step()
+
+			m.desired.Until++
+			m.cgroup.Fail("WriteJournal", enforcetest.ErrBroken)
+			assert.Equal(t, []string{"fail: cpu 1803m"}, m.step())
+
+			test.change(m)
+			m.cgroup.Fail("Restore", enforcetest.ErrPanic)
+			assert.NotEmpty(t, m.after(time.Millisecond), "it is tried at once")
+			m.cgroup.Fail("Restore", nil)
+			assert.Empty(t, m.after(time.Millisecond), "and then waits")
+
+			actions := m.after(time.Minute)
+			require.NotEmpty(t, actions)
+			assert.Equal(t, test.want, actions[0])
+			assert.Equal(t, enforcetest.Unlimited, m.cgroup.CPUMax())
+		})
+	}
+}
+
+// TestCeiling_StopNamesACeilingThatStays, also when its release has failed before: the last lines of the log are about it.
+func TestCeiling_StopNamesACeilingThatStays(t *testing.T) {
+	m := newMachine(t, enforcetest.Unlimited)
+	m.step()
+	m.none("", "released")
+	m.cgroup.Fail("Restore", enforcetest.ErrBroken)
+	assert.Equal(t, []string{"fail: released"}, m.step())
+	assert.Empty(t, m.after(time.Minute), "logged once")
+
+	assert.Equal(t, []string{"fail: the service stopped"}, kinds(m.ceiling.Stop(true)))
+	assert.Equal(t, "50001 100000", m.cgroup.CPUMax())
+}
+
 // TestCeiling_OverrideKeepsTheBackOffWithNothingInForce: only a release of a ceiling ends the wait after an external change.
 func TestCeiling_OverrideKeepsTheBackOffWithNothingInForce(t *testing.T) {
 	for name, releases := range map[string]int{"none": 0, "one": 1, "two": 2} {
