@@ -57,8 +57,8 @@ func (d *Dir) ReadBurst() uint64 {
 // Apply writes the journal's ceiling over the owner's limit or over journal.Previous, and returns cpu.max as it reads
 // afterwards. It returns ErrChanged when neither of them is in force.
 //
-// The journal is written first, so that a restart can restore the owner's limit at any moment. When anything fails, the
-// owner's limit is restored and the journal removed.
+// The journal is written first, so that a restart can restore the owner's limit at any moment. When anything fails,
+// Restore follows: an external change stays in force.
 func (d *Dir) Apply(j Journal) (CPUMax, error) {
 	value, err := ParseCPUMax(j.Applied)
 	if err != nil {
@@ -112,10 +112,11 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 		return fmt.Errorf("%w: it reads %q", ErrChanged, text)
 	}
 
-	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last.
-	lower := d.ReadBurst() > burst
+	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last. An external change of it is not raised.
+	was := d.ReadBurst()
+	raise := was < burst && slices.Contains(j.bursts(), was)
 
-	if lower {
+	if was > burst {
 		if err := d.writeBurst(burst); err != nil {
 			return err
 		}
@@ -129,13 +130,13 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 
 	fault.Point(fault.Written)
 
-	if !lower && j.OwnerBurstUsec > 0 && d.ReadBurst() < burst {
+	if raise {
 		if err := d.writeBurst(burst); err != nil {
 			return err
 		}
 	}
 
-	// A ceiling that does not read back must not stay in force.
+	// A quota that reads back as something else is an external change.
 	if current, err = d.ReadCPUMax(); err == nil && current != value {
 		err = fmt.Errorf("cpu.max of cgroup %s reads %q after writing %q", d.path, current, value)
 	}
