@@ -12,6 +12,10 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
+// checkInterval is the longest time between two looks at the clock. Timers stand still while the node is suspended (CLOCK_MONOTONIC),
+// overrides do not.
+const checkInterval = time.Minute
+
 // retryInterval is the time until what could not be saved or published is tried again.
 const retryInterval = 5 * time.Second
 
@@ -44,7 +48,7 @@ func (m *Manager) untilNext() (time.Duration, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	least, now := maxDuration, m.now()
+	least, now := checkInterval, m.now()
 
 	retry := m.unsaved || m.unpublished
 	if retry {

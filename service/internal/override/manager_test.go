@@ -5,10 +5,10 @@
 package override_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,7 +37,9 @@ type node struct {
 	state state.State
 	file  override.File
 	start time.Time
-	logs  *observer.ObservedLogs
+	// suspended is the time in nanoseconds in which timers stood still.
+	suspended atomic.Int64
+	logs      *observer.ObservedLogs
 	*override.Manager
 }
 
@@ -81,7 +83,7 @@ func (n *node) open(t *testing.T) error {
 	var err error
 
 	n.Manager, err = override.Open(
-		t.Context(), n.state, record.NewActions(n.state, zap.NewNop()), nil, n.file, func() time.Duration { return time.Since(n.start) }, zap.New(core),
+		t.Context(), n.state, record.NewActions(n.state, zap.NewNop()), nil, n.file, func() time.Duration { return time.Since(n.start) + time.Duration(n.suspended.Load()) }, zap.New(core),
 	)
 
 	return err
@@ -301,46 +303,6 @@ func TestManager_NeedsATarget(t *testing.T) {
 
 	_, err := n.Release(t.Context(), override.Request{For: time.Minute})
 	require.ErrorIs(t, err, override.ErrNoTarget)
-}
-
-func TestManager_ExpiresOverrides(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNode(t, config.ModeEnforce)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-
-		go func() { done <- n.Run(ctx) }()
-
-		// The second override ends before the first, whose timer runs already.
-		_, err := n.Release(ctx, override.Request{By: anna, Target: one, For: time.Hour})
-		require.NoError(t, err)
-		synctest.Wait()
-
-		_, err = n.Pause(ctx, override.Request{By: anna, For: time.Minute})
-		require.NoError(t, err)
-
-		time.Sleep(time.Minute - time.Nanosecond)
-		synctest.Wait()
-		assert.Len(t, n.inForce(t), 2)
-
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		assert.Equal(t, map[string]string{one: resources.OverrideRelease}, n.inForce(t))
-
-		actions := n.actions(t)
-		last := actions[len(actions)-1].TypedSpec()
-		assert.Equal(t, resources.ActionExpire, last.Action)
-		assert.Equal(t, resources.OverridePauseID, last.Target)
-		assert.Equal(t, "the time of the pause is over", last.Reason)
-		assert.True(t, last.By.IsZero())
-
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		assert.Empty(t, n.inForce(t))
-
-		cancel()
-		assert.NoError(t, <-done)
-	})
 }
 
 func TestManager_ContinuesAfterARestart(t *testing.T) {
