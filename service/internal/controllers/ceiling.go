@@ -163,7 +163,9 @@ func (c *CeilingController) reconcile(ctx context.Context, r controller.Runtime,
 	if err := c.Lock.Acquire(); errors.Is(err, cgroup.ErrNotUnified) {
 		return nil // TargetController reports it
 	} else if err != nil {
-		return c.condition.publish(ctx, r, logger, resources.ReasonNoLock, err.Error())
+		reason, message := lockReason(err)
+
+		return c.condition.publish(ctx, r, logger, reason, message)
 	}
 
 	done, err := c.enforcer.reconcile(ctx, r, c.inputs, c.config.Config, logger)

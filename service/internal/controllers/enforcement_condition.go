@@ -35,6 +35,15 @@ func leavesCeiling(err error) bool {
 	return errors.Is(err, enforce.ErrInForce) || errors.Is(err, cgroup.ErrBadJournal) || errors.Is(err, enforce.ErrNotAdopted)
 }
 
+// lockReason returns the condition for an error of the lock, in any mode: without it a ceiling in force cannot be released.
+func lockReason(err error) (reason, message string) {
+	if errors.Is(err, enforce.ErrLocked) {
+		return resources.ReasonNoLock, err.Error()
+	}
+
+	return enforcementReason(err, config.ModeEnforce)
+}
+
 // enforcementReason returns the condition for an error of a ceiling. In mode observe nothing is to be written, so nothing
 // prevents it, but a ceiling in force is to be released.
 func enforcementReason(err error, mode config.Mode) (reason, message string) {

@@ -5,12 +5,14 @@
 package controllers
 
 import (
+	"io/fs"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
@@ -52,6 +54,12 @@ func TestCeilingController_WritesNothingWithoutTheLock(t *testing.T) {
 		return e.lock.asked.Load() > before+1
 	}, patience, time.Millisecond)
 	e.condition(resources.ReasonNoLock)
+	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
+
+	// Another error is not another guard.
+	e.lock.set(&fs.PathError{Op: "open", Path: "/sys/fs/cgroup", Err: unix.EACCES})
+	e.c.Wake()
+	assert.NotContains(t, e.condition(resources.ReasonNotPermitted).Message, "another")
 	assert.Equal(t, enforcetest.Unlimited, e.cgroup.CPUMax())
 
 	e.lock.err.Store(nil)
