@@ -31,11 +31,14 @@ func guardStatus(
 	status := worstStatus(latest, known, inputs.ceilings)
 
 	if pause, ok := inForce[resources.OverridePauseID]; ok {
-		status.State = resources.StatePaused
-
-		// A ceiling that cannot be released limits its target in spite of the pause.
-		if ceiling := inputs.ceilings[status.Target]; !ceiling.InForce() || ceiling.LastError == "" {
+		// A ceiling that cannot be released is in force in spite of the pause.
+		ceiling := inputs.ceilings[status.Target].CeilingStatusSpec
+		if !stuck(ceiling) {
 			status.Message = pause.Text
+		}
+
+		if !stuck(ceiling) || status.State != resources.StateThrottled {
+			status.State = resources.StatePaused
 		}
 	}
 
@@ -104,6 +107,10 @@ func targetStatus(
 	if desired.None() || !ceiling.InForce() {
 		status.Message = cmp.Or(withoutCeiling(ceiling), status.Message)
 
+		if stuck(ceiling) && limits(decision, cgroup.Cores(ceiling.ReadBack)) {
+			status.State = resources.StateThrottled
+		}
+
 		return status
 	}
 
@@ -123,6 +130,11 @@ func targetStatus(
 	status.Message = cmp.Or(status.Message, policy.RestartAdvice(desired.FailedProbes))
 
 	return status
+}
+
+// stuck reports whether a ceiling is in force that cannot be changed or released.
+func stuck(ceiling resources.CeilingStatusSpec) bool {
+	return ceiling.InForce() && ceiling.LastError != ""
 }
 
 // applyRules shows the rule in the worst state, and the values of cpu and networkTx as rules see them.

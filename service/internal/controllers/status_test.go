@@ -190,13 +190,26 @@ func TestGuardStatus_ShowsACeilingThatCannotBeReleased(t *testing.T) {
 	}
 
 	got := status(failed)
-	assert.Equal(t, []string{resources.StatePaused, "500m", failed.LastError}, []string{got.State, got.Ceiling, got.Message})
+	assert.Equal(t, []string{resources.StateThrottled, "500m", failed.LastError}, []string{got.State, got.Ceiling, got.Message})
 
 	got = status(resources.CeilingStatusSpec{})
 	assert.Equal(t, []string{resources.StatePaused, "-", "paused by anna"}, []string{got.State, got.Ceiling, got.Message})
 
 	for _, reason := range []string{resources.ReasonWriteError, resources.ReasonNotAdopted} {
 		assert.Equal(t, "m", status(resources.CeilingStatusSpec{}, resources.ConditionSpec{Reason: reason, Message: "m"}).Message, reason)
+	}
+}
+
+// TestTargetStatus_ACeilingThatCannotBeReleasedLimits, or not.
+func TestTargetStatus_ACeilingThatCannotBeReleasedLimits(t *testing.T) {
+	failed := resources.CeilingStatusSpec{State: resources.CeilingFailed, AppliedAtClock: 1, ReadBack: "50001 100000", LastError: "why"}
+
+	for cores, want := range map[float64]string{0.1: resources.StateOK, 0.5: resources.StateThrottled} {
+		d := decision(policy.StateOK)
+		d.Rules[0].Value = cores
+
+		got := statusOf(d, failed)
+		assert.Equal(t, []string{want, "500m", "why"}, []string{got.State, got.Ceiling, got.Message}, "%g cores", cores)
 	}
 }
 
