@@ -163,16 +163,20 @@ func TestMetrics_OmitsUnknownValues(t *testing.T) {
 	m, st, feed := incident(t)
 	id := fleettest.TargetOf("talos-prod-2")
 
-	feed.Put(id, &resources.TargetStatsSpec{CPU: resources.Unavailable("why"), TXBytesPerSecond: resources.Warming()}, observe.Answer{})
+	feed.Put(id, &resources.TargetStatsSpec{
+		CPU: resources.Unavailable("why"), RXBytesPerSecond: resources.Unavailable("why"), TXBytesPerSecond: resources.Warming(),
+	}, observe.Answer{})
 
 	ceiling := resources.NewCeilingStatus(id)
 	require.NoError(t, st.Destroy(t.Context(), ceiling.Metadata()))
 
 	text := scrape(t, m)
 
-	for _, name := range []string{series.CPU, series.TX, series.Ceiling, series.AllocationBytes} {
+	for _, name := range []string{series.CPU, series.TX, series.Ceiling, series.AllocationBytes, series.CPUSeconds, series.RXBytes} {
 		assert.NotContains(t, text, "\n"+name+"{")
 	}
+
+	assert.Contains(t, text, "\n"+series.TXBytes+"{", "only its rate is warming")
 
 	assert.Contains(t, text, series.Provenance+`{container="registry",namespace="spegel",pod="spegel-2x7k2",provenance="unavailable",signal="cpu"} 1`)
 	assert.Contains(t, text, series.Provenance+`{container="registry",namespace="spegel",pod="spegel-2x7k2",provenance="warming",signal="networkTx"} 1`)

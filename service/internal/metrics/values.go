@@ -58,6 +58,13 @@ func (s *sink) known(name string, reading resources.Reading, labels ...string) {
 	}
 }
 
+// counted puts a counter, also while its rate is warming; nothing if it is unavailable: a rate of it would be 0.
+func (s *sink) counted(name string, rate resources.Reading, total float64, labels ...string) {
+	if rate.Provenance != resources.ProvenanceUnavailable {
+		s.put(name, total, labels...)
+	}
+}
+
 func target(out *sink, workload []string, sample *resources.TargetStatsSpec) {
 	counters, application := &sample.Counters, &sample.Application
 
@@ -66,10 +73,10 @@ func target(out *sink, workload []string, sample *resources.TargetStatsSpec) {
 	out.known(series.TX, sample.TXBytesPerSecond, workload...)
 	out.known(series.RX, sample.RXBytesPerSecond, workload...)
 	out.known(series.Allocation, application.AllocBytesPerSecond, workload...)
-	out.put(series.CPUSeconds, float64(counters.UsageUsec)/1e6, workload...)
-	out.put(series.Throttled, float64(counters.ThrottledUsec)/1e6, workload...)
-	out.put(series.TXBytes, float64(counters.TXBytes), workload...)
-	out.put(series.RXBytes, float64(counters.RXBytes), workload...)
+	out.counted(series.CPUSeconds, sample.CPU, float64(counters.UsageUsec)/1e6, workload...)
+	out.counted(series.Throttled, sample.ThrottledRatio, float64(counters.ThrottledUsec)/1e6, workload...)
+	out.counted(series.TXBytes, sample.TXBytesPerSecond, float64(counters.TXBytes), workload...)
+	out.counted(series.RXBytes, sample.RXBytesPerSecond, float64(counters.RXBytes), workload...)
 
 	// Absent while the system's clock is not set.
 	if !sample.At.IsZero() {
