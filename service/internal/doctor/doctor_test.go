@@ -104,6 +104,24 @@ func TestDoctor_NamesAFixForEachProblem(t *testing.T) {
 	}, got)
 }
 
+// TestCPUMax: what to do depends on what is missing, and a guard that only observes needs nothing.
+func TestCPUMax(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cpu.max"), nil, 0o600))
+
+	d := Doctor{Cgroup: dir, SELinux: dir}
+
+	assert.Equal(t, Check{Name: "cpu.max", State: resources.CheckOK, Message: "a: can be written"}, d.cpuMax("a", ".", false))
+
+	none := d.cpuMax("a", "gone", false)
+	assert.Equal(t, []string{resources.CheckFailed, resources.Fix(resources.ReasonNoController)}, []string{none.State, none.Fix})
+	assert.Equal(t, resources.CheckWarning, d.cpuMax("a", "gone", true).State)
+
+	// The kernel refuses access to what is below a file with another error.
+	other := d.cpuMax("a", "cpu.max", false)
+	assert.Equal(t, []string{resources.CheckFailed, resources.Fix(resources.ReasonNotPermitted)}, []string{other.State, other.Fix})
+}
+
 func TestSocket_NeedsAListener(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 

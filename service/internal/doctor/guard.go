@@ -6,12 +6,16 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
 
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -61,10 +65,17 @@ func (d Doctor) targets(ctx context.Context) ([]Check, error) {
 		return nil, fmt.Errorf("failed to list ceilings: %w", err)
 	}
 
+	active, err := safe.StateGetByID[*resources.GuardConfig](ctx, d.State, resources.GuardConfigID)
+	if err != nil && !state.IsNotFoundError(err) {
+		return nil, fmt.Errorf("failed to read the configuration: %w", err)
+	}
+
+	observes := err == nil && active.TypedSpec().Mode == string(config.ModeObserve)
+
 	var checks []Check
 
 	for target := range targets.All() {
-		checks = append(checks, d.cpuMax(target.Metadata().ID(), target.TypedSpec().Cgroup))
+		checks = append(checks, d.cpuMax(target.Metadata().ID(), target.TypedSpec().Cgroup, observes))
 
 		var ceiling *resources.CeilingStatusSpec
 
@@ -93,8 +104,8 @@ func (d Doctor) targets(ctx context.Context) ([]Check, error) {
 	return checks, nil
 }
 
-// cpuMax checks whether a target's ceiling can be written.
-func (d Doctor) cpuMax(id, path string) Check {
+// cpuMax checks whether a target's ceiling can be written. A guard that only observes needs no cpu.max.
+func (d Doctor) cpuMax(id, path string, observes bool) Check {
 	message := id + ": can be written"
 	err := writable(filepath.Join(d.Cgroup, path, "cpu.max"))
 
@@ -106,11 +117,23 @@ func (d Doctor) cpuMax(id, path string) Check {
 		message += "; SELinux is enforcing"
 	}
 
-	if err != nil {
-		return Check{Name: "cpu.max", State: resources.CheckFailed, Message: message, Fix: resources.Fix(resources.ReasonNotPermitted)}
+	check := Check{Name: "cpu.max", State: resources.CheckOK, Message: message}
+
+	switch {
+	case err == nil:
+		return check
+	case observes:
+		check.State = resources.CheckWarning
+	default:
+		check.State = resources.CheckFailed
 	}
 
-	return Check{Name: "cpu.max", State: resources.CheckOK, Message: message}
+	check.Fix = resources.Fix(resources.ReasonNotPermitted)
+	if errors.Is(err, fs.ErrNotExist) {
+		check.Fix = resources.Fix(resources.ReasonNoController)
+	}
+
+	return check
 }
 
 // signals checks whether the signals that rules can be about are available.
