@@ -47,7 +47,7 @@ it, and after it (during the probe, or after the release).`,
 		},
 	}
 
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print each change")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print again when a rule changes")
 
 	return cmd
 }

@@ -48,7 +48,7 @@ func (a *app) generateCommand() *cobra.Command {
 		Use:   "generate",
 		Short: "Print an ExtensionServiceConfig document for thresholds",
 		Long: `Print an ExtensionServiceConfig document for thresholds, for talosctl patch mc -p @FILE. A field without a flag keeps
-its default and is not in the document.`,
+its default and is not in the document. With a flag for a rule the document has all default rules.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.prints(cmd, "yaml"); err != nil {

@@ -27,13 +27,13 @@ func (a *app) rulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Print Prometheus alerting rules for the thresholds in force",
-		Long: `Print Prometheus alerting rules for the thresholds in force: an alert for each rule, and alerts on the guards
-themselves.
+		Long: `Print Prometheus alerting rules for the thresholds in force: an alert for each rule that has an equivalent in
+PromQL, and alerts on the guards themselves.
 With --form inhibit, print the part of Alertmanager's configuration that silences CPUThrottlingHigh under a ceiling.
 
-The thresholds are those of all nodes, which must be the same, or those of the document of --config. The alerts on
-guards need the guards' own metrics (metrics.listen) in Prometheus: see the command scrape. The output is YAML unless
---output is set.`,
+The thresholds are those in force, or those of the document of --config. The whole configuration in force must be the
+same on all nodes that are asked. The alerts on guards need the guards' own metrics (metrics.listen) in Prometheus: see
+the command scrape. The output is YAML unless --output is set.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(flags.check(cmd), options.Validate()); err != nil {

@@ -19,9 +19,9 @@ func (a *app) scrapeCommand() *cobra.Command {
 		Long: `Print the configuration with which Prometheus scrapes the guards of all nodes: a ScrapeConfig for the Prometheus
 operator (v0.65 or newer), or with --form plain a part of Prometheus' own configuration.
 
-The port and TLS are those of metrics.listen and metrics.tls of all nodes, which must be the same, or those of the
-document of --config. With TLS, the client certificate of Prometheus is in the secret of --secret, with the keys ca.crt,
-tls.crt and tls.key: docs/metrics.md has the steps.`,
+The port and TLS are those of metrics.listen and metrics.tls in force, or those of the document of --config. The whole
+configuration in force must be the same on all nodes that are asked. With TLS, the client certificate of Prometheus is
+in the secret of --secret, with the keys ca.crt, tls.crt and tls.key: docs/metrics.md has the steps.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := flags.check(cmd); err != nil {

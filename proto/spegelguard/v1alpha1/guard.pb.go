@@ -245,12 +245,14 @@ func (x *Series) GetPoints() []*Point {
 type Point struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At is the end of the period that the point covers, over its length. It is absent while the node's clock is not set.
-	At                  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	Over                *durationpb.Duration   `protobuf:"bytes,2,opt,name=over,proto3" json:"over,omitempty"`
-	CpuCores            *float64               `protobuf:"fixed64,3,opt,name=cpu_cores,json=cpuCores,proto3,oneof" json:"cpu_cores,omitempty"`
-	TxBytesPerSecond    *float64               `protobuf:"fixed64,4,opt,name=tx_bytes_per_second,json=txBytesPerSecond,proto3,oneof" json:"tx_bytes_per_second,omitempty"`
-	RxBytesPerSecond    *float64               `protobuf:"fixed64,5,opt,name=rx_bytes_per_second,json=rxBytesPerSecond,proto3,oneof" json:"rx_bytes_per_second,omitempty"`
-	AllocBytesPerSecond *float64               `protobuf:"fixed64,6,opt,name=alloc_bytes_per_second,json=allocBytesPerSecond,proto3,oneof" json:"alloc_bytes_per_second,omitempty"`
+	At               *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Over             *durationpb.Duration   `protobuf:"bytes,2,opt,name=over,proto3" json:"over,omitempty"`
+	CpuCores         *float64               `protobuf:"fixed64,3,opt,name=cpu_cores,json=cpuCores,proto3,oneof" json:"cpu_cores,omitempty"`
+	TxBytesPerSecond *float64               `protobuf:"fixed64,4,opt,name=tx_bytes_per_second,json=txBytesPerSecond,proto3,oneof" json:"tx_bytes_per_second,omitempty"`
+	RxBytesPerSecond *float64               `protobuf:"fixed64,5,opt,name=rx_bytes_per_second,json=rxBytesPerSecond,proto3,oneof" json:"rx_bytes_per_second,omitempty"`
+	// AllocBytesPerSecond is absent before the application metrics were read in the period or later (target.metrics.interval), and until they
+	// were read after its end it is the average over the part before.
+	AllocBytesPerSecond *float64 `protobuf:"fixed64,6,opt,name=alloc_bytes_per_second,json=allocBytesPerSecond,proto3,oneof" json:"alloc_bytes_per_second,omitempty"`
 	// ThrottledRatio is the share of enforcement periods with throttling, 0..1.
 	ThrottledRatio *float64 `protobuf:"fixed64,7,opt,name=throttled_ratio,json=throttledRatio,proto3,oneof" json:"throttled_ratio,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -472,7 +474,7 @@ func (x *Checkup) GetChecks() []*Check {
 // Check is the result of one check.
 type Check struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of what was checked: kernel, cgroup, cpu.max, selinux, cri, machined, certificates, target, ...
+	// Name of what was checked: kernel, cgroup, cpu.max, cri, machined, certificates, target, ...
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// State is ok, warning, failed or skipped.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`

@@ -47,7 +47,7 @@ type GuardServiceClient interface {
 	Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorResponse, error)
 	// Release removes ceilings and suspends enforcement for targets for a limited time.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
-	// Throttle applies a ceiling to targets for a limited time, whatever their rules decide. The ceiling is never above
+	// Throttle applies a ceiling to targets for a limited time. A lower ceiling of a rule stays in force. The ceiling is never above
 	// the owner's limit, nor below the configured floor.
 	Throttle(ctx context.Context, in *ThrottleRequest, opts ...grpc.CallOption) (*ThrottleResponse, error)
 	// Pause suspends enforcement on the node for a limited time and removes the ceilings in force.
@@ -155,7 +155,7 @@ type GuardServiceServer interface {
 	Doctor(context.Context, *DoctorRequest) (*DoctorResponse, error)
 	// Release removes ceilings and suspends enforcement for targets for a limited time.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
-	// Throttle applies a ceiling to targets for a limited time, whatever their rules decide. The ceiling is never above
+	// Throttle applies a ceiling to targets for a limited time. A lower ceiling of a rule stays in force. The ceiling is never above
 	// the owner's limit, nor below the configured floor.
 	Throttle(context.Context, *ThrottleRequest) (*ThrottleResponse, error)
 	// Pause suspends enforcement on the node for a limited time and removes the ceilings in force.
