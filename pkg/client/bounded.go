@@ -20,7 +20,8 @@ const (
 	maxListedBytes = 16 << 20
 )
 
-// boundLists ends a list of resources that has more than maxListedItems resources or more than maxListedBytes bytes.
+// boundLists ends a list of resources that has more than maxListedItems resources, more than maxListedBytes bytes or one of another type
+// than was asked for: COSI makes the Go type that the node names.
 func boundLists(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -45,7 +46,17 @@ type boundedStream struct {
 	grpc.ClientStream
 
 	cancel        context.CancelFunc
+	asked         string
 	listed, bytes int
+}
+
+// SendMsg implements grpc.ClientStream.
+func (s *boundedStream) SendMsg(message any) error {
+	if request, ok := message.(*v1alpha1.ListRequest); ok {
+		s.asked = request.GetType()
+	}
+
+	return s.ClientStream.SendMsg(message)
 }
 
 // RecvMsg implements grpc.ClientStream.
@@ -58,6 +69,12 @@ func (s *boundedStream) RecvMsg(message any) error {
 
 		if s.listed > maxListedItems || s.bytes > maxListedBytes {
 			err = status.Errorf(codes.ResourceExhausted, "the guard lists more than %d resources or %d MiB of one type", maxListedItems, maxListedBytes>>20)
+		}
+	}
+
+	if response, ok := message.(*v1alpha1.ListResponse); ok && err == nil {
+		if kind := response.GetResource().GetMetadata().GetType(); kind != s.asked {
+			err = status.Errorf(codes.DataLoss, "the guard lists a resource of type %.64q among those of type %q", kind, s.asked)
 		}
 	}
 

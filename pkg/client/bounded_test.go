@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -13,6 +14,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
 // endless is a stream of equal responses.
@@ -65,6 +68,39 @@ func TestBoundLists_EndsEndlessList(t *testing.T) {
 			assert.ErrorContains(t, err, "the guard lists more than 100000 resources or 16 MiB of one type")
 			assert.Error(t, sent.ctx.Err(), "the request has ended")
 		})
+	}
+}
+
+// listing is a stream of one response.
+type listing struct {
+	grpc.ClientStream
+
+	kind string
+}
+
+func (*listing) SendMsg(any) error { return nil }
+
+func (l *listing) RecvMsg(message any) error {
+	message.(*v1alpha1.ListResponse).Resource = &v1alpha1.Resource{Metadata: &v1alpha1.Metadata{Type: l.kind}}
+
+	return nil
+}
+
+// TestBoundLists_RefusesOtherTypes: a resource of another Go type than the command expects would end it.
+func TestBoundLists_RefusesOtherTypes(t *testing.T) {
+	for kind, want := range map[string]codes.Code{
+		resources.TargetStatsType: codes.OK, resources.ConditionType: codes.DataLoss, "": codes.DataLoss, strings.Repeat("x", 1000): codes.DataLoss,
+	} {
+		stream, err := boundLists(t.Context(), nil, nil, v1alpha1.State_List_FullMethodName,
+			func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+				return &listing{kind: kind}, nil
+			})
+		require.NoError(t, err)
+		require.NoError(t, stream.SendMsg(&v1alpha1.ListRequest{Type: resources.TargetStatsType}))
+
+		err = stream.RecvMsg(&v1alpha1.ListResponse{})
+		assert.Equal(t, want, status.Code(err), kind)
+		assert.Less(t, len(fmt.Sprint(err)), 300)
 	}
 }
 
