@@ -80,8 +80,23 @@ func checkQuery(labels []*v1alpha1.LabelQuery, id *v1alpha1.IDQuery) error {
 			if len(term.GetValue()) > maxLabels {
 				return status.Errorf(codes.InvalidArgument, "invalid query: must have at most %d values of a label", maxLabels)
 			}
+
+			// COSI's server takes the first value of a comparison without a look at how many there are.
+			if len(term.GetValue()) == 0 && compares(term.GetOp()) {
+				return status.Errorf(codes.InvalidArgument, "invalid query: a term with %s must have a value", term.GetOp())
+			}
 		}
 	}
 
 	return nil
+}
+
+// compares reports whether an operation of a term has a value.
+func compares(op v1alpha1.LabelTerm_Operation) bool {
+	switch op {
+	case v1alpha1.LabelTerm_EXISTS, v1alpha1.LabelTerm_NOT_EXISTS, v1alpha1.LabelTerm_IN: //nolint:staticcheck // served
+		return false
+	default:
+		return true
+	}
 }

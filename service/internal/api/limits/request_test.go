@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
+	"github.com/cosi-project/runtime/pkg/state/protobuf/server"
 	"github.com/stretchr/testify/assert"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -97,6 +98,37 @@ func (panicking) RecvMsg(any) error { panic("secret") }
 func (panicking) SendMsg(any) error { panic("secret") }
 
 // TestStream_SurvivesPanics: the proxy calls both methods in goroutines of its own.
+// TestCheckRequest_LetsNoQueryPanic: COSI's server converts each query that passes.
+func TestCheckRequest_LetsNoQueryPanic(t *testing.T) {
+	for op := range v1alpha1.LabelTerm_Operation_name {
+		for values := range 3 {
+			terms := []*v1alpha1.LabelTerm{{Key: "a", Op: v1alpha1.LabelTerm_Operation(op), Value: make([]string, values)}}
+			query := []*v1alpha1.LabelQuery{{Terms: terms}}
+
+			for _, request := range []any{
+				&v1alpha1.ListRequest{
+					Namespace: resources.Namespace, Type: resources.GuardStatusType, Options: &v1alpha1.ListOptions{LabelQuery: query},
+				},
+				&v1alpha1.WatchRequest{
+					Namespace: resources.Namespace, Type: resources.GuardStatusType, Options: &v1alpha1.WatchOptions{LabelQuery: query},
+				},
+			} {
+				if err := limits.CheckRequest(request); err != nil {
+					assert.Zero(t, values, err)
+					assert.Equal(t, codes.InvalidArgument, status.Code(err))
+
+					continue
+				}
+
+				assert.NotPanics(t, func() {
+					_, err := server.ConvertLabelQuery(terms)
+					assert.NoError(t, err)
+				}, "%s with %d values", terms[0].GetOp(), values)
+			}
+		}
+	}
+}
+
 func TestStream_SurvivesPanics(t *testing.T) {
 	stream := limits.NewStream(panicking{silent{ctx: t.Context()}}, false, func() {})
 
