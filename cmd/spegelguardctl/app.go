@@ -180,11 +180,19 @@ func targets(a *app) []string {
 
 	for _, result := range client.Gather(ctx, fleet, (*client.Node).Targets) {
 		for _, id := range result.Value {
-			found[id] = true
+			if completes(id) {
+				found[id] = true
+			}
 		}
 	}
 
 	return slices.Sorted(maps.Keys(found))
+}
+
+// completes reports whether a node's id is a word. The scripts of shells print some texts as they are: cobra's messages (active help), and
+// what follows a tab.
+func completes(id string) bool {
+	return id != "" && id == printable.Line(id) && !strings.ContainsAny(id, " \t") && !strings.HasPrefix(id, "_")
 }
 
 // prints returns an error if --output names another format than the only one that a command prints.
