@@ -20,6 +20,9 @@ func newLogger() *zap.Logger {
 	// Package task logs panics to it.
 	zap.ReplaceGlobals(logger)
 
+	// net/http logs what a target sends unasked. Such lines are at level debug, which is not written.
+	zap.RedirectStdLogAt(logger, zap.DebugLevel) //nolint:errcheck // the level is known
+
 	return logger
 }
 
