@@ -107,9 +107,11 @@ var secrets = []struct {
 	{regexp.MustCompile(`(?i)\b(authorization"?\s*[:=]\s*"?)(bearer |basic )?[^\s",]+`), "$1[left out]"},
 	{regexp.MustCompile(assigned + `\\"(?:[^"\\]|\\[^"])*\\"`), `$1\"[left out]\"`},
 	{regexp.MustCompile(assigned + `"(?:[^"\\\n]|\\.)*(?:"|\n|\z)`), `$1"[left out]"`},
-	{regexp.MustCompile(assigned + `'[^']*'`), `$1'[left out]'`},
+	// YAML doubles the quotation marks in a quoted text.
+	{regexp.MustCompile(assigned + `''[^'\n]+''`), `$1''[left out]''`},
+	{regexp.MustCompile(assigned + `'[^']+'`), `$1'[left out]'`},
 	{regexp.MustCompile(assigned + `[^\s"'\\,}][^\s",}]*`), "$1[left out]"},
-	{regexp.MustCompile(flagged + `(?:"[^"]*"|'[^']*'|[^\s"'\\,}][^\s",}]*)`), "$1[left out]"},
+	{regexp.MustCompile(flagged + `(?:"[^"]*"|''[^'\n]+''|'[^']*'|[^\s"'\\,}][^\s",}]*)`), "$1[left out]"},
 	{regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`), "[JWT left out]"},
 }
 

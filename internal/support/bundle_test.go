@@ -65,6 +65,8 @@ func TestRedact(t *testing.T) {
 		`password='two words' user=x`:                            `password='` + left + `' user=x`,
 		`spegel --password hunter2 --port 5`:                     `spegel --password ` + left + ` --port 5`,
 		`spegel --registry-token "two words" x`:                  `spegel --registry-token ` + left + ` x`,
+		`m: 'failed: password=''two words'' user=x'`:             `m: 'failed: password=''` + left + `'' user=x'`,
+		`m: 'run: --password ''two words'' x'`:                   `m: 'run: --password ` + left + ` x'`,
 		`pwd=hunter2;x`:                                          `pwd=` + left,
 		`private_key: abc`:                                       `private_key: ` + left,
 		`aws_secret_access_key=abc`:                              `aws_secret_access_key=` + left,
