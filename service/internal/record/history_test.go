@@ -52,6 +52,8 @@ func TestHistory_AveragesCounters(t *testing.T) {
 	assert.Len(t, history.Points("a", 41*time.Second), 2)
 	assert.Empty(t, history.Points("b", 0))
 
+	assert.Len(t, history.Minutes("a", 0), 6, "the minute waits for the scrape after its end")
+
 	history.Forget("a")
 	assert.Equal(t, []time.Duration{61 * time.Second}, ends(history.Points("a", 0)), "the average over a minute stays")
 }
