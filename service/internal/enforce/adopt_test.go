@@ -136,6 +136,17 @@ func TestCeiling_ContinuesAnOrphan(t *testing.T) {
 		assert.Equal(t, []string{"release: no ceiling is desired"}, kinds(m.ceiling.Reconcile(nil, boottime.Now()+2*time.Minute)))
 	})
 
+	t.Run("and names its target in the journal", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		target := m.target()
+		target.ID = "spegel/spegel-2/registry"
+		created := enforce.New(m.node.Enforce(), target)
+		created.Adopt(adopted(t, m, time.Hour))
+
+		assert.Empty(t, created.Reconcile(&m.desired, m.now))
+		assert.Equal(t, target.ID, m.cgroup.Journal().Target, "the next start continues the hold of this target")
+	})
+
 	t.Run("of the same cgroup only", func(t *testing.T) {
 		m := newMachine(t, enforcetest.Unlimited)
 		orphan := adopted(t, m, time.Hour)

@@ -196,7 +196,9 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, 
 		return c.failed(desired.Rule, desired.Reason, c.journal.Applied, err, now)
 	}
 
+	// The journal of an adopted ceiling may have the id that its target had before.
 	next, before := *c.journal, current.String()
+	next.Target = c.target.ID
 	next.Rule, next.Reason, next.Since, next.HoldUntil = desired.Rule, desired.Reason, desired.Since, desired.Until
 
 	limited, write := owner.Limit(desired.Millicores, desired.FloorMillicores)
