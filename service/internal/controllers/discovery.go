@@ -113,6 +113,8 @@ func (d *discovery) find(ctx context.Context, target config.Target) (map[string]
 		}
 
 		found[container.Workload()] = spec
+		// Another process in the container may show another name of its pod.
+		seen[container.ID] = true
 	}
 
 	unlabelled := errors.Join(err, answer.Unlabelled)

@@ -198,6 +198,21 @@ func TestDiscovery_Find(t *testing.T) {
 	}
 }
 
+// TestDiscovery_FindsAContainerOnce: procfs finds two processes of one container, the first process first.
+func TestDiscovery_FindsAContainerOnce(t *testing.T) {
+	for name, pod := range map[string]string{"one name": "spegel-1", "another name of the pod": "other"} {
+		t.Run(name, func(t *testing.T) {
+			second := running("c1", 11)
+			second.Pod = pod
+
+			m := &machine{answer: discover.Answer{Containers: []discover.Container{running("c1", 10), second}, Unlabelled: discover.ErrUnreachable}}
+			d := discovery{node: m, sources: []discover.Source{m}}
+			found, _, _ := d.find(t.Context(), config.Default().Target)
+			assert.Equal(t, map[string]resources.TargetSpec{targetID: {ContainerID: "c1", PID: 10, Source: "cri"}}, found)
+		})
+	}
+}
+
 func TestTargetController_FollowsContainers(t *testing.T) {
 	m := &machine{answer: discover.Answer{Containers: []discover.Container{running("c1", 10)}}, ended: map[int64]bool{}}
 	events := stream{events: make(chan eventPod)}
