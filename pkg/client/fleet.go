@@ -111,7 +111,7 @@ func dialOptions(config *tls.Config, open *atomic.Int32) []grpc.DialOption {
 		}),
 		// A stream notices when its node is gone.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse), boundElements(maxElements)),
 		grpc.WithChainStreamInterceptor(boundLists),
 	}
 }

@@ -46,6 +46,15 @@ func (v versions) Version(ctx context.Context, _ *emptypb.Empty) (*machine.Versi
 func serveVersions(t *testing.T, nodes int, timeout, after time.Duration, dial func(ctx context.Context, address string, dial dialer) (net.Conn, error)) *client.Fleet {
 	t.Helper()
 
+	return serveBy(t, nodes, timeout, dial, func(guard *grpc.Server) { machine.RegisterMachineServiceServer(guard, versions{after: after}) })
+}
+
+// serveBy returns a fleet whose nodes are all one server with some services.
+func serveBy(
+	t *testing.T, nodes int, timeout time.Duration, dial func(ctx context.Context, address string, dial dialer) (net.Conn, error), register func(*grpc.Server),
+) *client.Fleet {
+	t.Helper()
+
 	authority, err := pki.New()
 	require.NoError(t, err)
 
@@ -59,7 +68,7 @@ func serveVersions(t *testing.T, nodes int, timeout, after time.Duration, dial f
 	require.NoError(t, err)
 
 	guard := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13})))
-	machine.RegisterMachineServiceServer(guard, versions{after: after})
+	register(guard)
 
 	listener := bufconn.Listen(1 << 16)
 

@@ -42,8 +42,8 @@ func newNode(name string, conn grpc.ClientConnInterface, from origin) *Node {
 // errEmpty is the error for a server that is no guard.
 var errEmpty = errors.New("the response has no message")
 
-// smallResponse bounds a response that has few facts, in bytes: its messages can take hundreds of times as much memory.
-var smallResponse = grpc.MaxCallRecvMsgSize(256 << 10)
+// smallResponse bounds a response that has few facts, in bytes and in elements: its messages can take hundreds of times as much memory.
+var smallResponse = []grpc.CallOption{grpc.MaxCallRecvMsgSize(256 << 10), boundElements(maxSmallElements)}
 
 // first returns the message of the node: the response of one node has one.
 func first[T any](messages []T, err error) (T, error) {
@@ -61,14 +61,14 @@ func first[T any](messages []T, err error) (T, error) {
 
 // Doctor checks what the guard needs of its node.
 func (n *Node) Doctor(ctx context.Context) (*guardv1alpha1.Checkup, error) {
-	response, err := n.Guard.Doctor(ctx, &guardv1alpha1.DoctorRequest{}, smallResponse)
+	response, err := n.Guard.Doctor(ctx, &guardv1alpha1.DoctorRequest{}, smallResponse...)
 
 	return first(response.GetMessages(), err)
 }
 
 // Version returns the guard's version in the shape of Talos' own; GuardVersion reads it.
 func (n *Node) Version(ctx context.Context) (*machine.Version, error) {
-	response, err := n.machine.Version(ctx, &emptypb.Empty{}, smallResponse)
+	response, err := n.machine.Version(ctx, &emptypb.Empty{}, smallResponse...)
 
 	return first(response.GetMessages(), err)
 }
@@ -80,35 +80,35 @@ func GuardVersion(version *machine.Version) string {
 
 // Release removes ceilings and suspends enforcement for targets for a limited time.
 func (n *Node) Release(ctx context.Context, request *guardv1alpha1.ReleaseRequest) (*guardv1alpha1.OverrideResult, error) {
-	response, err := n.Guard.Release(ctx, request, smallResponse)
+	response, err := n.Guard.Release(ctx, request, smallResponse...)
 
 	return first(response.GetMessages(), err)
 }
 
 // Throttle applies a ceiling to targets for a limited time.
 func (n *Node) Throttle(ctx context.Context, request *guardv1alpha1.ThrottleRequest) (*guardv1alpha1.OverrideResult, error) {
-	response, err := n.Guard.Throttle(ctx, request, smallResponse)
+	response, err := n.Guard.Throttle(ctx, request, smallResponse...)
 
 	return first(response.GetMessages(), err)
 }
 
 // Pause suspends enforcement on the node for a limited time.
 func (n *Node) Pause(ctx context.Context, request *guardv1alpha1.PauseRequest) (*guardv1alpha1.OverrideResult, error) {
-	response, err := n.Guard.Pause(ctx, request, smallResponse)
+	response, err := n.Guard.Pause(ctx, request, smallResponse...)
 
 	return first(response.GetMessages(), err)
 }
 
 // Resume ends overrides before their time.
 func (n *Node) Resume(ctx context.Context, request *guardv1alpha1.ResumeRequest) (*guardv1alpha1.OverrideResult, error) {
-	response, err := n.Guard.Resume(ctx, request, smallResponse)
+	response, err := n.Guard.Resume(ctx, request, smallResponse...)
 
 	return first(response.GetMessages(), err)
 }
 
 // Capture writes evidence of targets to the node.
 func (n *Node) Capture(ctx context.Context, request *guardv1alpha1.CaptureRequest) (*guardv1alpha1.CaptureResult, error) {
-	response, err := n.Guard.Capture(ctx, request, smallResponse)
+	response, err := n.Guard.Capture(ctx, request, smallResponse...)
 
 	return first(response.GetMessages(), err)
 }

@@ -44,8 +44,10 @@ func TestNode_DoctorIsBounded(t *testing.T) {
 		checks int
 		want   codes.Code
 	}{
-		"usual": {30, codes.OK},
-		"many":  {200_000, codes.ResourceExhausted},
+		"usual":    {30, codes.OK},
+		"some":     {maxSmallElements - 1, codes.OK},
+		"many":     {maxSmallElements, codes.Internal},
+		"too long": {200_000, codes.ResourceExhausted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listener := bufconn.Listen(1 << 16)
