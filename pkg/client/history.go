@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	// mostSeries and mostPoints of a series are more than guards keep.
-	mostSeries, mostPoints = 64, 4096
+	// mostSeries is more than guards have: those of 24 targets (service/internal/record: HistoryTargets), and an empty one for each target
+	// without a history.
+	mostSeries = maxTargets + 64
+	// mostPoints of a series are more than guards keep.
+	mostPoints = 4096
 	// mostInAll is more than the points of all their series.
 	mostInAll = 64 << 10
 	// maxTarget bounds the id of a target, in bytes: names of a namespace, a pod and a container (RFC 1123).

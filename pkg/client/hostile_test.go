@@ -42,6 +42,7 @@ func TestAsk_RefusesListsOfOneNode(t *testing.T) {
 
 	for name, request := range map[string]func(*client.Node, context.Context) (any, error){
 		"status":  func(n *client.Node, ctx context.Context) (any, error) { return n.Status(ctx) },
+		"figures": func(n *client.Node, ctx context.Context) (any, error) { return n.Figures(ctx) },
 		"explain": func(n *client.Node, ctx context.Context) (any, error) { return n.Explain(ctx, "") },
 		"targets": func(n *client.Node, ctx context.Context) (any, error) { return n.Targets(ctx) },
 		"events":  func(n *client.Node, ctx context.Context) (any, error) { return n.PastEvents(ctx, -1) },
@@ -116,4 +117,22 @@ func TestNode_DecodesNoListThatIsTooLong(t *testing.T) {
 			assert.ErrorContains(t, request(t.Context()), "the guard sends a message with more than ")
 		})
 	}
+}
+
+// TestNode_HistoryOfManyTargets: an honest guard sends an empty series for each target without a history.
+func TestNode_HistoryOfManyTargets(t *testing.T) {
+	current, hosts, port, guards := serve(t)
+
+	for i := range 200 {
+		require.NoError(t, guards[0].State.Create(t.Context(), resources.NewTarget(fmt.Sprintf("n/p-%d/c", i))))
+	}
+
+	fleet, err := client.OpenContext(current, client.Options{Nodes: []string{net.JoinHostPort(hosts[0], port)}, Timeout: time.Minute})
+	require.NoError(t, err)
+
+	defer fleet.Close()
+
+	history, err := fleet.Nodes()[0].History(t.Context(), "", 0)
+	require.NoError(t, err)
+	assert.Len(t, history.GetSeries(), 202)
 }
