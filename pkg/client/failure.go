@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/spegel-guard/spegel-guard/internal/duration"
+	"github.com/spegel-guard/spegel-guard/internal/printable"
 	"github.com/spegel-guard/spegel-guard/internal/unreachable"
 )
 
@@ -43,7 +44,12 @@ var (
 	ErrTooManyFiles error = unreachable.ErrTooManyFiles
 )
 
-// NodeError is the error of one node.
+// maxMessage bounds the text of an error of a node, in bytes: gRPC accepts messages of 16 MiB.
+const maxMessage = 4096
+
+func clipped(message string) string { return printable.Clip(message, maxMessage) }
+
+// NodeError is the error of one node. Its text has at most 4 KiB of what the node sent.
 type NodeError struct {
 	Node string
 	// Cause is why the node cannot be reached, one of the causes of this package; nil for an error that a guard returned.
@@ -56,7 +62,7 @@ type NodeError struct {
 // Error implements error.
 func (e *NodeError) Error() string {
 	if e.text == "" {
-		return e.Node + ": " + e.Err.Error() // not made by Node.Failure
+		return e.Node + ": " + clipped(e.Err.Error()) // not made by Node.Failure
 	}
 
 	return e.Node + ": " + e.text
@@ -65,7 +71,7 @@ func (e *NodeError) Error() string {
 // Common returns the error without the node's name and address: nodes that fail for one cause have the same text.
 func (e *NodeError) Common() string {
 	if e.common == "" {
-		return e.Err.Error()
+		return clipped(e.Err.Error())
 	}
 
 	return e.common
@@ -117,15 +123,15 @@ func (n *Node) explain(err error) (text, common string, cause error) {
 	}
 
 	if !errors.As(err, &sent) {
-		return err.Error(), err.Error(), nil
+		return clipped(err.Error()), clipped(err.Error()), nil
 	}
 
 	s := sent.GRPCStatus()
-	found := unreachable.Of(s.Message())
+	message, found := clipped(s.Message()), unreachable.Of(s.Message())
 
 	switch {
 	case s.Code() == codes.DeadlineExceeded:
-		return s.Message(), s.Message(), ErrNoAnswer
+		return message, message, ErrNoAnswer
 	case s.Code() == codes.Unimplemented && strings.Contains(s.Message(), "unknown service"):
 		found = unreachable.ErrNoGuard
 	case s.Code() == codes.Unauthenticated, found == unreachable.ErrClientNotTrusted, found == unreachable.ErrClientExpired:
@@ -135,7 +141,7 @@ func (n *Node) explain(err error) (text, common string, cause error) {
 	}
 
 	if found == nil {
-		text = fmt.Sprintf("%s: %s", s.Code(), s.Message())
+		text = fmt.Sprintf("%s: %s", s.Code(), message)
 
 		return text, text, nil
 	}

@@ -5,6 +5,7 @@ package client_test
 import (
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,4 +111,23 @@ func TestNode_FailureOfGuardHasNoCause(t *testing.T) {
 	failure := f.Nodes()[0].Failure(status.Error(codes.Unavailable, "failed to read the metrics: dial tcp 10.0.0.1:9090: connect: connection refused"))
 	require.NoError(t, failure.Cause)
 	assert.EqualError(t, failure, hosts[0]+":"+port+": Unavailable: failed to read the metrics: dial tcp 10.0.0.1:9090: connect: connection refused")
+}
+
+// TestNodeError_IsClipped: a node decides what its errors contain, and a command writes them on a terminal.
+func TestNodeError_IsClipped(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	node := &client.Node{Name: "n"}
+
+	for name, err := range map[string]*client.NodeError{
+		"status":   node.Failure(status.Error(codes.Internal, long)),
+		"deadline": node.Failure(status.Error(codes.DeadlineExceeded, long)),
+		"other":    node.Failure(errors.New(long)),
+		"own":      {Node: "n", Err: errors.New(long)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Less(t, len(err.Error()), 5000)
+			assert.Less(t, len(err.Common()), 5000)
+			assert.Contains(t, err.Error(), "xxx...")
+		})
+	}
 }
