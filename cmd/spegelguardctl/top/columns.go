@@ -49,7 +49,7 @@ func (m Model) columns() []column {
 	past, rule := len(all), len(all)+1
 	all = append(all,
 		column{title: "PAST " + signals[m.signal].title, width: pastWidth, cell: m.sparkline},
-		column{title: "RULE", width: ruleWidth, cell: func(n *node) string { return n.target().LoudestRule() }},
+		column{title: "RULE", width: ruleWidth, cell: func(n *node) string { return n.worst.LoudestRule() }},
 	)
 
 	// CPU, ceiling, TX and allocation come before the past and the rule; the other signals come after.
@@ -93,11 +93,11 @@ var signalWidths = [len(signals)]int{6, 8, 10, 10, 8, 9}
 
 func (m Model) signalColumn(i int) column {
 	return column{title: m.titleOf(signals[i].column, signals[i].title), width: signalWidths[i], right: true, cell: func(n *node) string {
-		if n.target().ID == "" {
+		if n.worst.ID == "" {
 			return ""
 		}
 
-		if v := reading(i, n.target()); v.Known() && !math.IsNaN(Drawable(v.Value)) {
+		if v := reading(i, n.worst); v.Known() && !math.IsNaN(Drawable(v.Value)) {
 			return formatted(i, v.Value)
 		}
 
@@ -145,7 +145,7 @@ func line(columns []column, cell func(column) string) string {
 	var cells []string
 
 	for _, c := range columns {
-		text := ansi.Truncate(cmp.Or(printable.Line(cell(c)), "-"), c.width, "…")
+		text := ansi.Truncate(cmp.Or(printable.Line(printable.Clip(cell(c), maxText)), "-"), c.width, "…")
 		blank := strings.Repeat(" ", c.width-ansi.StringWidth(text))
 
 		if c.right {

@@ -20,7 +20,9 @@ type node struct {
 	name   string
 	place  int
 	status *client.Status
-	err    error
+	// worst is the target that is shown; empty when there is none.
+	worst client.TargetStatus
+	err   error
 	// curves of its targets, by their ids. That of the last one stays while there is no target.
 	curves map[string]*curve
 	last   string
@@ -36,17 +38,14 @@ type curve struct {
 // maxCurves is how many targets of a node have one: a node decides how many it has.
 const maxCurves = 24
 
+// Bounds of texts in bytes: a node decides how long they are, and each frame wraps them.
+const (
+	maxText  = 4096
+	maxState = 64
+)
+
 func newNode(client *client.Node, name string, place int) *node {
 	return &node{client: client, name: printable.Line(name), place: place}
-}
-
-// target returns the target to show. It is empty when there is none.
-func (n *node) target() client.TargetStatus {
-	if n.status == nil {
-		return client.TargetStatus{}
-	}
-
-	return n.status.Worst()
 }
 
 // take stores a response. An error leaves the last status in place.
@@ -57,12 +56,12 @@ func (n *node) take(msg statusMsg) {
 		return
 	}
 
-	n.status = msg.status
+	n.status, n.worst = msg.status, msg.status.Worst()
 
 	curves := map[string]*curve{}
 
 	// The target that is shown is the first of them.
-	for _, target := range append([]client.TargetStatus{n.target()}, n.status.Targets...) {
+	for _, target := range append([]client.TargetStatus{n.worst}, n.status.Targets...) {
 		if curves[target.ID] != nil || target.ID == "" || len(curves) == maxCurves {
 			continue
 		}
@@ -78,7 +77,7 @@ func (n *node) take(msg statusMsg) {
 	}
 
 	if len(curves) > 0 {
-		n.curves, n.last = curves, n.target().ID
+		n.curves, n.last = curves, n.worst.ID
 	}
 }
 
@@ -150,7 +149,7 @@ func (n *node) newest(signal int) float64 {
 
 // threshold returns the threshold of the first rule about a signal, 0 for none.
 func (n *node) threshold(signal int) float64 {
-	for _, rule := range n.target().Rules {
+	for _, rule := range n.worst.Rules {
 		if rule.Signal == string(signals[signal].signal) && Drawable(rule.Threshold) > 0 {
 			return rule.Threshold
 		}
@@ -161,7 +160,7 @@ func (n *node) threshold(signal int) float64 {
 
 // ceiling returns the ceiling in force in cores, 0 for none.
 func (n *node) ceiling() float64 {
-	if cores := client.CeilingCores(n.target().Ceiling); Drawable(cores) > 0 {
+	if cores := client.CeilingCores(n.worst.Ceiling); Drawable(cores) > 0 {
 		return cores
 	}
 
@@ -178,7 +177,7 @@ func (n *node) state() string {
 	case n.status == nil:
 		return stateAsking
 	default:
-		return n.status.State
+		return printable.Clip(n.status.State, maxState)
 	}
 }
 
@@ -187,53 +186,55 @@ func (n *node) missing(signal int) string {
 	switch {
 	case n.status == nil:
 		return "no response yet"
-	case n.target().ID == "":
+	case n.worst.ID == "":
 		return "no target on this node"
 	}
 
-	r := reading(signal, n.target())
+	r := reading(signal, n.worst)
 	if r.Known() {
 		return ""
 	}
 
-	return printable.Line(r.Provenance + ": " + r.Reason)
+	return printable.Line(printable.Clip(r.Provenance, maxText) + ": " + printable.Clip(r.Reason, maxText))
 }
 
 // why returns why a node is in its state and what its rules wait for, or its error.
 func (n *node) why() string {
 	if n.err != nil {
-		return printable.Line(n.err.Error())
+		return printable.Line(printable.Clip(n.err.Error(), maxText))
 	}
 
 	if n.status == nil {
 		return ""
 	}
 
-	var parts []string
+	text := printable.Clip(n.status.Message, maxText)
 
-	if n.status.Message != "" {
-		parts = append(parts, n.status.Message)
-	}
-
-	for _, rule := range n.target().Rules {
+	for _, rule := range n.worst.Rules {
 		if rule.State == "ok" {
 			continue
 		}
 
-		part := rule.Name + " " + rule.State
+		if len(text) > maxText {
+			break
+		}
+
+		if text != "" {
+			text += "; "
+		}
+
+		text += printable.Clip(rule.Name, maxText) + " " + printable.Clip(rule.State, maxState)
 
 		if rule.TripsIn > 0 {
-			part += " (trips in " + duration.Format(rule.TripsIn) + ")"
+			text += " (trips in " + duration.Format(rule.TripsIn) + ")"
 		}
 
 		if rule.Reason != "" {
-			part += " (" + rule.Reason + ")"
+			text += " (" + printable.Clip(rule.Reason, maxText) + ")"
 		}
-
-		parts = append(parts, part)
 	}
 
-	return printable.Line(strings.Join(parts, "; "))
+	return printable.Line(printable.Clip(text, maxText))
 }
 
 // has reports whether the node's name or state contains a text, whatever the case.
