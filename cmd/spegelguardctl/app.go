@@ -189,10 +189,13 @@ func targets(a *app) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
+// maxCompletion bounds an id that a shell lists, in bytes: the names of a namespace, a pod and a container have at most 381.
+const maxCompletion = 512
+
 // completes reports whether a node's id is a word. The scripts of shells print some texts as they are: cobra's messages (active help), and
 // what follows a tab.
 func completes(id string) bool {
-	return id != "" && id == printable.Line(id) && !strings.ContainsAny(id, " \t") && !strings.HasPrefix(id, "_")
+	return id != "" && len(id) <= maxCompletion && id == printable.Line(id) && !strings.ContainsAny(id, " \t") && !strings.HasPrefix(id, "_")
 }
 
 // prints returns an error if --output names another format than the only one that a command prints.

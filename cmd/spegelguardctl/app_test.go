@@ -3,6 +3,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +20,9 @@ func TestCompletes_WordsOnly(t *testing.T) {
 		"a b":                          false,
 		"a\nb":                         false,
 		"":                             false,
+
+		strings.Repeat("x", maxCompletion):   true,
+		strings.Repeat("x", maxCompletion+1): false,
 	} {
 		assert.Equal(t, want, completes(id), "%q", id)
 	}
