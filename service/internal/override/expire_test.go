@@ -18,8 +18,10 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/internal/override"
 )
 
-// TestManager_ExpiresOverridesAfterASuspension, in which timers stood still.
-func TestManager_ExpiresOverridesAfterASuspension(t *testing.T) {
+// expiring runs a test in a synctest bubble beside the manager of a node, which must end without an error.
+func expiring(t *testing.T, test func(t *testing.T, n *node)) {
+	t.Helper()
+
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, config.ModeEnforce)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -27,7 +29,17 @@ func TestManager_ExpiresOverridesAfterASuspension(t *testing.T) {
 
 		go func() { done <- n.Run(ctx) }()
 
-		_, err := n.Pause(ctx, override.Request{By: anna, For: 8 * time.Hour})
+		test(t, n)
+
+		cancel()
+		assert.NoError(t, <-done)
+	})
+}
+
+// TestManager_ExpiresOverridesAfterASuspension, in which timers stood still.
+func TestManager_ExpiresOverridesAfterASuspension(t *testing.T) {
+	expiring(t, func(t *testing.T, n *node) {
+		_, err := n.Pause(t.Context(), override.Request{By: anna, For: 8 * time.Hour})
 		require.NoError(t, err)
 		synctest.Wait()
 
@@ -36,26 +48,17 @@ func TestManager_ExpiresOverridesAfterASuspension(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.Empty(t, n.inForce(t))
-
-		cancel()
-		assert.NoError(t, <-done)
 	})
 }
 
 func TestManager_ExpiresOverrides(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNode(t, config.ModeEnforce)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-
-		go func() { done <- n.Run(ctx) }()
-
+	expiring(t, func(t *testing.T, n *node) {
 		// The second override ends before the first, whose timer runs already.
-		_, err := n.Release(ctx, override.Request{By: anna, Target: one, For: time.Hour})
+		_, err := n.Release(t.Context(), override.Request{By: anna, Target: one, For: time.Hour})
 		require.NoError(t, err)
 		synctest.Wait()
 
-		_, err = n.Pause(ctx, override.Request{By: anna, For: time.Minute})
+		_, err = n.Pause(t.Context(), override.Request{By: anna, For: time.Minute})
 		require.NoError(t, err)
 
 		time.Sleep(time.Minute - time.Nanosecond)
@@ -76,8 +79,5 @@ func TestManager_ExpiresOverrides(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		assert.Empty(t, n.inForce(t))
-
-		cancel()
-		assert.NoError(t, <-done)
 	})
 }
