@@ -32,12 +32,12 @@ func guardStatus(
 
 	if pause, ok := inForce[resources.OverridePauseID]; ok {
 		// A ceiling that cannot be released is in force in spite of the pause.
-		ceiling := inputs.ceilings[status.Target].CeilingStatusSpec
-		if !stuck(ceiling) {
+		isStuck := stuck(inputs.ceilings[status.Target].CeilingStatusSpec)
+		if !isStuck {
 			status.Message = pause.Text
 		}
 
-		if !stuck(ceiling) || status.State != resources.StateThrottled {
+		if !isStuck || status.State != resources.StateThrottled {
 			status.State = resources.StatePaused
 		}
 	}
