@@ -55,7 +55,7 @@ func TestPrinters_AreReadBack(t *testing.T) {
 	for _, m := range suggested {
 		step := map[config.Signal]float64{config.SignalCPU: 0.01, config.SignalNetworkTX: 10e3, config.SignalAllocation: 10e6 / 60}[m.signal]
 		require.Positive(t, step, m.signal)
-		printers["suggested "+string(m.signal)] = printer{m.write, m.signal.Unit(), step / 10, m.most, step}
+		printers["suggested "+string(m.signal)] = printer{m.write, m.signal.Unit(), step / 10, config.MaxThreshold(m.signal), step}
 	}
 
 	for name, p := range printers {

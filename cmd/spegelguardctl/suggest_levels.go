@@ -18,21 +18,19 @@ import (
 var suggested = []struct {
 	signal config.Signal
 	metric compare.Metric
-	// most is the highest threshold (docs/configuration.md).
-	most float64
 	// write writes a threshold, rounded up.
 	write func(float64) string
 }{
 	{
-		config.SignalCPU, compare.CPU, config.MaxMillicores / 1e3,
+		config.SignalCPU, compare.CPU,
 		func(v float64) string { return fmt.Sprintf("%dm", roundedUp(v*1000)) },
 	},
 	{
-		config.SignalNetworkTX, compare.TX, 1e11,
+		config.SignalNetworkTX, compare.TX,
 		func(v float64) string { return fmt.Sprintf("%dk/s", roundedUp(v/1e3)) },
 	},
 	{
-		config.SignalAllocation, compare.Alloc, 1e11,
+		config.SignalAllocation, compare.Alloc,
 		func(v float64) string { return fmt.Sprintf("%dM/min", roundedUp(v*60/1e6)) },
 	},
 }
@@ -79,7 +77,7 @@ func usualOf(name string, history *guardv1alpha1.History) usualNode {
 // tooHigh returns the first level for which no threshold is high enough; empty if there is none.
 func (n usualNode) tooHigh() string {
 	for _, m := range suggested {
-		if high := n.levels[m.metric].High(); suggestMargin*high > m.most {
+		if high := n.levels[m.metric].High(); suggestMargin*high > config.MaxThreshold(m.signal) {
 			return fmt.Sprintf("%s of %s", m.signal, m.metric.Format(high))
 		}
 	}

@@ -3,6 +3,8 @@
 package config_test
 
 import (
+	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -48,6 +50,28 @@ func TestThreshold_RejectsOtherTexts(t *testing.T) {
 			_, err := config.Parse([]byte("rules: [{name: A, signal: networkTx, threshold: '" + text + "'}]"))
 			require.ErrorContains(t, err, `line 1: invalid rules[0].threshold "`+text+`": must be a byte rate such as 500k/s (1k/s..100G/s)`)
 			assert.Panics(t, func() { config.MustThreshold(text) })
+		})
+	}
+}
+
+func TestMaxThreshold(t *testing.T) {
+	for _, signal := range policy.Signals() {
+		t.Run(string(signal), func(t *testing.T) {
+			unit := map[policy.Unit]string{policy.BytesPerSecond: "/s"}[signal.Unit()]
+			number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+			if signal.Unit() == policy.Ratio {
+				unit, number = "%", func(v float64) string { return strconv.FormatFloat(100*v, 'f', -1, 64) }
+			}
+
+			rule := "rules: [{name: A, signal: " + string(signal) + ", threshold: '%s'}]"
+			most := config.MaxThreshold(signal)
+
+			_, err := config.Parse(fmt.Appendf(nil, rule, number(most)+unit))
+			require.NoError(t, err)
+
+			_, err = config.Parse(fmt.Appendf(nil, rule, number(2*most)+unit))
+			require.ErrorContains(t, err, "invalid rules[0].threshold")
 		})
 	}
 }

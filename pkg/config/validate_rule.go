@@ -38,6 +38,9 @@ var unitBounds = map[policy.Unit]bounds{
 	},
 }
 
+// MaxThreshold returns the highest threshold of a signal, in its unit.
+func MaxThreshold(signal Signal) float64 { return unitBounds[signal.Unit()].high }
+
 func (v *validator) rules(rules []Rule, interval time.Duration) {
 	if len(rules) == 0 || len(rules) > maxRules {
 		v.reject("rules", len(rules), fmt.Sprintf("a list of 1..%d rules", maxRules))
