@@ -10,7 +10,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/resource"
 
-	"github.com/spegel-guard/spegel-guard/internal/boottime"
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 )
 
@@ -22,45 +22,53 @@ type ceilings struct {
 	orphans *enforce.Orphans
 }
 
-// get returns a target's ceiling, a new one for a new container, and what releasing the old container's did.
-func (c *ceilings) get(target enforce.Target) (*enforce.Ceiling, []enforce.Action) {
-	var actions []enforce.Action
-
+// get returns a target's ceiling, a new one for a new container. It returns nil while another target's ceiling is on the cgroup: each of
+// the two would restore the owner's limit beneath the other.
+func (c *ceilings) get(target enforce.Target) *enforce.Ceiling {
 	if known, ok := c.byTarget[target.ID]; ok {
-		if old := known.Target(); old.ContainerID == target.ContainerID && old.CgroupInode == target.CgroupInode {
-			return known, nil
-		}
-
-		actions = c.end(known, "the container was replaced")
+		return known
 	}
 
 	created := enforce.New(c.node, target)
 
-	if orphan := c.orphans.Attach(target.Cgroup); orphan != nil {
+	orphan, ok := c.orphans.Attach(target)
+	if !ok {
+		created.Close()
+
+		return nil
+	}
+
+	// First, so that a panic in Adopt leaves no cgroup attached for good.
+	c.byTarget[target.ID] = created
+
+	if orphan != nil {
 		created.Adopt(orphan)
 	}
 
-	c.byTarget[target.ID] = created
-
-	return created, actions
+	return created
 }
 
-// remove releases the ceiling of a target that is gone. Its container ended and took the cgroup with it, or only its
-// first process did.
-func (c *ceilings) remove(id resource.ID) []enforce.Action {
-	actions := c.end(c.byTarget[id], "the target is gone")
+// ended returns why a target's ceiling has to end; empty if the container still is the target's. The container of a target that is gone
+// ended and took the cgroup with it, or only its first process did, or another target has the container now.
+func (c *ceilings) ended(id resource.ID, targets map[resource.ID]resources.TargetSpec) string {
+	old := c.byTarget[id].Target()
+
+	switch target, present := targets[id]; {
+	case !present:
+		return "the target is gone"
+	case old.ContainerID != target.ContainerID || old.CgroupInode != target.CgroupInode:
+		return "the container was replaced"
+	default:
+		return ""
+	}
+}
+
+// detach drops a target's ceiling. One that could not be released is orphaned and tried again.
+func (c *ceilings) detach(id resource.ID) {
+	ceiling := c.byTarget[id]
 	delete(c.byTarget, id)
 
-	return actions
-}
-
-// end releases a ceiling for good. One that cannot be released now is orphaned and tried again.
-func (c *ceilings) end(ceiling *enforce.Ceiling, reason string) []enforce.Action {
-	actions := ceiling.Release(enforce.ActionRelease, reason, boottime.Now())
-
 	c.orphans.Detach(ceiling)
-
-	return actions
 }
 
 // idle reports whether no ceiling is in force.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -74,6 +75,10 @@ func (e *enforcer) reconcile(
 	e.stale = e.stale[:0]
 
 	clear(e.evidence.due)
+	e.forget(inputs.targets)
+
+	// Before the others: another target may have the container now, under another id.
+	errs = errors.Join(errs, e.release(inputs.targets, cfg.Mode, &actions))
 
 	for id, target := range inputs.targets {
 		// A panic ends the work on this target only.
@@ -85,7 +90,7 @@ func (e *enforcer) reconcile(
 
 	e.evidence.keep(actions)
 
-	return append(actions, e.remove(inputs.targets, cfg.Mode)...), errors.Join(errs, e.publisher.withdraw(ctx, r, inputs.targets))
+	return actions, errors.Join(errs, e.publisher.withdraw(ctx, r, inputs.targets))
 }
 
 // follow moves a target's ceiling towards the desired one. It adds what was done to actions, also before an error.
@@ -93,8 +98,10 @@ func (e *enforcer) follow(
 	ctx context.Context, r controller.Writer, id resource.ID, target resources.TargetSpec, desired *decide.DesiredCeiling, cfg config.Config,
 	logger *zap.Logger, actions *[]resources.GuardActionSpec,
 ) error {
-	ceiling, replaced := e.ceilings.get(enforceTarget(id, target))
-	*actions = append(*actions, actionSpecs(replaced, cfg.Mode)...)
+	ceiling := e.ceilings.get(enforceTarget(id, target))
+	if ceiling == nil {
+		return e.publisher.publish(ctx, r, id, resources.CeilingStatusSpec{}) // none
+	}
 
 	now := boottime.Now()
 
@@ -115,25 +122,43 @@ func (e *enforcer) follow(
 	return e.publisher.publish(ctx, r, id, ceilingStatus(ceiling.Status()))
 }
 
-// remove releases the ceilings of targets that are gone.
-func (e *enforcer) remove(targets map[resource.ID]resources.TargetSpec, mode config.Mode) []resources.GuardActionSpec {
-	var actions []resources.GuardActionSpec
+// release releases the ceilings of targets that are gone and of containers that were replaced. It adds what was done to actions.
+func (e *enforcer) release(targets map[resource.ID]resources.TargetSpec, mode config.Mode, actions *[]resources.GuardActionSpec) error {
+	var errs error
 
-	e.leases.Keep(func(id string) bool {
-		_, present := targets[id]
-
-		return present
-	}, boottime.Now())
-
-	for id := range e.ceilings.byTarget {
-		if _, present := targets[id]; present {
+	for id, ceiling := range e.ceilings.byTarget {
+		reason := e.ceilings.ended(id, targets)
+		if reason == "" {
 			continue
 		}
 
-		actions = append(actions, actionSpecs(e.ceilings.remove(id), mode)...)
-		e.evidence.drop(id)
-		delete(e.reactions.last, id)
+		errs = errors.Join(errs, task.Step("release the ceiling of a target", func() error {
+			*actions = append(*actions, actionSpecs(ceiling.Release(enforce.ActionRelease, reason, boottime.Now()), mode)...)
+
+			e.ceilings.detach(id)
+
+			return nil
+		}))
 	}
 
-	return actions
+	return errs
+}
+
+// forget drops what is kept of targets that are gone, except for their ceilings.
+func (e *enforcer) forget(targets map[resource.ID]resources.TargetSpec) {
+	present := func(id resource.ID) bool {
+		_, ok := targets[id]
+
+		return ok
+	}
+
+	e.leases.Keep(present, boottime.Now())
+
+	for id := range e.evidence.captures {
+		if !present(id) {
+			e.evidence.drop(id)
+		}
+	}
+
+	maps.DeleteFunc(e.reactions.last, func(id resource.ID, _ time.Duration) bool { return !present(id) })
 }

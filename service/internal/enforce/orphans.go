@@ -39,8 +39,8 @@ type Orphans struct {
 
 	mu       sync.Mutex
 	byCgroup map[string]*Ceiling
-	// attached are the cgroups whose ceiling belongs to a target.
-	attached map[string]bool
+	// attached are the targets that have a cgroup, by its path: its ceiling is theirs.
+	attached map[string]Target
 	actions  []Action
 	// incomplete is set until the journals of all cgroups were read; searchAt is the next attempt, err why the last failed.
 	incomplete bool
@@ -56,7 +56,7 @@ type Orphans struct {
 // NewOrphans returns those of a node, none yet. Nothing is adopted without the lock.
 func NewOrphans(node Node, lock interface{ Acquire() error }, logger *zap.Logger) *Orphans {
 	return &Orphans{
-		node: node, lock: lock, logger: logger, byCgroup: map[string]*Ceiling{}, attached: map[string]bool{}, changed: make(chan struct{}, 1),
+		node: node, lock: lock, logger: logger, byCgroup: map[string]*Ceiling{}, attached: map[string]Target{}, changed: make(chan struct{}, 1),
 	}
 }
 
@@ -124,7 +124,7 @@ func (o *Orphans) search(now time.Duration) Adopted {
 	node.Find = func() ([]string, error) {
 		paths, err := o.node.Find()
 
-		return slices.DeleteFunc(paths, func(path string) bool { return o.attached[path] || o.byCgroup[path] != nil }), err
+		return slices.DeleteFunc(paths, o.knows), err
 	}
 
 	adopted := Adopted{}
@@ -154,25 +154,42 @@ func (o *Orphans) search(now time.Duration) Adopted {
 	return adopted
 }
 
-// Attach returns the orphaned ceiling of a cgroup, nil for none. The cgroup is the caller's until Detach.
-func (o *Orphans) Attach(path string) *Ceiling {
+// knows reports whether a cgroup has a target, or an orphaned ceiling.
+func (o *Orphans) knows(path string) bool {
+	_, attached := o.attached[path]
+
+	return attached || o.byCgroup[path] != nil
+}
+
+// Attach gives a target its cgroup until Detach, and returns the orphaned ceiling on it, nil for none. It returns false while another
+// target has the cgroup. A cgroup with another inode is another one: that target's own is gone.
+func (o *Orphans) Attach(target Target) (*Ceiling, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
-	orphan := o.byCgroup[path]
-	delete(o.byCgroup, path)
-	o.attached[path] = true
+	owner, attached := o.attached[target.Cgroup]
+	if attached && owner.ID != target.ID && owner.CgroupInode == target.CgroupInode {
+		return nil, false
+	}
 
-	return orphan
+	orphan := o.byCgroup[target.Cgroup]
+	delete(o.byCgroup, target.Cgroup)
+	o.attached[target.Cgroup] = target
+
+	return orphan, true
 }
 
-// Detach takes the ceiling of a target that has ended. If it is in force it is released as soon as that succeeds.
+// Detach takes the ceiling of a target that has ended. If it is in force it is released as soon as that succeeds. Another target that
+// has attached the path since then keeps it.
 func (o *Orphans) Detach(ceiling *Ceiling) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
 	path := ceiling.Target().Cgroup
-	delete(o.attached, path)
+
+	if o.attached[path] == ceiling.Target() {
+		delete(o.attached, path)
+	}
 
 	if !ceiling.InForce() {
 		ceiling.Close()

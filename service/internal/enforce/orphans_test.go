@@ -108,18 +108,12 @@ func TestOrphans_AdoptUntilComplete(t *testing.T) {
 // TestOrphans_LeaveAttachedCgroupsAlone: a search that is repeated finds the journals of this process, too.
 func TestOrphans_LeaveAttachedCgroupsAlone(t *testing.T) {
 	m := newMachine(t, enforcetest.Unlimited)
-	node := m.node.Enforce()
-	find := node.Find
-	node.Find = func() ([]string, error) {
-		paths, err := find()
-
-		return paths, errors.Join(err, errors.New("a folder is gone"))
-	}
-
-	o := enforce.NewOrphans(node, lockFunc(func() error { return nil }), zap.NewNop())
+	o := enforce.NewOrphans(incompleteSearch(m.node), lockFunc(func() error { return nil }), zap.NewNop())
 	assert.Empty(t, o.Adopt(false).Holds)
 	require.ErrorIs(t, o.Err(), enforce.ErrNotAdopted, "it searches again")
-	assert.Nil(t, o.Attach(memoryPath))
+	orphan, ok := o.Attach(m.target())
+	assert.True(t, ok)
+	assert.Nil(t, orphan)
 	m.step()
 
 	now := boottime.Now()
@@ -170,4 +164,70 @@ func TestOrphans_Stop(t *testing.T) {
 			assert.False(t, ok)
 		})
 	}
+}
+
+// incompleteSearch is a node on which a folder can never be searched.
+func incompleteSearch(memory *enforcetest.Node) enforce.Node {
+	node := memory.Enforce()
+	find := node.Find
+	node.Find = func() ([]string, error) {
+		paths, err := find()
+
+		return paths, errors.Join(err, errors.New("a folder is gone"))
+	}
+
+	return node
+}
+
+// TestOrphans_AttachToOneTarget: a cgroup is one target's until Detach, and a path the target's whose cgroup is there.
+func TestOrphans_AttachToOneTarget(t *testing.T) {
+	second := func(inode uint64) enforce.Target {
+		return enforce.Target{ID: "spegel/spegel-2/registry", ContainerID: "c1", PID: 1, Cgroup: memoryPath, CgroupInode: inode}
+	}
+
+	t.Run("same cgroup", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		o := enforce.NewOrphans(m.node.Enforce(), lockFunc(func() error { return nil }), zap.NewNop())
+
+		_, ok := o.Attach(m.target())
+		assert.True(t, ok)
+		_, ok = o.Attach(m.target())
+		assert.True(t, ok, "it has it already")
+
+		_, ok = o.Attach(second(memoryInode))
+		assert.False(t, ok)
+
+		o.Detach(m.ceiling)
+
+		_, ok = o.Attach(second(memoryInode))
+		assert.True(t, ok)
+	})
+
+	t.Run("another cgroup at the same path", func(t *testing.T) {
+		m := newMachine(t, enforcetest.Unlimited)
+		node := incompleteSearch(m.node)
+		o := enforce.NewOrphans(node, lockFunc(func() error { return nil }), zap.NewNop())
+		o.Adopt(false)
+
+		_, ok := o.Attach(m.target())
+		require.True(t, ok)
+		m.step()
+
+		c := m.node.Create(memoryPath, enforcetest.Unlimited, memoryInode+1)
+		next := enforce.New(node, second(memoryInode+1))
+		_, ok = o.Attach(next.Target())
+		require.True(t, ok)
+		assert.Equal(t, []string{"apply: cpu 1803m"}, kinds(next.Reconcile(&m.desired, m.now)))
+
+		// The first target's own cgroup is removed. The journal at the path is the second one's.
+		m.cgroup.Fail("ReadCPUMax", cgroup.ErrGone)
+		m.cgroup.Fail("Restore", cgroup.ErrGone)
+		m.ceiling.Release(enforce.ActionRelease, "the target is gone", m.now)
+		o.Detach(m.ceiling)
+
+		o.Check(boottime.Now() + 2*time.Hour)
+		assert.Empty(t, o.Actions())
+		assert.Equal(t, "50001 100000", c.CPUMax())
+		require.ErrorIs(t, o.Err(), enforce.ErrNotAdopted, "it has searched")
+	})
 }
