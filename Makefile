@@ -79,16 +79,17 @@ test-cli: deps-cli ## Test the command line on a terminal (tmux) and with a thou
 golden: deps-cli ## Update the golden files of the command line, and the screen in docs/.
 	SPEGEL_GUARD_TMUX=1 go test -count=1 -run 'Golden|Tmux' ./cmd/spegelguardctl -update
 
-# Unmodified programs of Talos, built from its module (test/talos/programs).
+# Unmodified programs of Talos, built from its module (test/talos/programs), and etcd, which a control plane node runs.
 TALOS_PROGRAMS := $(CACHE)/talos/programs-$(shell cat test/talos/programs/go.mod test/talos/programs/go.sum | cksum | cut -d ' ' -f 1)
 TALOSCTL       := $(TALOS_PROGRAMS)/talosctl
 TALOS_MODULE   := github.com/siderolabs/talos
 
 $(TALOSCTL):
-	@echo "building talosctl, machined, init and the imager of Talos (once, about four minutes) ..."
+	@echo "building talosctl, machined, init and the imager of Talos, and etcd (once, about four minutes) ..."
 	@rm -rf $(TALOS_PROGRAMS).building && mkdir -p $(TALOS_PROGRAMS).building
 	@CGO_ENABLED=0 GOFLAGS= go build -C test/talos/programs -trimpath -tags grpcnotrace,tcell_minimal -ldflags '-s -w' -o $(TALOS_PROGRAMS).building/ \
 		$(TALOS_MODULE)/cmd/talosctl $(TALOS_MODULE)/cmd/installer $(TALOS_MODULE)/internal/app/machined $(TALOS_MODULE)/internal/app/init
+	@CGO_ENABLED=0 GOFLAGS= go build -C test/talos/programs -trimpath -ldflags '-s -w' -o $(TALOS_PROGRAMS).building/etcd go.etcd.io/etcd/server/v3
 	@mv $(TALOS_PROGRAMS).building $(TALOS_PROGRAMS)
 
 .PHONY: test-talosctl

@@ -6,6 +6,7 @@ package images
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"path"
@@ -25,6 +26,8 @@ type Image struct {
 	Package string
 	// Entrypoint of the image.
 	Entrypoint string
+	// Tag is the version, "v1" if it is empty.
+	Tag string
 }
 
 // Images of the test node. The binary of the workload is named spegel, because discovery in procfs selects that name.
@@ -34,9 +37,17 @@ var (
 	All    = []Image{Pause, Spegel}
 )
 
+// Registry is the host in the names of the images. It exists only as a mirror in the configuration of Talos.
+const Registry = "registry.test"
+
 // Reference returns the name of the image in containerd.
 func (i Image) Reference() string {
-	return "registry.test/" + i.Name + ":v1"
+	return Registry + "/" + i.Repository()
+}
+
+// Repository returns the name of the image in its registry, with the tag.
+func (i Image) Repository() string {
+	return i.Name + ":" + cmp.Or(i.Tag, "v1")
 }
 
 // GuestPath returns the path of an image's archive in the test machine.

@@ -50,6 +50,7 @@ func newCluster() (cluster, error) {
 		generate.WithAdditionalSubjectAltNames([]string{"127.0.0.1"}),
 		generate.WithInstallDisk("/dev/vda"),
 		generate.WithClusterDiscovery(false),
+		generate.WithRegistryMirror(images.Registry, "http://"+images.MirrorAddress),
 	)
 	if err != nil {
 		return cluster{}, fmt.Errorf("failed to prepare the machine configuration: %w", err)
@@ -63,6 +64,10 @@ func newCluster() (cluster, error) {
 	patched, err := generated.PatchV1Alpha1(func(c *v1alpha1.Config) error {
 		// No time server can be reached.
 		c.MachineConfig.MachineTime = &v1alpha1.TimeConfig{TimeDisabled: pointer.To(true)} //nolint:staticcheck // its successor is newer than Talos v1.12
+		c.MachineConfig.MachineKubelet.KubeletImage = images.Kubelet.Reference()
+		// No API server runs, without which a node that registers itself is never ready.
+		c.MachineConfig.MachineKubelet.KubeletSkipNodeRegistration = pointer.To(true)
+		c.ClusterConfig.EtcdConfig.ContainerImage = images.Etcd.Reference()
 		c.MachineConfig.MachineFiles = append(c.MachineConfig.MachineFiles, &v1alpha1.MachineFile{
 			FilePath: "/etc/cri/conf.d/20-customization.part", FileOp: "create", FileContent: pinnedPause, FilePermissions: 0o644,
 		})

@@ -192,7 +192,7 @@ func (n *Node) image(ctx context.Context, options Options) (string, error) {
 	}
 
 	agent := filepath.Join(n.dir, "agent")
-	if err := agentLayout(ctx, agent); err != nil {
+	if err := agentLayout(ctx, n.Programs, agent); err != nil {
 		return "", err
 	}
 

@@ -33,6 +33,7 @@ func TestNode_RunsExtension(t *testing.T) {
 		{"DocumentBeforeService", s.documentBeforeService},
 		{"Upgrade", s.upgrade},
 		{"Installed", s.installed},
+		{"BootCompletes", s.bootCompletes},
 		{"Container", s.container},
 		{"CertificatesOfApid", s.certificates},
 		{"Roles", s.roles},
@@ -118,7 +119,7 @@ func (s *scenario) changedDocument(t *testing.T) {
 
 // invalidDocument: the service keeps running in mode observe and reports the errors in the condition, the log and doctor.
 func (s *scenario) invalidDocument(t *testing.T) {
-	s.patch(t, document("interval: soon\nmode: enforced\n"))
+	s.patch(t, document(invalid))
 
 	eventually(t, s.node, "waiting for the condition", func(ctx context.Context) error {
 		condition, err := spec[struct {
@@ -232,6 +233,9 @@ rules:
   - {name: SpegelHighCPU, signal: cpu, threshold: 200m, for: 5s, window: 2s}
 ceiling: {cpu: 150m, floor: 100m, hold: 2s, releaseAfter: 2s, probe: 0s}
 `
+
+// invalid is a configuration with errors in two fields.
+const invalid = "interval: soon\nmode: enforced\n"
 
 // document wraps a configuration for the guard, as "spegelguardctl config generate" does.
 func document(configuration string) string {

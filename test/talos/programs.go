@@ -3,8 +3,9 @@
 // Package talos boots a real Talos node: init, machined, apid and imager of Talos, built from its module, on Debian's kernel
 // of the same series. The imager adds the extension's image.
 //
-// kubelet and etcd are container images, which cannot be pulled here, so their services do not start. containerd and its CRI
-// do. An agent creates pods; it is a second system extension (test/talos/agent).
+// Talos pulls the images of etcd and kubelet. An agent, which is a second system extension (test/talos/agent), serves them on the
+// node: etcd is the real one, and kubelet is a program that answers that it is healthy (test/talos/kubelet). The agent creates the
+// pods, too.
 package talos
 
 import (
@@ -33,6 +34,8 @@ type Programs struct {
 	Installer string
 	// Talosctl is the unmodified command line.
 	Talosctl string
+	// Etcd is the server, which Talos runs as a container.
+	Etcd string
 }
 
 // FindPrograms returns the programs in the folder that the environment names.
@@ -47,9 +50,10 @@ func FindPrograms() (Programs, error) {
 		Init:      filepath.Join(dir, "init"),
 		Installer: filepath.Join(dir, "installer"),
 		Talosctl:  filepath.Join(dir, "talosctl"),
+		Etcd:      filepath.Join(dir, "etcd"),
 	}
 
-	for _, path := range []string{p.Machined, p.Init, p.Installer, p.Talosctl} {
+	for _, path := range []string{p.Machined, p.Init, p.Installer, p.Talosctl, p.Etcd} {
 		if _, err := os.Stat(path); err != nil {
 			return Programs{}, fmt.Errorf("failed to find a program of Talos: %w", err)
 		}

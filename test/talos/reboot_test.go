@@ -9,20 +9,31 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 )
 
-// rebootsInOrder: the guard stops before the CRI, and has its document after the second boot.
+// rebootsInOrder: the guard stops before the CRI. It has its document again after the boot. That document has errors, and the boot
+// completes with it.
 func (s *scenario) rebootsInOrder(t *testing.T) {
-	before := len(s.node.Console())
+	// Talos restarts the service for the document.
+	s.patch(t, document(invalid))
+	s.waitCheck(t, "config", "failed")
 
-	s.reboot(t)
+	before := len(s.node.Console())
+	booting := s.reboot(t)
 	order(t, s.node.Console()[before:], "service[ext-spegel-guard](Finished)", "service[cri](Stopping)", "Unmounting Filesystem")
-	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
+
+	waitBooted(t, s.node, booting)
+	s.waitCheck(t, "config", "failed")
+
+	s.patch(t, document(quick))
+	s.waitConfig(t, config.Path, "enforce", "500ms")
 }
 
 // reboot restarts the node and waits until the guard runs again. EPHEMERAL must be unmounted within the 5 s in which Talos tries again
-// without a message.
-func (s *scenario) reboot(t *testing.T) {
+// without a message. It returns where the output of the next boot begins on the console, in bytes.
+func (s *scenario) reboot(t *testing.T) int {
 	before := len(s.node.Console())
 
 	talosctl(t, s.node, "reboot", "-m", "powercycle", "--wait=false")
@@ -53,4 +64,6 @@ func (s *scenario) reboot(t *testing.T) {
 	assert.False(t, strings.Contains(strings.ToLower(down), "busy"), "a file system was busy")
 
 	waitReady(t, s.node)
+
+	return booting
 }

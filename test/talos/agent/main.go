@@ -2,8 +2,8 @@
 
 //go:build linux
 
-// Command agent creates pods on a Talos node that has no kubelet. It is a system extension of the test node and serves
-// requests of the test, which runs on the host of the emulator.
+// Command agent creates pods on a Talos node whose kubelet runs none, and serves the images that Talos pulls. It is a system
+// extension of the test node and serves requests of the test, which runs on the host of the emulator.
 package main
 
 import (
@@ -34,6 +34,10 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+
+	if err := serveImages(ctx); err != nil {
+		return err
+	}
 
 	n, err := node.Connect(ctx)
 	if err != nil {

@@ -24,7 +24,7 @@ func main() {
 
 func run() error {
 	pod := flag.Bool("pod", false, "run a pod of spegel whose load can be changed")
-	timeout := flag.Duration("timeout", 5*time.Minute, "time to wait until the guard answers")
+	timeout := flag.Duration("timeout", 5*time.Minute, "time to wait until the guard answers, and for the bootstrap of etcd")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -44,6 +44,10 @@ func run() error {
 	}
 
 	fmt.Printf(guide, time.Since(node.Started).Seconds(), node.Talosconfig, node.Programs.Talosctl, node.Guard, talos.Address)
+
+	if err := bootstrap(ctx, node, *timeout); err != nil {
+		return err
+	}
 
 	if *pod {
 		if err := runPod(ctx, node); err != nil {
@@ -65,6 +69,14 @@ const guide = `The guard answers %.0f s after power-on. In another shell:
   talosctl logs ext-spegel-guard
   talosctl -e %s -n %s get spegel
 `
+
+// bootstrap creates etcd, without which Talos' boot waits.
+func bootstrap(ctx context.Context, node *talos.Node, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	return node.Bootstrap(ctx)
+}
 
 // wait waits until the guard answers the unmodified talosctl.
 func wait(ctx context.Context, node *talos.Node, timeout time.Duration) error {
