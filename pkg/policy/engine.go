@@ -295,7 +295,7 @@ func (e *Engine) startProbe() {
 
 // lift begins to measure without the ceiling.
 func (e *Engine) lift() {
-	e.rules.mark()
+	e.rules.mark(e.sample.At)
 	e.trial.end(e.odometer.divide())
 	e.lifted = e.sample.At
 }

@@ -19,8 +19,9 @@ type meter struct {
 	// spent is the integral of the signal since the sample before, over elapsed seconds.
 	spent, elapsed float64
 	last           reading
-	// mark is where a probe began.
-	mark reading
+	// mark is the first reading of a probe, and probed when the probe began.
+	mark   reading
+	probed time.Duration
 }
 
 // reading is a signal's counters at a time.
@@ -79,7 +80,8 @@ func (m *meter) add(sample *Sample) {
 		m.spent = m.since(m.last, now) * m.elapsed
 	}
 
-	if !m.mark.valid {
+	// What was read before the probe covers time under the ceiling.
+	if !m.mark.valid && now.at >= m.probed {
 		m.mark = now
 	}
 
@@ -108,6 +110,15 @@ func (m *meter) average() {
 	}
 }
 
+// begin begins the average of a probe. A counter that is read less often than samples are taken has its first reading later.
+func (m *meter) begin(at time.Duration) {
+	m.probed, m.mark = at, reading{}
+
+	if m.last.at >= at {
+		m.mark = m.last
+	}
+}
+
 // since returns the signal's average between two readings; 0 when no time passed.
 func (m *meter) since(from, to reading) float64 {
 	seconds := (to.at - from.at).Seconds()
@@ -125,14 +136,14 @@ func (m *meter) since(from, to reading) float64 {
 // overWindow returns the average over the window.
 func (m *meter) overWindow() float64 { return m.value }
 
-// overProbe returns the average since the probe began.
+// overProbe returns the average in the probe.
 func (m *meter) overProbe() float64 {
 	value, _ := m.sinceMark()
 
 	return value
 }
 
-// sinceMark returns the average since the mark, and how much time that is.
+// sinceMark returns the average between the first and the newest reading of the probe, and how much time that is.
 func (m *meter) sinceMark() (float64, time.Duration) {
 	if !m.last.valid || !m.mark.valid {
 		return 0, 0

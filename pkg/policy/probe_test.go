@@ -11,7 +11,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/policy"
 	"github.com/spegel-guard/spegel-guard/test/plant"
 )
@@ -172,6 +174,81 @@ func TestProbe_MeasuresWithFewSamples(t *testing.T) {
 			assert.Equal(t, policy.OutcomeEnded, r.verdicts[0].Outcome)
 		})
 	}
+}
+
+// TestProbe_MeasuresScrapesAfterTheLift: application metrics are read less often than samples are taken, so the newest reading at the
+// begin of a probe may be older. What was allocated since then was allocated under the ceiling.
+func TestProbe_MeasuresScrapesAfterTheLift(t *testing.T) {
+	const allocation = "signal: allocation, threshold: 1G/min"
+
+	for _, rule := range []string{allocation, "expression: allocation > 1e9 / 60.0"} {
+		for _, test := range []struct {
+			// 0.2395 cores allocate as much as the threshold, and the ceiling allows 0.1.
+			demand float64
+			want   policy.Event
+		}{{0.25, policy.EventRetrip}, {0.23, policy.EventRelease}} {
+			// The probe begins at any time between two scrapes.
+			for phase := range 15 {
+				t.Run(fmt.Sprintf("%s %v %ds", rule, test.demand, phase), func(t *testing.T) {
+					l, r := newLoop(t, fmt.Sprintf("target: {metrics: {interval: 15s}}\nrules: [{name: A, %s, for: 5m}]\nceiling: {cpu: 100m, hold: %ds}\n",
+						rule, 600+phase)), &recorder{}
+					l.Plant.Scrape = 15 * time.Second
+
+					l.Run(10*time.Minute, 0.25, r.see)
+					require.Equal(t, []policy.Event{policy.EventTrip}, r.events())
+
+					for len(r.changes) < 3 {
+						require.Less(t, l.Plant.Sample.At, time.Hour)
+						l.Run(time.Second, test.demand, r.see)
+					}
+
+					require.Equal(t, []policy.Event{policy.EventTrip, policy.EventProbe, test.want}, r.events())
+
+					if test.want == policy.EventRetrip {
+						require.NotNil(t, r.last.Breach.Rule, "the probe measured the breach")
+						assert.InDelta(t, test.demand*plant.CulpritRates.Allocation, r.last.Breach.Value, 1e3, "nothing of the time under the ceiling")
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestProbe_MeasuresScrapesOfAnyInterval: a probe that the configuration allows always has a result.
+func TestProbe_MeasuresScrapesOfAnyInterval(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		interval := time.Duration(rapid.IntRange(1, 60).Draw(t, "interval")) * time.Second
+		scrape := time.Duration(rapid.IntRange(1, 60).Draw(t, "scrape")) * time.Second
+		probe := 4*max(interval, scrape) + time.Duration(rapid.IntRange(0, 120).Draw(t, "longer"))*time.Second
+		demand := rapid.SampledFrom([]float64{0.25, 0.23}).Draw(t, "demand")
+
+		cfg, err := config.Parse(fmt.Appendf(nil, `
+interval: %s
+target: {metrics: {interval: %s}}
+rules: [{name: A, signal: allocation, threshold: 1G/min, for: 5m, window: 2m}]
+ceiling: {cpu: 100m, hold: %ds, probe: %s}
+`, interval, scrape, rapid.IntRange(600, 660).Draw(t, "hold"), probe))
+		require.NoError(t, err)
+
+		l, r := &plant.Loop{Engine: policy.New(cfg.Policy(), policy.Options{Seed: 1}), Step: interval}, &recorder{}
+		l.Plant.Scrape = scrape
+
+		l.Run(10*time.Minute, 1.8, r.see)
+
+		for len(r.changes) < 3 {
+			require.Less(t, l.Plant.Sample.At, time.Hour)
+			l.Run(interval, demand, r.see)
+		}
+
+		require.Equal(t, policy.EventProbe, r.changes[1].event)
+
+		if result := r.changes[2]; demand > 0.24 {
+			require.Equal(t, policy.EventRetrip, result.event)
+			require.NotNil(t, result.decision.Breach.Rule)
+		} else {
+			require.Equal(t, policy.EventRelease, result.event)
+		}
+	})
 }
 
 // TestRelease_IsJudgedWithoutTheCeiling: as long as the write of a release fails, nothing was seen without it.

@@ -86,10 +86,10 @@ func (rs rules) reset() {
 }
 
 // mark begins the averages of a probe.
-func (rs rules) mark() {
+func (rs rules) mark(at time.Duration) {
 	for _, r := range rs {
 		for i := range r.meters {
-			r.meters[i].mark = r.meters[i].last
+			r.meters[i].begin(at)
 		}
 	}
 }

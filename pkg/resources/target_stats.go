@@ -90,7 +90,7 @@ type TargetStatsSpec struct {
 
 // ApplicationStats has the application metrics, which are read less often than the rest.
 type ApplicationStats struct {
-	// Clock is when, on CLOCK_BOOTTIME.
+	// Clock is when they were requested, on CLOCK_BOOTTIME.
 	Clock time.Duration `yaml:"clock" protobuf:"1"`
 	// Allocated is the cumulative value that AllocBytesPerSecond is made of, in bytes.
 	Allocated           float64 `yaml:"allocated" protobuf:"2"`

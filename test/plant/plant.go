@@ -32,6 +32,11 @@ type Plant struct {
 	Sample policy.Sample
 	// PerCore is zero for CulpritRates.
 	PerCore Rates
+	// Scrape is the interval at which the allocation is read; 0 reads it with each sample.
+	Scrape time.Duration
+
+	// allocated are the bytes that the program has allocated by now, if Scrape is set.
+	allocated float64
 }
 
 // Run lets it run for a while, demanding some cores under a quota in cores (0 for none).
@@ -64,9 +69,28 @@ func (p *Plant) Run(step time.Duration, demand, quota float64) policy.Sample {
 
 	count(&s.TX, used*rates.TX*seconds)
 	count(&s.RX, used*rates.RX*seconds)
-	count(&s.Allocation, used*rates.Allocation*seconds)
+
+	if p.Scrape == 0 {
+		count(&s.Allocation, used*rates.Allocation*seconds)
+	} else {
+		p.scrape(step, used*rates.Allocation)
+	}
 
 	return *s
+}
+
+// scrape reads the allocation at each time that was due in the last step, in which its rate was the same.
+func (p *Plant) scrape(step time.Duration, rate float64) {
+	s := &p.Sample
+	if s.Allocation.At == 0 {
+		s.Allocation.At = max(1, s.At-step)
+	}
+
+	p.allocated += rate * step.Seconds()
+
+	for at := s.Allocation.At + p.Scrape; at <= s.At; at += p.Scrape {
+		s.Allocation = policy.Counter{Total: p.allocated - rate*(s.At-at).Seconds(), At: at}
+	}
 }
 
 func count(counter *policy.Counter, bytes float64) {

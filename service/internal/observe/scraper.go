@@ -76,8 +76,10 @@ func (s *scraper) run(ctx context.Context) {
 	application := newApplication()
 
 	for {
+		// The values are newer than the request: one that began in a probe covers nothing before it.
+		clock := boottime.Now()
 		answer, ready := s.readMetrics(ctx), s.readReadiness(ctx)
-		stats := application.add(boottime.Now(), answer, ready)
+		stats := application.add(clock, answer, ready)
 
 		s.mu.Lock()
 		s.stats = stats

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/spegel-guard/spegel-guard/internal/boottime"
 	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/hostile"
@@ -107,4 +108,26 @@ func TestScraper_MetricsAndReadiness(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestScraper_ClockIsThatOfTheRequest: a slow answer has values of the time between, and counts for a probe only if it was requested in it.
+func TestScraper_ClockIsThatOfTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requested := make(chan time.Duration, 1)
+
+		s := startScraper(&sharedNamespace{Namespace: served{"9090": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			requested <- boottime.Now()
+
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+			io.WriteString(w, "go_goroutines 87\n")
+		})}}, config.Metrics{Port: config.Port{Number: 9090}, Path: "/metrics", Interval: config.Duration{Duration: time.Minute}}, nil)
+
+		time.Sleep(time.Second)
+
+		assert.Equal(t, measured(87), s.latest().Goroutines)
+		assert.LessOrEqual(t, s.latest().Clock, <-requested)
+
+		s.stop()
+		synctest.Wait()
+	})
 }
