@@ -58,7 +58,9 @@ For fields of a rule the column "allowed" has the bounds of the signal cpu. Some
 ceiling.cpu is at least ceiling.floor, ceiling.backoff.max at least ceiling.hold, and rules[].window at least two intervals and 1s.
 There are 1..16 rules; target.podLabels has at least one label, and target.container and target.process are not empty. metrics.listen has
 another port than api.listen, and api.forward needs api.tls.source talos.
-ceiling.probe and evidence.profile may also be 0s.
+ceiling.probe and evidence.profile may also be 0s. If an enforced rule reads the signal allocation, ceiling.probe is at
+least 5 times target.metrics.interval, or interval if that is longer: the readings in a probe then cover at least half of it. That is
+not checked without application metrics (target.metrics.port 0).
 
 | field | default | allowed | meaning |
 | --- | --- | --- | --- |

@@ -44,7 +44,8 @@ type Ceiling struct {
 	Hold Duration `yaml:"hold"`
 	// ReleaseAfter is how long every enforced rule must be quiet, and the workload not throttled by a ceiling, before a release.
 	ReleaseAfter Duration `yaml:"releaseAfter"`
-	// Probe is how long the ceiling is lifted, after the hold, to measure the demand of a throttled workload; 0 never probes.
+	// Probe is how long the ceiling is lifted, after the hold, to measure the demand of a throttled workload; 0 never probes. At least 5
+	// times target.metrics.interval (and interval) if an enforced rule reads the signal allocation.
 	Probe Duration `yaml:"probe"`
 	// Backoff is how the hold grows.
 	Backoff Backoff `yaml:"backoff"`

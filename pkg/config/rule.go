@@ -69,6 +69,15 @@ func (r Rule) capacity() float64 {
 	return r.Credit.Capacity.Duration.Seconds()
 }
 
+// signals returns what the rule reads.
+func (r Rule) signals() []Signal {
+	if r.Expression.compiled != nil {
+		return r.Expression.Signals()
+	}
+
+	return []Signal{r.Signal}
+}
+
 // policy converts the rule.
 func (r Rule) policy() policy.Rule {
 	threshold := r.threshold()

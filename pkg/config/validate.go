@@ -95,6 +95,7 @@ func validate(cfg Config) Errors {
 	v.target(cfg.Target)
 	v.rules(cfg.Rules, cfg.Interval.Duration)
 	v.ceiling(cfg.Ceiling)
+	v.probe(cfg)
 	v.evidence(cfg.Evidence)
 	v.trace(cfg.Trace)
 	v.api(cfg.API)

@@ -153,3 +153,47 @@ func TestParse_NamesAllErrorsAtOnce(t *testing.T) {
 		{15, "rules[2].for"}, {15, "rules[2].dip"}, {17, "ceiling.cpu"}, {18, "ceiling.hold"}, {19, "ceiling.backoff.factor"}, {20, "api.forward"},
 	}, places)
 }
+
+// TestParse_ProbeOfApplicationMetrics: a rule that leads to a ceiling must be able to measure something in a probe.
+func TestParse_ProbeOfApplicationMetrics(t *testing.T) {
+	const (
+		enforced = "\nrules: [{name: C, signal: cpu, threshold: 1}, {name: A, signal: allocation, threshold: 1G/min}]"
+		slow     = "target: {metrics: {interval: 20s}}"
+	)
+
+	for _, test := range []struct{ name, document, want string }{
+		{
+			"too short", slow + enforced,
+			`invalid ceiling.probe "1m": must be at least 1m40s (5 times target.metrics.interval), or 0s: the enforced rule A reads the application metrics`,
+		},
+		{"line", "ceiling:\n  probe: 49s" + enforced, `line 2: invalid ceiling.probe "49s": must be at least 50s (5 times target.metrics.interval), or 0s: `},
+		{"long enough", "ceiling: {probe: 50s}" + enforced, ""},
+		{"rare samples", "interval: 16s" + enforced, `invalid ceiling.probe "1m": must be at least 1m20s (5 times interval), or 0s: `},
+		{"expression", slow + "\nrules: [{name: E, expression: cpu > 1.0 && allocation > 1.0}]", `the enforced rule E reads the application metrics`},
+		{"credit", slow + "\nrules: [{name: G, signal: allocation, credit: {earn: 1G/min, capacity: 1G}}]", `the enforced rule G reads`},
+		{"expression of others", slow + "\nrules: [{name: E, expression: cpu > 1.0 && networkTx > 1.0}]", ""},
+		{"wrong expression", slow + "\nrules: [{name: E, expression: allocation}]", `invalid rules[0].expression "allocation": must be`},
+		{"mode observe", "mode: observe\n" + slow + enforced, ""},
+		{"rule in mode observe", slow + "\nrules: [{name: A, mode: observe, signal: allocation, threshold: 1G/min}]", ""},
+		{"baseline", slow + "\nrules: [{name: A, signal: allocation, threshold: 1G/min, baseline: {times: 3}}]", ""},
+		{"default rules", slow, ""},
+		{"no probe", slow + "\nceiling: {probe: 0s}" + enforced, ""},
+		{"no application metrics", "target: {metrics: {port: 0, interval: 20s}}" + enforced, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := config.Parse([]byte(test.document))
+
+			if test.want == "" {
+				assert.NoError(t, err)
+
+				return
+			}
+
+			var errs config.Errors
+
+			require.ErrorAs(t, err, &errs)
+			assert.Len(t, errs, 1)
+			assert.ErrorContains(t, err, test.want)
+		})
+	}
+}

@@ -61,8 +61,8 @@ type Rule struct {
 	Text string
 }
 
-// enforced reports whether the rule may lead to a ceiling under the configuration's mode. One with a baseline never does.
-func (r *Rule) enforced(mode Mode) bool {
+// Enforced reports whether the rule may lead to a ceiling under the configuration's mode. One with a baseline never does.
+func (r *Rule) Enforced(mode Mode) bool {
 	return mode != ModeObserve && r.Mode != ModeObserve && !r.Baseline.Enabled()
 }
 

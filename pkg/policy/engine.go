@@ -66,7 +66,7 @@ func New(cfg Config, options Options) *Engine {
 	random := rand.New(rand.NewPCG(options.Seed, 0)) //nolint:gosec // no secret: the same seed must give the same levels
 
 	for _, rule := range cfg.Rules {
-		r := newRule(rule, rule.enforced(cfg.Mode), random.Float64())
+		r := newRule(rule, rule.Enforced(cfg.Mode), random.Float64())
 		if rule.Baseline.Enabled() {
 			r.baseline = e.baselines.of(rule.Signal)
 		}

@@ -188,11 +188,11 @@ func TestProbe_MeasuresScrapesAfterTheLift(t *testing.T) {
 			want   policy.Event
 		}{{0.25, policy.EventRetrip}, {0.23, policy.EventRelease}} {
 			// The probe begins at any time between two scrapes.
-			for phase := range 15 {
+			for phase := range 12 {
 				t.Run(fmt.Sprintf("%s %v %ds", rule, test.demand, phase), func(t *testing.T) {
-					l, r := newLoop(t, fmt.Sprintf("target: {metrics: {interval: 15s}}\nrules: [{name: A, %s, for: 5m}]\nceiling: {cpu: 100m, hold: %ds}\n",
+					l, r := newLoop(t, fmt.Sprintf("target: {metrics: {interval: 12s}}\nrules: [{name: A, %s, for: 5m}]\nceiling: {cpu: 100m, hold: %ds}\n",
 						rule, 600+phase)), &recorder{}
-					l.Plant.Scrape = 15 * time.Second
+					l.Plant.Scrape = 12 * time.Second
 
 					l.Run(10*time.Minute, 0.25, r.see)
 					require.Equal(t, []policy.Event{policy.EventTrip}, r.events())
@@ -214,12 +214,13 @@ func TestProbe_MeasuresScrapesAfterTheLift(t *testing.T) {
 	}
 }
 
-// TestProbe_MeasuresScrapesOfAnyInterval: a probe that the configuration allows always has a result.
+// TestProbe_MeasuresScrapesOfAnyInterval: a probe that the configuration allows always has a result, if the target answers within half of
+// the interval.
 func TestProbe_MeasuresScrapesOfAnyInterval(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		interval := time.Duration(rapid.IntRange(1, 60).Draw(t, "interval")) * time.Second
 		scrape := time.Duration(rapid.IntRange(1, 60).Draw(t, "scrape")) * time.Second
-		probe := 4*max(interval, scrape) + time.Duration(rapid.IntRange(0, 120).Draw(t, "longer"))*time.Second
+		probe := 5*max(interval, scrape) + time.Duration(rapid.IntRange(0, 120).Draw(t, "longer"))*time.Second
 		demand := rapid.SampledFrom([]float64{0.25, 0.23}).Draw(t, "demand")
 
 		cfg, err := config.Parse(fmt.Appendf(nil, `
@@ -232,6 +233,7 @@ ceiling: {cpu: 100m, hold: %ds, probe: %s}
 
 		l, r := &plant.Loop{Engine: policy.New(cfg.Policy(), policy.Options{Seed: 1}), Step: interval}, &recorder{}
 		l.Plant.Scrape = scrape
+		l.Plant.Late = time.Duration(rapid.Int64Range(0, int64(scrape/2)).Draw(t, "late"))
 
 		l.Run(10*time.Minute, 1.8, r.see)
 

@@ -32,11 +32,14 @@ type Plant struct {
 	Sample policy.Sample
 	// PerCore is zero for CulpritRates.
 	PerCore Rates
-	// Scrape is the interval at which the allocation is read; 0 reads it with each sample.
-	Scrape time.Duration
+	// Scrape is the interval at which the allocation is requested, and Late how long the answers take; 0 reads it with each sample.
+	Scrape, Late time.Duration
 
 	// allocated are the bytes that the program has allocated by now, if Scrape is set.
 	allocated float64
+	// requested is when the allocation was requested last, and answers are those that have not come yet.
+	requested time.Duration
+	answers   []policy.Counter
 }
 
 // Run lets it run for a while, demanding some cores under a quota in cores (0 for none).
@@ -79,17 +82,23 @@ func (p *Plant) Run(step time.Duration, demand, quota float64) policy.Sample {
 	return *s
 }
 
-// scrape reads the allocation at each time that was due in the last step, in which its rate was the same.
+// scrape requests the allocation at each time that was due in the last step, in which its rate was the same.
 func (p *Plant) scrape(step time.Duration, rate float64) {
 	s := &p.Sample
-	if s.Allocation.At == 0 {
-		s.Allocation.At = max(1, s.At-step)
+	if p.requested == 0 {
+		p.requested = max(1, s.At-step)
+		s.Allocation.At = p.requested
 	}
 
 	p.allocated += rate * step.Seconds()
 
-	for at := s.Allocation.At + p.Scrape; at <= s.At; at += p.Scrape {
-		s.Allocation = policy.Counter{Total: p.allocated - rate*(s.At-at).Seconds(), At: at}
+	for at := p.requested + p.Scrape; at <= s.At; at += p.Scrape {
+		p.requested = at
+		p.answers = append(p.answers, policy.Counter{Total: p.allocated - rate*(s.At-at).Seconds(), At: at})
+	}
+
+	for len(p.answers) > 0 && p.answers[0].At+p.Late <= s.At {
+		s.Allocation, p.answers = p.answers[0], p.answers[1:]
 	}
 }
 
