@@ -202,7 +202,7 @@ func (a *app) ceilingRow(target client.TargetExplanation) output.Row {
 	case desired.Probing:
 		parts = append(parts, "lifted briefly to measure the demand without it")
 	case desired.ProbesIn != 0:
-		parts = append(parts, "the ceiling throttles it: a probe follows in "+duration.Format(desired.ProbesIn))
+		parts = append(parts, "a probe follows in "+duration.Format(desired.ProbesIn)+" if nothing changes")
 	case desired.Quiet:
 		parts = append(parts, "released in "+duration.Format(desired.ReleasesIn)+" if all rules stay quiet")
 	case desired.ReleasesIn != 0:

@@ -27,6 +27,15 @@ func TestExplainRows_ShowWhyNoCeilingIsDesired(t *testing.T) {
 	}
 }
 
+// TestCeilingRow_ShowsAProbe: it follows for a throttled workload, and for one between two thresholds. The blockers say which.
+func TestCeilingRow_ShowsAProbe(t *testing.T) {
+	row := (&app{now: time.Now}).ceilingRow(client.TargetExplanation{ID: "a/b/c", Desired: &resources.DesiredCeilingSpec{
+		CeilingMillicores: 500, ReleasesIn: 3 * time.Minute, ProbesIn: 2 * time.Minute, Blockers: []string{"A is firing: 350m, quiet at 280m"},
+	}})
+
+	assert.Equal(t, "a probe follows in 2m if nothing changes; A is firing: 350m, quiet at 280m", row.Cells[6])
+}
+
 // TestRuleRow_ShowsABaseline: the usual level, or how much of the past is known.
 func TestRuleRow_ShowsABaseline(t *testing.T) {
 	const day = 24 * time.Hour

@@ -51,9 +51,9 @@ func TestDecision_ForetellsWhatHappens(t *testing.T) {
 				require.Equal(t, passed >= said.ReleasesIn, !d.Held, "after %s, said %s", passed, said.ReleasesIn)
 				said.Quiet = passed < said.ReleasesIn
 			case said.ProbesIn > 0 && passed >= said.ProbesIn:
-				require.True(t, d.Hold.Probing || d.Event == policy.EventRetrip || !d.Throttled, "no probe after %s", passed)
+				require.True(t, d.Hold.Probing || d.Event == policy.EventRetrip || d.ProbesIn == 0, "no probe after %s", passed)
 				said.ProbesIn = 0
-			case said.ProbesIn > 0 && d.ProbesIn == 0:
+			case said.ProbesIn > 0 && (d.ProbesIn == 0 || d.Throttled != said.Throttled):
 				said.ProbesIn = 0 // withdrawn
 			}
 
@@ -76,6 +76,47 @@ func TestDecision_ForetellsNoReleaseUnderDemand(t *testing.T) {
 	l.Run(3*time.Minute, 0.01, r.see)
 	assert.True(t, r.last.Quiet)
 	assert.Zero(t, r.last.ProbesIn)
+}
+
+// TestDecision_ForetellsAProbeBetweenThresholds: such a workload is not throttled and does not become quiet.
+func TestDecision_ForetellsAProbeBetweenThresholds(t *testing.T) {
+	for _, test := range []struct {
+		name, document string
+		foretold       bool
+	}{
+		{"in the hold", "", true},
+		{"after the hold", "ceiling: {hold: 2m, backoff: {max: 2m}}", true},
+		{"longer than the release takes", "ceiling: {releaseAfter: 30m}", true},
+		{"no probe", "ceiling: {probe: 0s}", false},
+		{"adaptive", "ceiling: {strategy: adaptive}", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l, r := newLoop(t, cpuRule+test.document), &recorder{}
+
+			// The thresholds are 280m and 400m.
+			l.Run(11*time.Minute, 1.8, r.see)
+			l.Run(3*time.Minute, 0.35, r.see)
+			require.True(t, r.last.Held)
+			require.False(t, r.last.Quiet || r.last.Throttled || r.last.Hold.Probing)
+
+			if !test.foretold {
+				assert.Zero(t, r.last.ProbesIn)
+
+				return
+			}
+
+			require.Positive(t, r.last.ProbesIn)
+
+			seen, releases := len(r.changes), l.Plant.Sample.At+r.last.ReleasesIn
+			l.Run(r.last.ProbesIn-l.Step, 0.35, r.see)
+			assert.Len(t, r.changes, seen, "not earlier")
+
+			l.Run(l.Step, 0.35, r.see)
+			assert.True(t, r.last.Hold.Probing)
+			assert.LessOrEqual(t, releases, l.Plant.Sample.At+r.last.ReleasesIn, "a release follows the probe at the earliest")
+			assert.GreaterOrEqual(t, releases, l.Plant.Sample.At, "and not before it")
+		})
+	}
 }
 
 // TestDecision_ForetellsNoTripUnderACeiling: the credit is spent by what the workload may use, not by what it would.

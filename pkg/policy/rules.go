@@ -34,6 +34,17 @@ func (rs rules) above() bool {
 	return false
 }
 
+// between reports whether an enforced rule that fired is between its two thresholds. A pending rule may be quiet by itself.
+func (rs rules) between() bool {
+	for _, r := range rs {
+		if r.enforced && r.unavailable == "" && r.state == StateFiring && !r.isAbove() && !r.isDown() {
+			return true
+		}
+	}
+
+	return false
+}
+
 // quiet reports whether every rule is; rules that only observe count when observed is set.
 func (rs rules) quiet(observed bool) bool {
 	for _, r := range rs {
