@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -236,6 +237,46 @@ func TestStatus_Watches(t *testing.T) {
 
 	out := eventually(t, c, shown, change, "status", "-w")
 	assert.Equal(t, 1, strings.Count(out, "NODE"), "one header")
+}
+
+// TestExplain_Watches: each part of an explanation that changes is printed, and the seconds until a release are not.
+func TestExplain_Watches(t *testing.T) {
+	const node, target = "talos-prod-2", "spegel/spegel-2x7k2/registry"
+
+	for _, test := range []struct {
+		name   string
+		change func(*testing.T, state.State)
+		want   string
+	}{
+		{"state", func(t *testing.T, s state.State) {
+			require.NoError(t, safe.StateModify(t.Context(), s, resources.NewGuardStatus(resources.GuardStatusID), func(r *resources.GuardStatus) error {
+				r.TypedSpec().State = resources.StateProbing
+
+				return nil
+			}))
+		}, "probing"},
+		{"ceiling", func(t *testing.T, s state.State) {
+			require.NoError(t, safe.StateModify(t.Context(), s, resources.NewCeilingStatus(target), func(r *resources.CeilingStatus) error {
+				r.TypedSpec().LastError = "cpu.max is not writable"
+
+				return nil
+			}))
+		}, "cpu.max is not writable"},
+		{"outcome", func(t *testing.T, s state.State) {
+			require.NoError(t, safe.StateModify(t.Context(), s, resources.NewVerdict(target), func(r *resources.Verdict) error {
+				r.TypedSpec().Outcome = "contained"
+
+				return nil
+			}))
+		}, "contained"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newCluster(t)
+
+			eventually(t, c, func(s string) bool { return strings.Contains(s, test.want) }, func() { test.change(t, c.guards[1].State) },
+				"explain", "-w", "-n", node)
+		})
+	}
 }
 
 func TestEvents_Follow(t *testing.T) {

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
+	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/spf13/cobra"
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
@@ -40,16 +42,46 @@ it, and after it (during the probe, or after the release).`,
 				question: func(n *client.Node, ctx context.Context) (*client.Explanation, error) {
 					return n.Explain(ctx, target)
 				},
-				rows: a.explainRows,
+				rows: a.explainRows, changed: explanationChanged,
 			}
 
-			return q.run(cmd.Context(), a, watch, resources.RuleStatusType)
+			return q.run(cmd.Context(), a, watch,
+				resources.RuleStatusType, resources.GuardStatusType, resources.CeilingStatusType, resources.VerdictType)
 		},
 	}
 
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print again when a rule changes")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "continue and print again when a rule, the state, a ceiling or an outcome changes")
 
 	return cmd
+}
+
+// explanationChanged reports whether a change is printed. The status of a guard also changes with each second until a release, and with
+// the usage that its message may have.
+func explanationChanged(change state.Event) bool {
+	before, ok := change.Old.(*resources.GuardStatus)
+	if !ok {
+		return true
+	}
+
+	after, ok := change.Resource.(*resources.GuardStatus)
+	if !ok {
+		return true
+	}
+
+	old, status := before.TypedSpec(), after.TypedSpec()
+
+	return old.State != status.State || old.Mode != status.Mode || old.Target != status.Target || old.Rule != status.Rule ||
+		old.Ceiling != status.Ceiling || withoutDigits(old.Message) != withoutDigits(status.Message)
+}
+
+func withoutDigits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+
+		return r
+	}, text)
 }
 
 func (a *app) explainRows(e *client.Explanation) []output.Row {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -34,6 +35,38 @@ func TestCeilingRow_ShowsAProbe(t *testing.T) {
 	}})
 
 	assert.Equal(t, "a probe follows in 2m if nothing changes; A is firing: 350m, quiet at 280m", row.Cells[6])
+}
+
+func TestExplanationChanged(t *testing.T) {
+	status := func(spec resources.GuardStatusSpec) *resources.GuardStatus {
+		r := resources.NewGuardStatus(resources.GuardStatusID)
+		*r.TypedSpec() = spec
+
+		return r
+	}
+	before := resources.GuardStatusSpec{State: resources.StateThrottled, Ceiling: "500m", ReleasesIn: time.Minute, CPU: "500m", Message: "it uses 123m"}
+
+	for _, test := range []struct {
+		name  string
+		after func(*resources.GuardStatusSpec)
+		want  bool
+	}{
+		{"a second", func(s *resources.GuardStatusSpec) { s.ReleasesIn -= time.Second; s.CPU = "501m" }, false},
+		{"state", func(s *resources.GuardStatusSpec) { s.State = resources.StateProbing }, true},
+		{"ceiling", func(s *resources.GuardStatusSpec) { s.Ceiling = "-" }, true},
+		{"usage in the message", func(s *resources.GuardStatusSpec) { s.Message = "it uses 98m" }, false},
+		{"message", func(s *resources.GuardStatusSpec) { s.Message = "paused" }, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			after := before
+			test.after(&after)
+
+			assert.Equal(t, test.want, explanationChanged(state.Event{Type: state.Updated, Old: status(before), Resource: status(after)}))
+		})
+	}
+
+	assert.True(t, explanationChanged(state.Event{Type: state.Created, Resource: status(before)}))
+	assert.True(t, explanationChanged(state.Event{Type: state.Updated, Resource: resources.NewRuleStatus("a"), Old: resources.NewRuleStatus("a")}))
 }
 
 // TestRuleRow_ShowsABaseline: the usual level, or how much of the past is known.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cosi-project/runtime/pkg/state"
+
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 )
@@ -24,6 +26,8 @@ type query[T any] struct {
 	arrange func([]output.Item)
 	// judge returns the exit code of a response; nil is 0.
 	judge func(T) int
+	// changed reports whether a change is printed by --watch; nil for each.
+	changed func(state.Event) bool
 	// failed reports whether a node failed to do what was requested, which its response says; nil for never. The exit code is 1.
 	failed func(T) bool
 	// first is printed before any response.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spegel-guard/spegel-guard/cmd/spegelguardctl/output"
 	"github.com/spegel-guard/spegel-guard/pkg/client"
-	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
 const (
@@ -37,20 +36,20 @@ func followable(fleet *client.Fleet) error {
 	return nil
 }
 
-// run sends the request once, or with --watch again whenever resources of a type change.
-func (q query[T]) run(ctx context.Context, a *app, watch bool, kind resource.Type) error {
+// run sends the request once, or with --watch again whenever resources of some types change.
+func (q query[T]) run(ctx context.Context, a *app, watch bool, kinds ...resource.Type) error {
 	if watch {
-		return q.watch(ctx, a, kind)
+		return q.watch(ctx, a, kinds)
 	}
 
 	return q.ask(ctx, a)
 }
 
-// watch sends the request to each node again whenever its resources of a type change, until the context ends. A node
+// watch sends the request to each node again whenever its resources of some types change, until the context ends. A node
 // that failed is contacted again.
-func (q query[T]) watch(ctx context.Context, a *app, kind resource.Type) error {
+func (q query[T]) watch(ctx context.Context, a *app, kinds []resource.Type) error {
 	return a.follow(ctx, q.columns, func(ctx context.Context, node *client.Node, show func(...output.Item) error) error {
-		return q.follow(ctx, a.Timeout, node, kind, show)
+		return q.follow(ctx, a.Timeout, node, kinds, show)
 	})
 }
 
@@ -146,13 +145,12 @@ func again(
 	}
 }
 
-func (q query[T]) follow(ctx context.Context, timeout time.Duration, node *client.Node, kind resource.Type, show func(...output.Item) error) error {
+func (q query[T]) follow(ctx context.Context, timeout time.Duration, node *client.Node, kinds []resource.Type, show func(...output.Item) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	changes := make(chan state.Event)
-
-	if err := node.Resources.WatchKind(ctx, resource.NewMetadata(resources.Namespace, kind, "", resource.VersionUndefined), changes); err != nil {
+	changes, err := node.Watch(ctx, kinds...)
+	if err != nil {
 		return err
 	}
 
@@ -166,7 +164,7 @@ func (q query[T]) follow(ctx context.Context, timeout time.Duration, node *clien
 			return err
 		}
 
-		if err := next(ctx, changes); err != nil {
+		if err := next(ctx, changes, q.changed); err != nil {
 			return err
 		}
 	}
@@ -179,8 +177,8 @@ func within[T any](ctx context.Context, timeout time.Duration, node *client.Node
 	return question(node, ctx)
 }
 
-// next waits for a change, and for those that follow within watchPace.
-func next(ctx context.Context, changes <-chan state.Event) error {
+// next waits for a change that counts, and for those that follow within watchPace. Without counts each does.
+func next(ctx context.Context, changes <-chan state.Event, counts func(state.Event) bool) error {
 	var pace <-chan time.Time
 
 	for {
@@ -192,7 +190,7 @@ func next(ctx context.Context, changes <-chan state.Event) error {
 				return change.Error
 			}
 
-			if pace == nil {
+			if pace == nil && (counts == nil || counts(change)) {
 				pace = time.After(watchPace)
 			}
 		case <-pace:

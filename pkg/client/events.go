@@ -3,15 +3,12 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
@@ -31,9 +28,6 @@ var eventTypes = []resource.Type{
 	resources.GuardStatusType, resources.RuleStatusType, resources.GuardActionType, resources.VerdictType,
 	resources.ConditionType, resources.OverrideType,
 }
-
-var errNotOpened = status.Errorf(codes.DeadlineExceeded,
-	"no response within %s; follow at most 100 nodes through one endpoint, or contact the nodes directly", DefaultTimeout)
 
 // Event is a change on a node.
 type Event struct {
@@ -88,22 +82,14 @@ func (n *Node) PastEvents(ctx context.Context, tail int) ([]Event, error) {
 // Events calls each with the last actions, as PastEvents returns them, and then with every event, until the context
 // ends, the connection fails or each returns an error. Several events of one moment can come in any order.
 func (n *Node) Events(ctx context.Context, tail int, each func(Event) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-
-	// Behind an endpoint the streams of many nodes share one connection: when it has no more, others wait without an error.
-	opening := time.AfterFunc(DefaultTimeout, func() { cancel(errNotOpened) })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 
 	// The watches begin before the past is read, so that no action is missed between the two.
-	changes := make(chan state.Event)
-
-	for _, kind := range eventTypes {
-		if err := n.Resources.WatchKind(ctx, resource.NewMetadata(resources.Namespace, kind, "", resource.VersionUndefined), changes); err != nil {
-			return fmt.Errorf("failed to watch %s: %w", kind, cmp.Or(context.Cause(ctx), err))
-		}
+	changes, err := n.Watch(ctx, eventTypes...)
+	if err != nil {
+		return err
 	}
-
-	opening.Stop()
 
 	past, err := n.PastEvents(ctx, tail)
 	if err != nil {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package client
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/state"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/spegel-guard/spegel-guard/pkg/resources"
+)
+
+var errNotOpened = status.Errorf(codes.DeadlineExceeded,
+	"no response within %s; follow at most 100 nodes through one endpoint, or contact the nodes directly", DefaultTimeout)
+
+// Watch returns the changes of all resources of some types from now on, until the context ends. The last change has an error if the
+// connection fails. Watch fails if the watches do not begin within DefaultTimeout: behind an endpoint the streams of many nodes share
+// one connection, and when it has no more, others wait without an error.
+func (n *Node) Watch(ctx context.Context, kinds ...resource.Type) (<-chan state.Event, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	opening := time.AfterFunc(DefaultTimeout, func() { cancel(errNotOpened) })
+	changes := make(chan state.Event)
+
+	for _, kind := range kinds {
+		if err := n.Resources.WatchKind(ctx, resource.NewMetadata(resources.Namespace, kind, "", resource.VersionUndefined), changes); err != nil {
+			err = fmt.Errorf("failed to watch %s: %w", kind, cmp.Or(context.Cause(ctx), err))
+			cancel(nil)
+
+			return nil, err
+		}
+	}
+
+	opening.Stop()
+
+	return changes, nil
+}
