@@ -211,6 +211,10 @@ func nextOf(rule client.Rule) string {
 		parts = append(parts, rule.Reason)
 	}
 
+	if rule.State == string(policy.StateFiring) && rule.Mode == string(policy.ModeObserve) {
+		parts = append(parts, "mode observe: the rule leads to no ceiling")
+	}
+
 	return strings.Join(parts, ", ")
 }
 

@@ -92,6 +92,22 @@ func TestRuleRow_ShowsABaseline(t *testing.T) {
 	}
 }
 
+// TestRuleRow_NamesTheModeObserve of a rule that fires: the column MODE is only in -o wide.
+func TestRuleRow_NamesTheModeObserve(t *testing.T) {
+	for _, test := range []struct{ state, mode, want string }{
+		{"firing", "observe", "mode observe: the rule leads to no ceiling"},
+		{"firing", "enforce", ""},
+		{"pending", "observe", ""},
+		{"releasing", "observe", ""},
+	} {
+		t.Run(test.state+" "+test.mode, func(t *testing.T) {
+			rule := client.Rule{Name: "R", RuleStatusSpec: resources.RuleStatusSpec{Signal: "cpu", State: test.state, Mode: test.mode}}
+
+			assert.Equal(t, test.want, (&app{now: time.Now}).ruleRow("a/b/c", rule).Cells[6])
+		})
+	}
+}
+
 // TestRuleRow_ShowsValueAndThreshold: a value that is unavailable is not 0, and an expression fires when it is true.
 func TestRuleRow_ShowsValueAndThreshold(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -107,6 +107,10 @@ func targetStatus(
 	if desired.None() || !ceiling.InForce() {
 		status.Message = cmp.Or(withoutCeiling(ceiling), status.Message)
 
+		if status.State == resources.StateFiring && desired.Observe && status.Rule == desired.Rule {
+			status.Message = cmp.Or(status.Message, status.Rule+" fires in mode observe: it leads to no ceiling")
+		}
+
 		if stuck(ceiling) && limits(decision, cgroup.Cores(ceiling.ReadBack)) {
 			status.State = resources.StateThrottled
 		}

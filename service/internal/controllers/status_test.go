@@ -125,6 +125,43 @@ func TestTargetStatus_SaysWhyThereIsNoCeiling(t *testing.T) {
 	}
 }
 
+// TestTargetStatus_NamesTheModeObserve: without it nobody would see why a rule that fires has no ceiling.
+func TestTargetStatus_NamesTheModeObserve(t *testing.T) {
+	const message = "SpegelHighCPU fires in mode observe: it leads to no ceiling"
+
+	observed := resources.CeilingStatusSpec{State: resources.CeilingObserved}
+
+	for _, test := range []struct {
+		name              string
+		state             policy.State
+		document, observe bool
+		ceiling           resources.CeilingStatusSpec
+		want              string
+	}{
+		{"of the rule", policy.StateFiring, false, true, observed, message},
+		{"of the document", policy.StateFiring, true, false, observed, message},
+		{"releasing", policy.StateReleasing, false, true, observed, ""},
+		{"enforced, not written yet", policy.StateFiring, false, false, resources.CeilingStatusSpec{}, ""},
+		{"another reason", policy.StateFiring, false, true, resources.CeilingStatusSpec{State: resources.CeilingTerminating}, "the container terminates: it gets no ceiling"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := decision(test.state)
+			d.Held, d.Hold = true, policy.Hold{Rule: "SpegelHighCPU", Millicores: 500, Observe: test.observe}
+
+			desired := decide.Arbitrate(&decide.Case{Decision: &d}, &decide.Settings{Wall: boottime.Wall, Observe: test.document})
+			assert.Equal(t, test.want, targetStatus("id", &d, &desired, &decide.Override{}, test.ceiling).Message)
+		})
+	}
+
+	t.Run("another rule leads to the hold", func(t *testing.T) {
+		d := decision(policy.StateFiring)
+		d.Held, d.Hold = true, policy.Hold{Rule: "SpegelHighNetworkTX", Millicores: 500, Observe: true}
+
+		desired := decide.Arbitrate(&decide.Case{Decision: &d}, &decide.Settings{Wall: boottime.Wall})
+		assert.Empty(t, targetStatus("id", &d, &desired, &decide.Override{}, observed).Message)
+	})
+}
+
 func TestApplyCondition_PrecedesTheTargets(t *testing.T) {
 	for reason, want := range map[string]string{
 		resources.ReasonNoCgroup2: resources.StateNoCgroup2, resources.ReasonNotPermitted: resources.StateNoPermission,
