@@ -32,8 +32,10 @@ type enforcer struct {
 	publisher ceilingPublisher
 	reactions reactions
 	leases    *enforce.Leases
-	// stale are the targets whose lease has expired.
-	stale []resource.ID
+	// stale are the targets whose lease has expired, and staleErr is why.
+	stale    []resource.ID
+	staleErr error
+	pause    standstill
 }
 
 // newEnforcer returns the enforcer of a controller, without ceilings.
@@ -48,7 +50,10 @@ func newEnforcer(c *CeilingController) enforcer {
 }
 
 // errStale is the reason of a release for want of decisions.
-var errStale = errors.New("no decision on the newest samples: the sampling or the policy is stuck")
+var errStale = errors.New("no decision on the newest samples")
+
+// errStuck is errStale while the guard runs.
+var errStuck = fmt.Errorf("%w: the sampling or the policy is stuck", errStale)
 
 // err returns what prevents ceilings from being applied; nil for nothing.
 func (e *enforcer) err() error {
@@ -59,7 +64,7 @@ func (e *enforcer) err() error {
 
 	slices.Sort(e.stale)
 
-	return fmt.Errorf("%s: %w", strings.Join(e.stale, ", "), errStale)
+	return fmt.Errorf("%s: %w", strings.Join(e.stale, ", "), e.staleErr)
 }
 
 // reconcile moves all ceilings towards the desired ones and returns what was done, also with an error: a ceiling whose status cannot
@@ -72,7 +77,10 @@ func (e *enforcer) reconcile(
 		errs    error
 	)
 
-	e.stale = e.stale[:0]
+	e.stale, e.staleErr = e.stale[:0], nil
+	e.pause.begin(boottime.Now(), leaseOf(cfg))
+
+	defer func() { e.pause.end(boottime.Now()) }()
 
 	clear(e.evidence.due)
 	e.forget(inputs.targets)
@@ -106,8 +114,14 @@ func (e *enforcer) follow(
 	now := boottime.Now()
 
 	if desired != nil && !desired.None() && e.leases.Expired(id, now, leaseOf(cfg)) {
-		e.stale = append(e.stale, id)
-		desired = &decide.DesiredCeiling{Reason: errStale.Error()} // none
+		reason := e.pause.explain(func(at time.Duration) bool { return e.leases.Expired(id, at, leaseOf(cfg)) }, now, leaseOf(cfg))
+
+		// A target without a decision for another reason than a standstill is the worse one.
+		if e.stale = append(e.stale, id); e.staleErr == nil || errors.Is(reason, errStuck) {
+			e.staleErr = reason
+		}
+
+		desired = &decide.DesiredCeiling{Reason: reason.Error()} // none
 	}
 
 	if !e.evidence.prepare(id, target, desired, ceiling.InForce(), cfg, logger) {
