@@ -14,8 +14,9 @@ type odometer struct {
 	known bool
 	// The newest available values. The next reading includes the usage of a gap.
 	cpu, tx, rx, requests, hits, unready cumulative
-	// divided is set until the next reading of the allocation: what it covers lies on both sides of a division.
-	divided bool
+	// divided is set until the first reading of the allocation at or after the last division, dividedAt: what it covers lies on both sides.
+	divided   bool
+	dividedAt time.Duration
 }
 
 // cumulative is the newest available value of a counter.
@@ -60,7 +61,7 @@ func (o *odometer) reset() {
 // divide begins another time that is compared with the one before, and returns the total up to it. The usage of a gap that is open then
 // lies on both sides, and is not counted.
 func (o *odometer) divide() Usage {
-	o.divided = true
+	o.divided, o.dividedAt = true, o.last.At
 
 	for _, c := range o.counters() {
 		c.known = c.known && !c.missed
@@ -94,7 +95,7 @@ func (o *odometer) allocate(sample *Sample) {
 	switch {
 	case over <= 0 || before.checked().Unavailable != "" || after.checked().Unavailable != "":
 	case o.divided:
-		o.divided = false
+		o.divided = cmp.Or(after.At, sample.At) < o.dividedAt
 	default:
 		o.total.AllocatedBytes += max(0, after.Total-before.Total)
 		o.total.AllocatedOver += over

@@ -70,3 +70,23 @@ func TestOdometer_CountsWhatWasUsedInAGap(t *testing.T) {
 		})
 	}
 }
+
+// TestOdometer_CountsScrapesAfterADivision: one that was requested before the division has usage of both sides.
+func TestOdometer_CountsScrapesAfterADivision(t *testing.T) {
+	var o odometer
+
+	read := func(at, requested time.Duration, total float64) {
+		o.add(&Sample{At: at, Allocation: Counter{Total: total, At: requested}})
+	}
+
+	read(10*time.Second, 5*time.Second, 0)
+	from := o.divide()
+
+	read(11*time.Second, 9*time.Second, 500) // was in flight
+	read(21*time.Second, 19*time.Second, 700)
+	assert.Zero(t, o.total.minus(from).AllocatedOver)
+
+	read(31*time.Second, 29*time.Second, 900)
+	assert.Equal(t, 10*time.Second, o.total.minus(from).AllocatedOver)
+	assert.InDelta(t, 200, o.total.minus(from).AllocatedBytes, 0)
+}
