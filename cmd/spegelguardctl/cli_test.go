@@ -19,6 +19,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
@@ -36,8 +37,6 @@ type cluster struct {
 	now func() time.Time
 	// pace of the command; the zero pace is the usual one.
 	pace pace
-	// dial are options beside those of the command.
-	dial []grpc.DialOption
 }
 
 // newCluster serves the incident until the test ends. Its nodes are known by their names.
@@ -111,8 +110,9 @@ func (c *cluster) config(t testing.TB, nodes []string, roles ...role.Role) strin
 
 // open finds the nodes by their names, as DNS would.
 func (c *cluster) open(options client.Options) (*client.Fleet, error) {
-	options.DialOptions = append(options.DialOptions, c.dial...)
-	options.DialOptions = append(options.DialOptions, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+	// An attempt to connect lasts as long as the requests of a command may, on a busy machine, too.
+	patience := grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: time.Minute})
+	options.DialOptions = append(options.DialOptions, patience, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 		name, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err

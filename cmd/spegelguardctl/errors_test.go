@@ -19,8 +19,6 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
@@ -28,8 +26,6 @@ import (
 // TestGolden_ConnectionErrors prints what a command says for each cause that keeps it from a node.
 func TestGolden_ConnectionErrors(t *testing.T) {
 	c := newCluster(t)
-	// The attempt to connect to the node that does not answer lasts longer than the timeout of its command.
-	c.dial = []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: time.Minute})}
 	nodes := []string{"talos-prod-1", "talos-prod-2", "talos-prod-3"}
 
 	other, err := pki.New()

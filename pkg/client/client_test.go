@@ -17,6 +17,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -26,6 +28,15 @@ import (
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
+
+// patient adds that an attempt to connect and a request may last a minute, because the machine may be busy.
+func patient(options client.Options) client.Options {
+	options.Timeout = time.Minute
+	options.DialOptions = append(options.DialOptions,
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: time.Minute}))
+
+	return options
+}
 
 // serve serves the incident's three nodes, of which the first forwards, until the test ends.
 func serve(t *testing.T) (*clientconfig.Context, []string, string, []*fleettest.Guard) {
@@ -136,7 +147,7 @@ func TestAsk_ReadsAllNodes(t *testing.T) {
 		context.Nodes = append(context.Nodes, net.JoinHostPort(host, port))
 	}
 
-	f, err := client.OpenContext(context, client.Options{})
+	f, err := client.OpenContext(context, patient(client.Options{}))
 	require.NoError(t, err)
 
 	defer f.Close()
@@ -188,9 +199,9 @@ func TestOpen_UsesEndpoints(t *testing.T) {
 	})
 	require.NoError(t, err)
 
-	f, err := client.OpenContext(context, client.Options{
+	f, err := client.OpenContext(context, patient(client.Options{
 		Endpoints: []string{"127.0.0.1:1", net.JoinHostPort(hosts[0], port)}, Nodes: []string{hosts[0], hosts[1], "127.200.0.1"},
-	})
+	}))
 	require.NoError(t, err)
 
 	defer f.Close()

@@ -33,7 +33,7 @@ func throttled(t *testing.T) (*client.Node, *fleettest.Guard) {
 
 	context, _, _, guards := serve(t)
 
-	fleet, err := client.OpenContext(context, client.Options{Nodes: []string{guards[1].Address}})
+	fleet, err := client.OpenContext(context, patient(client.Options{Nodes: []string{guards[1].Address}}))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, fleet.Close()) })
 

@@ -35,7 +35,7 @@ func TestAsk_RefusesListsOfOneNode(t *testing.T) {
 		current.Nodes = append(current.Nodes, net.JoinHostPort(host, port))
 	}
 
-	fleet, err := client.OpenContext(current, client.Options{Timeout: time.Minute})
+	fleet, err := client.OpenContext(current, patient(client.Options{}))
 	require.NoError(t, err)
 
 	defer fleet.Close()
@@ -127,7 +127,7 @@ func TestNode_HistoryOfManyTargets(t *testing.T) {
 		require.NoError(t, guards[0].State.Create(t.Context(), resources.NewTarget(fmt.Sprintf("n/p-%d/c", i))))
 	}
 
-	fleet, err := client.OpenContext(current, client.Options{Nodes: []string{net.JoinHostPort(hosts[0], port)}, Timeout: time.Minute})
+	fleet, err := client.OpenContext(current, patient(client.Options{Nodes: []string{net.JoinHostPort(hosts[0], port)}}))
 	require.NoError(t, err)
 
 	defer fleet.Close()
