@@ -59,6 +59,7 @@ SEQUENTIAL := pkg/policy pkg/trace internal/compare release extension/image
 .PHONY: test-unit
 test-unit: ## Run the tests that need no special kernel, with the race detector where goroutines are.
 	go test -timeout 30m $(addprefix ./,$(SEQUENTIAL))
+	go test -timeout 30m -run 'TestAsk|TestGather' ./pkg/client
 	go test -race -timeout 30m $$(go list ./... | grep -vxF $(addprefix -e $(MODULE)/,$(SEQUENTIAL)))
 
 # Prometheus, promtool and amtool of Debian.
