@@ -29,13 +29,7 @@ func TestRestore_PrintsEveryCgroup(t *testing.T) {
 	c := memory.Create("kubepods/pod1/c1", "50001 100000", 1)
 	c.SetJournal(cgroup.Journal{Target: "a/b/c", OwnerLimit: enforcetest.Unlimited, Applied: "50001 100000"})
 
-	node := memory.Enforce()
-	find := node.Find
-	node.Find = func() ([]string, error) {
-		paths, err := find()
-
-		return paths, errors.Join(err, enforcetest.ErrBroken)
-	}
+	node := enforcetest.Incomplete(memory.Enforce(), enforcetest.ErrBroken)
 
 	var out strings.Builder
 

@@ -19,7 +19,6 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 
 	"github.com/spegel-guard/spegel-guard/pkg/client"
 	"github.com/spegel-guard/spegel-guard/service/fleettest"
@@ -110,9 +109,7 @@ func (c *cluster) config(t testing.TB, nodes []string, roles ...role.Role) strin
 
 // open finds the nodes by their names, as DNS would.
 func (c *cluster) open(options client.Options) (*client.Fleet, error) {
-	// An attempt to connect lasts as long as the requests of a command may, on a busy machine, too.
-	patience := grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: time.Minute})
-	options.DialOptions = append(options.DialOptions, patience, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+	options.DialOptions = append(options.DialOptions, fleettest.Patience(), grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 		name, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err

@@ -17,8 +17,6 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -29,13 +27,28 @@ import (
 	"github.com/spegel-guard/spegel-guard/test/pki"
 )
 
-// patient adds that an attempt to connect and a request may last a minute, because the machine may be busy.
+// patient adds that an attempt to connect and a request may last a minute.
 func patient(options client.Options) client.Options {
 	options.Timeout = time.Minute
-	options.DialOptions = append(options.DialOptions,
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: time.Minute}))
+	options.DialOptions = append(options.DialOptions, fleettest.Patience())
 
 	return options
+}
+
+// openAll opens the nodes that serve returned.
+func openAll(t *testing.T, context *clientconfig.Context, hosts []string, port string) *client.Fleet {
+	t.Helper()
+
+	context.Nodes = nil
+	for _, host := range hosts {
+		context.Nodes = append(context.Nodes, net.JoinHostPort(host, port))
+	}
+
+	fleet, err := client.OpenContext(context, patient(client.Options{}))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, fleet.Close()) })
+
+	return fleet
 }
 
 // serve serves the incident's three nodes, of which the first forwards, until the test ends.
@@ -141,17 +154,7 @@ func TestTLS_RefusesContexts(t *testing.T) {
 
 func TestAsk_ReadsAllNodes(t *testing.T) {
 	context, hosts, port, _ := serve(t)
-	context.Nodes = nil
-
-	for _, host := range hosts {
-		context.Nodes = append(context.Nodes, net.JoinHostPort(host, port))
-	}
-
-	f, err := client.OpenContext(context, patient(client.Options{}))
-	require.NoError(t, err)
-
-	defer f.Close()
-
+	f := openAll(t, context, hosts, port)
 	states := map[string]string{}
 
 	for result := range client.Ask(t.Context(), f, (*client.Node).Status) {

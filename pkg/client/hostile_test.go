@@ -30,15 +30,7 @@ func TestAsk_RefusesListsOfOneNode(t *testing.T) {
 		require.NoError(t, guards[1].State.Create(t.Context(), resources.NewGuardAction(fmt.Sprint(i))))
 	}
 
-	current.Nodes = nil
-	for _, host := range hosts {
-		current.Nodes = append(current.Nodes, net.JoinHostPort(host, port))
-	}
-
-	fleet, err := client.OpenContext(current, patient(client.Options{}))
-	require.NoError(t, err)
-
-	defer fleet.Close()
+	fleet := openAll(t, current, hosts, port)
 
 	for name, request := range map[string]func(*client.Node, context.Context) (any, error){
 		"status":  func(n *client.Node, ctx context.Context) (any, error) { return n.Status(ctx) },

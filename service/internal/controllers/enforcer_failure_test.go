@@ -12,16 +12,12 @@ import (
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state/owned"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
-	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce/enforcetest"
-	"github.com/spegel-guard/spegel-guard/service/internal/observe"
 	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
@@ -62,14 +58,9 @@ func TestCeilingController_RecordsWhatItCannotPublish(t *testing.T) {
 	ids := []resource.ID{"a/1/c", "a/2/c", "a/3/c"}
 	s := &suite{t: t, state: st}
 	r := &unpublishing{writer: owned.New(st, "guard.CeilingController"), broken: true}
-	c := &CeilingController{
-		Node: node.Enforce(), Orphans: enforce.NewOrphans(node.Enforce(), &lock{}, zap.NewNop()), Lock: &lock{}, Initial: config.Default(),
-		Feed: observe.NewFeed(), Source: hostSource, Evidence: &record.Evidence{Dir: t.TempDir()},
-		Reaction: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "r"}), Log: record.NewActions(st, zap.NewNop()),
-	}
-	c.begin()
-	c.config.document = "set"
-	c.inputs = ceilingInputs{targets: map[resource.ID]resources.TargetSpec{}, desired: map[resource.ID]*resources.DesiredCeilingSpec{}}
+	c := newCeilingController(node, st)
+	c.Evidence = &record.Evidence{Dir: t.TempDir()}
+	beginPasses(c)
 
 	for _, id := range ids {
 		node.Create(id, enforcetest.Unlimited, 7)

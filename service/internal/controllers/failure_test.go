@@ -85,6 +85,13 @@ func newCeilingController(node *enforcetest.Node, st state.State) *CeilingContro
 	}
 }
 
+// beginPasses begins a controller whose passes and inputs a test makes, without inputs yet.
+func beginPasses(c *CeilingController) {
+	c.begin()
+	c.config.document = "set"
+	c.inputs = ceilingInputs{targets: map[resource.ID]resources.TargetSpec{}, desired: map[resource.ID]*resources.DesiredCeilingSpec{}}
+}
+
 func applied(status resources.CeilingStatusSpec) bool {
 	return status.State == resources.CeilingApplied
 }

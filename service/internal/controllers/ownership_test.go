@@ -5,13 +5,11 @@
 package controllers
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state/owned"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -22,8 +20,6 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce"
 	"github.com/spegel-guard/spegel-guard/service/internal/enforce/enforcetest"
-	"github.com/spegel-guard/spegel-guard/service/internal/observe"
-	"github.com/spegel-guard/spegel-guard/service/internal/record"
 )
 
 // Ids of one container: without the container runtime, and with it.
@@ -46,25 +42,12 @@ func newPassing(t *testing.T) *passing {
 
 	st := newState(t)
 	p := &passing{suite: &suite{t: t, state: st}, node: enforcetest.NewNode(), r: &unpublishing{writer: owned.New(st, "guard.CeilingController")}}
-	node := p.node.Enforce()
-
 	// Each search for journals is repeated.
-	find := node.Find
-	node.Find = func() ([]string, error) {
-		paths, err := find()
-
-		return paths, errors.Join(err, errBroken)
-	}
-
-	p.c = &CeilingController{
-		Node: node, Orphans: enforce.NewOrphans(node, &lock{}, zap.NewNop()), Lock: &lock{}, Initial: config.Default(),
-		Feed: observe.NewFeed(), Source: hostSource,
-		Reaction: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "r"}), Log: record.NewActions(st, zap.NewNop()),
-	}
+	p.c = newCeilingController(p.node, st)
+	p.c.Node = enforcetest.Incomplete(p.c.Node, errBroken)
+	p.c.Orphans = enforce.NewOrphans(p.c.Node, &lock{}, zap.NewNop())
 	p.c.Orphans.Adopt(false)
-	p.c.begin()
-	p.c.config.document = "set"
-	p.c.inputs = ceilingInputs{targets: map[resource.ID]resources.TargetSpec{}, desired: map[resource.ID]*resources.DesiredCeilingSpec{}}
+	beginPasses(p.c)
 
 	return p
 }

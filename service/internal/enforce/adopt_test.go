@@ -5,7 +5,6 @@
 package enforce_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -233,13 +232,7 @@ func TestJournalsBesideCgroupsThatCannotBeSearched(t *testing.T) {
 			c := memory.Create(memoryPath, "50001 100000", memoryInode)
 			c.SetJournal(journal(test.holdLeft))
 
-			node := memory.Enforce()
-			find := node.Find
-			node.Find = func() ([]string, error) {
-				paths, err := find()
-
-				return paths, errors.Join(err, enforcetest.ErrBroken)
-			}
+			node := enforcetest.Incomplete(memory.Enforce(), enforcetest.ErrBroken)
 
 			var err error
 

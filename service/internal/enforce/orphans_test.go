@@ -168,15 +168,7 @@ func TestOrphans_Stop(t *testing.T) {
 
 // incompleteSearch is a node on which a folder can never be searched.
 func incompleteSearch(memory *enforcetest.Node) enforce.Node {
-	node := memory.Enforce()
-	find := node.Find
-	node.Find = func() ([]string, error) {
-		paths, err := find()
-
-		return paths, errors.Join(err, errors.New("a folder is gone"))
-	}
-
-	return node
+	return enforcetest.Incomplete(memory.Enforce(), errors.New("a folder is gone"))
 }
 
 // TestOrphans_AttachToOneTarget: a cgroup is one target's until Detach, and a path the target's whose cgroup is there.
