@@ -49,6 +49,9 @@ func Lines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
+// MaxText bounds a text of a node in the output, in bytes: a node decides how long it is.
+const MaxText = 4096
+
 // Clip returns text, or its beginning of at most so many bytes with an ellipsis after it.
 func Clip(text string, most int) string {
 	if len(text) <= most {

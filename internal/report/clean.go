@@ -4,10 +4,7 @@ package report
 
 import "github.com/spegel-guard/spegel-guard/internal/printable"
 
-// maxText bounds a text of a node, in bytes.
-const maxText = 4096
-
-func clipped(text string) string { return printable.Line(printable.Clip(text, maxText)) }
+func clipped(text string) string { return printable.Line(printable.Clip(text, printable.MaxText)) }
 
 // clean returns the node with each text as a line of printable characters: a node decides what its texts contain, and a report is read
 // on a terminal, too.

@@ -44,10 +44,8 @@ var (
 	ErrTooManyFiles error = unreachable.ErrTooManyFiles
 )
 
-// maxMessage bounds the text of an error of a node, in bytes: gRPC accepts messages of 16 MiB.
-const maxMessage = 4096
-
-func clipped(message string) string { return printable.Clip(message, maxMessage) }
+// clipped bounds the text of an error of a node: gRPC accepts messages of 16 MiB.
+func clipped(message string) string { return printable.Clip(message, printable.MaxText) }
 
 // NodeError is the error of one node. Its text has at most 4 KiB of what the node sent.
 type NodeError struct {

@@ -16,7 +16,7 @@ import (
 const gap = 3
 
 // maxCell bounds the text of a cell in bytes: the cells of all other rows are padded to it.
-const maxCell = 4096
+const maxCell = printable.MaxText
 
 // table is printed in batches: columns never become narrower, so that late rows are aligned.
 type table struct {

@@ -38,9 +38,9 @@ type curve struct {
 // maxCurves is how many targets of a node have one: a node decides how many it has.
 const maxCurves = 24
 
-// Bounds of texts in bytes: a node decides how long they are, and each frame wraps them.
+// Bounds of texts in bytes: each frame wraps them.
 const (
-	maxText  = 4096
+	maxText  = printable.MaxText
 	maxState = 64
 )
 
