@@ -108,8 +108,12 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 		return err
 	}
 
-	if text := current.String(); text != j.OwnerLimit && !j.Ours(current) {
-		return fmt.Errorf("%w: it reads %q", ErrChanged, text)
+	if !j.Owners(current) && !j.Ours(current) {
+		return fmt.Errorf("%w: it reads %q", ErrChanged, current)
+	}
+
+	if err := d.halveBurst(j, current); err != nil {
+		return err
 	}
 
 	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last. An external change of it is not raised.
@@ -137,7 +141,7 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 	}
 
 	// A quota that reads back as something else is an external change.
-	if current, err = d.ReadCPUMax(); err == nil && current != value {
+	if current, err = d.ReadCPUMax(); err == nil && !current.Reads(value.String()) {
 		err = fmt.Errorf("cpu.max of cgroup %s reads %q after writing %q", d.path, current, value)
 	}
 
@@ -154,6 +158,10 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 	}
 
 	if j.Ours(current) {
+		if err := d.halveBurst(j, current); err != nil {
+			return current, err
+		}
+
 		if err := d.writeFile(fileMax, j.OwnerLimit); err != nil {
 			return current, err
 		}
@@ -184,6 +192,17 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 	fault.Point(fault.Removed)
 
 	return after, nil
+}
+
+// halveBurst writes a burst that the kernel doubled together with the ceiling once more. Doubled, it may be more than the next quota, which
+// the kernel would refuse, and after that quota nothing distinguishes it from an external change.
+func (d *Dir) halveBurst(j Journal, current CPUMax) error {
+	written, reads, ok := j.doubledBurst(current)
+	if !ok || written == 0 || d.ReadBurst() != reads {
+		return nil
+	}
+
+	return d.writeBurst(written)
 }
 
 func (d *Dir) restoreBurst(j Journal) error {

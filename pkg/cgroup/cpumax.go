@@ -134,6 +134,31 @@ func (m CPUMax) Limit(ceilingMillis, floorMillis int64) (CPUMax, bool) {
 	return limited, true
 }
 
+// Reads reports whether m is what cpu.max reads after text was written to it: the same value, or one that the kernel doubled since.
+func (m CPUMax) Reads(text string) bool {
+	written, err := ParseCPUMax(text)
+
+	return err == nil && m.doubled(written) > 0
+}
+
+// doubled returns how much longer than written the period of m is, if the kernel made m of it, and 0 otherwise. When a period is too short
+// for a busy machine, the kernel doubles it together with quota and burst, up to a period of 1 s, and never takes that back
+// (kernel/sched/fair.c: sched_cfs_period_timer). Without a quota no timer runs.
+func (m CPUMax) doubled(written CPUMax) uint64 {
+	if m == written {
+		return 1
+	}
+
+	factor := m.PeriodUsec / written.PeriodUsec
+
+	if m.QuotaUsec == Unlimited || written.QuotaUsec == Unlimited || bits.OnesCount64(factor) != 1 ||
+		m.PeriodUsec != written.PeriodUsec*factor || uint64(m.QuotaUsec) != uint64(written.QuotaUsec)*factor {
+		return 0
+	}
+
+	return factor
+}
+
 // less compares two limits by their share of a core.
 func (m CPUMax) less(other CPUMax) bool {
 	high, low := bits.Mul64(uint64(m.QuotaUsec), other.PeriodUsec)

@@ -125,23 +125,47 @@ func (j Journal) validate() error {
 	return nil
 }
 
-// Ours reports whether a cpu.max is a ceiling of this journal.
-func (j Journal) Ours(value CPUMax) bool {
-	text := value.String()
+// Ours reports whether a cpu.max is a ceiling of this journal, also one that the kernel doubled.
+func (j Journal) Ours(value CPUMax) bool { return value.Reads(j.Applied) || value.Reads(j.Previous) }
 
-	return text == j.Applied || text == j.Previous
-}
+// Owners reports whether a cpu.max is the owner's limit of this journal.
+func (j Journal) Owners(value CPUMax) bool { return value.Reads(j.OwnerLimit) }
 
 // bursts are the values of cpu.max.burst the guard may have written: the owner's, as far as each
 // ceiling has room for it.
 func (j Journal) bursts() []uint64 {
 	var bursts []uint64
 
-	for _, text := range []string{j.Applied, j.Previous} {
-		if value, err := ParseCPUMax(text); err == nil {
-			bursts = append(bursts, value.room(j.OwnerBurstUsec))
-		}
+	for _, ceiling := range j.ceilings() {
+		bursts = append(bursts, ceiling.room(j.OwnerBurstUsec))
 	}
 
 	return bursts
+}
+
+// doubledBurst returns the burst that the guard wrote beside a ceiling, and what it reads since the kernel doubled both. The result is
+// false if current is none of the ceilings, or not doubled.
+func (j Journal) doubledBurst(current CPUMax) (written, reads uint64, ok bool) {
+	for _, ceiling := range j.ceilings() {
+		if factor := current.doubled(ceiling); factor > 1 {
+			written = ceiling.room(j.OwnerBurstUsec)
+
+			return written, written * factor, true
+		}
+	}
+
+	return 0, 0, false
+}
+
+// ceilings are Applied and Previous.
+func (j Journal) ceilings() []CPUMax {
+	var ceilings []CPUMax
+
+	for _, text := range []string{j.Applied, j.Previous} {
+		if value, err := ParseCPUMax(text); err == nil {
+			ceilings = append(ceilings, value)
+		}
+	}
+
+	return ceilings
 }

@@ -27,7 +27,7 @@ func newCgroup(t *testing.T) (*cgroup.Dir, string) {
 	t.Helper()
 	kernel.Require(t)
 
-	path := filepath.Join("spegel-guard-test", t.Name())
+	path := filepath.Join("spegel-guard-test", strings.ReplaceAll(t.Name(), "/", "-"))
 	name := filepath.Join(root, path)
 
 	require.NoError(t, os.MkdirAll(name, 0o755))

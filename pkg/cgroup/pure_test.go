@@ -186,6 +186,35 @@ func TestLimitIsLeastHarm(t *testing.T) {
 	})
 }
 
+// TestCPUMax_ReadsWhatTheKernelDoubles: on a busy machine Linux 6.18 made "3002 2000" of "1501 1000".
+func TestCPUMax_ReadsWhatTheKernelDoubles(t *testing.T) {
+	for _, test := range []struct {
+		name, written, reads string
+		want                 bool
+	}{
+		{"as written", "50001 100000", "50001 100000", true},
+		{"no limit", "max 1000", "max 1000", true},
+		{"doubled", "1501 1000", "3002 2000", true},
+		{"doubled three times", "1501 1000", "12008 8000", true},
+		{"tripled", "1501 1000", "4503 3000", false},
+		{"the owner's, equal but for the mark", "1501 1000", "3000 2000", false},
+		{"another quota", "1501 1000", "2000 1000", false},
+		{"another period", "1501 1000", "1501 2000", false},
+		{"halved", "3002 2000", "1501 1000", false},
+		{"no multiple", "1501 1000", "3004 2001", false},
+		{"limit removed", "1501 1000", "max 2000", false},
+		{"limit set", "max 1000", "3002 2000", false},
+		{"no quota, other period", "max 1000", "max 2000", false},
+		{"nothing written", "", "1501 1000", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			value, err := cgroup.ParseCPUMax(test.reads)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, value.Reads(test.written))
+		})
+	}
+}
+
 func TestValidate(t *testing.T) {
 	for _, test := range []struct {
 		value cgroup.CPUMax

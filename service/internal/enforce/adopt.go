@@ -93,7 +93,7 @@ func (a *Adopted) add(c *Ceiling, observe bool, logger *zap.Logger) error {
 		a.Holds[journal.Target] = hold
 	}
 
-	if held && !journal.Ours(current) && current.String() != journal.OwnerLimit {
+	if held && !journal.Ours(current) && !journal.Owners(current) {
 		a.Changed[journal.Target] = journal.Since
 		a.Actions = append(a.Actions, c.action(ActionExternalChange, journal.Rule,
 			"cpu.max was changed externally while no guard ran: it is the owner's limit now", journal.Applied, current.String(), nil))

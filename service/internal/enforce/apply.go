@@ -202,21 +202,22 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, 
 	next.Rule, next.Reason, next.Since, next.HoldUntil = desired.Rule, desired.Reason, desired.Since, desired.Until
 
 	limited, write := owner.Limit(desired.Millicores, desired.FloorMillicores)
+	inForce := current.Reads(limited.String())
 
 	switch {
 	case next.Previous != "":
 		// Only the desired ceiling is known to respect the floor of now. Any other one is not written: the next call moves on from
 		// the one in force.
-		if next.Applied != before && next.Applied != limited.String() {
+		if !current.Reads(next.Applied) && next.Applied != limited.String() {
 			next.Applied, next.Previous = next.Previous, next.Applied
 		}
 
 		return c.change(desired, next, before, now)
-	case limited.String() == before && next == *c.journal:
+	case inForce && next == *c.journal:
 		c.settled()
 
 		return nil
-	case limited.String() == before:
+	case inForce:
 		if err := c.dir.WriteJournal(next); err != nil {
 			return c.failed(desired.Rule, desired.Reason, before, err, now)
 		}
@@ -233,7 +234,7 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, 
 		return lifted
 	}
 
-	next.Previous, next.Applied = before, limited.String()
+	next.Previous, next.Applied = next.Applied, limited.String()
 
 	return c.change(desired, next, before, now)
 }

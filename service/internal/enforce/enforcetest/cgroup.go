@@ -194,7 +194,12 @@ func (c *Cgroup) Apply(j cgroup.Journal) (cgroup.CPUMax, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	if c.max != j.OwnerLimit && c.max != j.Applied && c.max != j.Previous {
+	current, err := cgroup.ParseCPUMax(c.max)
+	if err != nil {
+		return cgroup.CPUMax{}, err
+	}
+
+	if !j.Owners(current) && !j.Ours(current) {
 		c.journal = nil
 
 		return cgroup.CPUMax{}, cgroup.ErrChanged
@@ -215,7 +220,12 @@ func (c *Cgroup) Restore(j cgroup.Journal) (cgroup.CPUMax, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	if c.max == j.Applied || c.max == j.Previous {
+	current, err := cgroup.ParseCPUMax(c.max)
+	if err != nil {
+		return cgroup.CPUMax{}, err
+	}
+
+	if j.Ours(current) {
 		c.max = j.OwnerLimit
 	}
 

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package cgroup_test
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/spegel-guard/spegel-guard/pkg/cgroup"
+)
+
+// TestRestore_KnowsDoubledCeiling: on a busy machine the kernel doubles quota, period and burst of a period that is too short. The owner's
+// limit comes back all the same, also where its quota is less than the doubled burst.
+func TestRestore_KnowsDoubledCeiling(t *testing.T) {
+	for _, test := range []struct{ name, owner, burst, applied, left string }{
+		{name: "burst as high as the ceiling", owner: "8000 5000", burst: "8000", applied: "5001 5000", left: "5001"},
+		{name: "burst below the ceiling", owner: "8000 5000", burst: "3000", applied: "5001 5000", left: "3000"},
+		{name: "no burst", owner: "8000 5000", burst: "0", applied: "5001 5000", left: "0"},
+		{name: "no quota of the owner", owner: "max 5000", burst: "0", applied: "2501 5000", left: "0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir, name := newCgroup(t)
+			write(t, name+"/cpu.max", test.owner)
+			write(t, name+"/cpu.max.burst", test.burst)
+
+			j := journal(test.owner, test.applied)
+			j.OwnerBurstUsec = dir.ReadBurst()
+
+			_, err := dir.Apply(j)
+			require.NoError(t, err)
+			require.Equal(t, test.left, read(t, name+"/cpu.max.burst"))
+
+			double(t, name)
+
+			after, err := dir.Restore(j)
+			require.NoError(t, err)
+			assert.Equal(t, test.owner, after.String())
+			assert.Equal(t, test.burst, read(t, name+"/cpu.max.burst"))
+
+			_, err = dir.ReadJournal()
+			require.ErrorIs(t, err, cgroup.ErrNoJournal)
+		})
+	}
+}
+
+// TestApply_KnowsDoubledValues: the next step of a ceiling follows a doubled one, and a first ceiling a doubled limit of the owner.
+func TestApply_KnowsDoubledValues(t *testing.T) {
+	dir, name := newCgroup(t)
+	write(t, name+"/cpu.max", "9000 5000")
+	write(t, name+"/cpu.max.burst", "7000")
+
+	j := journal("9000 5000", "6001 5000")
+	j.OwnerBurstUsec = dir.ReadBurst()
+
+	double(t, name)
+	write(t, name+"/cpu.max.burst", "7000")
+
+	_, err := dir.Apply(j)
+	require.NoError(t, err)
+
+	for _, step := range []struct{ ceiling, burst string }{{"5001 5000", "5001"}, {"8001 5000", "7000"}, {"5501 5000", "5501"}} {
+		double(t, name)
+
+		j.Previous, j.Applied = j.Applied, step.ceiling
+
+		_, err := dir.Apply(j)
+		require.NoError(t, err)
+		require.Equal(t, step.ceiling, read(t, name+"/cpu.max"))
+		require.Equal(t, step.burst, read(t, name+"/cpu.max.burst"))
+	}
+
+	_, err = dir.Restore(j)
+	require.NoError(t, err)
+	assert.Equal(t, "9000 5000", read(t, name+"/cpu.max"))
+	assert.Equal(t, "7000", read(t, name+"/cpu.max.burst"))
+}
+
+// double does what the kernel does to a period that is too short for a busy machine.
+func double(t *testing.T, name string) {
+	t.Helper()
+
+	value, err := cgroup.ParseCPUMax(read(t, name+"/cpu.max"))
+	require.NoError(t, err)
+
+	burst, err := strconv.ParseInt(read(t, name+"/cpu.max.burst"), 10, 64)
+	require.NoError(t, err)
+
+	value.QuotaUsec, value.PeriodUsec = 2*value.QuotaUsec, 2*value.PeriodUsec
+	write(t, name+"/cpu.max", value.String())
+	write(t, name+"/cpu.max.burst", strconv.FormatInt(2*burst, 10))
+}
