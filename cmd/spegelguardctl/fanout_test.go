@@ -57,7 +57,7 @@ func (b bare) run(t *testing.T, call func(context.Context, *grpc.ClientConn) err
 
 	for _, address := range b.addresses {
 		group.Go(func() error {
-			conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(b.tls)))
+			conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(b.tls)), fleettest.Patience())
 			if err != nil {
 				return err
 			}
@@ -286,6 +286,12 @@ func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	rows := &lines{until: alive + 1}
 	stderr := &buffer{}
 	a.stdout, a.stderr = rows, stderr
+	// The test waits for those that hang as long as for a node on a busy machine.
+	a.open = func(options client.Options) (*client.Fleet, error) {
+		options.DialOptions = append(options.DialOptions, fleettest.ConnectFor(20*time.Second))
+
+		return client.Open(options)
+	}
 
 	root := a.root()
 	root.SetArgs([]string{"--talosconfig", b.talosconfig, "--timeout", timeout.String(), "status"})

@@ -186,7 +186,9 @@ func Serve(ctx context.Context, authority *pki.PKI, guards ...*Guard) (wait func
 		}
 
 		group.Go(func() error {
-			return api.Serve(ctx, node, api.Options{Listen: g.Address, Identities: store, Forward: g.Forward}, logger)
+			return api.Serve(ctx, node, api.Options{
+				Listen: g.Address, Identities: store, Forward: g.Forward, HandshakeTimeout: patience,
+			}, logger)
 		})
 		group.Go(func() error { return overrides.Run(ctx) })
 	}

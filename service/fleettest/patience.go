@@ -11,7 +11,13 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// Patience lets an attempt to connect last a minute, as long as the requests of tests may, because the machine may be busy.
-func Patience() grpc.DialOption {
-	return grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: time.Minute})
+// patience is as long as the requests of tests may take, because the machine may be busy.
+const patience = time.Minute
+
+// Patience lets an attempt to connect last as long as the guards wait for a handshake.
+func Patience() grpc.DialOption { return ConnectFor(patience) }
+
+// ConnectFor lets an attempt to connect last as long as given.
+func ConnectFor(timeout time.Duration) grpc.DialOption {
+	return grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: timeout})
 }

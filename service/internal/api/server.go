@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,8 @@ type Options struct {
 	Served func()
 	// SendTimeout is how long a client may leave data unread; 0 is the default.
 	SendTimeout time.Duration
+	// HandshakeTimeout is how long TLS and the HTTP/2 preface may take together, with clients and with other guards; 0 is the default.
+	HandshakeTimeout time.Duration
 }
 
 // Serve serves a node until the context ends. On TCP it waits for the first identity.
@@ -87,14 +90,16 @@ func Serve(ctx context.Context, node Node, opts Options, logger *zap.Logger) err
 		peers = opts.Identities
 	}
 
+	handshake := cmp.Or(opts.HandshakeTimeout, limits.HandshakeTimeout)
+
 	s := &server{
 		identities: opts.Identities, logger: logger, codec: proxy.Codec(), sendTimeout: opts.SendTimeout,
-		router: forward.New(node.Name, listener.Addr(), peers),
+		router: forward.New(node.Name, listener.Addr(), peers, handshake),
 	}
 
 	background.Go(func() { task.Run(ctx, "close unused connections to guards", func() { s.router.Run(ctx) }) })
 
-	g := grpc.NewServer(append(limits.ServerOptions(), grpc.Creds(transport), grpc.StreamInterceptor(s.intercept),
+	g := grpc.NewServer(append(limits.ServerOptions(handshake), grpc.Creds(transport), grpc.StreamInterceptor(s.intercept),
 		grpc.UnknownServiceHandler(unknown), grpc.ForceServerCodecV2(encode.Codec(s.codec)))...)
 	register(g, node)
 

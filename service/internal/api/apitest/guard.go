@@ -6,6 +6,7 @@
 package apitest
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"path/filepath"
@@ -67,6 +68,8 @@ type Options struct {
 	Store *identity.Store
 	// Name of the node; nil is the hostname of the process.
 	Name *identity.NodeName
+	// HandshakeTimeout of the guard; 0 is Patience.
+	HandshakeTimeout time.Duration
 	// Capture replaces one that captures nothing.
 	Capture func() (string, error)
 }
@@ -127,7 +130,10 @@ func New(t testing.TB, opts Options) *Guard {
 		served sync.WaitGroup
 	)
 
-	for _, serve := range []api.Options{{Socket: g.Socket}, {Listen: g.Endpoint, Identities: g.Identities, Forward: opts.Forward}} {
+	for _, serve := range []api.Options{
+		{Socket: g.Socket},
+		{Listen: g.Endpoint, Identities: g.Identities, Forward: opts.Forward, HandshakeTimeout: cmp.Or(opts.HandshakeTimeout, Patience)},
+	} {
 		// A test's own store may have no identity yet.
 		if serve.Socket != "" || opts.Store == nil {
 			served.Add(1)

@@ -32,8 +32,6 @@ const (
 	maxResponse = 4 << 20
 	// peerIdle is how long an unused connection is kept.
 	peerIdle = 5 * time.Minute
-	// connectTimeout is for the resolution of the name, TCP, TLS and HTTP/2 together. A guard gives a client as long.
-	connectTimeout = 5 * time.Second
 	// bufferSize is small, as for clients.
 	bufferSize = 4 << 10
 )
@@ -45,6 +43,8 @@ type peers struct {
 	name  *identity.NodeName
 	store *identity.Store
 	port  string
+	// connectTimeout is for the resolution of the name, TCP, TLS and HTTP/2 together.
+	connectTimeout time.Duration
 
 	mu    sync.Mutex
 	conns map[string]*peerConn
@@ -67,8 +67,8 @@ func (c *peerConn) idle() bool { return len(c.calls) == 0 }
 // ready reports whether the connection is established: one that failed, or never was, has another state.
 func (c *peerConn) ready() bool { return c.GetState() == connectivity.Ready }
 
-func newPeers(name *identity.NodeName, store *identity.Store, port string) *peers {
-	return &peers{name: name, store: store, port: port, conns: map[string]*peerConn{}}
+func newPeers(name *identity.NodeName, store *identity.Store, port string, connectTimeout time.Duration) *peers {
+	return &peers{name: name, store: store, port: port, connectTimeout: connectTimeout, conns: map[string]*peerConn{}}
 }
 
 // available returns why nothing can be forwarded, or nil.
@@ -258,7 +258,7 @@ func (p *peers) dial(target string, id *identity.Identity) (*peerConn, error) {
 		grpc.WithNoProxy(),
 		// The delay is short, because a person waits for the response of a node that comes back.
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: connectTimeout,
+			Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second}, MinConnectTimeout: p.connectTimeout,
 		}),
 		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
 		grpc.WithStreamInterceptor(openLater),

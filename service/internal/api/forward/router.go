@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/siderolabs/grpc-proxy/proxy"
 	"google.golang.org/grpc"
@@ -47,12 +48,12 @@ type Router struct {
 }
 
 // New returns a router for the node with the name and the listener's address. Requests for other nodes go to guards at
-// the listener's port, with the store's client certificate; without a store they are refused.
-func New(name *identity.NodeName, listening net.Addr, store *identity.Store) *Router {
+// the listener's port, with the store's client certificate; without a store they are refused. The timeout is for each attempt to connect.
+func New(name *identity.NodeName, listening net.Addr, store *identity.Store, connectTimeout time.Duration) *Router {
 	r := &Router{name: name, local: localTo(name, listening)}
 
 	if tcp, ok := listening.(*net.TCPAddr); ok && store != nil {
-		r.peers = newPeers(name, store, strconv.Itoa(tcp.Port))
+		r.peers = newPeers(name, store, strconv.Itoa(tcp.Port), connectTimeout)
 	}
 
 	return r

@@ -34,7 +34,7 @@ func as(t *testing.T, client string) (context.Context, context.CancelFunc) {
 func newTestPeers(t *testing.T) *peers {
 	t.Helper()
 
-	p := newPeers(nil, &identity.Store{}, "1")
+	p := newPeers(nil, &identity.Store{}, "1", time.Second)
 
 	t.Cleanup(func() { p.drop(func(*peerConn) bool { return true }) })
 

@@ -15,11 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/spegel-guard/spegel-guard/service/internal/api/apitest"
+	"github.com/spegel-guard/spegel-guard/service/internal/api/limits"
 )
 
 // TestConnections_HandshakesKeepOnlyTheirAddressOut: one above the bound is closed at once, and the others after their time.
 func TestConnections_HandshakesKeepOnlyTheirAddressOut(t *testing.T) {
-	g := apitest.New(t, apitest.Options{})
+	g := apitest.New(t, apitest.Options{HandshakeTimeout: limits.HandshakeTimeout})
 
 	_, err := g.Client(t, role.Reader).Version(t.Context())
 	require.NoError(t, err)

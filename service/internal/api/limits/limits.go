@@ -22,8 +22,8 @@ const (
 	// total replaces another one. One above the number of its address is refused.
 	maxHandshaking        = 64
 	maxHandshakingPerHost = 16
-	// handshakeTimeout is for TLS and the HTTP/2 preface together.
-	handshakeTimeout = 5 * time.Second
+	// HandshakeTimeout is for TLS and the HTTP/2 preface together.
+	HandshakeTimeout = 5 * time.Second
 
 	// maxStreams is the number of open streams: requests and watches.
 	maxStreams = 1500
@@ -43,10 +43,10 @@ const (
 	bufferSize = 4 << 10
 )
 
-// ServerOptions returns the bounds of one connection.
-func ServerOptions() []grpc.ServerOption {
+// ServerOptions returns the bounds of one connection, whose handshake may take as long as given.
+func ServerOptions(handshake time.Duration) []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ConnectionTimeout(handshake),
 		grpc.MaxConcurrentStreams(MaxStreams),
 		grpc.MaxRecvMsgSize(MaxRequest),
 		grpc.MaxHeaderListSize(maxMetadata),
