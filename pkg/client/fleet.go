@@ -59,7 +59,7 @@ func newFleet(config *tls.Config, endpoints, names []string, timeout time.Durati
 		place := strings.Join(addresses, ", ")
 
 		for _, name := range names {
-			fleet.nodes = append(fleet.nodes, newNode(name, forwarded{ClientConn: conn, node: name}, origin{address: place, common: place, tls: config}))
+			fleet.nodes = append(fleet.nodes, newNode(name, forwarded{ClientConn: conn, node: name}, origin{address: place, common: place, tls: config}, timeout))
 		}
 
 		return fleet, nil
@@ -69,7 +69,7 @@ func newFleet(config *tls.Config, endpoints, names []string, timeout time.Durati
 		address := withPort(name)
 		conn := &direct{address: address, tls: config, extra: extra, brief: len(names) > maxKept}
 
-		node := newNode(name, conn, origin{address: address, common: "port " + portOf(address), tls: config})
+		node := newNode(name, conn, origin{address: address, common: "port " + portOf(address), tls: config}, timeout)
 		node.conn = conn
 
 		fleet.conns = append(fleet.conns, conn)

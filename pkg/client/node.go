@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
 	"github.com/cosi-project/runtime/pkg/state"
@@ -28,13 +29,15 @@ type Node struct {
 
 	machine machine.MachineServiceClient
 	origin  origin
+	// timeout of a response, and of the begin of a stream.
+	timeout time.Duration
 	// conn is nil behind an endpoint, whose connection belongs to all nodes.
 	conn *direct
 }
 
-func newNode(name string, conn grpc.ClientConnInterface, from origin) *Node {
+func newNode(name string, conn grpc.ClientConnInterface, from origin, timeout time.Duration) *Node {
 	return &Node{
-		Name: name, origin: from, Guard: guardv1alpha1.NewGuardServiceClient(conn), machine: machine.NewMachineServiceClient(conn),
+		Name: name, origin: from, timeout: timeout, Guard: guardv1alpha1.NewGuardServiceClient(conn), machine: machine.NewMachineServiceClient(conn),
 		Resources: state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn), cosiclient.WithDisableWatchRetry())),
 	}
 }

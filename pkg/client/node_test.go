@@ -62,7 +62,7 @@ func TestNode_DoctorIsBounded(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(func() { conn.Close() })
 
-			_, err = newNode("n", conn, origin{}).Doctor(t.Context())
+			_, err = newNode("n", conn, origin{}, DefaultTimeout).Doctor(t.Context())
 			assert.Equal(t, test.want, status.Code(err), err)
 		})
 	}

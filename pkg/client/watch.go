@@ -16,15 +16,15 @@ import (
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 )
 
-var errNotOpened = status.Errorf(codes.DeadlineExceeded,
-	"no response within %s; follow at most 100 nodes through one endpoint, or contact the nodes directly", DefaultTimeout)
-
 // Watch returns the changes of all resources of some types from now on, until the context ends. The last change has an error if the
-// connection fails. Watch fails if the watches do not begin within DefaultTimeout: behind an endpoint the streams of many nodes share
+// connection fails. Watch fails if the watches do not begin within the time for a response: behind an endpoint the streams of many nodes share
 // one connection, and when it has no more, others wait without an error.
 func (n *Node) Watch(ctx context.Context, kinds ...resource.Type) (<-chan state.Event, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	opening := time.AfterFunc(DefaultTimeout, func() { cancel(errNotOpened) })
+	opening := time.AfterFunc(n.timeout, func() {
+		cancel(status.Errorf(codes.DeadlineExceeded,
+			"no response within %s (--timeout); follow at most 100 nodes through one endpoint, or contact the nodes directly", n.timeout))
+	})
 	changes := make(chan state.Event)
 
 	for _, kind := range kinds {
