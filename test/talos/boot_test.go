@@ -35,13 +35,13 @@ depends:
 restart: always
 `
 
-// neverCreated is a service with a mount source that machined has to create on the read-only root, before EPHEMERAL is
-// mounted.
+// neverCreated is a service with a mount source that machined has to create on the read-only root. It is not below /var, which
+// becomes writable when EPHEMERAL is mounted: on a slow machine the service starts only then.
 const neverCreated = `name: never-created
 container:
   entrypoint: /spegel-guard
   mounts:
-    - {source: /var/lib/containerd/no-such-folder, destination: /content, type: bind, options: [bind, ro]}
+    - {source: /usr/lib/no-such-folder, destination: /content, type: bind, options: [bind, ro]}
 restart: always
 `
 
@@ -177,7 +177,7 @@ func TestBoot_BeforeCRIWithInvalidDocument(t *testing.T) {
 	// docs/install.md describes this, and that the boot fails after BootTimeout. Talos regards a service as up when it has run once.
 	t.Run("ServiceWithoutContainerBlocksBoot", func(t *testing.T) {
 		assert.Equal(t, 70*time.Minute, constants.BootTimeout)
-		order(t, n.Console(), "service[ext-never-created](Failed): Failed to create runner: mkdir /var/lib: read-only file system")
+		order(t, n.Console(), "service[ext-never-created](Failed): Failed to create runner: mkdir /usr/lib/no-such-folder: read-only file system")
 		bootstrap(t, n)
 
 		from := len(n.Console())
