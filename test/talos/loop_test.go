@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
@@ -123,7 +124,7 @@ const longHold = "mode: enforce\ninterval: 750ms\n" +
 // stopRestores: talosctl service stop restores the owner's limit.
 func (s *scenario) stopRestores(t *testing.T) {
 	s.patch(t, document(longHold))
-	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "750ms")
+	s.waitConfig(t, config.Path, "enforce", "750ms")
 	s.steer(t, "sustained")
 	s.waitCPUMax(t, ceiling150)
 

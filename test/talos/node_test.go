@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/spegel-guard/spegel-guard/pkg/config"
 	"github.com/spegel-guard/spegel-guard/test/talos"
 )
 
@@ -106,7 +107,7 @@ func (s *scenario) changedDocument(t *testing.T) {
 	before := guardService(t, s.node).process()
 
 	s.patch(t, document(strings.Replace(quick, "500ms", "250ms", 1)))
-	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "250ms")
+	s.waitConfig(t, config.Path, "enforce", "250ms")
 	eventually(t, s.node, "waiting for the restart", func(context.Context) error {
 		if guardService(t, s.node).process() == before {
 			return errors.New("the service has not been restarted")
@@ -138,9 +139,9 @@ func (s *scenario) invalidDocument(t *testing.T) {
 	})
 
 	eventually(t, s.node, "waiting for observe", func(ctx context.Context) error {
-		config, err := spec[guardConfig](ctx, s.node, "guardconfigs", "active")
-		if err == nil && config.Mode != "observe" {
-			err = fmt.Errorf("the mode is %s", config.Mode)
+		active, err := spec[guardConfig](ctx, s.node, "guardconfigs", "active")
+		if err == nil && active.Mode != "observe" {
+			err = fmt.Errorf("the mode is %s", active.Mode)
 		}
 
 		return err
@@ -150,7 +151,7 @@ func (s *scenario) invalidDocument(t *testing.T) {
 	assert.Equal(t, "Running", guardService(t, s.node).State)
 
 	s.patch(t, document(quick))
-	s.waitConfig(t, "/usr/local/etc/spegel-guard/config.yaml", "enforce", "500ms")
+	s.waitConfig(t, config.Path, "enforce", "500ms")
 	s.waitCheck(t, "config", "ok")
 }
 
@@ -269,13 +270,13 @@ func (s *scenario) waitConfig(t *testing.T, source, mode, interval string) {
 	t.Helper()
 
 	eventually(t, s.node, "waiting for the configuration", func(ctx context.Context) error {
-		config, err := spec[guardConfig](ctx, s.node, "guardconfigs", "active")
+		active, err := spec[guardConfig](ctx, s.node, "guardconfigs", "active")
 
 		switch {
 		case err != nil:
 			return err
-		case config.Source != source || config.Mode != mode || !strings.Contains(config.Document, "interval: "+interval):
-			return fmt.Errorf("in force: source %q, mode %q:\n%s", config.Source, config.Mode, config.Document)
+		case active.Source != source || active.Mode != mode || !strings.Contains(active.Document, "interval: "+interval):
+			return fmt.Errorf("in force: source %q, mode %q:\n%s", active.Source, active.Mode, active.Document)
 		default:
 			return nil
 		}
