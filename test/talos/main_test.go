@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +25,30 @@ const patience = 15 * time.Minute
 
 // ctlEnv names the environment variable with the path of spegelguardctl.
 const ctlEnv = "SPEGEL_GUARD_CTL"
+
+// repeatedEnv is set in the environment of a repeated run.
+const repeatedEnv = "SPEGEL_GUARD_TALOS_REPEATED"
+
+// faulted counts failed tests with a fault of the emulator on the console of their node, failed those without.
+var faulted, failed atomic.Int64
+
+// emulatorFault reports the crash after which test/vm boots again, too: docs/architecture.md (The test machine) explains it.
+func emulatorFault(console string) bool { return strings.Contains(console, "Oops: int3:") }
+
+// TestMain runs the tests once more if a fault of the emulator is on the console of each node whose test failed. The process starts
+// anew, because a failed test stays failed within it.
+func TestMain(m *testing.M) {
+	code := m.Run()
+
+	if code != 0 && faulted.Load() > 0 && failed.Load() == 0 && os.Getenv(repeatedEnv) == "" {
+		fmt.Fprintln(os.Stderr, "talos: the emulator ran a breakpoint of the kernel's code patching (attempt 1 of 2); running the tests again")
+
+		err := syscall.Exec(os.Args[0], os.Args, append(os.Environ(), repeatedEnv+"=1"))
+		fmt.Fprintf(os.Stderr, "talos: failed to run the tests again: %v\n", err)
+	}
+
+	os.Exit(code)
+}
 
 // requirePrograms skips a test if the programs of Talos have not been built.
 func requirePrograms(t *testing.T) {
@@ -42,11 +68,22 @@ func start(t *testing.T, options talos.Options) *talos.Node {
 	options.Tree = "../.."
 
 	n, err := talos.Start(t.Context(), options)
+	if err != nil {
+		failed.Add(1)
+	}
+
 	require.NoError(t, err)
 
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("--- console ---\n%s", n.Console())
+			console := n.Console()
+			t.Logf("--- console ---\n%s", console)
+
+			if emulatorFault(console) {
+				faulted.Add(1)
+			} else {
+				failed.Add(1)
+			}
 		}
 
 		require.NoError(t, n.Stop())
