@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/spegel-guard/spegel-guard/test/talos"
+	"github.com/spegel-guard/spegel-guard/test/vm"
 )
 
 // patience is the deadline of every wait. It is long, because emulated machines are slow.
@@ -31,9 +32,6 @@ const repeatedEnv = "SPEGEL_GUARD_TALOS_REPEATED"
 
 // faulted counts failed tests with a fault of the emulator on the console of their node, failed those without.
 var faulted, failed atomic.Int64
-
-// emulatorFault reports the crash after which test/vm boots again, too: docs/architecture.md (The test machine) explains it.
-func emulatorFault(console string) bool { return strings.Contains(console, "Oops: int3:") }
 
 // TestMain runs the tests once more if a fault of the emulator is on the console of each node whose test failed. The process starts
 // anew, because a failed test stays failed within it.
@@ -79,7 +77,7 @@ func start(t *testing.T, options talos.Options) *talos.Node {
 			console := n.Console()
 			t.Logf("--- console ---\n%s", console)
 
-			if emulatorFault(console) {
+			if vm.EmulatorFault([]byte(console)) {
 				faulted.Add(1)
 			} else {
 				failed.Add(1)

@@ -118,7 +118,7 @@ func Run(ctx context.Context, opts Options) (int, error) {
 
 		stalled := errors.Is(err, ErrStalled)
 
-		if !stalled && !emulatorFault(console) || attempt == maxAttempts {
+		if !stalled && !EmulatorFault(console) || attempt == maxAttempts {
 			return 0, fmt.Errorf("%w\n--- guest console ---\n%s", err, tail(console, 8192))
 		}
 
@@ -139,10 +139,10 @@ const maxAttempts = 20
 // faultSite matches the place of a crash in the kernel.
 var faultSite = regexp.MustCompile(`RIP: \S+`)
 
-// emulatorFault reports a crash that is caused by QEMU: its multi-threaded TCG may execute the breakpoint of the kernel's code
+// EmulatorFault reports a crash that is caused by QEMU: its multi-threaded TCG may execute the breakpoint of the kernel's code
 // patching (text_poke_bp) after the kernel has removed it. The boot is repeated, because no processor does that and no code of
 // this project can cause it. Every other crash of the guest is a failure.
-func emulatorFault(console []byte) bool {
+func EmulatorFault(console []byte) bool {
 	return bytes.Contains(console, []byte("Oops: int3:"))
 }
 
