@@ -34,13 +34,17 @@ import (
 // Socket is containerd's address, the same as on Talos.
 const Socket = "/run/containerd/containerd.sock"
 
-// containerdConfig is the configuration of Talos' CRI (hack/cri-plugin.part) with the paths of the tests.
+// containerdConfig is the configuration of Talos' CRI (hack/cri-plugin.part) with the paths of the tests. When containerd starts again,
+// it deletes containers whose shim is not loaded within a timeout: 5 s by default, which is too short on a slow machine.
 const containerdConfig = `version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
 
 [grpc]
   address = "` + Socket + `"
+
+[timeouts]
+  "io.containerd.timeout.shim.load" = "2m"
 
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "overlayfs"
