@@ -144,6 +144,12 @@ func LoadServiceSpec(path string) (*services.Spec, error) {
 // PID returns the first process of the service in the node's PID namespace.
 func (e *Extension) PID() int { return int(e.task.Pid()) }
 
+// Stop waits ten seconds before SIGKILL, in parts.
+const (
+	stopWait  = 100 * time.Millisecond
+	stopWaits = int(10 * time.Second / stopWait)
+)
+
 // Stop ends the service as machined does: SIGTERM to all its processes, and SIGKILL after ten seconds. It returns the exit
 // code and the time that the service took. Stopping a service that has ended does nothing.
 func (e *Extension) Stop(ctx context.Context) (uint32, time.Duration, error) {
@@ -157,10 +163,13 @@ func (e *Extension) Stop(ctx context.Context) (uint32, time.Duration, error) {
 		return 0, 0, err
 	}
 
-	select {
-	case status := <-e.exit:
-		return status.ExitCode(), time.Since(start), e.remove(ctx)
-	case <-time.After(10 * time.Second):
+	// Waits are counted, because a pause of the machine uses up one of them, but all of a timer.
+	for range stopWaits {
+		select {
+		case status := <-e.exit:
+			return status.ExitCode(), time.Since(start), e.remove(ctx)
+		case <-time.After(stopWait):
+		}
 	}
 
 	if err := e.signalAll(ctx, syscall.SIGKILL); err != nil {
