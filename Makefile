@@ -106,7 +106,7 @@ test-harness: deps ## Test the VM itself: its boots that must fail, and its pack
 
 .PHONY: test-vm
 test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kernel, in the VM.
-	$(VMRUN) test -v -machines 2 -timeout 60m $(READER) $(KERNEL_PACKAGES)
+	$(VMRUN) test -v -machines 2 -timeout 150m $(READER) $(KERNEL_PACKAGES)
 
 .PHONY: test-talos
 test-talos: deps build $(TALOSCTL) ## Boot real Talos nodes with the extension and run their tests.

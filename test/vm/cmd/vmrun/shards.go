@@ -15,8 +15,8 @@ import (
 
 // longTests are about how long the longest tests take. A wrong time costs balance only.
 var longTests = map[string]time.Duration{
+	"TestAttack":                              220 * time.Second,
 	"TestStats_MatchSystemTools":              160 * time.Second,
-	"TestAttack":                              130 * time.Second,
 	"TestReport_OfClosedLoop":                 130 * time.Second,
 	"TestGuard_EnforcesDuringOutage":          100 * time.Second,
 	"TestSampler_HostileMetricsDelayNoSample": 70 * time.Second,
