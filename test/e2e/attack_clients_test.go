@@ -7,6 +7,7 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
+	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,6 +25,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/spegel-guard/spegel-guard/pkg/resources"
 	"github.com/spegel-guard/spegel-guard/test/badclient"
@@ -45,13 +48,21 @@ func clientScenarios() []scenario {
 	}
 }
 
-// hostileConn is a connection with a certificate of its own name, because the server counts clients by name.
+// hostileConn is a connection with a certificate of its own name, because the server counts clients by name. The guard has answered on
+// it: beside a runaway a handshake may take longer than the guard allows, and the calls of the tests do not wait for the next one.
 func (a *attack) hostileConn(t *testing.T, name string) *grpc.ClientConn {
 	t.Helper()
 
 	conn, err := grpc.NewClient(node.GuardEndpoint, grpc.WithTransportCredentials(credentials.NewTLS(a.tls(t, name))))
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
+
+	client := machineapi.NewMachineServiceClient(conn)
+
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		_, err := client.Version(t.Context(), &emptypb.Empty{}, grpc.WaitForReady(true))
+		require.NoError(c, err)
+	}, patience, 100*time.Millisecond, "connection of %s", name)
 
 	return conn
 }
@@ -65,14 +76,49 @@ func (a *attack) tls(t *testing.T, name string) *tls.Config {
 	return cfg
 }
 
+// badClient is like hostileConn.
 func (a *attack) badClient(t *testing.T, name string, window uint32) *badclient.Client {
 	t.Helper()
 
-	client, err := badclient.Dial(node.GuardEndpoint, a.tls(t, name), window)
-	require.NoError(t, err)
-	t.Cleanup(func() { client.Close() })
+	cfg := a.tls(t, name)
 
-	return client
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		client, err := dialAnswered(cfg, window)
+		if err == nil {
+			t.Cleanup(func() { client.Close() })
+
+			return client
+		}
+
+		require.True(t, time.Now().Before(deadline), "connection of %s: %v", name, err)
+	}
+}
+
+// dialAnswered connects and waits until the guard has answered a call. In TLS 1.3 a client may not notice at once that the guard has
+// ended the handshake. The call is refused: an error needs no flow-control window.
+func dialAnswered(cfg *tls.Config, window uint32) (*badclient.Client, error) {
+	client, err := badclient.Dial(node.GuardEndpoint, cfg, window)
+	if err != nil {
+		return nil, err
+	}
+
+	_, err = client.Call("/cosi.resource.State/Get", &v1alpha1.GetRequest{Namespace: "invented", Type: resources.GuardStatusType, Id: "x"})
+
+	for deadline := time.Now().Add(patience); err == nil && client.Answers() == 0; {
+		select {
+		case err = <-client.Ended():
+		case <-time.After(10 * time.Millisecond):
+			if time.Now().After(deadline) {
+				err = fmt.Errorf("no answer within %s", patience)
+			}
+		}
+	}
+
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+
+	return client, nil
 }
 
 // refused calls do many times, some at once, and requires that all calls are refused with the texts in turn.
