@@ -24,9 +24,9 @@ type readings struct {
 }
 
 type reading struct {
-	// at is CLOCK_BOOTTIME, as the guard's samples have it.
-	at     time.Duration
-	cpuMax string
+	// at and end are CLOCK_BOOTTIME, as the guard's samples have it, before and after the counters were read.
+	at, end time.Duration
+	cpuMax  string
 	counted
 }
 
@@ -42,7 +42,9 @@ func (r *readings) read(t *testing.T) reading {
 	for try, shortest := 0, time.Duration(math.MaxInt64); try < tries && shortest > most; try++ {
 		next := reading{at: boottime.Now(), cpuMax: cpuMax(t, r.pod), counted: count(t, r.pod)}
 
-		if took := boottime.Now() - next.at; took < shortest {
+		next.end = boottime.Now()
+
+		if took := next.end - next.at; took < shortest {
 			best, shortest = next, took
 		}
 	}
@@ -132,21 +134,55 @@ func (r *readings) total(t *testing.T, at time.Duration) (coreSeconds, tx float6
 	return 0, 0
 }
 
-// assertUsage compares a usage that the guard reports with the readings from one time to another. It allows 20 %, and what
-// the workload uses in 100 ms at the rates of free, the usage without a ceiling: the clock of a sample and its counters are
-// read one after the other.
-func (r *readings) assertUsage(t *testing.T, name string, usage, free resources.Usage, from, to time.Duration) {
+// around returns the last reading that ended before a sample of the guard, and the first one that began after it. The counters only grow,
+// so those of the sample lie between them. The guard reads them after the clock of the sample.
+func (r *readings) around(t *testing.T, clock time.Duration) (before, after reading) {
 	t.Helper()
 
-	const relative, late = 0.2, 100 * time.Millisecond
+	const late = 50 * time.Millisecond
 
-	cores, tx := r.rate(t, from, to)
-	reported, reportedTX := usage.CoreSeconds/usage.Over.Seconds(), usage.TXBytes/usage.Over.Seconds()
-	slack := late.Seconds() / free.Over.Seconds() / usage.Over.Seconds()
+	for _, next := range r.all {
+		if next.end <= clock {
+			before = next
+		}
 
-	t.Logf("%-6s %6s: %.3f cores, %.0f B/s; the kernel: %.3f cores, %.0f B/s", name, usage.Over.Round(10*time.Millisecond), reported, reportedTX, cores, tx)
-	assert.InDelta(t, cores, reported, relative*cores+slack*free.CoreSeconds, "%s: cores", name)
-	assert.InDelta(t, tx, reportedTX, relative*tx+slack*free.TXBytes, "%s: TX", name)
+		if next.at >= clock {
+			after = next
+		}
+
+		if next.at >= clock+late {
+			break
+		}
+	}
+
+	if before.end == 0 || after.end == 0 {
+		require.Fail(t, "no readings", "around %s: they cover %s to %s", clock, r.all[0].at, r.all[len(r.all)-1].at)
+	}
+
+	return before, after
+}
+
+// assertUsage compares a usage that the guard reports between two samples with the readings around them, and allows 20 %.
+func (r *readings) assertUsage(t *testing.T, name string, usage resources.Usage, from, to time.Duration) {
+	t.Helper()
+
+	const margin = 0.2
+
+	startBefore, startAfter := r.around(t, from)
+	endBefore, endAfter := r.around(t, to)
+
+	between := func(figure string, reported float64, unit string, least, most float64) {
+		t.Helper()
+
+		seconds := usage.Over.Seconds()
+		t.Logf("%-6s %6s: %.3f %s; the kernel: %.3f to %.3f", name, usage.Over.Round(10*time.Millisecond), reported/seconds, unit, least/seconds, most/seconds)
+		assert.GreaterOrEqual(t, reported, (1-margin)*least, "%s: %s", name, figure)
+		assert.LessOrEqual(t, reported, (1+margin)*most, "%s: %s", name, figure)
+	}
+
+	between("CPU", usage.CoreSeconds, "cores",
+		(float64(endBefore.usage)-float64(startAfter.usage))/1e6, (float64(endAfter.usage)-float64(startBefore.usage))/1e6)
+	between("TX", usage.TXBytes, "B/s", float64(endBefore.tx)-float64(startAfter.tx), float64(endAfter.tx)-float64(startBefore.tx))
 }
 
 // rate returns the cores and the bytes per second from one time to another.

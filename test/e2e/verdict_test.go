@@ -72,9 +72,9 @@ func (r *readings) assertProbed(t *testing.T, verdict resources.VerdictSpec, tri
 
 	lifted := end - verdict.After.Over
 
-	r.assertUsage(t, "before", verdict.Before, verdict.Before, tripped-verdict.Before.Over, tripped)
-	r.assertUsage(t, "during", verdict.During, verdict.Before, lifted-verdict.During.Over, lifted)
-	r.assertUsage(t, "after", verdict.After, verdict.Before, lifted, end)
+	r.assertUsage(t, "before", verdict.Before, tripped-verdict.Before.Over, tripped)
+	r.assertUsage(t, "during", verdict.During, lifted-verdict.During.Over, lifted)
+	r.assertUsage(t, "after", verdict.After, lifted, end)
 }
 
 // TestVerdict_ContainedUntilRestart: a spin goes on when the ceiling is lifted, and when the load that began it has ended. After
@@ -200,10 +200,10 @@ func TestVerdict_Ended(t *testing.T) {
 	// The sample that ended the ceiling.
 	end := verdict.Clock - verdict.After.Over
 
-	r.assertUsage(t, "before", verdict.Before, verdict.Before, tripped-verdict.Before.Over, tripped)
-	r.assertUsage(t, "during", verdict.During, verdict.Before, end-verdict.During.Over, end)
+	r.assertUsage(t, "before", verdict.Before, tripped-verdict.Before.Over, tripped)
+	r.assertUsage(t, "during", verdict.During, end-verdict.During.Over, end)
 	r.read(t)
-	r.assertUsage(t, "after", verdict.After, verdict.Before, end, verdict.Clock)
+	r.assertUsage(t, "after", verdict.After, end, verdict.Clock)
 	noJournals(t)
 }
 
