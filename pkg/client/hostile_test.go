@@ -111,26 +111,6 @@ func TestNode_DecodesNoListThatIsTooLong(t *testing.T) {
 	}
 }
 
-// unopened begins no watch.
-type unopened struct {
-	v1alpha1.UnimplementedStateServer
-}
-
-func (unopened) Watch(_ *v1alpha1.WatchRequest, stream grpc.ServerStreamingServer[v1alpha1.WatchResponse]) error {
-	<-stream.Context().Done()
-
-	return nil
-}
-
-// TestNode_WatchHasToBegin: within the timeout of its fleet, as a response has.
-func TestNode_WatchHasToBegin(t *testing.T) {
-	dial := func(ctx context.Context, _ string, dial dialer) (net.Conn, error) { return dial(ctx) }
-	fleet := serveBy(t, 1, 100*time.Millisecond, dial, func(server *grpc.Server) { v1alpha1.RegisterStateServer(server, unopened{}) })
-
-	_, err := fleet.Nodes()[0].Watch(t.Context(), resources.TargetStatsType)
-	require.ErrorContains(t, err, "no response within 100ms (--timeout); follow at most 100 nodes through one endpoint")
-}
-
 // TestNode_HistoryOfManyTargets: an honest guard sends an empty series for each target without a history.
 func TestNode_HistoryOfManyTargets(t *testing.T) {
 	current, hosts, port, guards := serve(t)

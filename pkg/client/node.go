@@ -29,15 +29,15 @@ type Node struct {
 
 	machine machine.MachineServiceClient
 	origin  origin
-	// timeout of a response, and of the begin of a stream.
-	timeout time.Duration
+	// opening is the time within which watches have to begin.
+	opening time.Duration
 	// conn is nil behind an endpoint, whose connection belongs to all nodes.
 	conn *direct
 }
 
 func newNode(name string, conn grpc.ClientConnInterface, from origin, timeout time.Duration) *Node {
 	return &Node{
-		Name: name, origin: from, timeout: timeout, Guard: guardv1alpha1.NewGuardServiceClient(conn), machine: machine.NewMachineServiceClient(conn),
+		Name: name, origin: from, opening: max(timeout, DefaultTimeout), Guard: guardv1alpha1.NewGuardServiceClient(conn), machine: machine.NewMachineServiceClient(conn),
 		Resources: state.WrapCore(cosiclient.NewAdapter(v1alpha1.NewStateClient(conn), cosiclient.WithDisableWatchRetry())),
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"context"
 	"net"
 	"testing"
+	"time"
 
+	"github.com/cosi-project/runtime/api/v1alpha1"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
 	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
@@ -50,22 +52,56 @@ func TestNode_DoctorIsBounded(t *testing.T) {
 		"too long": {200_000, codes.ResourceExhausted},
 	} {
 		t.Run(name, func(t *testing.T) {
-			listener := bufconn.Listen(1 << 16)
-			server := grpc.NewServer()
-			guardv1alpha1.RegisterGuardServiceServer(server, checking{checks: test.checks})
+			node := nodeOf(t, func(server *grpc.Server) {
+				guardv1alpha1.RegisterGuardServiceServer(server, checking{checks: test.checks})
+			})
 
-			go server.Serve(listener)
-			t.Cleanup(server.Stop)
-
-			conn, err := grpc.NewClient("passthrough:///guard", grpc.WithTransportCredentials(insecure.NewCredentials()),
-				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-			require.NoError(t, err)
-			t.Cleanup(func() { conn.Close() })
-
-			_, err = newNode("n", conn, origin{}, DefaultTimeout).Doctor(t.Context())
+			_, err := node.Doctor(t.Context())
 			assert.Equal(t, test.want, status.Code(err), err)
 		})
 	}
+}
+
+// nodeOf returns a node whose guard is the server, until the test ends.
+func nodeOf(t *testing.T, register func(*grpc.Server)) *Node {
+	t.Helper()
+
+	listener := bufconn.Listen(1 << 16)
+	server := grpc.NewServer()
+	register(server)
+
+	go server.Serve(listener)
+	t.Cleanup(server.Stop)
+
+	conn, err := grpc.NewClient("passthrough:///guard", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+
+	return newNode("n", conn, origin{}, 0)
+}
+
+// unopened begins no watch.
+type unopened struct {
+	v1alpha1.UnimplementedStateServer
+}
+
+func (unopened) Watch(_ *v1alpha1.WatchRequest, stream grpc.ServerStreamingServer[v1alpha1.WatchResponse]) error {
+	<-stream.Context().Done()
+
+	return nil
+}
+
+// TestNode_WatchHasToBegin: many share a connection, so a short time for responses is none for them.
+func TestNode_WatchHasToBegin(t *testing.T) {
+	node := nodeOf(t, func(server *grpc.Server) { v1alpha1.RegisterStateServer(server, unopened{}) })
+	require.Equal(t, DefaultTimeout, node.opening)
+	require.Equal(t, time.Minute, newNode("n", nil, origin{}, time.Minute).opening)
+
+	node.opening = 100 * time.Millisecond
+
+	_, err := node.Watch(t.Context(), resources.TargetStatsType)
+	require.ErrorContains(t, err, "no response within 100ms (--timeout); follow at most 100 nodes through one endpoint")
 }
 
 // TestNode_ConfigIsBounded: an empty value has two bytes on the wire.
