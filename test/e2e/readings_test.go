@@ -139,7 +139,7 @@ func (r *readings) total(t *testing.T, at time.Duration) (coreSeconds, tx float6
 func (r *readings) around(t *testing.T, clock time.Duration) (before, after reading) {
 	t.Helper()
 
-	const late = 50 * time.Millisecond
+	const late = 100 * time.Millisecond
 
 	for _, next := range r.all {
 		if next.end <= clock {
