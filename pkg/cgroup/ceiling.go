@@ -108,8 +108,9 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 		return err
 	}
 
-	if !j.Owners(current) && !j.Ours(current) {
-		return fmt.Errorf("%w: it reads %q", ErrChanged, current)
+	// Doubled, the owner's limit would have another burst than the journal has.
+	if text := current.String(); text != j.OwnerLimit && !j.Ours(current) {
+		return fmt.Errorf("%w: it reads %q", ErrChanged, text)
 	}
 
 	if err := d.halveBurst(j, current); err != nil {
@@ -162,6 +163,10 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 			return current, err
 		}
 
+		if err := d.fitBurst(j.OwnerLimit); err != nil {
+			return current, err
+		}
+
 		if err := d.writeFile(fileMax, j.OwnerLimit); err != nil {
 			return current, err
 		}
@@ -194,15 +199,29 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 	return after, nil
 }
 
-// halveBurst writes a burst that the kernel doubled together with the ceiling once more. Doubled, it may be more than the next quota, which
-// the kernel would refuse, and after that quota nothing distinguishes it from an external change.
+// halveBurst writes a burst again that the kernel doubled together with the ceiling. After the next quota nothing would distinguish it
+// from an external change.
 func (d *Dir) halveBurst(j Journal, current CPUMax) error {
-	written, reads, ok := j.doubledBurst(current)
-	if !ok || written == 0 || d.ReadBurst() != reads {
+	half, ok := j.halvedBurst(current, d.ReadBurst())
+	if !ok {
 		return nil
 	}
 
-	return d.writeBurst(written)
+	return d.writeBurst(half)
+}
+
+// fitBurst lowers an external burst that the kernel doubled to more than the owner's quota: it would refuse the quota.
+func (d *Dir) fitBurst(ownerLimit string) error {
+	owner, err := ParseCPUMax(ownerLimit)
+	if err != nil {
+		return err
+	}
+
+	if burst := d.ReadBurst(); burst > owner.room(burst) {
+		return d.writeBurst(owner.room(burst))
+	}
+
+	return nil
 }
 
 func (d *Dir) restoreBurst(j Journal) error {

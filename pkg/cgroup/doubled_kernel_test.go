@@ -48,7 +48,40 @@ func TestRestore_KnowsDoubledCeiling(t *testing.T) {
 	}
 }
 
-// TestApply_KnowsDoubledValues: the next step of a ceiling follows a doubled one, and a first ceiling a doubled limit of the owner.
+// TestRestore_KnowsDoubledBurst: also one that a crash left beside another ceiling, one that was doubled again in between, and one that
+// somebody set beside the ceiling, which stays as far as the owner's quota has room for it.
+func TestRestore_KnowsDoubledBurst(t *testing.T) {
+	for _, test := range []struct{ name, ownerBurst, max, burst, want string }{
+		{name: "burst of the next ceiling", ownerBurst: "9000", max: "16002 10000", burst: "10002", want: "9000"},
+		{name: "doubled less often", ownerBurst: "9000", max: "20004 20000", burst: "10002", want: "9000"},
+		{name: "set by somebody, too high", ownerBurst: "0", max: "10002 10000", burst: "10000", want: "9000"},
+		{name: "set by somebody", ownerBurst: "0", max: "10002 10000", burst: "7000", want: "7000"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			const owner = "9000 5000"
+
+			dir, name := newCgroup(t)
+			write(t, name+"/cpu.max", owner)
+			write(t, name+"/cpu.max.burst", test.ownerBurst)
+
+			j := journal(owner, "5001 5000")
+			j.Previous, j.OwnerBurstUsec = "8001 5000", dir.ReadBurst()
+			require.NoError(t, dir.WriteJournal(j))
+
+			write(t, name+"/cpu.max.burst", "0") // the kernel refuses a quota below the burst
+			write(t, name+"/cpu.max", test.max)
+			write(t, name+"/cpu.max.burst", test.burst)
+
+			after, err := dir.Restore(j)
+			require.NoError(t, err)
+			assert.Equal(t, owner, after.String())
+			assert.Equal(t, test.want, read(t, name+"/cpu.max.burst"))
+		})
+	}
+}
+
+// TestApply_KnowsDoubledValues: the next step of a ceiling follows a doubled one. An owner's limit that was doubled after it was read has
+// another burst, so that nothing is written.
 func TestApply_KnowsDoubledValues(t *testing.T) {
 	dir, name := newCgroup(t)
 	write(t, name+"/cpu.max", "9000 5000")
@@ -58,9 +91,14 @@ func TestApply_KnowsDoubledValues(t *testing.T) {
 	j.OwnerBurstUsec = dir.ReadBurst()
 
 	double(t, name)
-	write(t, name+"/cpu.max.burst", "7000")
 
 	_, err := dir.Apply(j)
+	require.ErrorIs(t, err, cgroup.ErrChanged)
+
+	write(t, name+"/cpu.max.burst", "7000")
+	write(t, name+"/cpu.max", "9000 5000")
+
+	_, err = dir.Apply(j)
 	require.NoError(t, err)
 
 	for _, step := range []struct{ ceiling, burst string }{{"5001 5000", "5001"}, {"8001 5000", "7000"}, {"5501 5000", "5501"}} {

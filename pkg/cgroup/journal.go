@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"time"
 )
@@ -143,18 +144,22 @@ func (j Journal) bursts() []uint64 {
 	return bursts
 }
 
-// doubledBurst returns the burst that the guard wrote beside a ceiling, and what it reads since the kernel doubled both. The result is
-// false if current is none of the ceilings, or not doubled.
-func (j Journal) doubledBurst(current CPUMax) (written, reads uint64, ok bool) {
-	for _, ceiling := range j.ceilings() {
-		if factor := current.doubled(ceiling); factor > 1 {
-			written = ceiling.room(j.OwnerBurstUsec)
+// halvedBurst returns the burst of the guard that the kernel made of itself beside a ceiling that it doubled. A crash may have left the burst
+// of either ceiling, and it has been doubled as often as the ceiling or less. The result is false for any other burst.
+func (j Journal) halvedBurst(current CPUMax, burst uint64) (uint64, bool) {
+	if slices.Contains(j.bursts(), burst) {
+		return 0, false
+	}
 
-			return written, written * factor, true
+	for _, ceiling := range j.ceilings() {
+		for factor := current.doubled(ceiling); factor > 1; factor /= 2 {
+			if half := burst / factor; half*factor == burst && slices.Contains(j.bursts(), half) {
+				return half, true
+			}
 		}
 	}
 
-	return 0, 0, false
+	return 0, false
 }
 
 // ceilings are Applied and Previous.

@@ -173,7 +173,7 @@ func TestCeiling_CompletesAWrite(t *testing.T) {
 		"not written":                             {max: before, desired: 375, actions: []string{"adjust: cpu 1803m"}, want: after},
 		"written":                                 {max: after, desired: 375, want: after},
 		"not written, doubled by the kernel":      {max: "100002 200000", desired: 375, actions: []string{"adjust: cpu 1803m"}, want: after},
-		"written, doubled by the kernel":          {max: "75002 200000", desired: 375, actions: []string{"adjust: cpu 1803m"}, want: after},
+		"written, doubled by the kernel":          {max: "75002 200000", desired: 375, want: after},
 		"not written, other step":                 {max: before, desired: 281, actions: []string{"adjust: cpu 1803m"}, want: "28101 100000"},
 		"written, other step":                     {max: after, desired: 281, actions: []string{"adjust: cpu 1803m"}, want: "28101 100000"},
 		"not written, no step":                    {max: before, desired: 500, want: before},

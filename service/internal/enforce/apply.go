@@ -52,6 +52,11 @@ func (c *Ceiling) apply(desired *decide.DesiredCeiling, now time.Duration) []Act
 
 	switch {
 	case errors.Is(err, cgroup.ErrChanged):
+		// The next call applies it over a limit that the kernel doubled meanwhile.
+		if current, err := c.dir.ReadCPUMax(); err == nil && journal.Owners(current) {
+			return nil
+		}
+
 		return c.externalChange(desired, owner.String(), now)
 	case err != nil:
 		return c.failed(desired.Rule, desired.Reason, owner.String(), err, now)
@@ -254,8 +259,9 @@ func (c *Ceiling) change(desired *decide.DesiredCeiling, next cgroup.Journal, be
 
 	next.Previous = ""
 
-	if before == readBack.String() {
+	if value, err := cgroup.ParseCPUMax(before); err == nil && value.Reads(readBack.String()) {
 		c.renew(next)
+		c.status.ReadBack = readBack.String()
 
 		return nil
 	}

@@ -80,3 +80,18 @@ func TestCeiling_YieldsOnlyToWhatItCanRead(t *testing.T) {
 	assert.Equal(t, enforce.StateYielded, m.ceiling.Status().State)
 	assert.Empty(t, m.ceiling.Status().LastError)
 }
+
+// TestCeiling_AppliesOverADoubledLimit: the kernel doubled the owner's limit between the read and the write. That is no external change.
+func TestCeiling_AppliesOverADoubledLimit(t *testing.T) {
+	m := newMachine(t, "8000 5000")
+	m.cgroup.OnApply(func() { m.cgroup.Write("16000 10000") })
+
+	assert.Empty(t, m.step())
+	assert.Equal(t, "16000 10000", m.cgroup.CPUMax())
+	assert.Equal(t, []string{"apply: cpu 1803m"}, m.step())
+	assert.Equal(t, "5001 10000", m.cgroup.CPUMax())
+
+	m.none("", "calm")
+	m.step()
+	assert.Equal(t, "16000 10000", m.cgroup.CPUMax())
+}

@@ -199,7 +199,7 @@ func (c *Cgroup) Apply(j cgroup.Journal) (cgroup.CPUMax, error) {
 		return cgroup.CPUMax{}, err
 	}
 
-	if !j.Owners(current) && !j.Ours(current) {
+	if c.max != j.OwnerLimit && !j.Ours(current) {
 		c.journal = nil
 
 		return cgroup.CPUMax{}, cgroup.ErrChanged
