@@ -57,37 +57,6 @@ func (c *child) dialAs(name string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(c.endpoint, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
 }
 
-// bad is a client that does what clients should not.
-func (c *child) bad(t *testing.T, name string, window uint32) *badclient.Client {
-	t.Helper()
-
-	cfg, err := c.pki.ClientTLS(name, role.Reader)
-	require.NoError(t, err)
-
-	return dialBad(t, c.endpoint, cfg, window)
-}
-
-func dialBad(t *testing.T, endpoint string, cfg *tls.Config, window uint32) *badclient.Client {
-	t.Helper()
-
-	var client *badclient.Client
-
-	for again := true; again; {
-		var err error
-
-		began := time.Now()
-		client, err = badclient.Dial(endpoint, cfg, window)
-
-		// The guard closes a connection whose handshake takes too long, also because the machine stood still.
-		again = err != nil && time.Since(began) >= limits.HandshakeTimeout
-		require.True(t, err == nil || again, "%v", err)
-	}
-
-	t.Cleanup(func() { client.Close() })
-
-	return client
-}
-
 func watchRequest(kind string) *v1alpha1.WatchRequest {
 	return &v1alpha1.WatchRequest{Namespace: resources.Namespace, Type: kind, ApiVersion: 1}
 }
