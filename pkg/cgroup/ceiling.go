@@ -103,7 +103,7 @@ func (d *Dir) Apply(j Journal) (CPUMax, error) {
 // write writes burst and quota and reads the quota back.
 func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 	// Writing the journal took time: an external change since then must not be overwritten.
-	current, err := d.ReadCPUMax()
+	was, current, err := d.halve(j)
 	if err != nil {
 		return err
 	}
@@ -113,13 +113,13 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 		return fmt.Errorf("%w: it reads %q", ErrChanged, text)
 	}
 
-	if err := d.halveBurst(j, current); err != nil {
-		return err
+	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last. An external change of it is lowered no
+	// further than that, and not raised.
+	if was != j.OwnerBurstUsec && !slices.Contains(j.bursts(), was) {
+		burst = value.room(was)
 	}
 
-	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last. An external change of it is not raised.
-	was := d.ReadBurst()
-	raise := was < burst && slices.Contains(j.bursts(), was)
+	raise := was < burst
 
 	if was > burst {
 		if err := d.writeBurst(burst); err != nil {
@@ -153,17 +153,13 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 //
 // A cpu.max that is not the ceiling was changed externally: it stays in force. The same is true of cpu.max.burst.
 func (d *Dir) Restore(j Journal) (CPUMax, error) {
-	current, err := d.ReadCPUMax()
+	burst, current, err := d.halve(j)
 	if err != nil {
-		return CPUMax{}, err
+		return current, err
 	}
 
 	if j.Ours(current) {
-		if err := d.halveBurst(j, current); err != nil {
-			return current, err
-		}
-
-		if err := d.fitBurst(j.OwnerLimit); err != nil {
+		if err := d.fit(burst, j.OwnerLimit); err != nil {
 			return current, err
 		}
 
@@ -199,26 +195,31 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 	return after, nil
 }
 
-// halveBurst writes a burst again that the kernel doubled together with the ceiling. After the next quota nothing would distinguish it
-// from an external change.
-func (d *Dir) halveBurst(j Journal, current CPUMax) error {
-	half, ok := j.halvedBurst(current, d.ReadBurst())
-	if !ok {
-		return nil
+// halve reads burst and quota, and writes a burst of the guard again that the kernel doubled together with the quota: after the next quota
+// nothing would distinguish it from an external change. The burst is read first, so that it is not doubled more often than the quota.
+func (d *Dir) halve(j Journal) (burst uint64, current CPUMax, err error) {
+	burst = d.ReadBurst()
+
+	if current, err = d.ReadCPUMax(); err != nil {
+		return burst, current, err
 	}
 
-	return d.writeBurst(half)
+	if half, ok := j.halvedBurst(current, burst); ok {
+		return half, current, d.writeBurst(half)
+	}
+
+	return burst, current, nil
 }
 
-// fitBurst lowers an external burst that the kernel doubled to more than the owner's quota: it would refuse the quota.
-func (d *Dir) fitBurst(ownerLimit string) error {
+// fit lowers a burst, which was changed externally, to the owner's quota if it is above that: the kernel would refuse the quota.
+func (d *Dir) fit(burst uint64, ownerLimit string) error {
 	owner, err := ParseCPUMax(ownerLimit)
 	if err != nil {
 		return err
 	}
 
-	if burst := d.ReadBurst(); burst > owner.room(burst) {
-		return d.writeBurst(owner.room(burst))
+	if room := owner.room(burst); room < burst {
+		return d.writeBurst(room)
 	}
 
 	return nil

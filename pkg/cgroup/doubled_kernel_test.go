@@ -18,7 +18,7 @@ import (
 // limit comes back all the same, also where its quota is less than the doubled burst.
 func TestRestore_KnowsDoubledCeiling(t *testing.T) {
 	for _, test := range []struct{ name, owner, burst, applied, left string }{
-		{name: "burst as high as the ceiling", owner: "8000 5000", burst: "8000", applied: "5001 5000", left: "5001"},
+		{name: "burst as high as the ceiling", owner: "8000 5000", burst: "7000", applied: "5001 5000", left: "5001"},
 		{name: "burst below the ceiling", owner: "8000 5000", burst: "3000", applied: "5001 5000", left: "3000"},
 		{name: "no burst", owner: "8000 5000", burst: "0", applied: "5001 5000", left: "0"},
 		{name: "no quota of the owner", owner: "max 5000", burst: "0", applied: "2501 5000", left: "0"},
@@ -52,8 +52,10 @@ func TestRestore_KnowsDoubledCeiling(t *testing.T) {
 // somebody set beside the ceiling, which stays as far as the owner's quota has room for it.
 func TestRestore_KnowsDoubledBurst(t *testing.T) {
 	for _, test := range []struct{ name, ownerBurst, max, burst, want string }{
-		{name: "burst of the next ceiling", ownerBurst: "9000", max: "16002 10000", burst: "10002", want: "9000"},
-		{name: "doubled less often", ownerBurst: "9000", max: "20004 20000", burst: "10002", want: "9000"},
+		{name: "burst of the next ceiling", ownerBurst: "8500", max: "16002 10000", burst: "10002", want: "8500"},
+		{name: "doubled less often", ownerBurst: "8500", max: "20004 20000", burst: "10002", want: "8500"},
+		{name: "lowered beside the owner's limit", ownerBurst: "8500", max: "18000 10000", burst: "10002", want: "8500"},
+		{name: "the owner's beside the owner's limit", ownerBurst: "4000", max: "18000 10000", burst: "8000", want: "8000"},
 		{name: "set by somebody, too high", ownerBurst: "0", max: "10002 10000", burst: "10000", want: "9000"},
 		{name: "set by somebody", ownerBurst: "0", max: "10002 10000", burst: "7000", want: "7000"},
 	} {
@@ -74,7 +76,7 @@ func TestRestore_KnowsDoubledBurst(t *testing.T) {
 
 			after, err := dir.Restore(j)
 			require.NoError(t, err)
-			assert.Equal(t, owner, after.String())
+			assert.True(t, after.Reads(owner), after)
 			assert.Equal(t, test.want, read(t, name+"/cpu.max.burst"))
 		})
 	}
@@ -94,6 +96,11 @@ func TestApply_KnowsDoubledValues(t *testing.T) {
 
 	_, err := dir.Apply(j)
 	require.ErrorIs(t, err, cgroup.ErrChanged)
+	require.Equal(t, "18000 10000", read(t, name+"/cpu.max"))
+	require.Equal(t, "14000", read(t, name+"/cpu.max.burst"))
+
+	_, err = dir.ReadJournal()
+	require.ErrorIs(t, err, cgroup.ErrNoJournal)
 
 	write(t, name+"/cpu.max.burst", "7000")
 	write(t, name+"/cpu.max", "9000 5000")
@@ -101,7 +108,7 @@ func TestApply_KnowsDoubledValues(t *testing.T) {
 	_, err = dir.Apply(j)
 	require.NoError(t, err)
 
-	for _, step := range []struct{ ceiling, burst string }{{"5001 5000", "5001"}, {"8001 5000", "7000"}, {"5501 5000", "5501"}} {
+	for _, step := range []struct{ ceiling, burst string }{{"5001 5000", "5001"}, {"2501 5000", "2501"}, {"8001 5000", "7000"}, {"5501 5000", "5501"}} {
 		double(t, name)
 
 		j.Previous, j.Applied = j.Applied, step.ceiling

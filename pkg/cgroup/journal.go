@@ -144,16 +144,23 @@ func (j Journal) bursts() []uint64 {
 	return bursts
 }
 
-// halvedBurst returns the burst of the guard that the kernel made of itself beside a ceiling that it doubled. A crash may have left the burst
-// of either ceiling, and it has been doubled as often as the ceiling or less. The result is false for any other burst.
+// halvedBurst returns the burst of the guard that the kernel made this one of when it doubled the quota beside it. A crash may have left the
+// burst of either ceiling, also beside the owner's limit, and it has been doubled as often as the quota or less. The result is false for
+// any other burst.
 func (j Journal) halvedBurst(current CPUMax, burst uint64) (uint64, bool) {
-	if slices.Contains(j.bursts(), burst) {
+	quotas, written := j.ceilings(), j.bursts()
+	if slices.Contains(written, burst) {
 		return 0, false
 	}
 
-	for _, ceiling := range j.ceilings() {
-		for factor := current.doubled(ceiling); factor > 1; factor /= 2 {
-			if half := burst / factor; half*factor == burst && slices.Contains(j.bursts(), half) {
+	if owner, err := ParseCPUMax(j.OwnerLimit); err == nil && j.Owners(current) {
+		// The owner's own burst belongs to the doubled limit.
+		quotas, written = []CPUMax{owner}, slices.DeleteFunc(written, func(usec uint64) bool { return usec == j.OwnerBurstUsec })
+	}
+
+	for _, quota := range quotas {
+		for factor := current.doubled(quota); factor > 1; factor /= 2 {
+			if half := burst / factor; half*factor == burst && slices.Contains(written, half) {
 				return half, true
 			}
 		}

@@ -213,43 +213,6 @@ func TestApplyRefusesWhatChangedMeanwhile(t *testing.T) {
 	require.ErrorIs(t, err, cgroup.ErrMalformed, "refused before the kernel has to")
 }
 
-func TestRestoreLeavesAnExternalBurst(t *testing.T) {
-	dir, name, j := newBurstingCgroup(t, "50001 100000")
-
-	_, err := dir.Apply(j)
-	require.NoError(t, err)
-
-	write(t, name+"/cpu.max.burst", "10000")
-
-	_, err = dir.Restore(j)
-	require.NoError(t, err)
-	assert.Equal(t, "200000 100000", read(t, name+"/cpu.max"))
-	assert.Equal(t, "10000", read(t, name+"/cpu.max.burst"))
-}
-
-// TestApplyLeavesAnExternalBurst: another ceiling is no reason to raise what the owner has lowered.
-func TestApplyLeavesAnExternalBurst(t *testing.T) {
-	dir, name, j := newBurstingCgroup(t, "50001 100000")
-
-	_, err := dir.Apply(j)
-	require.NoError(t, err)
-
-	write(t, name+"/cpu.max.burst", "10000")
-
-	j.Previous, j.Applied = j.Applied, "80001 100000"
-
-	_, err = dir.Apply(j)
-	require.NoError(t, err)
-	assert.Equal(t, "80001 100000", read(t, name+"/cpu.max"))
-	assert.Equal(t, "10000", read(t, name+"/cpu.max.burst"))
-
-	j.Previous = ""
-
-	_, err = dir.Restore(j)
-	require.NoError(t, err)
-	assert.Equal(t, "10000", read(t, name+"/cpu.max.burst"))
-}
-
 func TestAJournalOfTheFirstVersionIsTakenBack(t *testing.T) {
 	dir, name := newCgroup(t)
 	write(t, name+"/cpu.max", "50000 100000")
