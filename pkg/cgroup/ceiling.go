@@ -40,18 +40,22 @@ func (d *Dir) ReadCPUMax() (CPUMax, error) {
 }
 
 // ReadBurst reads cpu.max.burst in microseconds; 0 on a kernel that has none.
-func (d *Dir) ReadBurst() uint64 {
+func (d *Dir) ReadBurst() (uint64, error) {
 	data, err := d.ReadFile(fileBurst)
+	if errors.Is(err, unix.ENOENT) && !errors.Is(err, ErrGone) {
+		return 0, nil
+	}
+
 	if err != nil {
-		return 0
+		return 0, err
 	}
 
 	value, err := strconv.ParseUint(string(bytes.TrimSpace(data)), 10, 64)
 	if err != nil {
-		return 0
+		return 0, fmt.Errorf("cpu.max.burst of cgroup %s: %w: %q", d.path, ErrMalformed, data)
 	}
 
-	return value
+	return value, nil
 }
 
 // Apply writes the journal's ceiling over the owner's limit or over journal.Previous, and returns cpu.max as it reads
@@ -113,8 +117,8 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 		return fmt.Errorf("%w: it reads %q", ErrChanged, text)
 	}
 
-	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last. An external change of it is lowered no
-	// further than that, and not raised.
+	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last. One that was set since the journal was
+	// written is lowered no further than that.
 	if was != j.OwnerBurstUsec && !slices.Contains(j.bursts(), was) {
 		burst = value.room(was)
 	}
@@ -196,12 +200,11 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 }
 
 // halve reads burst and quota, and writes a burst of the guard again that the kernel doubled together with the quota: after the next quota
-// nothing would distinguish it from an external change. The burst is read first, so that it is not doubled more often than the quota.
+// nothing would distinguish it from an external change.
 func (d *Dir) halve(j Journal) (burst uint64, current CPUMax, err error) {
-	burst = d.ReadBurst()
-
-	if current, err = d.ReadCPUMax(); err != nil {
-		return burst, current, err
+	burst, current, err = d.readBoth()
+	if err != nil {
+		return 0, current, err
 	}
 
 	if half, ok := j.halvedBurst(current, burst); ok {
@@ -209,6 +212,26 @@ func (d *Dir) halve(j Journal) (burst uint64, current CPUMax, err error) {
 	}
 
 	return burst, current, nil
+}
+
+// readBoth reads a burst and a quota of the same moment: the kernel may double both in between.
+func (d *Dir) readBoth() (burst uint64, current CPUMax, err error) {
+	before, err := d.ReadCPUMax()
+	if err != nil {
+		return 0, CPUMax{}, err
+	}
+
+	for {
+		if burst, err = d.ReadBurst(); err != nil {
+			return 0, before, err
+		}
+
+		if current, err = d.ReadCPUMax(); err != nil || current == before {
+			return burst, current, err
+		}
+
+		before = current
+	}
 }
 
 // fit lowers a burst, which was changed externally, to the owner's quota if it is above that: the kernel would refuse the quota.
@@ -226,13 +249,16 @@ func (d *Dir) fit(burst uint64, ownerLimit string) error {
 }
 
 func (d *Dir) restoreBurst(j Journal) error {
-	current := d.ReadBurst()
+	current, err := d.ReadBurst()
+	if err != nil {
+		return err
+	}
 
 	if current == j.OwnerBurstUsec || !slices.Contains(j.bursts(), current) {
 		return nil
 	}
 
-	err := d.writeBurst(j.OwnerBurstUsec)
+	err = d.writeBurst(j.OwnerBurstUsec)
 	if errors.Is(err, unix.EINVAL) {
 		// The owner lowered the quota below the old burst, which the kernel does not accept any more.
 		return nil

@@ -29,7 +29,7 @@ func TestRestore_KnowsDoubledCeiling(t *testing.T) {
 			write(t, name+"/cpu.max.burst", test.burst)
 
 			j := journal(test.owner, test.applied)
-			j.OwnerBurstUsec = dir.ReadBurst()
+			j.OwnerBurstUsec = burstOf(t, dir)
 
 			_, err := dir.Apply(j)
 			require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestRestore_KnowsDoubledBurst(t *testing.T) {
 			write(t, name+"/cpu.max.burst", test.ownerBurst)
 
 			j := journal(owner, "5001 5000")
-			j.Previous, j.OwnerBurstUsec = "8001 5000", dir.ReadBurst()
+			j.Previous, j.OwnerBurstUsec = "8001 5000", burstOf(t, dir)
 			require.NoError(t, dir.WriteJournal(j))
 
 			write(t, name+"/cpu.max.burst", "0") // the kernel refuses a quota below the burst
@@ -90,7 +90,7 @@ func TestApply_KnowsDoubledValues(t *testing.T) {
 	write(t, name+"/cpu.max.burst", "7000")
 
 	j := journal("9000 5000", "6001 5000")
-	j.OwnerBurstUsec = dir.ReadBurst()
+	j.OwnerBurstUsec = burstOf(t, dir)
 
 	double(t, name)
 

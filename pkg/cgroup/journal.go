@@ -132,6 +132,16 @@ func (j Journal) Ours(value CPUMax) bool { return value.Reads(j.Applied) || valu
 // Owners reports whether a cpu.max is the owner's limit of this journal.
 func (j Journal) Owners(value CPUMax) bool { return value.Reads(j.OwnerLimit) }
 
+// OwnerBurst returns the owner's cpu.max.burst in microseconds under a ceiling that is in force, from what cpu.max and cpu.max.burst read:
+// the journal's, or one that was set beside the ceiling.
+func (j Journal) OwnerBurst(current CPUMax, burst uint64) uint64 {
+	if _, doubled := j.halvedBurst(current, burst); doubled || slices.Contains(j.bursts(), burst) {
+		return j.OwnerBurstUsec
+	}
+
+	return burst
+}
+
 // bursts are the values of cpu.max.burst the guard may have written: the owner's, as far as each
 // ceiling has room for it.
 func (j Journal) bursts() []uint64 {

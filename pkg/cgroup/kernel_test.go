@@ -59,6 +59,15 @@ func journal(original, applied string) cgroup.Journal {
 	return cgroup.Journal{Target: "a/b/c", OwnerLimit: original, Applied: applied, BootID: "boot"}
 }
 
+func burstOf(t *testing.T, dir *cgroup.Dir) uint64 {
+	t.Helper()
+
+	burst, err := dir.ReadBurst()
+	require.NoError(t, err)
+
+	return burst
+}
+
 // newBurstingCgroup is one whose owner lets it burst, and the journal of a ceiling with no room for that.
 func newBurstingCgroup(t *testing.T, applied string) (*cgroup.Dir, string, cgroup.Journal) {
 	t.Helper()
@@ -68,7 +77,7 @@ func newBurstingCgroup(t *testing.T, applied string) (*cgroup.Dir, string, cgrou
 	write(t, name+"/cpu.max.burst", "150000")
 
 	j := journal("200000 100000", applied)
-	j.OwnerBurstUsec = dir.ReadBurst()
+	j.OwnerBurstUsec = burstOf(t, dir)
 	require.Equal(t, uint64(150000), j.OwnerBurstUsec)
 
 	return dir, name, j

@@ -215,6 +215,30 @@ func TestCPUMax_ReadsWhatTheKernelDoubles(t *testing.T) {
 	}
 }
 
+// TestJournal_OwnerBurst: what the guard or the kernel made of the journal's burst is not the owner's.
+func TestJournal_OwnerBurst(t *testing.T) {
+	j := cgroup.Journal{OwnerLimit: "20000 5000", OwnerBurstUsec: 9000, Previous: "5001 5000", Applied: "8001 5000"}
+
+	for _, test := range []struct {
+		name    string
+		current cgroup.CPUMax
+		burst   uint64
+		want    uint64
+	}{
+		{"beside the ceiling", cgroup.CPUMax{QuotaUsec: 8001, PeriodUsec: 5000}, 8001, 9000},
+		{"of the ceiling before", cgroup.CPUMax{QuotaUsec: 8001, PeriodUsec: 5000}, 5001, 9000},
+		{"doubled", cgroup.CPUMax{QuotaUsec: 16002, PeriodUsec: 10000}, 16002, 9000},
+		{"doubled less often", cgroup.CPUMax{QuotaUsec: 32004, PeriodUsec: 20000}, 10002, 9000},
+		{"doubled by somebody", cgroup.CPUMax{QuotaUsec: 16002, PeriodUsec: 5000}, 10002, 10002},
+		{"set by somebody", cgroup.CPUMax{QuotaUsec: 8001, PeriodUsec: 5000}, 3000, 3000},
+		{"removed by somebody", cgroup.CPUMax{QuotaUsec: 8001, PeriodUsec: 5000}, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			assert.Equal(t, test.want, j.OwnerBurst(test.current, test.burst))
+		})
+	}
+}
+
 func TestValidate(t *testing.T) {
 	for _, test := range []struct {
 		value cgroup.CPUMax

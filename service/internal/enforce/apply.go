@@ -42,9 +42,14 @@ func (c *Ceiling) apply(desired *decide.DesiredCeiling, now time.Duration) []Act
 		return nil
 	}
 
+	burst, err := c.dir.ReadBurst()
+	if err != nil {
+		return c.failed(desired.Rule, desired.Reason, owner.String(), err, now)
+	}
+
 	journal := cgroup.Journal{
 		Target: c.target.ID, Rule: desired.Rule, Reason: desired.Reason,
-		OwnerLimit: owner.String(), OwnerBurstUsec: c.dir.ReadBurst(), Applied: limited.String(),
+		OwnerLimit: owner.String(), OwnerBurstUsec: burst, Applied: limited.String(),
 		Since: desired.Since, HoldUntil: desired.Until, BootID: c.node.BootID,
 	}
 
@@ -201,9 +206,14 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, 
 		return c.failed(desired.Rule, desired.Reason, c.journal.Applied, err, now)
 	}
 
+	burst, err := c.ownerBurst(current)
+	if err != nil {
+		return c.failed(desired.Rule, desired.Reason, current.String(), err, now)
+	}
+
 	// The journal of an adopted ceiling may have the id that its target had before.
 	next, before := *c.journal, current.String()
-	next.Target = c.target.ID
+	next.Target, next.OwnerBurstUsec = c.target.ID, burst
 	next.Rule, next.Reason, next.Since, next.HoldUntil = desired.Rule, desired.Reason, desired.Since, desired.Until
 
 	limited, write := owner.Limit(desired.Millicores, desired.FloorMillicores)
@@ -242,6 +252,27 @@ func (c *Ceiling) adjust(desired *decide.DesiredCeiling, current cgroup.CPUMax, 
 	next.Previous, next.Applied = next.Applied, limited.String()
 
 	return c.change(desired, next, before, now)
+}
+
+// ownerBurst returns the owner's burst under the ceiling in force: the journal's, or one that was set beside the ceiling.
+func (c *Ceiling) ownerBurst(current cgroup.CPUMax) (uint64, error) {
+	burst, err := c.dir.ReadBurst()
+	if err != nil {
+		return 0, err
+	}
+
+	owners := c.journal.OwnerBurst(current, burst)
+	if owners == c.journal.OwnerBurstUsec {
+		return owners, nil
+	}
+
+	// The kernel may have doubled both in between.
+	again, err := c.dir.ReadCPUMax()
+	if err == nil && again != current {
+		owners = c.journal.OwnerBurstUsec
+	}
+
+	return owners, err
 }
 
 // change writes the ceiling of a journal in place of the one in force.

@@ -15,7 +15,7 @@ type Cgroup interface {
 	ID() cgroup.ID
 	Controllable() error
 	ReadCPUMax() (cgroup.CPUMax, error)
-	ReadBurst() uint64
+	ReadBurst() (uint64, error)
 	Apply(j cgroup.Journal) (cgroup.CPUMax, error)
 	Restore(j cgroup.Journal) (cgroup.CPUMax, error)
 	ReadJournal() (cgroup.Journal, error)

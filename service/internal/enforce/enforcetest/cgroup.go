@@ -23,6 +23,7 @@ type Cgroup struct {
 	mu      sync.Mutex
 	inode   uint64
 	max     string
+	burst   uint64
 	journal *cgroup.Journal
 
 	// errors that methods return, by the method's name.
@@ -138,6 +139,14 @@ func (c *Cgroup) Write(cpuMax string) {
 	c.max = cpuMax
 }
 
+// WriteBurst is an external change of cpu.max.burst. Ceilings leave it as it is.
+func (c *Cgroup) WriteBurst(usec uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.burst = usec
+}
+
 // CPUMax is the content of cpu.max.
 func (c *Cgroup) CPUMax() string {
 	c.mu.Lock()
@@ -177,8 +186,17 @@ func (c *Cgroup) ReadCPUMax() (cgroup.CPUMax, error) {
 	return cgroup.ParseCPUMax(c.CPUMax())
 }
 
-// ReadBurst implements enforce.Cgroup: there is none.
-func (*Cgroup) ReadBurst() uint64 { return 0 }
+// ReadBurst implements enforce.Cgroup.
+func (c *Cgroup) ReadBurst() (uint64, error) {
+	if err := c.failure("ReadBurst"); err != nil {
+		return 0, err
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.burst, nil
+}
 
 // Apply implements enforce.Cgroup.
 func (c *Cgroup) Apply(j cgroup.Journal) (cgroup.CPUMax, error) {

@@ -262,7 +262,10 @@ func (f *figures) check(t *testing.T, dir *cgroup.Dir, expected []string, what s
 		t.Errorf("cpu.max is %q, wanted one of %q: %s", current, expected, what)
 	}
 
-	if burst := dir.ReadBurst(); !strings.Contains(what, fmt.Sprintf("burst %d,", burst)) {
+	burst, err := dir.ReadBurst()
+	require.NoError(t, err)
+
+	if !strings.Contains(what, fmt.Sprintf("burst %d,", burst)) {
 		f.wrong++
 
 		t.Errorf("cpu.max.burst is %d: %s", burst, what)
