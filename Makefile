@@ -110,7 +110,7 @@ test-vm: deps deps-cli build $(TALOSCTL) ## Run the tests that need a real kerne
 
 .PHONY: test-talos
 test-talos: deps build $(TALOSCTL) ## Boot real Talos nodes with the extension and run their tests.
-	SPEGEL_GUARD_TALOS=$(TALOS_PROGRAMS) SPEGEL_GUARD_CTL=$(CURDIR)/bin/spegelguardctl go test -count=1 -v -failfast -timeout 60m ./test/talos
+	SPEGEL_GUARD_TALOS=$(TALOS_PROGRAMS) SPEGEL_GUARD_CTL=$(CURDIR)/bin/spegelguardctl go test -count=1 -v -failfast -timeout 150m ./test/talos
 
 .PHONY: talos
 talos: deps build $(TALOSCTL) ## Run a real Talos node with the guard until Ctrl-C (POD=1: with a pod whose load can be changed).

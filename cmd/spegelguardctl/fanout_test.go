@@ -286,7 +286,7 @@ func TestStatus_DeadAndHangingNodesHoldNobodyBack(t *testing.T) {
 	rows := &lines{until: alive + 1}
 	stderr := &buffer{}
 	a.stdout, a.stderr = rows, stderr
-	// The test waits for those that hang as long as for a node on a busy machine.
+	// A node on a busy machine may need as long to connect. The test waits as long for those that hang.
 	a.open = func(options client.Options) (*client.Fleet, error) {
 		options.DialOptions = append(options.DialOptions, fleettest.ConnectFor(20*time.Second))
 

@@ -57,7 +57,7 @@ type Options struct {
 	// Nodes are host or host:port. AllNodes, or an empty list, selects those of the context, or its endpoints if it has no
 	// nodes.
 	Nodes []string
-	// Timeout of one node's response; 0 is DefaultTimeout. Watches have to begin within it, at least DefaultTimeout.
+	// Timeout of one node's response; 0 is DefaultTimeout. A watch has as long to begin, and at least DefaultTimeout.
 	Timeout time.Duration
 	// DialOptions are applied after the client's own, for instance another dialer.
 	DialOptions []grpc.DialOption

@@ -101,7 +101,7 @@ func TestNode_WatchHasToBegin(t *testing.T) {
 	node.opening = 100 * time.Millisecond
 
 	_, err := node.Watch(t.Context(), resources.TargetStatsType)
-	require.ErrorContains(t, err, "no response within 100ms (--timeout); follow at most 100 nodes through one endpoint")
+	require.ErrorContains(t, err, "the watch did not begin within 100ms; follow at most 100 nodes through one endpoint")
 }
 
 // TestNode_ConfigIsBounded: an empty value has two bytes on the wire.

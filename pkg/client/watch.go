@@ -17,13 +17,13 @@ import (
 )
 
 // Watch returns the changes of all resources of some types from now on, until the context ends. The last change has an error if the
-// connection fails. Watch fails if the watches do not begin within the time for a response, at least DefaultTimeout: behind an endpoint the streams of many nodes share
-// one connection, and when it has no more, others wait without an error.
+// connection fails. Watch fails if the watches do not begin within the time for a response, and at least DefaultTimeout: behind an endpoint
+// the streams of many nodes share one connection, and when it has no more, others wait without an error.
 func (n *Node) Watch(ctx context.Context, kinds ...resource.Type) (<-chan state.Event, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	opening := time.AfterFunc(n.opening, func() {
 		cancel(status.Errorf(codes.DeadlineExceeded,
-			"no response within %s (--timeout); follow at most 100 nodes through one endpoint, or contact the nodes directly", n.opening))
+			"the watch did not begin within %s; follow at most 100 nodes through one endpoint, or contact the nodes directly", n.opening))
 	})
 	changes := make(chan state.Event)
 

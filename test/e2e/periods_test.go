@@ -17,7 +17,7 @@ import (
 
 // TestCeiling_HoldsUnderShortPeriods: the kernel takes no quota below 1 ms, so that a ceiling in a period of 1 ms would be at
 // least a whole core. The owner's period comes back with the owner's quota. On a busy machine the kernel doubles both when it finds the
-// period too short; the ceiling is one for which two such periods are too short, too.
+// period too short. A ceiling of 200m needs a period of 5 ms, which is more than two doublings make of 1 ms.
 func TestCeiling_HoldsUnderShortPeriods(t *testing.T) {
 	const without, with = "max 1000", "1500 1000"
 

@@ -134,8 +134,8 @@ func (r *readings) total(t *testing.T, at time.Duration) (coreSeconds, tx float6
 	return 0, 0
 }
 
-// around returns the last reading that ended before a sample of the guard, and the first one that began after it. The counters only grow,
-// so those of the sample lie between them. The guard reads them after the clock of the sample.
+// around returns the last reading that ended before a sample of the guard, and the first one that began a while after it, or the last one
+// of all. The counters only grow, so those of the sample lie between them. The guard reads them after the clock of the sample.
 func (r *readings) around(t *testing.T, clock time.Duration) (before, after reading) {
 	t.Helper()
 

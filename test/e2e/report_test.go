@@ -67,7 +67,7 @@ func TestReport_OfClosedLoop(t *testing.T) {
 		steps, newer   []step
 	)
 
-	// Both forms are of the same history, if no step has ended between their requests: it has the steps, and maybe newer ones.
+	// Both forms are of the same history, if no step has ended between their requests. The history has the steps, and maybe newer ones.
 	for deadline := time.Now().Add(2 * patience); !hasCells(html, cpus, sent); {
 		require.True(t, time.Now().Before(deadline), "no report has the culprit in both forms, with the same figures: %s\n%s", markdown, html)
 
@@ -218,6 +218,8 @@ func (r *readings) assertSteps(t *testing.T, name string, steps, newer []step, c
 	require.GreaterOrEqual(t, len(steps), 2, "%s: steps", name)
 
 	var cores, sent []float64
+
+	require.GreaterOrEqual(t, len(newer), len(steps), "%s: newer steps", name)
 
 	for _, first := range steps[:2] {
 		for _, last := range newer[max(1, len(steps)-2):] {

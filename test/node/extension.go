@@ -144,7 +144,7 @@ func LoadServiceSpec(path string) (*services.Spec, error) {
 // PID returns the first process of the service in the node's PID namespace.
 func (e *Extension) PID() int { return int(e.task.Pid()) }
 
-// Stop waits ten seconds before SIGKILL, in parts.
+// Stop waits about ten seconds before SIGKILL, in parts.
 const (
 	stopWait  = 100 * time.Millisecond
 	stopWaits = int(10 * time.Second / stopWait)
@@ -163,7 +163,7 @@ func (e *Extension) Stop(ctx context.Context) (uint32, time.Duration, error) {
 		return 0, 0, err
 	}
 
-	// Waits are counted, because a pause of the machine uses up one of them, but all of a timer.
+	// A pause of the machine uses up one wait. It would use up a single timer of ten seconds.
 	for range stopWaits {
 		select {
 		case status := <-e.exit:

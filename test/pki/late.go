@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// handshakeTimeout is how long the guard waits for a handshake.
+// handshakeTimeout is how long a guard waits for a handshake; guards of tests may wait longer.
 const handshakeTimeout = 5 * time.Second
 
 // IsLate reports whether a call failed because the machine stood still during its handshake. A refusal is an alert of TLS, which the

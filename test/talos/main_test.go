@@ -33,7 +33,7 @@ const repeatedEnv = "SPEGEL_GUARD_TALOS_REPEATED"
 // faulted counts failed tests with a fault of the emulator on the console of their node, failed those without.
 var faulted, failed atomic.Int64
 
-// TestMain runs the tests once more if a fault of the emulator is on the console of each node whose test failed. The process starts
+// TestMain runs the tests once more if a fault of the emulator is on the console of each node whose test failed after its start. The process starts
 // anew, because a failed test stays failed within it.
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -46,6 +46,11 @@ func TestMain(m *testing.M) {
 	}
 
 	os.Exit(code)
+}
+
+// lastBoot is what the kernel wrote since it started last: a fault of an earlier boot has been repeated.
+func lastBoot(console string) string {
+	return console[max(0, strings.LastIndex(console, "Linux version ")):]
 }
 
 // requirePrograms skips a test if the programs of Talos have not been built.
@@ -77,7 +82,7 @@ func start(t *testing.T, options talos.Options) *talos.Node {
 			console := n.Console()
 			t.Logf("--- console ---\n%s", console)
 
-			if vm.EmulatorFault([]byte(console)) {
+			if vm.EmulatorFault([]byte(lastBoot(console))) {
 				faulted.Add(1)
 			} else {
 				failed.Add(1)
