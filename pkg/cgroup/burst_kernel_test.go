@@ -74,3 +74,18 @@ func TestApply_LowersAnExternalBurstToTheQuotaOnly(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "25001", read(t, name+"/cpu.max.burst"))
 }
+
+// TestRestore_RaisesBurstToAnExternalQuota: the owner's burst is more than the quota that was set beside the ceiling.
+func TestRestore_RaisesBurstToAnExternalQuota(t *testing.T) {
+	dir, name, j := newBurstingCgroup(t, "50001 100000")
+
+	_, err := dir.Apply(j)
+	require.NoError(t, err)
+
+	write(t, name+"/cpu.max", "100000 100000")
+
+	_, err = dir.Restore(j)
+	require.NoError(t, err)
+	assert.Equal(t, "100000 100000", read(t, name+"/cpu.max"))
+	assert.Equal(t, "100000", read(t, name+"/cpu.max.burst"))
+}

@@ -221,17 +221,20 @@ func (d *Dir) readBoth() (burst uint64, current CPUMax, err error) {
 		return 0, CPUMax{}, err
 	}
 
-	for {
+	// It doubles nine times at the most. Others may write without end.
+	for range 10 {
 		if burst, err = d.ReadBurst(); err != nil {
 			return 0, before, err
 		}
 
 		if current, err = d.ReadCPUMax(); err != nil || current == before {
-			return burst, current, err
+			break
 		}
 
 		before = current
 	}
+
+	return burst, current, err
 }
 
 // fit lowers a burst, which was changed externally, to the owner's quota if it is above that: the kernel would refuse the quota.
@@ -259,12 +262,17 @@ func (d *Dir) restoreBurst(j Journal) error {
 	}
 
 	err = d.writeBurst(j.OwnerBurstUsec)
-	if errors.Is(err, unix.EINVAL) {
-		// The owner lowered the quota below the old burst, which the kernel does not accept any more.
-		return nil
+	if !errors.Is(err, unix.EINVAL) {
+		return err
 	}
 
-	return err
+	// The owner lowered the quota below the old burst, which the kernel does not accept any more.
+	quota, err := d.ReadCPUMax()
+	if err != nil {
+		return err
+	}
+
+	return d.writeBurst(quota.room(j.OwnerBurstUsec))
 }
 
 func (d *Dir) writeBurst(usec uint64) error {

@@ -158,7 +158,8 @@ func (j Journal) bursts() []uint64 {
 // burst of either ceiling, also beside the owner's limit, and it has been doubled as often as the quota or less. The result is false for
 // any other burst.
 func (j Journal) halvedBurst(current CPUMax, burst uint64) (uint64, bool) {
-	quotas, written := j.ceilings(), j.bursts()
+	// A doubled quota may have room for all of the owner's.
+	quotas, written := j.ceilings(), append(j.bursts(), j.OwnerBurstUsec)
 	if slices.Contains(written, burst) {
 		return 0, false
 	}

@@ -229,6 +229,7 @@ func TestJournal_OwnerBurst(t *testing.T) {
 		{"of the ceiling before", cgroup.CPUMax{QuotaUsec: 8001, PeriodUsec: 5000}, 5001, 9000},
 		{"doubled", cgroup.CPUMax{QuotaUsec: 16002, PeriodUsec: 10000}, 16002, 9000},
 		{"doubled less often", cgroup.CPUMax{QuotaUsec: 32004, PeriodUsec: 20000}, 10002, 9000},
+		{"all of the owner's, doubled", cgroup.CPUMax{QuotaUsec: 32004, PeriodUsec: 20000}, 18000, 9000},
 		{"doubled by somebody", cgroup.CPUMax{QuotaUsec: 16002, PeriodUsec: 5000}, 10002, 10002},
 		{"set by somebody", cgroup.CPUMax{QuotaUsec: 8001, PeriodUsec: 5000}, 3000, 3000},
 		{"removed by somebody", cgroup.CPUMax{QuotaUsec: 8001, PeriodUsec: 5000}, 0, 0},

@@ -48,11 +48,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// lastBoot is what the kernel wrote since it started last: a fault of an earlier boot has been repeated.
-func lastBoot(console string) string {
-	return console[max(0, strings.LastIndex(console, "Linux version ")):]
-}
-
 // requirePrograms skips a test if the programs of Talos have not been built.
 func requirePrograms(t *testing.T) {
 	t.Helper()
@@ -82,7 +77,7 @@ func start(t *testing.T, options talos.Options) *talos.Node {
 			console := n.Console()
 			t.Logf("--- console ---\n%s", console)
 
-			if vm.EmulatorFault([]byte(lastBoot(console))) {
+			if vm.EmulatorFault([]byte(console)) {
 				faulted.Add(1)
 			} else {
 				failed.Add(1)
