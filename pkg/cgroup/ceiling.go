@@ -69,9 +69,7 @@ func (d *Dir) Apply(j Journal) (CPUMax, error) {
 		return CPUMax{}, err
 	}
 
-	burst := value.room(j.OwnerBurstUsec)
-
-	if err := value.Validate(burst); err != nil {
+	if err := value.Validate(value.room(j.OwnerBurstUsec)); err != nil {
 		return CPUMax{}, err
 	}
 
@@ -81,7 +79,7 @@ func (d *Dir) Apply(j Journal) (CPUMax, error) {
 
 	fault.Point(fault.Journaled)
 
-	if err := d.write(j, value, burst); err != nil {
+	if err := d.write(j, value); err != nil {
 		_, restoreErr := d.Restore(j)
 
 		return CPUMax{}, errors.Join(err, restoreErr)
@@ -105,7 +103,7 @@ func (d *Dir) Apply(j Journal) (CPUMax, error) {
 }
 
 // write writes burst and quota and reads the quota back.
-func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
+func (d *Dir) write(j Journal, value CPUMax) error {
 	// Writing the journal took time: an external change since then must not be overwritten.
 	was, current, err := d.halve(j)
 	if err != nil {
@@ -119,10 +117,7 @@ func (d *Dir) write(j Journal, value CPUMax, burst uint64) error {
 
 	// The kernel refuses a quota below the burst: the burst is lowered first, and raised last. One that was set since the journal was
 	// written is lowered no further than that.
-	if was != j.OwnerBurstUsec && !slices.Contains(j.bursts(), was) {
-		burst = value.room(was)
-	}
-
+	burst := value.room(j.OwnerBurst(current, was))
 	raise := was < burst
 
 	if was > burst {
@@ -174,16 +169,16 @@ func (d *Dir) Restore(j Journal) (CPUMax, error) {
 		fault.Point(fault.Restored)
 	}
 
-	if err := d.restoreBurst(j); err != nil {
+	after, err := d.ReadCPUMax()
+	if err != nil {
 		return current, err
 	}
 
-	fault.Point(fault.BurstRestored)
-
-	after, err := d.ReadCPUMax()
-	if err != nil {
-		return CPUMax{}, err
+	if err := d.restoreBurst(j, after); err != nil {
+		return after, err
 	}
+
+	fault.Point(fault.BurstRestored)
 
 	// Only the journal knows the owner's limit: it stays until that reads back.
 	if j.Ours(after) {
@@ -251,7 +246,8 @@ func (d *Dir) fit(burst uint64, ownerLimit string) error {
 	return nil
 }
 
-func (d *Dir) restoreBurst(j Journal) error {
+// restoreBurst writes the owner's burst as far as the quota has room for it: the owner may have lowered the quota below.
+func (d *Dir) restoreBurst(j Journal, quota CPUMax) error {
 	current, err := d.ReadBurst()
 	if err != nil {
 		return err
@@ -259,17 +255,6 @@ func (d *Dir) restoreBurst(j Journal) error {
 
 	if current == j.OwnerBurstUsec || !slices.Contains(j.bursts(), current) {
 		return nil
-	}
-
-	err = d.writeBurst(j.OwnerBurstUsec)
-	if !errors.Is(err, unix.EINVAL) {
-		return err
-	}
-
-	// The owner lowered the quota below the old burst, which the kernel does not accept any more.
-	quota, err := d.ReadCPUMax()
-	if err != nil {
-		return err
 	}
 
 	return d.writeBurst(quota.room(j.OwnerBurstUsec))
