@@ -50,10 +50,7 @@ func TestApplyLeavesAnExternalBurst(t *testing.T) {
 
 // TestApply_LowersAnExternalBurstToTheQuotaOnly: the kernel would refuse a quota below it, and nothing more is taken.
 func TestApply_LowersAnExternalBurstToTheQuotaOnly(t *testing.T) {
-	dir, name := newCgroup(t)
-	write(t, name+"/cpu.max", "200000 100000")
-
-	j := journal("200000 100000", "80001 100000")
+	dir, name, j := newOwnedCgroup(t, "200000 100000", "0", "80001 100000")
 
 	_, err := dir.Apply(j)
 	require.NoError(t, err)

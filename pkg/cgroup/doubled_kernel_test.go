@@ -24,12 +24,7 @@ func TestRestore_KnowsDoubledCeiling(t *testing.T) {
 		{name: "no quota of the owner", owner: "max 5000", burst: "0", applied: "2501 5000", left: "0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir, name := newCgroup(t)
-			write(t, name+"/cpu.max", test.owner)
-			write(t, name+"/cpu.max.burst", test.burst)
-
-			j := journal(test.owner, test.applied)
-			j.OwnerBurstUsec = burstOf(t, dir)
+			dir, name, j := newOwnedCgroup(t, test.owner, test.burst, test.applied)
 
 			_, err := dir.Apply(j)
 			require.NoError(t, err)
@@ -62,12 +57,8 @@ func TestRestore_KnowsDoubledBurst(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			const owner = "9000 5000"
 
-			dir, name := newCgroup(t)
-			write(t, name+"/cpu.max", owner)
-			write(t, name+"/cpu.max.burst", test.ownerBurst)
-
-			j := journal(owner, "5001 5000")
-			j.Previous, j.OwnerBurstUsec = "8001 5000", burstOf(t, dir)
+			dir, name, j := newOwnedCgroup(t, owner, test.ownerBurst, "5001 5000")
+			j.Previous = "8001 5000"
 			require.NoError(t, dir.WriteJournal(j))
 
 			write(t, name+"/cpu.max.burst", "0") // the kernel refuses a quota below the burst
@@ -85,12 +76,7 @@ func TestRestore_KnowsDoubledBurst(t *testing.T) {
 // TestApply_KnowsDoubledValues: the next step of a ceiling follows a doubled one. An owner's limit that was doubled after it was read has
 // another burst, so that nothing is written.
 func TestApply_KnowsDoubledValues(t *testing.T) {
-	dir, name := newCgroup(t)
-	write(t, name+"/cpu.max", "9000 5000")
-	write(t, name+"/cpu.max.burst", "7000")
-
-	j := journal("9000 5000", "6001 5000")
-	j.OwnerBurstUsec = burstOf(t, dir)
+	dir, name, j := newOwnedCgroup(t, "9000 5000", "7000", "6001 5000")
 
 	double(t, name)
 

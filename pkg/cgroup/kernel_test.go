@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,26 +60,28 @@ func journal(original, applied string) cgroup.Journal {
 	return cgroup.Journal{Target: "a/b/c", OwnerLimit: original, Applied: applied, BootID: "boot"}
 }
 
-func burstOf(t *testing.T, dir *cgroup.Dir) uint64 {
-	t.Helper()
-
-	burst, err := dir.ReadBurst()
-	require.NoError(t, err)
-
-	return burst
-}
-
 // newBurstingCgroup is one whose owner lets it burst, and the journal of a ceiling with no room for that.
 func newBurstingCgroup(t *testing.T, applied string) (*cgroup.Dir, string, cgroup.Journal) {
 	t.Helper()
 
-	dir, name := newCgroup(t)
-	write(t, name+"/cpu.max", "200000 100000")
-	write(t, name+"/cpu.max.burst", "150000")
+	return newOwnedCgroup(t, "200000 100000", "150000", applied)
+}
 
-	j := journal("200000 100000", applied)
-	j.OwnerBurstUsec = burstOf(t, dir)
-	require.Equal(t, uint64(150000), j.OwnerBurstUsec)
+// newOwnedCgroup is one with the owner's limit and burst, and the journal of a ceiling.
+func newOwnedCgroup(t *testing.T, owner, burst, applied string) (*cgroup.Dir, string, cgroup.Journal) {
+	t.Helper()
+
+	dir, name := newCgroup(t)
+	write(t, name+"/cpu.max", owner)
+	write(t, name+"/cpu.max.burst", burst)
+
+	j := journal(owner, applied)
+
+	var err error
+
+	j.OwnerBurstUsec, err = dir.ReadBurst()
+	require.NoError(t, err)
+	require.Equal(t, burst, strconv.FormatUint(j.OwnerBurstUsec, 10))
 
 	return dir, name, j
 }
